@@ -44,7 +44,7 @@ class Variant:
 @dataclass(frozen=True)
 class Parts:
     """Of S studies: the value and its parts of variance, (S,) each; `repeat` of each variant, of one model none; how
-    many patients of equal weight carry as much."""
+    many lesion patients of equal weight carry as much."""
 
     value: Floats
     patient: Floats
@@ -111,7 +111,8 @@ def pooled(*signed: tuple[int, Variant]) -> Parts:
     weight = signed[0][1].truth / signed[0][1].truth.sum(1, keepdims=True)
     signs = [sign for sign, _ in signed]
     thetas, outs, alarms, shares = zip(*(_pooled_side(own) for _, own in signed), strict=True)
-    concentration = (weight**2).sum(1) * np.mean(shares, axis=0) ** 2
+    crowding = (weight**2).sum(1)
+    concentration = crowding * np.mean(shares, axis=0) ** 2
     left, alarm = _signed(signs, (out.mean(1) for out in outs)), _signed(signs, alarms)
     even = _signed(signs, (own.dice.mean(1) for _, own in signed)).var(1, ddof=1) * concentration
     even += free * alarm.var(1, ddof=1) if free > 1 else 0.0
@@ -125,7 +126,7 @@ def pooled(*signed: tuple[int, Variant]) -> Parts:
         JACKKNIFE * (spared * left**2).sum(1) + (1 - JACKKNIFE) * even,
         tuple(theta.var(1, ddof=1) / repeats for theta in thetas) if repeats > 1 else (),
         joint,
-        1 / concentration,
+        1 / crowding,
     )
 
 

@@ -40,8 +40,8 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     "repeats_b": (WHOLE, "number of repeats of variant_b (two_way_t)"),
     "effective_patients": (
         REAL,
-        "number of patients of equal weight that would carry as much: pooled scores weigh patients by their pixels; "
-        "below 3, an interval rests on few lesions",
+        "number of lesion patients of equal weight that would carry as much, by the true and predicted pixels of each; "
+        "at most those there are, and patients without lesion add nothing; below 3, an interval rests on few lesions",
     ),
     "smallest_seen": (
         REAL,

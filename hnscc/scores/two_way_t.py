@@ -126,8 +126,8 @@ def satterthwaite(variance: Number, squares: Sequence[tuple[Number, float]]) -> 
 @dataclass(frozen=True)
 class VarianceParts:
     """A value and the parts of its variance: of patients, of the repeats of each variant (with their degrees of
-    freedom), and of both together; patients: those with lesion; effective: how many of equal weight carry as much;
-    nothing: a variance up to it is rounding, as the size of the scores has it."""
+    freedom), and of both together; patients: those with lesion; effective: how many of these, of equal weight, carry as
+    much; nothing: a variance up to it is rounding, as the size of the scores has it."""
 
     value: float
     patient: float
@@ -205,8 +205,9 @@ def pooled_parts(
         lesion, 1 - 1 / max(patients, 1), 1 - 1 / max(free, 1)
     )  # (n - 1) / n of each one's stratum
     weight = np.mean([each.weight for each in sides], axis=0)
-    # 1 / effective number of patients.
-    concentration = float((weight**2).sum()) * float(np.mean([each.lesion_part for each in sides])) ** 2
+    crowding = float((weight**2).sum())  # 1 / effective number of lesion patients
+    # Of the whole score's variance, of which false alarms in patients without lesion are a part too.
+    concentration = crowding * float(np.mean([each.lesion_part for each in sides])) ** 2
     left = np.sum([each.left_out.mean(0) for each in sides], axis=0)
     of_each = np.sum([each.dice.mean(0) for each in sides], axis=0)
     alarm = np.sum([each.alarm for each in sides], axis=0)
@@ -223,7 +224,7 @@ def pooled_parts(
         repeat_degrees=degrees,
         joint=joint,
         patients=patients,
-        effective=1 / concentration if concentration else None,
+        effective=1 / crowding,
     )
 
 

@@ -67,7 +67,7 @@ def by_hand(variants, signs):
         if repeats > 1:
             joint += 0.75 * ((size - 1) / size * outs.var(0, ddof=1)).sum() / repeats
             joint += 0.25 * heavy * dices.var(0, ddof=1).sum() / (repeats * (len(lesion) - 1))
-    return value, patient, repeat, joint, 1 / heavy
+    return value, patient, repeat, joint, 1 / (weight**2).sum()
 
 
 def error_of(patient, repeat, joint):
@@ -111,6 +111,29 @@ def test_a_difference_is_what_the_formulas_give(of_a, of_b, lesion, free):
     assert (found.low, found.high) == (pytest.approx(value - half), pytest.approx(value + half))
     assert limit_of(*parts, found.p) == pytest.approx(abs(value) / error)
     assert (found.p < 0.05) is (found.low > 0 or found.high < 0)
+
+
+@pytest.mark.parametrize("alarm", [0, 240, 10_000])
+def test_false_alarms_do_not_hide_that_an_interval_rests_on_few_lesions(alarm):
+    """Shares 20, 1, 1, 1 and 1 of 24: 24^2 / (20^2 + 4) = 1.43. Ten alarms of 240 had made 3.2 of it, over the limit."""
+    truth = np.array([2000, 100, 100, 100, 100] + [0] * 10)
+    pred = np.where(truth > 0, truth, alarm)
+    overlap = np.round(truth * np.linspace(0.5, 0.9, 15))
+    found = pooled_interval(overlap, pred, truth)
+    assert found.effective_patients == pytest.approx(576 / 404)
+    repeats = [np.tile(each, (2, 1)) for each in (overlap, pred, truth)]
+    assert pooled_difference(repeats, repeats).effective_patients == pytest.approx(576 / 404)
+
+
+@given(seed=st.integers(0, 10_000), lesion=st.integers(2, 9), free=st.integers(0, 9))
+@settings(max_examples=60, deadline=None)
+def test_effective_patients_are_lesion_patients_alone_and_never_more_than_these(seed, lesion, free):
+    overlap, pred, truth = counts(np.random.default_rng(seed), 2, lesion, free)
+    for kind in ("dice", "jaccard"):
+        found = pooled_interval(overlap, pred, truth, kind=kind).effective_patients
+        assert 1 <= found <= lesion + 1e-9
+        alone = pooled_interval(*(each[:, :lesion] for each in (overlap, pred, truth)), kind=kind)
+        assert alone.effective_patients == pytest.approx(found)
 
 
 def test_the_mean_of_patients_by_hand():

@@ -50,7 +50,7 @@ def _patients(source: Source) -> Iterator[str]:
     if weights:
         few = " The intervals rest on few lesions." if min(weights) < fewest.EFFECTIVE_PATIENTS else ""
         yield (
-            f"Pooled scores weigh patients by their pixels: the {count_of(patients, 'patient')} count like "
+            f"Pooled scores weigh patients by their pixels: the {count_of(lesion, 'patient')} with lesion count like "
             f"{min(weights):.1f} of equal weight.{few}"
         )
     if not positive:
