@@ -73,9 +73,24 @@ def _lines_of_pair(pair: PairFacts, see: float) -> list[str]:
         f"more {pair['short']} would help most",
         f"    patients with lesion, at {count_of(pair['repeats'], 'repeat')}: {_told(pair['patients_needed'])}",
         f"    repeats of each, with {count_of(pair['patients'], 'patient')}: {_told(pair['repeats_needed'])}",
+        _smallest_line(pair),
         *([_planned_line(pair["planned"], see)] if pair["planned"] else ()),
         *some,
     ]
+
+
+def _smallest_line(pair: PairFacts) -> str:
+    neither = pair["patients_needed"]["value"] is pair["repeats_needed"]["value"] is None
+    start = (
+        "neither alone suffices, so more of both" if neither else "the smallest study, by patients x repeats"
+    )
+    smallest = pair["smallest_study"]
+    if smallest is None:
+        return f"    {start}: none that can be planned"
+    return (
+        f"    {start}: {count_of(smallest['repeats'], 'repeat')} of each, and patients with lesion "
+        f"{_told(smallest['patients_needed'])}"
+    )
 
 
 def _planned_line(planned: DesignFacts, see: float) -> str:

@@ -24,6 +24,7 @@ from hnscc.scores.planner import (
     repeats_needed,
     smallest_seen,
     smallest_seen_by,
+    smallest_study,
 )
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
@@ -37,6 +38,14 @@ class NeededFacts(TypedDict):
     low: int | None
     high: int | None
     reason: str | None
+
+
+class SmallestFacts(TypedDict):
+    """The study with the fewest patients x repeats that sees the difference asked for. repeats: of each variant.
+    patients_needed: with lesion, at these repeats."""
+
+    repeats: int
+    patients_needed: NeededFacts
 
 
 class DesignFacts(TypedDict):
@@ -63,7 +72,8 @@ class PairFacts(TypedDict):
     patients: with lesion. repeats: the fewer of both variants'. seen_from: the smallest true difference that a study
     like the pilot finds with the chance asked for. short: of which the pilot has too few to see more, by their shares
     of the difference's variance. patients_needed: at the pilot's repeats; repeats_needed: of each variant, with the
-    pilot's patients. planned: a study of the size asked for, None where none was. collapsed: of each variant, how many
+    pilot's patients. smallest_study: where both may differ from the pilot's, None where even the most of both do not
+    suffice. planned: a study of the size asked for, None where none was. collapsed: of each variant, how many
     of its trainings marked no pixel, where any did. Where `reason` is not None there are no numbers.
     """
 
@@ -76,6 +86,7 @@ class PairFacts(TypedDict):
     short: Literal["patients", "repeats"] | None
     patients_needed: NeededFacts
     repeats_needed: NeededFacts
+    smallest_study: SmallestFacts | None
     planned: DesignFacts | None
     collapsed: dict[str, int]
     reason: str | None
@@ -154,6 +165,7 @@ def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
         "short": None,
         "patients_needed": _facts(Needed(None, None, None, reason)),
         "repeats_needed": _facts(Needed(None, None, None, reason)),
+        "smallest_study": None,
         "planned": None,
         "collapsed": {each: number for each in (a, b) if (number := results.number_collapsed(each))},
         "reason": reason,
@@ -164,6 +176,8 @@ def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
         facts["short"] = _short(pilot, design)
         facts["patients_needed"] = _facts(patients_needed(pilot, see, repeats, chance, paired=paired))
         facts["repeats_needed"] = _facts(repeats_needed(pilot, see, pilot.patients, chance, paired=paired))
+        if smallest := smallest_study(pilot, see, chance, paired=paired):
+            facts["smallest_study"] = {"repeats": smallest[0], "patients_needed": _facts(smallest[1])}
         facts["planned"] = _planned(pilot, design, asked)
     return facts
 

@@ -30,12 +30,12 @@ ONE_SCORE = "every patient with lesion scores {:g}: nothing varies that an inter
 class Estimate:
     """A value with its 95 % interval and what these rest on; what does not exist is None, and `reason` says why.
 
-    p: two-sided, that the value is 0; of differences alone. effective_patients: so many lesion patients of equal weight
-    would carry as much, at most `patients`; of pooled values alone. patients: those with lesion. repeats: of each variant. spread: its standard
-    error, and what its limits rest on (`two_way_t.Spread`), where there is an interval. patient_variance,
-    repeat_variance (one per variant, or one where repeats are paired) and joint_variance: the parts, of the value
-    itself (`two_way_t.variance_of` makes one of them: patient + repeats - joint, but at least half of the sum of
-    the first two).
+    p: two-sided, that the value is 0; of differences alone. effective_patients: so many lesion patients of equal
+    weight would carry as much, at most `patients`; of pooled values alone. patients: those with lesion. repeats: of
+    each variant. spread: its standard error, and what its limits rest on (`two_way_t.Spread`), where there is an
+    interval. patient_variance, repeat_variance (one per variant, or one where repeats are paired) and
+    joint_variance: the parts, of the value itself (`two_way_t.variance_of` makes one of them: patient + repeats -
+    joint, but at least half of the sum of the first two).
     """
 
     value: float | None

@@ -8,7 +8,7 @@ patients and repeats allow: what is told has a range, from the chi-square limits
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import harmonic_mean
 
 import numpy as np
@@ -153,12 +153,13 @@ def patients_needed(
 
     At least 4, since no p is given of fewer. paired: whether the repeats are, of the pilot and of the planned study.
     """
-    return _needed(
+    found = _needed(
         pilot,
         lambda design, n: power(design, difference, n, repeats) >= chance - ROUNDING,
         range(fewest.PATIENTS_FOR_P, MOST_PATIENTS + 1),
         paired,
     )
+    return _since(found, f"not even {MOST_PATIENTS} suffice: so few repeats leave too much to chance")
 
 
 def repeats_needed(
@@ -168,12 +169,43 @@ def repeats_needed(
 
     At least 2, or 5 where they are paired, since fewer are not compared so; paired as for `patients_needed`.
     """
-    return _needed(
+    found = _needed(
         pilot,
         lambda design, n: power(design, difference, patients, n) >= chance - ROUNDING,
-        range(fewest.PAIRED_REPEATS if paired else fewest.REPEATS, MOST_REPEATS + 1),
+        range(_fewest_repeats(paired), MOST_REPEATS + 1),
         paired,
     )
+    return _since(found, f"not even {MOST_REPEATS} suffice: so few patients leave too much to chance")
+
+
+def smallest_study(
+    pilot: Estimate, difference: float, chance: float = POWER, *, paired: bool = False
+) -> tuple[int, Needed] | None:
+    """Repeats of each variant, and the lesion patients that are needed with these, of the study with the fewest
+    patients x repeats that finds this true difference with this chance; None where the pilot tells nothing, or even the
+    most of both do not suffice.
+
+    Repeats are tried one by one up to 8, and in steps of a quarter from there on. paired: as for `patients_needed`.
+    """
+    design = design_of(pilot, paired)
+    if isinstance(design, str):
+        return None
+    best, least = 0, MOST_PATIENTS * MOST_REPEATS + 1
+    for repeats in [*_growing(_fewest_repeats(paired), MOST_REPEATS), MOST_REPEATS]:
+        most = min(MOST_PATIENTS, (least - 1) // repeats)  # more would not be a smaller study
+        if most < fewest.PATIENTS_FOR_P:
+            break
+
+        def suffices(each: Design, n: int, repeats: int = repeats) -> bool:
+            return power(each, difference, n, repeats) >= chance - ROUNDING
+
+        if found := _least(design, suffices, range(fewest.PATIENTS_FOR_P, most + 1)):
+            best, least = repeats, repeats * found
+    return (best, patients_needed(pilot, difference, best, chance, paired=paired)) if best else None
+
+
+def _fewest_repeats(paired: bool) -> int:
+    return fewest.PAIRED_REPEATS if paired else fewest.REPEATS
 
 
 def designs_at_limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
@@ -201,8 +233,12 @@ def _needed(pilot: Estimate, suffices: Callable[[Design, int], bool], numbers: r
         return Needed(None, None, None, design)
     favourable, adverse = designs_at_limits(pilot, design)
     value, low, high = (_least(each, suffices, numbers) for each in (design, favourable, adverse))
-    reason = None if value else f"not even {numbers[-1]} suffice: the other number is what is short"
-    return Needed(value, low, high, reason)
+    return Needed(value, low, high)
+
+
+def _since(found: Needed, reason: str) -> Needed:
+    """With the reason why there is no number, unless there is a number, or a reason already."""
+    return found if found.value or found.reason else replace(found, reason=reason)
 
 
 def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: range) -> int | None:

@@ -48,11 +48,28 @@ def test_less_to_see_needs_more(finished):
     (small,), (large,) = (hnscc.plan(finished.root, see=see)["pairs"] for see in (0.02, 0.1))
     # Trainings differ by so much that no number of patients makes up for five of them; more repeats do.
     assert small["patients_needed"]["value"] is None
-    assert "not even 10000 suffice: the other number" in small["patients_needed"]["reason"]
+    assert "not even 10000 suffice: so few repeats" in small["patients_needed"]["reason"]
     needed, fewer = small["repeats_needed"], large["repeats_needed"]
     assert needed["low"] <= needed["value"] <= needed["high"]
     assert fewer["value"] < small["repeats"] < needed["value"]
     assert large["patients_needed"]["value"] < small["patients"]
+
+
+def test_where_neither_suffices_alone_both_are_told_together(finished):
+    """Each line had said that the other number was what is short."""
+    plan = hnscc.plan(finished.root, see=0.005)
+    (pair,) = plan["pairs"]
+    assert pair["patients_needed"]["value"] is pair["repeats_needed"]["value"] is None
+    repeats, patients = pair["smallest_study"]["repeats"], pair["smallest_study"]["patients_needed"]["value"]
+    assert repeats > pair["repeats"] and patients > pair["patients"]
+    (planned,) = hnscc.plan(finished.root, see=0.005, patients=patients, repeats=repeats)["pairs"]
+    assert 0.8 <= planned["planned"]["chance"] < 0.805
+    told = "\n".join(lines_of_plan(plan))
+    assert (
+        f"neither alone suffices, so more of both: {repeats:,} repeats of each, and patients with lesion about"
+        in told
+    )
+    assert f"about {patients} (" in told and "the other number" not in told
 
 
 def test_a_collapsed_variant_gets_no_number(finished, tmp_path):
@@ -66,7 +83,7 @@ def test_a_collapsed_variant_gets_no_number(finished, tmp_path):
     assert "pet mostly collapsed" in pair["reason"] and pair["collapsed"] == {"pet": 4}
     for needed in (pair["patients_needed"], pair["repeats_needed"]):
         assert needed == {"value": None, "low": None, "high": None, "reason": pair["reason"]}
-    assert pair["seen_from"] is pair["planned"] is pair["short"] is None
+    assert pair["seen_from"] is pair["planned"] is pair["short"] is pair["smallest_study"] is None
 
 
 def test_a_single_collapsed_training_is_told(tmp_path):

@@ -115,7 +115,7 @@ def test_a_difference_is_what_the_formulas_give(of_a, of_b, lesion, free):
 
 @pytest.mark.parametrize("alarm", [0, 240, 10_000])
 def test_false_alarms_do_not_hide_that_an_interval_rests_on_few_lesions(alarm):
-    """Shares 20, 1, 1, 1 and 1 of 24: 24^2 / (20^2 + 4) = 1.43. Ten alarms of 240 had made 3.2 of it, over the limit."""
+    """Shares 20, 1, 1, 1 and 1 of 24: 24^2 / (20^2 + 4) = 1.43. Ten alarms of 240 had made 3.2 of it."""
     truth = np.array([2000, 100, 100, 100, 100] + [0] * 10)
     pred = np.where(truth > 0, truth, alarm)
     overlap = np.round(truth * np.linspace(0.5, 0.9, 15))

@@ -16,6 +16,7 @@ from hnscc.scores.planner import (
     power,
     repeats_needed,
     smallest_seen,
+    smallest_study,
 )
 from hnscc.scores.two_way_t import Spread
 
@@ -202,6 +203,49 @@ def test_numbers_needed_are_the_least_that_suffice():
     assert needed.low <= needed.value <= needed.high
     repeats = repeats_needed(pilot, 0.08, patients=60)
     assert smallest_seen(design, 60, repeats.value) <= 0.08 < smallest_seen(design, 60, repeats.value - 1)
+
+
+@pytest.mark.parametrize("difference", [0.3, 0.15, 0.08])
+def test_the_smallest_study_is_that_of_all_sizes_tried_one_by_one(difference):
+    pilot = study(np.random.default_rng(2), 10, 20)
+    design = design_of(pilot)
+    repeats, patients = smallest_study(pilot, difference)
+    suffices = [
+        (p * r, r)
+        for r in range(2, 41)
+        for p in range(4, 151)
+        if p * r <= repeats * patients.value and power(design, difference, p, r) >= 0.8
+    ]
+    least = min(suffices)
+    assert (repeats * patients.value, repeats) in suffices
+    assert repeats * patients.value <= 1.1 * least[0], "steps of a quarter lose little"
+    assert repeats > 8 or (repeats * patients.value, repeats) == min(
+        each for each in suffices if each[1] <= 8
+    )
+
+
+def test_the_smallest_study_finds_the_difference_as_often_as_it_is_said():
+    """Where neither more patients nor more repeats alone would; simulated."""
+    joint = TRUE.joint / 18
+    brought = (TRUE.repeats / 3 + joint) / 2
+    pilot = Estimate(
+        0.1,
+        patients=6,
+        repeats=(3, 3),
+        patient_variance=TRUE.patients / 6 + joint,
+        repeat_variance=(brought, brought),
+        joint_variance=joint,
+    )
+    assert (
+        patients_needed(pilot, 0.07, repeats=3).value is repeats_needed(pilot, 0.07, patients=6).value is None
+    )
+    repeats, patients = smallest_study(pilot, 0.07)
+    found = [study(np.random.default_rng([8, n]), patients.value, repeats, 0.07).p < 0.05 for n in range(600)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_pilot_that_tells_nothing_has_no_smallest_study():
+    assert smallest_study(mean_difference([[0.5, 0.6]], [[0.4, 0.5]]), 0.05) is None
 
 
 @pytest.mark.parametrize(("paired", "fewest"), [(False, 2), (True, 5)])
