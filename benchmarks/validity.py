@@ -37,7 +37,7 @@ from studies_at_once import (
     together,
     variants,
 )
-from validity_page import HEAD, Cells, line, missed, page
+from validity_page import HEAD, OFF_BY_FEWER, OFF_BY_MORE, Cells, line, missed, page
 
 from hnscc.base.arrays import Bools, Floats
 from hnscc.base.seeds import generator
@@ -142,6 +142,18 @@ def why_off(
     ]
 
 
+def _off(studies: int) -> tuple[float, float]:
+    """By how many points more is found than forecast where P - 1 degrees of freedom do most harm, and where one fewer
+    than the effective patients do."""
+    by_more, by_fewer = (
+        why_off(
+            MODELS[name], patients, repeats, studies, generator(0, "validity", "why", name, patients, repeats)
+        )
+        for name, patients, repeats in (OFF_BY_MORE, OFF_BY_FEWER)
+    )
+    return 100 * (by_more[0] - by_more[4]), 100 * (by_fewer[0] - by_fewer[5])
+
+
 def _mean_design(pilots: Parts, patients: int, repeats: int) -> Design:
     """The design of the mean of the pilots' own parts of variance: a single pilot's are far less certain."""
     parts = Estimate(
@@ -210,7 +222,7 @@ def main() -> None:
             again[cell] = figures(*size[:3], AGAIN * options.studies, draw)
             print("again, " + line(cell, again[cell]), flush=True)
     if options.page:
-        options.page.write_text(page(cells, again, options.studies, AGAIN, CHECKED))
+        options.page.write_text(page(cells, again, _off(options.studies), options.studies, AGAIN, CHECKED))
 
 
 if __name__ == "__main__":

@@ -42,10 +42,12 @@ WHY_OFF = (
     "wide limits too, and the forecast takes them for independent. More is found with 10 repeats or more: there the "
     "variance that studies find is more skewed than the forecast takes it to be. The forecast reckons with as many "
     "degrees of freedom of the patients' part as there are effective patients. The two pull apart: by more, P - 1, "
-    "regular 10 x 50 would be off by +8.4, by one fewer than the effective patients heavy 5 x 3 by -8.9 (10,000 other "
-    "studies; `python benchmarks/validity.py --why` prints what parts found and forecast). A forecast from one pilot "
-    "is less certain than any of these: `hnscc plan` prints its range."
+    "{more} would be off by {by_more:+.1f}, by one fewer than the effective patients {fewer} by {by_fewer:+.1f} "
+    "({studies:,} other studies; `python benchmarks/validity.py --why` prints what parts found and forecast). A "
+    "forecast from one pilot is less certain than any of these: `hnscc plan` prints its range."
 )
+# Where more degrees of freedom, and fewer, do most harm.
+OFF_BY_MORE, OFF_BY_FEWER = ("regular", 10, 50), ("heavy", 5, 3)
 
 
 Cells = dict[Cell, list[float]]  # of every cell the figures, one a column
@@ -55,8 +57,15 @@ def line(cell: Cell, found: list[float]) -> str:
     return f"| {' | '.join(map(str, cell))} | {' | '.join(f'{100 * each:.1f} %' for each in found)} |"
 
 
-def page(cells: Cells, again: Cells, studies: int, times: int, checked: int) -> str:
-    """docs/explanation/validity.md: how the figures were made, how far they reach, and the table."""
+def page(cells: Cells, again: Cells, off: tuple[float, float], studies: int, times: int, checked: int) -> str:
+    """docs/explanation/validity.md: how the figures were made, how far they reach, and the table.
+
+    off: by how many points found and forecast would part in OFF_BY_MORE and in OFF_BY_FEWER.
+    """
+    more, fewer = (
+        f"{model} {patients} x {repeats}" for model, patients, repeats in (OFF_BY_MORE, OFF_BY_FEWER)
+    )
+    why_off = WHY_OFF.format(more=more, by_more=off[0], fewer=fewer, by_fewer=off[1], studies=studies)
     made = (
         f"Simulated studies (`benchmarks/validity.py`; {studies:,} a cell; {date.today().isoformat()}, {machine()}; "
         "what was drawn decides the figures, not the machine). All studies of a cell are computed at once; of "
@@ -83,7 +92,7 @@ def page(cells: Cells, again: Cells, studies: int, times: int, checked: int) -> 
             "",
             *textwrap.wrap(WHAT_FAILS, WIDTH),
             "",
-            *textwrap.wrap(WHY_OFF, WIDTH),
+            *textwrap.wrap(why_off, WIDTH),
             "",
             *HEAD,
             *(line(cell, found) for cell, found in cells.items()),

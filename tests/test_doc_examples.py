@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ from pages import (
     name_of,
     prose_of,
     sql_of,
+    text_of,
     words_of,
 )
 from run_folders import random_run, small_study
@@ -167,6 +169,26 @@ def test_python_in_an_example_calls_functions_by_parameters_that_they_have(block
             assert name in hnscc.__all__
             given = {each.arg: each.value for each in call.keywords}
             inspect.signature(getattr(hnscc, name)).bind(*call.args, **given)
+
+
+def test_python_prints_what_the_page_says(capsys):
+    """Of every example that is followed by what it prints. The numbers on the page of statistics were others."""
+    shown = [
+        (code, text)
+        for code, text in itertools.pairwise(BLOCKS)
+        if (code.language, text.language, code.file) == ("python", "text", text.file)
+    ]
+    for code, text in shown:
+        exec(compile(code.text, name_of(code), "exec"), {"__name__": "__main__"})
+        assert capsys.readouterr().out.strip() == text.text.strip(), name_of(code)
+    assert [str(code.file) for code, _ in shown] == ["docs/how-to/your-own-numbers.md"]
+
+
+def test_what_an_example_prints_is_shown_by_such_a_block_alone():
+    """Other examples print what depends on the reader's own run; prose must not say what code prints."""
+    for block in PYTHON:
+        rest = text_of(block.file).split(block.text)[-1].removeprefix("\n```").lstrip()
+        assert not re.match(r"(which )?prints? `", rest), name_of(block)
 
 
 def test_python_that_reads_tables_runs(tmp_path, monkeypatch, capsys):
