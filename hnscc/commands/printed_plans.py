@@ -125,7 +125,10 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
     for other in found["other_versions"]:
         names = ", ".join(other["trials"])
         print_line(console, f"versions: {names} trained by others ({other['differ']})", style="yellow")
-    print_line(console, f"disk:    at most {found['disk_mib']:.0f} MiB for predictions and weights")
+    print_line(
+        console,
+        f"disk:    at most {found['disk_mib']:.0f} MiB for predictions and weights (predictions before compression)",
+    )
     memory = found["memory_mib"]
     print_line(
         console,

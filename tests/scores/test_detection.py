@@ -31,9 +31,9 @@ def test_one_kind_of_cases_has_no_auc():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_rates_and_auc_are_scikit_learn_s(sklearn, seed):
-    """With few different scores, so that most are tied."""
+    """Of 100 cohorts each, with few different scores, so that most are tied."""
     draw = np.random.default_rng(seed)
-    for n in (2, 5, 40):
+    for n in (2, 5, 12, 40) * 25:
         truth, called = draw.random((2, n)) < 0.5
         truth[:2] = True, False
         found = Calls(truth, called, draw.integers(0, 4, n) / 3)
