@@ -1,6 +1,5 @@
 """From a manifest to a store: all scans or none, in parallel, and the same content for any number of workers."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +23,7 @@ from hnscc.base.locations import locate
 from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlacement
 from hnscc.cohort.store import Store
-from hnscc.cohort.store_building import begin_store, finish_store, write_scan
+from hnscc.cohort.store_building import begin_store, discard, finish_store, write_scan
 from hnscc.cohort.store_format import Placing, Scan, ScanFacts
 
 
@@ -80,7 +79,7 @@ def build_store(
             progress=progress,
         )
     finally:
-        shutil.rmtree(unfinished.folder, ignore_errors=True)
+        discard(unfinished.folder)
 
 
 @dataclass(frozen=True)

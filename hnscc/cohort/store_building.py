@@ -5,6 +5,7 @@ An upload ends with the root's zarr.json: until then there is no store at its na
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -46,6 +47,7 @@ from hnscc.cohort.store_format import (
 from hnscc.cohort.store_reading import no_store, root_attributes
 
 UPLOADS_AT_ONCE = 4
+DELETIONS, SECONDS_BETWEEN_DELETIONS = 20, 0.1
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,22 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
         folder.mkdir(parents=True, exist_ok=True)
         name = "hnscc-store-" if isinstance(final, S3Path) else f".{final.name}."
         unfinished = Path(tempfile.mkdtemp(prefix=name, suffix=".unfinished", dir=folder))
-        undo.callback(shutil.rmtree, unfinished, ignore_errors=True)
+        undo.callback(discard, unfinished)
         unfinished.chmod(0o755)  # mkdtemp is for the owner alone; a cluster's other nodes read stores too
         zarr.create_group(zarr_store(unfinished), zarr_format=3)
         zarr.create_group(zarr_store(unfinished), path=SCANS_GROUP, zarr_format=3)
         undo.pop_all()
     return UnfinishedStore(unfinished, final, overwrite)
+
+
+def discard(unfinished: Path) -> None:
+    """Delete the folder of a store that was given up; what cannot be deleted stays."""
+    # Zarr writes by threads: one may still write a moment after another has failed, into what is deleted meanwhile.
+    for _ in range(DELETIONS):
+        if not unfinished.exists():
+            return
+        shutil.rmtree(unfinished, ignore_errors=True)
+        time.sleep(SECONDS_BETWEEN_DELETIONS)
 
 
 def write_scan(

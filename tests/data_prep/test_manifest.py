@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 
 import pytest
 from scans import (
@@ -197,7 +198,7 @@ def test_all_faulty_rows_are_told_at_once(tmp_path):
     change(manifest, 6, "mask", "s4/pet.nii.gz")
     manifest.write_text(manifest.read_text() + "P9,S9\n")
     text = refused(manifest, "6 faults")
-    told = [line.split(". ", 1)[1] for line in text.splitlines() if line.startswith("    ")]
+    told = [found[1] for line in text.splitlines() if (found := re.match(r" +\d\. (.+)", line))]
     assert [line.split(": ")[0] for line in told] == [
         "manifest row 2, scan S0, column pet",
         "manifest row 3, scan S1, column mri",

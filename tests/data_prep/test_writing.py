@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from scans import cohort, prepare
 from data_prep.phantom.phantom import make_phantom
 from hnscc.base.errors import InputError, StorageError
 from hnscc.cohort.store import open_store
+from hnscc.cohort.store_building import discard
 
 COMMAND = [sys.executable, "-m", "hnscc.commands.cli"]
 # Of a store of `scans`, or a cohort of 12 patients: more than fits into the limits below.
@@ -152,3 +154,24 @@ def test_a_store_that_cannot_be_replaced_stays_as_it_was(tmp_path, mounted):
         prepare(manifest, folder / "s.zarr", size=256, workers=1, overwrite=True)
     assert open_store(folder / "s.zarr") == store
     assert [path.name for path in folder.iterdir()] == ["s.zarr"]
+
+
+def test_a_store_that_is_given_up_is_gone_though_a_thread_still_writes_into_it(tmp_path):
+    """Zarr writes by threads, and one of them may outlive the failure of another."""
+    folder, ends = tmp_path / "s.unfinished", time.monotonic() + 0.5
+
+    def write() -> None:
+        number = 0
+        while time.monotonic() < ends:
+            number += 1
+            with contextlib.suppress(OSError):
+                (folder / "scans").mkdir(parents=True, exist_ok=True)
+                (folder / "scans" / str(number)).write_bytes(b"0")
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    while not folder.exists():
+        time.sleep(0.001)
+    discard(folder)
+    writing.join()
+    assert not folder.exists()
