@@ -23,6 +23,9 @@ from data_prep.dicom.header import (
 _MOMENT = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})(\d{2}):?(\d{2}):?(\d{2})?(\.\d{1,6})?([+-]\d{4})?")
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(\d{2}):?(\d{2})?(\.\d{1,6})?")
+MOST_HALF_LIVES = 8.0  # between injection and scan
+MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
+_GE = (0x0009, "GEMS_PETD_01")
 
 
 def moment_at(text: str) -> datetime | None:
@@ -96,11 +99,6 @@ def of_day(header: Dataset, keyword: str, where: str) -> timedelta | None:
         return None
     hour, minute, second, part = found.groups()
     return timedelta(hours=int(hour), minutes=int(minute), seconds=int(second or 0) + float(part or 0))
-
-
-MOST_HALF_LIVES = 8.0  # between injection and scan
-MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
-_GE = (0x0009, "GEMS_PETD_01")
 
 
 def _injection(header: Dataset, where: str) -> Dataset | None:

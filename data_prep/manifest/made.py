@@ -17,6 +17,7 @@ from hnscc.base.files import write_errors, write_text
 from hnscc.base.in_words import count_of
 
 _PSEUDONYMS = ("pseudonym", "dicom_patient_id")  # a manifest's patient_id is the pseudonym
+NAMED_SCANS = 3  # scans that a note names, of more
 
 
 def read_pseudonyms(path: Path) -> dict[str, str]:
@@ -69,9 +70,6 @@ def write_pseudonyms(pseudonyms: Mapping[str, str], path: Path) -> None:
             write_text(path, text.getvalue())
     finally:
         os.umask(before)
-
-
-NAMED_SCANS = 3  # scans that a note names, of more
 
 
 @dataclass(frozen=True)

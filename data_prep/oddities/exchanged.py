@@ -15,9 +15,8 @@ from hnscc.cohort.store_format import Scan
 
 BETTER_TIMES = 1.5  # times the fall across the border of a scan's own mask, that across the other's has
 MOST_SCANS_ASKED = 20  # scans whose masks are told: of more, it is another fault
-WEAKEST_SCANS = (
-    10  # scans, of those with the weakest borders on a modality, that are asked though they are not told
-)
+# Scans, of those with the weakest borders on a modality, that are asked though they are not told.
+WEAKEST_SCANS = 10
 
 # The images (Z, C, H, W) and the mask (Z, H, W) of a scan by its position.
 ReadBoth = Callable[[int], tuple[Images, Bools]]
@@ -75,12 +74,12 @@ def _across(
     held: dict[int, tuple[Images, Bools]] = {}
     for other in ill:
         # Of two scans that are asked, the later one is compared with the earlier.
-        compared = [one for one in asked if one < other or (one > other and other not in asked)]
-        compared = [one for one in compared if scans[one].slices == scans[other].slices]
-        held |= {one: read(one) for one in compared if one not in held}
-        theirs = (held.get(other) or read(other)) if compared else None
-        if theirs is None:
+        before = [one for one in asked if one < other or other not in asked]
+        compared = [one for one in before if one != other and scans[one].slices == scans[other].slices]
+        if not compared:
             continue
+        held |= {one: read(one) for one in compared if one not in held}
+        theirs = held[other] if other in held else read(other)
         if other in asked:
             held[other] = theirs
         for one in compared:

@@ -29,6 +29,16 @@ MANY_SLICES = 3  # slices that belong beside one far away
 LONGER_TIMES = 1.12  # times the shortest way to join all slices; in volumes of any kind 1.05
 # Median distance along that, of slices of length 1: a correlation of 0.5; noise alone has 1.4.
 JOINED_DISTANCE = 1.0
+TURNED_DEGREES = 8.0  # against the other scans, from which a body is told as turned
+MOST_TURNED_DEGREES = 90.0  # degrees, beyond which a body that is nearly round fits by chance
+ALIKE_CORRELATION = 0.85  # correlation of shapes, from which an angle is believed
+GAIN_CORRELATION = 0.1  # in correlation, by turning
+# Of the widest row of a slice: where narrower ones end depends on how a modality shows the skin.
+WIDE_SHARE = 0.6
+LEAST_ROWS = 100  # rows of all slices that both modalities show
+# Of the lines of two modalities, whatever its sign, from which it tells which way they lie.
+CLEAR_CORRELATION = 0.5
+CLEAR_SCANS_SHARE = 0.8  # of the scans, in which it must
 
 
 def odd_order(
@@ -74,11 +84,6 @@ def _mirrored(sums: NDArray[np.int32]) -> bool:
     return bool((np.abs(sums - np.median(sums)) <= 1).mean() >= SYMMETRIC_SHARE)
 
 
-TURNED_DEGREES = 8.0  # against the other scans, from which a body is told as turned
-MOST_TURNED_DEGREES = 90.0  # degrees, beyond which a body that is nearly round fits by chance
-ALIKE_CORRELATION = 0.85  # correlation of shapes, from which an angle is believed
-GAIN_CORRELATION = 0.1  # in correlation, by turning
-
 BothBodies = tuple[Scan, BodyFacts, BodyFacts]  # a scan, with the body of a modality and that of the grid's
 
 
@@ -115,16 +120,6 @@ def _unit(radii: Floats) -> Floats:
     centred: Floats = radii - radii.mean()
     length = float(np.sqrt((centred**2).sum()))
     return centred / length if length > 0 else centred
-
-
-WIDE_SHARE = (
-    0.6  # of the widest row of a slice: where narrower ones end depends on how a modality shows the skin
-)
-LEAST_ROWS = 100  # rows of all slices that both modalities show
-CLEAR_CORRELATION = (
-    0.5  # of the lines of two modalities, whatever its sign, from which it tells which way they lie
-)
-CLEAR_SCANS_SHARE = 0.8  # of the scans, in which it must
 
 
 def midlines(images: Images) -> NDArray[np.float32]:

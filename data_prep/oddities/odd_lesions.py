@@ -14,6 +14,27 @@ from hnscc.cohort.store_format import Scan
 MAX_LESION_SHARE = 0.25  # of the grid, or of the body
 IN_AIR_SHARE, MOSTLY_IN_AIR_SHARE = 0.1, 0.5  # of the lesion: told, and refused
 ODD_VOLUME_TIMES = 3.0  # times larger or smaller than the median of the other scans with lesion
+# Of what a mask encloses, the share that is no lesion; lesions of the real cohort, and of the phantom, have none of it.
+OUTLINE_SHARE = 0.5  # from which the mask is an outline
+# From which it is hollow. The box or the ellipsoid around a lesion of the phantom, less the lesion, has 0.08 to 0.22; a
+# hole of a few voxels, as a threshold leaves in a lesion that is filled, is less.
+HOLLOW_SHARE = 0.05
+LINE_MM = 30.0  # mm, of a part up to 4 mm or two voxels wide; lesions of the real cohort have 25 at most
+# In mm, of a part that sticks out of one slice; lesions of the real cohort have none, the phantom's 6 at most.
+STROKE_MM = 10.0
+USUAL_SHARE = 0.25  # of the scans with lesion, from which small pieces are how the lesions are
+# What a mask may hold in one slice alone, in words.
+IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
+    (
+        "the mask holds small pieces in a single slice, apart from the lesion: strokes that were left there?",
+        lambda pieces: bool(pieces["stray"] > 0),
+    ),
+    (
+        f"the mask sticks out in a single slice, by a part {STROKE_MM:g} mm long or more far beside what the slices "
+        "above and below it hold: a stroke of a brush?",
+        lambda pieces: bool(pieces["over_mm"] >= STROKE_MM),
+    ),
+)
 
 
 def odd_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
@@ -112,29 +133,7 @@ def _boxes(ill: Sequence[Scan]) -> Iterator[Odd]:
             )
 
 
-# Of what a mask encloses, the share that is no lesion; lesions of the real cohort, and of the phantom, have none of it.
-OUTLINE_SHARE = 0.5  # from which the mask is an outline
-# From which it is hollow. The box or the ellipsoid around a lesion of the phantom, less the lesion, has 0.08 to 0.22; a
-# hole of a few voxels, as a threshold leaves in a lesion that is filled, is less.
-HOLLOW_SHARE = 0.05
-LINE_MM = 30.0  # mm, of a part up to 4 mm or two voxels wide; lesions of the real cohort have 25 at most
-# In mm, of a part that sticks out of one slice; lesions of the real cohort have none, the phantom's 6 at most.
-STROKE_MM = 10.0
-USUAL_SHARE = 0.25  # of the scans with lesion, from which small pieces are how the lesions are
 CHANGED_TIMES = 4 / 3  # times more or less than was drawn; lesions of 5 ml and more change by a tenth at most
-
-# What a mask may hold in one slice alone, in words.
-IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
-    (
-        "the mask holds small pieces in a single slice, apart from the lesion: strokes that were left there?",
-        lambda pieces: bool(pieces["stray"] > 0),
-    ),
-    (
-        f"the mask sticks out in a single slice, by a part {STROKE_MM:g} mm long or more far beside what the slices "
-        "above and below it hold: a stroke of a brush?",
-        lambda pieces: bool(pieces["over_mm"] >= STROKE_MM),
-    ),
-)
 
 
 def odd_drawn_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:

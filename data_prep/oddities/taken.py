@@ -17,6 +17,7 @@ SPACES = {
     4: "MNI's template",
     5: "a template",
 }
+LESS_COVERED_SHARE = 0.1  # of the grid, against the cohort's median
 
 
 def odd_codes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -72,9 +73,6 @@ def _lie(spaces: Mapping[str, int]) -> str:
         f"{name} lies in {SPACES.get(code, 'a space without a name')} (code {code})"
         for name, code in spaces.items()
     )
-
-
-LESS_COVERED_SHARE = 0.1  # of the grid, against the cohort's median
 
 
 def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:

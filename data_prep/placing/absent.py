@@ -49,7 +49,7 @@ def absent(data: NDArray[np.float32]) -> Bools | None:
     """Return which voxels of a volume (x, y, z), turned to LPS, show nothing; None where all show something."""
     found = np.zeros_like(
         data, dtype=bool
-    )  # in the order of the data: the other one takes many times as long
+    )  # in the order of the data, since the other takes many times as long
     faint = _faint(data)
     found[:, :, faint | _by_neighbours(data, faint)] = True
     if _repeats(data):  # or nothing of one value: neither cut nor hole
@@ -205,10 +205,10 @@ def _mark_cuts(data: NDArray[np.float32], found: Bools, faint: Bools) -> None:
     """Mark in `found` the lines of one value from the first on, slice by slice, where a body begins behind them as no
     body does: in its full width, and not blurred."""
     lines = len(data)
-    two = (data[:2] == data[:1, :1]).all(
+    cut = (data[:2] == data[:1, :1]).all(
         axis=(0, 1)
-    ) & ~faint  # lines of the first voxel's value; of most slices none
-    for z in np.flatnonzero(two):
+    )  # two lines of the first voxel's value; of most slices none
+    for z in np.flatnonzero(cut & ~faint):
         plane = data[:, :, z]
         flat = (plane == plane[0, 0]).all(axis=1)
         begin = 0 if flat.all() else int(np.argmin(flat))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from data_prep.volumes.padding import enclosed_across
 from hnscc.base.arrays import Bools, Floats, Spacing
 from hnscc.cohort.placement import BodyFacts
 
@@ -17,6 +18,7 @@ MIDDLE_SHARE = 0.3  # of the median area: slices with less of the body are not l
 STEP_PIXELS = 0.25  # from one point to the next along each direction
 LEANING_SLICES = 5  # slices, from which it is told how the centre moves along them
 DISC = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4  # pixels: what it does not fit into is no body
+FACES = ndimage.generate_binary_structure(3, 1)  # neighbours that share a face
 
 
 def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFacts | None]:
@@ -42,7 +44,7 @@ def largest_filled(shown: Bools) -> Bools:
     thick = _opened(shown)
     largest = np.zeros_like(thick)
     if box := ndimage.find_objects(thick.view(np.uint8)):
-        pieces, number = ndimage.label(_without_holes(thick[box[0]]))
+        pieces, number = ndimage.label(thick[box[0]] | enclosed_across(~thick[box[0]], 0, FACES))
         largest[box[0]] = pieces == (1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if number > 1 else 1)
     return largest
 
@@ -73,19 +75,6 @@ def _spread(shown: Bools) -> Bools:
         found[:, step:] |= wide[half][:, :-step]
         found[:, :-step] |= wide[half][:, step:]
     return found
-
-
-def _without_holes(thick: Bools) -> Bools:
-    """(Z, H, W): with what is enclosed in each slice, by four neighbours."""
-    in_plane = ndimage.generate_binary_structure(3, 1)
-    in_plane[::2] = False
-    pieces, number = ndimage.label(~thick, in_plane)
-    around = np.zeros(number + 1, dtype=bool)
-    for end in (0, -1):
-        around[pieces[:, end]] = around[pieces[:, :, end]] = True
-    around[0] = False  # which is no background
-    whole: Bools = ~around[pieces]
-    return whole
 
 
 def _placed(share: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:

@@ -29,6 +29,10 @@ MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels; of the grid's, were two col
 WHOLLY = 0.99  # of a grid's voxels, for another modality to cover it whatever the lesion
 MAX_PARTS = 100  # voxels of a modality along one of the grid: more come of lengths in another unit alone
 LOOKED_AT_VOXELS = 24  # voxels along each axis of a grid, at most, by which that is estimated
+FLAT_SHARE = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
+# Of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent).
+MORE_ABSENT_SHARE = 0.1
+MOST_ABSENT_SHARE = 0.9  # of a slice: it shows nothing
 
 
 def check_steps(grids: Mapping[str, Grid], reference: str, scan: str) -> None:
@@ -112,12 +116,6 @@ def _covered(grid: Grid, by: Grid) -> float:
     inside = matrix[:3, :3] @ at + matrix[:3, 3:]
     size = np.array(box.shape)[:, None]
     return float(((inside >= -0.5) & (inside <= size - 0.5)).all(axis=0).mean())
-
-
-FLAT_SHARE = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
-# Of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent).
-MORE_ABSENT_SHARE = 0.1
-MOST_ABSENT_SHARE = 0.9  # of a slice: it shows nothing
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,10 @@ SHOWN_SHARE = 0.05
 LEAST_SLICES = 5  # that show something, from which they are compared
 LOOKED_AT_VOXELS = 300_000  # voxels, at most, of which the lowest values are looked at
 SAME_SHARE = 0.002  # of the median of the slices' highest values, by which a slice's own is the same
+Kind = TypeVar("Kind", bound=np.generic)
+FAR_VOXELS = 3  # voxels, with which a step from one voxel to the next is compared
+SLICED_VOXELS = 300_000  # voxels, at most, of whole slices
+GRADED_VOXELS = 20_000  # voxels, at most, of which the values are counted
 
 
 def number_facts(volume: Volume) -> NumberFacts:
@@ -78,24 +82,9 @@ def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
         return 0
     beside = np.zeros_like(upper)
     for axis in range(3):
-        before, after = _pair(axis)
-        beside[after] |= lower[before]
-        beside[before] |= lower[after]
+        for ours, theirs in zip(_shifted(beside, 1, axis), _shifted(lower, 1, axis)[::-1], strict=True):
+            ours |= theirs  # a view: `beside` itself
     return int((upper & beside).sum())
-
-
-def _pair(axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """What picks all voxels of three axes that have another behind them along one of these, and those others."""
-    before, after = [slice(None)] * 3, [slice(None)] * 3
-    before[axis], after[axis] = slice(None, -1), slice(1, None)
-    return tuple(before), tuple(after)
-
-
-Kind = TypeVar("Kind", bound=np.generic)
-
-FAR_VOXELS = 3  # voxels, with which a step from one voxel to the next is compared
-SLICED_VOXELS = 300_000  # voxels, at most, of whole slices
-GRADED_VOXELS = 20_000  # voxels, at most, of which the values are counted
 
 
 def signal_of(volume: Volume) -> SignalFacts:

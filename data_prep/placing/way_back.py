@@ -20,6 +20,8 @@ from hnscc.base.arrays import Bools, Floats, Integers, Masks
 from hnscc.cohort.placement import WayBack
 from hnscc.cohort.store_format import DrawnMask
 
+Kind = TypeVar("Kind", bound=np.generic)
+
 
 def own_voxels(lesion: Bools, grid: Grid, image: Grid) -> Bools:
     """Return which voxels of an image a lesion covers at least half of, by area: (Z, Y, X), of the image turned to LPS.
@@ -74,9 +76,6 @@ def _moved(grid: Grid, first: Integers, shape: tuple[int, int, int]) -> Grid:
     affine = grid.affine.copy()
     affine[:3, 3] = (grid.affine @ [*first, 1.0])[:3]
     return Grid(shape, affine, grid.oriented)
-
-
-Kind = TypeVar("Kind", bound=np.generic)
 
 
 def to_input_grid(mask: Masks | Bools, placement: WayBack) -> Masks:

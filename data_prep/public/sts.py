@@ -47,6 +47,10 @@ Please cite
 - Clark K et al. (2013). The Cancer Imaging Archive (TCIA): maintaining and operating a public information repository.
   Journal of Digital Imaging 26(6), 1045-1057, DOI 10.1007/s10278-013-9622-7
 """
+AGAIN = "give the same command again: what is whole is not fetched again"
+REPOSITORY = "theibsi/data_sets"
+SECONDS = (10, 60)  # to be connected; between two pieces of an answer
+NAMED_FILES = 6  # as many files are named in a message
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,6 @@ def manifest_of(files: Sequence[PublicFile]) -> str:
     return text.getvalue()
 
 
-AGAIN = "give the same command again: what is whole is not fetched again"
 # What is known of an answer by its number; GitHub says 403 or 429 to who has asked too often.
 REFUSALS = {
     401: ("the server asks for a password", "ask whoever runs the server"),
@@ -140,11 +143,6 @@ def _reason(error: requests.exceptions.RequestException) -> tuple[str, str]:
     if isinstance(error, kinds.ConnectionError):
         return "no connection", f"connect to the network (a proxy: HTTPS_PROXY), then {AGAIN}"
     return "an address or answer that cannot be read", "see whether the address is right"
-
-
-REPOSITORY = "theibsi/data_sets"
-SECONDS = (10, 60)  # to be connected; between two pieces of an answer
-NAMED_FILES = 6  # as many files are named in a message
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,14 @@ from hnscc.base.arrays import Bools
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
+LEAST_SHARE = 0.01  # of the voxels that hold the value
+# Of the voxels that may be outside of a field of view; more than that is what was cut out of an image.
+MOST_FILLED_SHARE = 0.5
+# Of the range of the other values, by which these lie apart: a negative value below all, as no image has air there;
+# and any value above all, which could be a hot spot's if it were near.
+BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
+LEAST_OTHER_VALUES = 16  # other values at least: a mask or a labelled image holds fewer
+
 
 def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Bools | None]:
     """Fill NaN around the values of a volume (x, y, z) with their minimum; returns it, and which voxels were filled.
@@ -52,17 +60,28 @@ def enclosed(blank: Bools) -> Bools:
 
     blank: (x, y, z) bool, true for a voxel without a number. The result is of the same shape and type.
     """
-    enclosed = np.zeros_like(blank)
-    for across in range(3):
-        touching = np.zeros((3, 3, 3), dtype=bool)
-        touching[tuple(1 if axis == across else slice(None) for axis in range(3))] = True
-        pieces, count = ndimage.label(blank, touching)
-        reaching = np.zeros(count + 1, dtype=bool)
-        for axis in {0, 1, 2} - {across}:
-            for end in (0, -1):
-                reaching[np.take(pieces, end, axis=axis)] = True
-        enclosed |= blank & ~reaching[pieces]
-    return enclosed
+    corners = ndimage.generate_binary_structure(3, 3)
+    found: Bools = np.logical_or.reduce([enclosed_across(blank, axis, corners) for axis in range(3)])
+    return found
+
+
+def enclosed_across(shown: Bools, axis: int, touching: Bools) -> Bools:
+    """Which of the voxels shown belong, in a plane across one axis, to a piece that does not reach the plane's border.
+
+    shown: of three axes; the result is of the same shape. touching: (3, 3, 3), which neighbours are of one piece; those
+    in other planes never are.
+    """
+    in_plane = np.zeros_like(touching)
+    plane = tuple(1 if each == axis else slice(None) for each in range(3))
+    in_plane[plane] = touching[plane]
+    pieces, count = ndimage.label(shown, in_plane)
+    apart = np.ones(count + 1, dtype=bool)
+    apart[0] = False  # which is what is not shown
+    for along in {0, 1, 2} - {axis}:
+        for end in (0, -1):
+            apart[np.take(pieces, end, axis=along)] = False
+    found: Bools = apart[pieces]
+    return found
 
 
 def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
@@ -70,14 +89,7 @@ def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
     return InputError(problem, where=where, expected=expected, found=found, do=do)
 
 
-LEAST_SHARE = 0.01  # of the voxels that hold the value
-# Of the voxels that may be outside of a field of view; more than that is what was cut out of an image.
-MOST_FILLED_SHARE = 0.5
-# Of the range of the other values, by which these lie apart: a negative value below all, as no image has air there;
-# and any value above all, which could be a hot spot's if it were near.
-BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
 SAMPLED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
-LEAST_OTHER_VALUES = 16  # other values at least: a mask or a labelled image holds fewer
 
 
 def measured(data: NDArray[np.float32], grid: Grid, where: str, unit: str = "") -> Volume:

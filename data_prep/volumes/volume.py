@@ -17,6 +17,8 @@ from hnscc.base.errors import InputError
 TO_RAS = np.diag([-1.0, -1.0, 1.0])
 MAX_VOXELS = 2**29  # 2 GiB as float32; a damaged header can claim any size
 MAX_BYTES = 2**31  # of one volume in memory, in the file's type or as float32, whichever is larger
+Kind = TypeVar("Kind", bound=np.generic)
+SAME_GRID_VOXELS = 0.05  # voxels: the most that corners of equal grids may lie apart
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,6 @@ class Volume:
     unit: str = ""
     padding: Padding | None = None
     written: Mapping[str, str] = field(default_factory=dict)
-
-
-Kind = TypeVar("Kind", bound=np.generic)
-
-SAME_GRID_VOXELS = 0.05  # voxels: the most that corners of equal grids may lie apart
 
 
 def axis_of_slices(grid: Grid) -> int:

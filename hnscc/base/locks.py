@@ -25,6 +25,13 @@ from hnscc.base.locations import S3Path
 # A lock file may be deleted by its owner so often while another process opens it.
 TRIES = 100
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+# A lease that stays unchanged for so long is taken over: its owner was killed.
+LEASE_SECONDS = 30.0
+# In that time its owner refreshes it so often, and one who waits for it reads it so often.
+REFRESHES = 3
+READS = 15
+# So many leases are watched at once.
+WATCHED_AT_ONCE = 64
 
 
 @contextlib.contextmanager
@@ -91,15 +98,6 @@ def _no_lock(folder: Path, error: OSError) -> InputError:
         found=os.strerror(error.errno or 0),
         do="choose another folder with --out",
     )
-
-
-# A lease that stays unchanged for so long is taken over: its owner was killed.
-LEASE_SECONDS = 30.0
-# In that time its owner refreshes it so often, and one who waits for it reads it so often.
-REFRESHES = 3
-READS = 15
-# So many leases are watched at once.
-WATCHED_AT_ONCE = 64
 
 
 @contextlib.contextmanager

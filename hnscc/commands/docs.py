@@ -31,6 +31,37 @@ as metadata. `hnscc query RUN "SQL"` asks them by SQL; `pandas.read_parquet` ope
 null, and the column `reason` of its row, where the table has one, says why. Rows stand in a fixed order, and two runs
 of one study give the same values but for `seconds`. 'The paper' is the one that the protocol comes from.
 """.strip()
+WIDTH = 100  # of a signature on the page of Python functions
+# A page of docs/ that a docstring names becomes a link.
+PAGE, LINK = re.compile(r"\bdocs/([\w-]+/[\w-]+\.md)"), r"[docs/\1](../\1)"
+PYTHON_HEAD = """# Python
+
+<!-- Generated from the docstrings of hnscc/commands/*_api.py by `make docs`; do not edit by hand. -->
+
+`import hnscc` offers what the [commands](commands.md) do, as functions; the commands call these, so both do the
+same. Six more take arrays of patients by repeats, or what these gave, and need no run folder.
+
+```python
+import hnscc
+
+if __name__ == "__main__":  # phantom and prepare start processes
+    hnscc.prepare("manifest.csv", "data/cohort.zarr", pixel_mm=1.7)
+    hnscc.run("mine.yaml")
+    pooled = hnscc.tables("runs/mine")["pooled"]  # a pyarrow.Table; .to_pandas() makes a pandas one
+```
+
+`import hnscc` itself loads neither PyTorch nor Ray: each function loads what it needs when it is called. Two errors are
+meant for people and hold their whole message: `hnscc.base.errors.InputError`, for what was given wrong (where,
+expected, found, what to do), and `hnscc.base.errors.StorageError`, where a disk or S3 gave way. Every location may be
+an `s3://` URL unless its function says otherwise."""
+EXAMPLE = "Example:"
+COMMANDS_HEAD = """# Commands
+
+<!-- Generated from the commands' own help by `make docs`; do not edit by hand. -->
+
+Every command prints its part of this page with `--help`. Exit codes: 0 where all is well, 1 where a trial failed or a
+storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are there in [Python](python.md).
+"""
 
 
 def tables_page() -> str:
@@ -78,31 +109,6 @@ def _rows(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
-WIDTH = 100  # of a signature on the page of Python functions
-# A page of docs/ that a docstring names becomes a link.
-PAGE, LINK = re.compile(r"\bdocs/([\w-]+/[\w-]+\.md)"), r"[docs/\1](../\1)"
-PYTHON_HEAD = """# Python
-
-<!-- Generated from the docstrings of hnscc/commands/*_api.py by `make docs`; do not edit by hand. -->
-
-`import hnscc` offers what the [commands](commands.md) do, as functions; the commands call these, so both do the
-same. Six more take arrays of patients by repeats, or what these gave, and need no run folder.
-
-```python
-import hnscc
-
-if __name__ == "__main__":  # phantom and prepare start processes
-    hnscc.prepare("manifest.csv", "data/cohort.zarr", pixel_mm=1.7)
-    hnscc.run("mine.yaml")
-    pooled = hnscc.tables("runs/mine")["pooled"]  # a pyarrow.Table; .to_pandas() makes a pandas one
-```
-
-`import hnscc` itself loads neither PyTorch nor Ray: each function loads what it needs when it is called. Two errors are
-meant for people and hold their whole message: `hnscc.base.errors.InputError`, for what was given wrong (where,
-expected, found, what to do), and `hnscc.base.errors.StorageError`, where a disk or S3 gave way. Every location may be
-an `s3://` URL unless its function says otherwise."""
-
-
 def python_page() -> str:
     """Return the page as Markdown: a table of the functions, then the signature and the docstring of each."""
     functions = [(name, getattr(hnscc, name)) for name in hnscc.__all__]
@@ -147,16 +153,7 @@ def _parameters(signature: inspect.Signature) -> Iterator[str]:
         )
 
 
-EXAMPLE = "Example:"
 KINDS = {str: "text", Path: "path", int: "whole number", float: "number"}
-
-COMMANDS_HEAD = """# Commands
-
-<!-- Generated from the commands' own help by `make docs`; do not edit by hand. -->
-
-Every command prints its part of this page with `--help`. Exit codes: 0 where all is well, 1 where a trial failed or a
-storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are there in [Python](python.md).
-"""
 
 
 def commands_page() -> str:

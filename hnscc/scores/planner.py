@@ -9,6 +9,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import harmonic_mean
 
 import numpy as np
@@ -155,7 +156,7 @@ def patients_needed(
     """
     found = _needed(
         pilot,
-        lambda design, n: power(design, difference, n, repeats) >= chance - ROUNDING,
+        partial(_finds, difference=difference, repeats=repeats, chance=chance),
         range(fewest.PATIENTS_FOR_P, MOST_PATIENTS + 1),
         paired,
     )
@@ -171,7 +172,7 @@ def repeats_needed(
     """
     found = _needed(
         pilot,
-        lambda design, n: power(design, difference, patients, n) >= chance - ROUNDING,
+        lambda design, n: _finds(design, patients, difference=difference, repeats=n, chance=chance),
         range(_fewest_repeats(paired), MOST_REPEATS + 1),
         paired,
     )
@@ -195,13 +196,15 @@ def smallest_study(
         most = min(MOST_PATIENTS, (least - 1) // repeats)  # more would not be a smaller study
         if most < fewest.PATIENTS_FOR_P:
             break
-
-        def suffices(each: Design, n: int, repeats: int = repeats) -> bool:
-            return power(each, difference, n, repeats) >= chance - ROUNDING
-
-        if found := _least(design, suffices, range(fewest.PATIENTS_FOR_P, most + 1)):
+        finds = partial(_finds, difference=difference, repeats=repeats, chance=chance)
+        if found := _least(design, finds, range(fewest.PATIENTS_FOR_P, most + 1)):
             best, least = repeats, repeats * found
     return (best, patients_needed(pilot, difference, best, chance, paired=paired)) if best else None
+
+
+def _finds(design: Design, patients: int, *, difference: float, repeats: int, chance: float) -> bool:
+    """Whether a study of this size finds this true difference with this chance."""
+    return power(design, difference, patients, repeats) >= chance - ROUNDING
 
 
 def _fewest_repeats(paired: bool) -> int:

@@ -35,6 +35,13 @@ WEIGHT = 1.75
 FEW = 4.0
 NEVER = 1e-9  # a share of the patients below it weighs nothing, and must not be divided by
 LEAST = 1e-200  # no p is told below it: where a t distribution reaches it, floating point ends
+Number = TypeVar("Number", float, Floats)
+JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
+NOTHING = 1e-24  # a variance below this is rounding, of scores that reach 1
+# Why there is no interval where nothing `varies`: one without width would say that the value is known exactly.
+NOTHING_VARIES = (
+    "neither patients nor repeats are seen to vary: there is nothing that an interval could rest on"
+)
 
 
 def limits(chance: float, share: Floats | float, patients: float, repeats: Floats | float) -> Floats:
@@ -87,16 +94,6 @@ class Spread:
     def _beyond(self, log_chance: float, away: float) -> float:
         """How far the limit of a chance lies beyond so many standard errors; it falls as the chance rises."""
         return self.limit(math.exp(log_chance)) - away
-
-
-Number = TypeVar("Number", float, Floats)
-
-JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
-NOTHING = 1e-24  # a variance below this is rounding, of scores that reach 1
-# Why there is no interval where nothing `varies`: one without width would say that the value is known exactly.
-NOTHING_VARIES = (
-    "neither patients nor repeats are seen to vary: there is nothing that an interval could rest on"
-)
 
 
 def variance_of(patient: Number, repeats: Number, joint: Floats | float) -> Number:

@@ -13,6 +13,7 @@ from torch.nn import functional
 # Floats whose bits an integer of the same size stands for.
 BITS = {torch.bfloat16: torch.int16, torch.float32: torch.int32}
 STEPS = 2**16
+DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
 
 class Dropout(nn.Dropout):
@@ -75,9 +76,6 @@ class Doubling(nn.ConvTranspose2d):
         return functional.pixel_shuffle(
             functional.conv2d(input, weight, self.bias.repeat_interleave(4)), upscale_factor=2
         )
-
-
-DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
 
 class PaperUNet(nn.Module):
