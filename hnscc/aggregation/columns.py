@@ -43,7 +43,8 @@ SEARCH: dict[str, tuple[pa.DataType, str]] = {
 
 OF_PATIENTS = "the mean over patients (those with lesion, but for fp_ml and false_lesions): "
 OF_PATIENTS += ", ".join(
-    f"{each.name} ({each.meaning}{f' in {each.unit}' if each.unit else ''})" for each in PATIENT_METRICS
+    f"{each.name} ({each.meaning}{f' in {each.measured_in}' if each.measured_in else ''})"
+    for each in PATIENT_METRICS
 )
 
 _POOLED_COLUMNS = {

@@ -19,7 +19,7 @@ from hnscc.scores.better import chance_of_better
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import fraction_difference
 from hnscc.scores.differences import median_differences
-from hnscc.scores.metrics import METRICS, Fraction, Level, metrics_at
+from hnscc.scores.metrics import METRICS, Fraction, Unit, metrics_at
 from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.scores.slice_sets import SLICE_SETS, in_set
 from hnscc.study.schema import Study
@@ -112,8 +112,8 @@ def _pair_rows(study: Study, a: Side, b: Side) -> Iterator[TableRow]:
                 yield row | asdict(comparisons[metric])
 
 
-def _none(level: Level, reason: str) -> ByMetric:
-    return {each.name: Comparison(n=0, reason=reason) for each in metrics_at(level)}
+def _none(unit: Unit, reason: str) -> ByMetric:
+    return {each.name: Comparison(n=0, reason=reason) for each in metrics_at(unit)}
 
 
 def _wilcoxon(unit: Literal["slice", "patient"], study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:

@@ -13,7 +13,7 @@ from hnscc.aggregation.results import Results
 from hnscc.aggregation.trials import Completed
 from hnscc.base.split_names import HELD_OUT
 from hnscc.scores.counts import HALF, Counts, threshold_of
-from hnscc.scores.metrics import DICE, Level, metrics_at
+from hnscc.scores.metrics import DICE, Unit, metrics_at
 from hnscc.scores.scans import ScanScore, scans_together
 from hnscc.scores.surface import SCAN_METRICS
 from hnscc.scores.volumes import Volumes, precision
@@ -181,8 +181,8 @@ def _counts_of(score: ScanScore) -> Counts:
     return Counts(*(np.array([each]) for each in (score.overlap_px, score.pred_px, score.truth_px))).pooled()
 
 
-def _overlap(level: Level, counts: Counts) -> TableRow:
-    return {metric.name: float(metric.of(counts)) for metric in metrics_at(level)}
+def _overlap(unit: Unit, counts: Counts) -> TableRow:
+    return {metric.name: float(metric.of(counts)) for metric in metrics_at(unit)}
 
 
 def _of_patient(counts: Counts, score: ScanScore | None) -> TableRow:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from hnscc.aggregation.columns import METRIC_COLUMNS, column, metric_column, pooled_names
-from hnscc.scores.metrics import Level, metrics_at
+from hnscc.scores.metrics import Unit, metrics_at
 from hnscc.scores.surface import SCAN_METRICS
 
 
 @dataclass(frozen=True)
 class PerMetric:
-    """Columns that stand once for each metric of a level. patterns: of METRIC_COLUMNS, separated by spaces."""
+    """Columns that stand once for each metric that has a value of `unit`. patterns: of METRIC_COLUMNS, separated by
+    spaces."""
 
-    level: Level
+    unit: Unit
     patterns: str
     last_first: bool = False
 
@@ -204,7 +205,7 @@ def _fields(table: str) -> Iterator[pa.Field]:
 
 
 def _metric_fields(group: PerMetric) -> Iterator[pa.Field]:
-    metrics = metrics_at(group.level)
+    metrics = metrics_at(group.unit)
     for metric in reversed(metrics) if group.last_first else metrics:
         for pattern in group.patterns.split():
             name, kind, meaning = metric_column(pattern, metric)

@@ -100,8 +100,8 @@ def _metrics() -> Iterator[str]:
 def _metric(metric: Metric) -> tuple[str, ...]:
     lowest, highest = metric.range
     better = "higher" if metric.higher_is_better else "lower"
-    said = (metric.label, metric.unit or "none", f"{lowest:g} to {highest:g}", better, metric.when_empty)
-    return f"`{metric.name}`", *said
+    unit, range_ = metric.measured_in or "none", f"{lowest:g} to {highest:g}"
+    return f"`{metric.name}`", metric.label, unit, range_, better, metric.when_empty
 
 
 def _rows(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

@@ -1,7 +1,7 @@
 """The metrics of overlap that every trial is scored by, as data.
 
 A new metric from pixel counts is a function and a `Metric` at the end of OVERLAP, and a test beside the others. Its
-columns then stand in every table of its levels, and its pairs of variants in `comparisons`. What needs masks and
+columns then stand in every table of its units, and its pairs of variants in `comparisons`. What needs masks and
 spacing, such as distances of surfaces, is no `Metric`: those scores of whole scans are in `scores.surface`,
 `scores.volumes`, `scores.lesions` and `scores.scans`.
 """
@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike
 from hnscc.base.arrays import Floats
 from hnscc.scores.counts import Counts
 
-# What a value may be of: one slice, one scan, one patient, or all slices of a split taken as one.
-Level = Literal["slice", "scan", "patient", "pooled"]
+# What a value may be of, a test may count, and a table may have a row for: one slice, one scan, one patient, or all
+# slices of a split taken as one.
+Unit = Literal["slice", "scan", "patient", "pooled"]
 # Pixels of overlap, prediction and truth, of one shape -> float64 of that shape.
 Score = Callable[[ArrayLike, ArrayLike, ArrayLike], Floats]
 # The same counts -> numerator and denominator, whose sums over patients give the pooled value.
@@ -28,17 +29,18 @@ Fraction = Callable[[ArrayLike, ArrayLike, ArrayLike], tuple[Floats, Floats]]
 class Metric:
     """How well a predicted mask agrees with the true one, as data: whoever scores, loops over METRICS.
 
-    name: begins the names of its columns, as in `dice_low`. label: how a report writes it. levels: what it has a
-    value of; it stands in a table only if the table's level is among them. unit: of its values, None where they are
-    ratios. range: the lowest and the highest value there is. empty_value: what its function gives where prediction and
-    truth are both empty. function: its values from pixel counts; it is never NaN. fraction: of a metric that pools as a
-    ratio of sums, the two parts, on which its intervals over patients and repeats rest (scores.crossed), else None.
+    name: begins the names of its columns, as in `dice_low`. label: how a report writes it. units: what it has a
+    value of; it stands in a table only if the unit of the table's rows is among them. measured_in: mm, say; None where
+    its values are ratios. range: the lowest and the highest value there is. empty_value: what its function gives where
+    prediction and truth are both empty. function: its values from pixel counts; it is never NaN. fraction: of a metric
+    that pools as a ratio of sums, the two parts, on which its intervals over patients and repeats rest
+    (scores.crossed), else None.
     """
 
     name: str
     label: str
-    levels: frozenset[Level]
-    unit: str | None
+    units: frozenset[Unit]
+    measured_in: str | None
     range: tuple[float, float]
     higher_is_better: bool
     empty_value: float
@@ -55,7 +57,7 @@ class Metric:
         return self.function(counts.overlap, counts.pred, counts.truth)
 
 
-EVERY_LEVEL: frozenset[Level] = frozenset({"slice", "scan", "patient", "pooled"})
+EVERY_UNIT: frozenset[Unit] = frozenset({"slice", "scan", "patient", "pooled"})
 
 
 def dice(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
@@ -103,8 +105,8 @@ def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
 DICE = Metric(
     name="dice",
     label="Dice",
-    levels=EVERY_LEVEL,
-    unit=None,
+    units=EVERY_UNIT,
+    measured_in=None,
     range=(0.0, 1.0),
     higher_is_better=True,
     empty_value=1.0,
@@ -114,8 +116,8 @@ DICE = Metric(
 JACCARD = Metric(
     name="jaccard",
     label="Jaccard",
-    levels=EVERY_LEVEL,
-    unit=None,
+    units=EVERY_UNIT,
+    measured_in=None,
     range=(0.0, 1.0),
     higher_is_better=True,
     empty_value=1.0,
@@ -126,7 +128,7 @@ OVERLAP = (DICE, JACCARD)
 METRICS: dict[str, Metric] = {each.name: each for each in (*OVERLAP,)}
 
 
-def metrics_at(level: Level) -> list[Metric]:
+def metrics_at(unit: Unit) -> list[Metric]:
     """Return the metrics that have a value of each slice, scan or patient, or pooled over a split; in the order
     of METRICS."""
-    return [each for each in METRICS.values() if level in each.levels]
+    return [each for each in METRICS.values() if unit in each.units]

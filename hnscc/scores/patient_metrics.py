@@ -38,16 +38,17 @@ class Pooling:
 class PatientMetric:
     """A score of a patient, whose mean over patients is compared.
 
-    name: in column `metric` of table `comparisons`. label: how a report writes it. unit: of its values, None where they
-    are ratios or counts. meaning: what it is, in a few words. of: its value, never NaN. range: the least and the most
-    that it can be, None where there is no most. of_all: whether it has a value of patients without lesion too, as false
-    predictions have; else it is of patients with lesion. decimals: how many a report writes. pooling: how it pools over
-    patients, None where it does not (distances are no sums), or where another column has it (`dice`, `jaccard`).
+    name: in column `metric` of table `comparisons`. label: how a report writes it. measured_in: mm or ml, None
+    where its values are ratios or counts. meaning: what it is, in a few words. of: its value, never NaN. range: the
+    least and the most that it can be, None where there is no most. of_all: whether it has a value of patients without
+    lesion too, as false predictions have; else it is of patients with lesion. decimals: how many a report writes.
+    pooling: how it pools over patients, None where it does not (distances are no sums), or where another column has it
+    (`dice`, `jaccard`).
     """
 
     name: str
     label: str
-    unit: str | None
+    measured_in: str | None
     meaning: str
     higher_is_better: bool
     of: Callable[[ScanScore], float]
@@ -71,7 +72,7 @@ def _of_surface(metric: ScanMetric) -> PatientMetric:
     return PatientMetric(
         name=metric.name,
         label=metric.label,
-        unit=metric.unit,
+        measured_in=metric.measured_in,
         meaning=metric.meaning,
         higher_is_better=metric.higher_is_better,
         of=lambda score: score.surface[metric.name],
@@ -126,7 +127,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="patient_dice",
         label="patients' own Dice",
-        unit=None,
+        measured_in=None,
         meaning="Dice of each patient's voxels",
         higher_is_better=True,
         of=lambda score: _own(DICE, score),
@@ -135,7 +136,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="patient_jaccard",
         label="patients' own Jaccard",
-        unit=None,
+        measured_in=None,
         meaning="Jaccard of each patient's voxels",
         higher_is_better=True,
         of=lambda score: _own(JACCARD, score),
@@ -145,7 +146,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="lesion_f1",
         label="lesion F1",
-        unit=None,
+        measured_in=None,
         meaning="F1 of lesions found",
         higher_is_better=True,
         of=lambda score: f1(score.lesions),
@@ -155,7 +156,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="lesion_sensitivity",
         label="lesion sensitivity",
-        unit=None,
+        measured_in=None,
         meaning="share of lesions found",
         higher_is_better=True,
         of=_found,
@@ -165,7 +166,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="detected",
         label="detected",
-        unit=None,
+        measured_in=None,
         meaning="1 where any voxel of the lesions is predicted, else 0",
         higher_is_better=True,
         of=lambda score: float(score.overlap_px > 0),
@@ -174,7 +175,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="volume_precision",
         label="precision by volume",
-        unit=None,
+        measured_in=None,
         meaning="the part of the predicted volume that is lesion, 0 where nothing is predicted",
         higher_is_better=True,
         of=lambda score: volumes.precision(score.volumes),
@@ -184,7 +185,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="volume_sensitivity",
         label="sensitivity by volume",
-        unit=None,
+        measured_in=None,
         meaning="the part of the lesions' volume that is predicted",
         higher_is_better=True,
         of=_found_volume,
@@ -194,7 +195,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="volume_error_ml",
         label="volume error",
-        unit="ml",
+        measured_in="ml",
         meaning="absolute difference of predicted and true volume",
         higher_is_better=False,
         of=_volume_error,
@@ -203,7 +204,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="fn_ml",
         label="missed",
-        unit="ml",
+        measured_in="ml",
         meaning="volume of lesion missed",
         higher_is_better=False,
         of=lambda score: score.volumes.fn_ml,
@@ -212,7 +213,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="fp_ml",
         label="falsely predicted",
-        unit="ml",
+        measured_in="ml",
         meaning="volume predicted outside of lesions",
         higher_is_better=False,
         of=lambda score: score.volumes.fp_ml,
@@ -222,7 +223,7 @@ PATIENT_METRICS = (
     PatientMetric(
         name="false_lesions",
         label="false lesions",
-        unit=None,
+        measured_in=None,
         meaning="number of predicted lesions that hold no true voxel",
         higher_is_better=False,
         of=lambda score: float(score.lesions.false),

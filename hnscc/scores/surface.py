@@ -119,14 +119,14 @@ class ScanMetric:
     """A score of a whole scan by the distances of its surfaces, as data; of several scans it is their mean.
 
     name: of its value in `ScanScore.surface`, of its column, and in column `metric`. label: how a report writes it.
-    unit: of its values, None of a ratio. meaning: what it is, in a few words; column: the rest of its column's meaning.
+    measured_in: mm, None of a ratio. meaning: what it is, in a few words; column: the rest of its column's meaning.
     function: its value, of the distances and the tolerance in mm. range: the least and the most that it can be, None
     where there is no most. decimals: how many a report writes.
     """
 
     name: str
     label: str
-    unit: str | None
+    measured_in: str | None
     meaning: str
     column: str
     higher_is_better: bool
@@ -146,7 +146,7 @@ SCAN_METRICS = (
     ScanMetric(
         name="hd95_mm",
         label="HD95",
-        unit="mm",
+        measured_in="mm",
         meaning="95 % Hausdorff distance",
         column="in mm, all but 5 % of each surface lies so near to the other; 0 where neither mask holds a voxel, the "
         f"diagonal of the scan where one of them does; {_TOUCHED}",
@@ -157,7 +157,7 @@ SCAN_METRICS = (
     ScanMetric(
         name="assd_mm",
         label="ASSD",
-        unit="mm",
+        measured_in="mm",
         meaning="average surface distance",
         column=f"the mean over both surfaces, in mm; empty masks count as for hd95_mm; {_TOUCHED}",
         higher_is_better=False,
@@ -167,7 +167,7 @@ SCAN_METRICS = (
     ScanMetric(
         name="nsd",
         label="NSD",
-        unit=None,
+        measured_in=None,
         meaning="normalised surface Dice",
         column="the share of both surfaces that lies within `evaluation.tolerance_mm` of the other; 1 where neither "
         f"mask holds a voxel, 0 where one of them does; {_TOUCHED}",

@@ -28,8 +28,8 @@ def share_right(overlap, pred, truth):
 PRECISION = Metric(
     name="precision",
     label="Precision",
-    levels=frozenset({"slice", "scan", "patient", "pooled"}),
-    unit=None,
+    units=frozenset({"slice", "scan", "patient", "pooled"}),
+    measured_in=None,
     range=(0.0, 1.0),
     higher_is_better=True,
     empty_value=1.0,
@@ -113,7 +113,7 @@ def test_where_it_has_no_value_it_is_null(hand):
 
 
 def test_a_metric_stands_only_in_tables_of_its_levels(tmp_path, monkeypatch):
-    only_pooled = replace(PRECISION, levels=frozenset({"pooled"}))
+    only_pooled = replace(PRECISION, units=frozenset({"pooled"}))
     monkeypatch.setitem(METRICS, "precision", only_pooled)
     run = hand_run(tmp_path)
     write_tables(run)

@@ -38,7 +38,7 @@ def test_the_section_shows_the_values_of_its_tables(tmp_path):
     column = {metric.name: at for at, metric in enumerate(SCAN_METRICS, start=1)}
     for metric in SCAN_METRICS:
         assert titles[column[metric.name]].startswith(
-            f"{metric.label} in mm" if metric.unit else metric.label
+            f"{metric.label} in mm" if metric.measured_in else metric.label
         )
     volumes = titles.index("True volume in ml")
     for position, variant in enumerate(scans):

@@ -122,7 +122,7 @@ def _others(source: Source) -> Table:
 
 def name_of_metric(metric: PatientMetric) -> str:
     """Return what a score of patients is called, with its unit."""
-    return f"{metric.label} ({metric.unit})" if metric.unit else metric.label
+    return f"{metric.label} ({metric.measured_in})" if metric.measured_in else metric.label
 
 
 def _difference(row: TableRow) -> Cell:

@@ -169,9 +169,9 @@ def _surface_columns(scans: RowsOrReason) -> Columns:
 
 def _surface_column(scans: RowsOrReason, metric: ScanMetric) -> tuple[str, Callable[[TableRow], Cell | str]]:
     """Show of shares the mean; of distances, whose mean a few large ones move, the median."""
-    if metric.unit is None:
+    if metric.measured_in is None:
         return f"{metric.label}: mean", _of(scans, lambda own: _mean(_ill(own), metric.name))
-    title = f"{metric.label} in {metric.unit}: median (quartiles)"
+    title = f"{metric.label} in {metric.measured_in}: median (quartiles)"
     return title, _of(scans, lambda own: _quartiles(_ill(own), metric.name, metric.decimals))
 
 
