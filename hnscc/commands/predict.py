@@ -106,13 +106,13 @@ def predict_scans(
                     faults.append((row.line, fault))
                 else:
                     if not faults:
-                        levels = networks.probabilities(scan.images)
-                        found.append(_write_scan(scan, units, levels, models, options, folder))
-                        del levels
+                        probabilities = networks.probabilities(scan.images)
+                        found.append(_write_scan(scan, units, probabilities, models, options, folder))
+                        del probabilities
                     del scan, coming  # before the next is placed: a scan takes hundreds of MB
                 tell(number, len(rows), row.scan_id)
         raise_all(faults)
-        accepted = options.accept_odd if any(each.odd for each in found) else None
+        accepted = options.accept_odd if any(each.other_unit for each in found) else None
         facts = {**_facts_of(models), "accepted": accepted, "scans": [each.facts for each in found]}
         _write_tables(folder, found, models)
         facts = write_marker(root, FACTS_FILE, PREDICT, facts)
@@ -145,7 +145,7 @@ class _Done:
     facts: dict[str, Any]
     lesions: list[dict[str, Any]]
     scores: dict[str, Any] | None
-    odd: bool  # in another unit than the study's, which was accepted
+    other_unit: bool  # than the study's, which was accepted
 
 
 def _placed_ahead(
@@ -176,20 +176,20 @@ def _placed(row: Row, models: Models, options: PredictOptions) -> tuple[NewScan,
 def _write_scan(
     scan: NewScan,
     units: Mapping[str, Units],
-    levels: Iterable[StoredProbabilities],
+    probabilities: Iterable[StoredProbabilities],
     models: Models,
     options: PredictOptions,
     folder: PredictionFolder,
 ) -> _Done:
-    """Write the mask of a scan and what goes with it, and say what is known of it. levels: what each model says of its
-    slices, uint16 (Z, H, W)."""
+    """Write the mask of a scan and what goes with it, and say what is known of it. probabilities: what each model says
+    of its slices, uint16 (Z, H, W)."""
     predicted = combine(
         scan,
-        levels,
+        probabilities,
         models.k,
         unseen=scan.unseen(models.variant.modalities),
-        probabilities=options.probabilities,
-        disagreement=options.disagreement,
+        with_probability=options.probabilities,
+        with_disagreement=options.disagreement,
     )
     files, left_out = _write_files(folder, scan, predicted, models, options)
     suv = scan.in_suv or ("pet" if options.pet_is_suv else None)

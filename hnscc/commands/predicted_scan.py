@@ -45,20 +45,21 @@ class ScanPrediction:
 
 def combine(
     scan: NewScan,
-    predictions: Iterable[StoredProbabilities],
+    probabilities: Iterable[StoredProbabilities],
     k: int,
     *,
     unseen: Sequence[int],
-    probabilities: bool,
-    disagreement: bool,
+    with_probability: bool,
+    with_disagreement: bool,
 ) -> ScanPrediction:
     """Make one prediction of what each model says, uint16 (Z, H, W): lesion where the mean reaches k / 1000.
 
-    unseen: slices (z) that a modality does not show, where the models saw no image: there, all is 0.
+    unseen: slices (z) that a modality does not show, where the models saw no image: there, all is 0. with_probability,
+    with_disagreement: whether these are made too.
     """
     total = squares = np.zeros(())
     models = 0
-    for each in predictions:
+    for each in probabilities:
         p = each.astype(np.float64)
         total, squares, models = total + p, squares + p * p, models + 1
     mean = mean_probabilities(total, models)
@@ -69,8 +70,8 @@ def combine(
     return ScanPrediction(
         stored,
         lesion_back(stored, scan.placement),
-        values_back(mean / ONE, scan.placement) if probabilities else None,
-        values_back(spread, scan.placement) if disagreement else None,
+        values_back(mean / ONE, scan.placement) if with_probability else None,
+        values_back(spread, scan.placement) if with_disagreement else None,
     )
 
 

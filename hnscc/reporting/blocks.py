@@ -83,7 +83,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Histogram:
-    """A drawn histogram; `marked` where it belongs to something that is told as odd."""
+    """A histogram as SVG; `marked` where it belongs to something that is told as odd."""
 
     svg: str
     marked: bool

@@ -34,13 +34,13 @@ def build_pipeline(settings: Augmentation) -> "A.Compose":
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
     import albumentations as A  # here, for it takes a second, and most processes augment nothing
 
-    moves = settings.translate
+    most = settings.translate  # as a share of the side
     return A.Compose(
         [
             A.HorizontalFlip(p=settings.flip_left_right),
             A.VerticalFlip(p=settings.flip_up_down),
             A.Affine(
-                translate_percent={"x": (-moves, moves), "y": (-moves, moves)},
+                translate_percent={"x": (-most, most), "y": (-most, most)},
                 rotate=(-settings.rotate_degrees, settings.rotate_degrees),
                 scale=1.0,
                 interpolation=cv2.INTER_LINEAR,

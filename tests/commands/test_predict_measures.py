@@ -22,9 +22,9 @@ def placed_by_mri(folder, pet, pet_affine, **mri):
 
 def predicted_on(scan, stored):
     """What a model predicts that says `stored`, bool (Z, H, W), and nothing of slices that PET does not show."""
-    levels = [np.where(stored, 65535, 0).astype(np.uint16)]
+    probabilities = [np.where(stored, 65535, 0).astype(np.uint16)]
     unseen = scan.unseen(["pet", "mri"])
-    return combine(scan, levels, 500, unseen=unseen, probabilities=True, disagreement=True)
+    return combine(scan, probabilities, 500, unseen=unseen, with_probability=True, with_disagreement=True)
 
 
 def test_suv_is_measured_on_the_voxels_of_pet(tmp_path):

@@ -12,7 +12,7 @@ from hnscc.reporting.values import DASH, known, scores, wholes
 from hnscc.scores.metrics import metrics_at
 from hnscc.study import paper
 
-READINGS = {
+ROW_LABELS = {
     "as_written": "as written",
     "published": "published",
     "as_coded": "as coded",
@@ -47,7 +47,7 @@ def _blocks(source: Source) -> Iterator[Block]:
 def _overlap_table(source: Source) -> Table:
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
-        "Reading": lambda row: READINGS[row["reading"]],
+        "Reading": lambda row: ROW_LABELS[row["reading"]],
         "Model and threshold chosen on": _chosen_on,
         "Threshold": scores("threshold"),
         **{f"Pooled {metric.label}": scores(f"pooled_{metric.name}") for metric in metrics_at("pooled")},
@@ -86,7 +86,7 @@ def _published_dice(row: TableRow) -> Cell | str:
 def _outcome_table(source: Source) -> Table:
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
-        "Reading": lambda row: READINGS[row["reading"]],
+        "Reading": lambda row: ROW_LABELS[row["reading"]],
         "Counted by": lambda row: row["convention"],
         **{head: wholes(name) for name, head in OUTCOMES.items()},
         **{name.capitalize(): scores(name) for name in RATES},
