@@ -65,7 +65,7 @@ def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
 
 
 @dataclass(frozen=True)
-class Pilot:
+class RepeatsShown:
     """What a variant's repeats show. scores: pooled test Dice at 0.5 of each repeat that is completed in every fold, in
     the order of repeats. mostly_collapsed: whether more than half of its completed trials collapsed."""
 
@@ -81,18 +81,18 @@ class Pilot:
         return repeats_for_width(self.scores, within)
 
 
-def pilots(folder: RunFolder, study: Study) -> dict[str, Pilot]:
+def repeats_shown(folder: RunFolder, study: Study) -> dict[str, RepeatsShown]:
     """Read what each variant's completed repeats show; the predictions of every completed trial are read.
 
     InputError where a fold cannot be read.
     """
-    return pilots_of(read_trials(folder, study))
+    return repeats_shown_by(read_trials(folder, study))
 
 
-def pilots_of(results: Results) -> dict[str, Pilot]:
+def repeats_shown_by(results: Results) -> dict[str, RepeatsShown]:
     """Return what each variant's completed repeats show, of trials that are read already."""
     return {
-        variant: Pilot(
+        variant: RepeatsShown(
             _scores(results, variant, results.study.most_repeats), results.mostly_collapsed(variant)
         )
         for variant in results.study.variants

@@ -3,11 +3,10 @@
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from hnscc.aggregation.enough_repeats import Pilot, pilots
+from hnscc.aggregation.enough_repeats import RepeatsShown, repeats_shown
 from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.cores import cores
 from hnscc.base.given import HALF_WIDTH, check_number
@@ -26,6 +25,7 @@ from hnscc.commands.checked import (
     TrialFacts,
     VariantFacts,
     memory_of,
+    repeats_facts,
 )
 from hnscc.scores.intervals import unknown
 from hnscc.study.identity import VERSIONS, version_differences, versions_here
@@ -81,13 +81,16 @@ def check_study(
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)
     states = _states(study, folder, store, plans)
     variants = {name: _variant(study, name, store, plans, *chosen[name]) for name in study.variants}
+    proven = _proven(study, plans)
+    bounds = f"normalisation bounds come from: {study.normalisation.bounds.replace('_', ' ')} slices"
     return {
         "study": study.model_dump(mode="json"),
         "run_folder": str(folder.root),
         "store": {"location": store.location, "digest": store.digest, "scans": len(store.scans)},
         "variants": variants,
         "splits": [_split(plan, split) for plan in plans for split in study.read_splits],
-        "leakage_checks": _leakage_checks(study, plans),
+        "leakage_checks": [*proven, bounds],
+        "proven": proven,
         "odd": list(store.odd),
         "warnings": [
             f"fold {fold_name(plan.fold)}: {warning}" for plan in plans for warning in plan.warnings
@@ -149,13 +152,14 @@ def _repeats(
     if half_width is None:
         return None
     begun = any(state.completed for state in states.values()) and holds_evaluated(folder, study)
-    found = pilots(folder, study) if begun else {name: Pilot([], False) for name in study.variants}
-    variants = {name: each.repeats_for_width(half_width) for name, each in found.items()}
-    for name, each in variants.items():
+    nothing = dict.fromkeys(study.variants, RepeatsShown([], mostly_collapsed=False))
+    shown = repeats_shown(folder, study) if begun else nothing
+    needed = {name: each.repeats_for_width(half_width) for name, each in shown.items()}
+    for name, each in needed.items():
         waiting = sum(_predicts_again(state) for trial, state in states.items() if trial.variant == name)
         if each.repeats is None and waiting:
-            variants[name] = unknown(each.pilot, f"{waiting} {PREDICT_FIRST}")
-    return {"half_width": half_width, "variants": {name: asdict(each) for name, each in variants.items()}}
+            needed[name] = unknown(each.pilot_repeats, f"{waiting} {PREDICT_FIRST}")
+    return repeats_facts(half_width, needed)
 
 
 def _predicts_again(state: TrialState) -> bool:
@@ -198,7 +202,7 @@ def _split(plan: FoldPlan, split: str) -> SplitFacts:
     }
 
 
-def _leakage_checks(study: Study, plans: list[FoldPlan]) -> list[str]:
+def _proven(study: Study, plans: list[FoldPlan]) -> list[str]:
     """What `plan_folds` has proven by not raising."""
     by_slice = study.split.validation_unit == "slice"
     middle = "no slice" if by_slice else "no patient"
@@ -207,7 +211,6 @@ def _leakage_checks(study: Study, plans: list[FoldPlan]) -> list[str]:
         f"{middle} stands in training and validation",
         "no patient stands in validation and test",
         *_closed(study, plans),
-        f"normalisation bounds come from: {study.normalisation.bounds.replace('_', ' ')} slices",
     ]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal, TypedDict
 
 from hnscc.cohort.splits import FoldPlan
 from hnscc.cohort.store import Store
+from hnscc.scores.intervals import RepeatsForWidth
 from hnscc.study.schema import Study
 
 # Weights, gradients, the two moments of Adam, and the weights of the best epoch: float32 each.
@@ -110,12 +111,39 @@ class TimeFacts(TypedDict):
     reason: str | None
 
 
+class VariantRepeats(TypedDict):
+    """How many repeats a variant needs, as in scores.intervals.RepeatsForWidth. pilot: how many repeats tell it."""
+
+    pilot: int
+    sd: float | None
+    repeats: int | None
+    low: int | None
+    high: int | None
+    reason: str | None
+
+
 class RepeatsFacts(TypedDict):
-    """Repeats that each variant needs for a 95 % interval of the median test Dice that reaches half_width to each side;
-    the facts of a variant are those of scores.intervals.RepeatsForWidth."""
+    """Repeats that each variant needs for a 95 % interval of the median test Dice that reaches half_width to each
+    side."""
 
     half_width: float
-    variants: dict[str, dict[str, Any]]
+    variants: dict[str, VariantRepeats]
+
+
+def repeats_facts(half_width: float, needed: Mapping[str, RepeatsForWidth]) -> RepeatsFacts:
+    """Return what is told of the repeats that each variant needs."""
+    return {"half_width": half_width, "variants": {name: _of_variant(each) for name, each in needed.items()}}
+
+
+def _of_variant(needed: RepeatsForWidth) -> VariantRepeats:
+    return {
+        "pilot": needed.pilot_repeats,
+        "sd": needed.sd,
+        "repeats": needed.repeats,
+        "low": needed.low,
+        "high": needed.high,
+        "reason": needed.reason,
+    }
 
 
 class TrialFacts(TypedDict):
@@ -137,11 +165,12 @@ class OtherVersions(TypedDict):
 class Checked(TypedDict):
     """What `check_study` found.
 
-    study: every setting, resolved. odd: what preparing found odd about the scans. trials: how many are planned, and
-    how many are in each state; trial_states: each of them (of a search, the completed and failed ones). left_out:
-    variant -> trained trials that the study does not plan, so that no table holds them. other_versions: empty where
-    all trained trials are of the versions installed here. disk_mib: at most so much. repeats_for_width: None unless
-    asked for. search: None, or its settings and how many configurations it tries.
+    study: every setting, resolved. leakage_checks: who or what stands in one split alone, and what bounds come from;
+    proven: those of them that the splits were checked for. odd: what preparing found odd about the scans. trials: how
+    many are planned, and how many are in each state; trial_states: each of them (of a search, the completed and failed
+    ones). left_out: variant -> trained trials that the study does not plan, so that no table holds them.
+    other_versions: empty where all trained trials are of the versions installed here. disk_mib: at most so much.
+    repeats_for_width: None unless asked for. search: None, or its settings and how many configurations it tries.
     """
 
     study: dict[str, Any]
@@ -150,6 +179,7 @@ class Checked(TypedDict):
     variants: dict[str, VariantFacts]
     splits: list[SplitFacts]
     leakage_checks: list[str]
+    proven: list[str]
     odd: list[str]
     warnings: list[str]
     trials: dict[str, int]

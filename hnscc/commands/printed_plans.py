@@ -38,9 +38,9 @@ def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list
     return lines
 
 
-def _cure(pilot: int) -> str:
+def _cure(pilot_repeats: int) -> str:
     """Say what makes a pilot that tells how many repeats are needed, of one that did not."""
-    if pilot < fewest.REPEATS:
+    if pilot_repeats < fewest.REPEATS:
         return "4 are a pilot, 6 a better one"
     return "mend the variant first (more epochs, another learning rate or loss), since repeats do not"
 
@@ -74,7 +74,7 @@ def _lines_of_pair(pair: PairFacts, see: float) -> list[str]:
         f"    patients with lesion, at {count_of(pair['repeats'], 'repeat')}: {_told(pair['patients_needed'])}",
         f"    repeats of each, with {count_of(pair['patients'], 'patient')}: {_told(pair['repeats_needed'])}",
         _smallest_line(pair),
-        *([_planned_line(pair["planned"], see)] if pair["planned"] else ()),
+        *([_line_of_size_asked(pair["planned"], see)] if pair["planned"] else ()),
         *some,
     ]
 
@@ -93,12 +93,12 @@ def _smallest_line(pair: PairFacts) -> str:
     )
 
 
-def _planned_line(planned: DesignFacts, see: float) -> str:
+def _line_of_size_asked(size: DesignFacts, see: float) -> str:
     return (
-        f"    {count_of(planned['patients'], 'patient')} and {count_of(planned['repeats'], 'repeat')} see "
-        f"differences from {planned['seen_from']:.3f} on ({planned['seen_from_low']:.3f} to "
-        f"{planned['seen_from_high']:.3f}), and {see:g} in {100 * planned['chance']:.0f} of 100 studies "
-        f"({100 * planned['chance_low']:.0f} to {100 * planned['chance_high']:.0f})"
+        f"    {count_of(size['patients'], 'patient')} and {count_of(size['repeats'], 'repeat')} see "
+        f"differences from {size['seen_from']:.3f} on ({size['seen_from_low']:.3f} to "
+        f"{size['seen_from_high']:.3f}), and {see:g} in {100 * size['chance']:.0f} of 100 studies "
+        f"({100 * size['chance_low']:.0f} to {100 * size['chance_high']:.0f})"
     )
 
 
@@ -148,7 +148,7 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
 def _print_of_data(found: Checked, console: Console) -> None:
     """Print what is fine about the splits, and what is odd about the cohort and doubtful about the folds."""
     for line in found["leakage_checks"]:
-        print_line(console, f"ok: {line}" if line.startswith("no ") else line)
+        print_line(console, f"ok: {line}" if line in found["proven"] else line)
     for line in found["odd"]:
         print_line(console, f"data: {line}", style="yellow")
     for line in found["warnings"]:

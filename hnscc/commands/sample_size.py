@@ -1,16 +1,16 @@
 """What a finished study tells of the next study: patients and repeats needed to see a difference, `hnscc plan`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypedDict
 
 from hnscc.aggregation.comparisons import paired_results
-from hnscc.aggregation.enough_repeats import pilots_of
+from hnscc.aggregation.enough_repeats import repeats_shown_by
 from hnscc.aggregation.results import Results, read_trials, repeat_cases
 from hnscc.base import fewest
 from hnscc.base.errors import InputError
 from hnscc.base.given import HALF_WIDTH, POWER, SEE, check_number, check_whole
-from hnscc.commands.checked import RepeatsFacts
+from hnscc.commands.checked import RepeatsFacts, repeats_facts
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference
 from hnscc.scores.metrics import DICE
@@ -143,23 +143,23 @@ def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
 
 
 def _repeats_for_width(results: Results, half_width: float) -> RepeatsFacts:
-    needed = {name: each.repeats_for_width(half_width) for name, each in pilots_of(results).items()}
-    return {"half_width": half_width, "variants": {name: asdict(each) for name, each in needed.items()}}
+    needed = {name: each.repeats_for_width(half_width) for name, each in repeats_shown_by(results).items()}
+    return repeats_facts(half_width, needed)
 
 
 def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
     of_pair, paired = paired_results(results, a, b)
     _check_size(asked, paired)
     pooled = [repeat_cases(of_pair, each, "test").by_patient() for each in (a, b)]
-    pilot = _difference(*pooled, paired=paired)
-    repeats = min(pilot.repeats)
-    design = design_of(pilot, paired)
-    reason = _collapsed(results, a, b) or pilot.reason or (design if isinstance(design, str) else None)
+    found = _difference(*pooled, paired=paired)
+    repeats = min(found.repeats)
+    design = design_of(found, paired)
+    reason = _collapsed(results, a, b) or found.reason or (design if isinstance(design, str) else None)
     facts: PairFacts = {
         "variant_a": a,
         "variant_b": b,
-        "difference": pilot.value,
-        "patients": pilot.patients,
+        "difference": found.value,
+        "patients": found.patients,
         "repeats": repeats,
         "seen_from": None,
         "short": None,
@@ -172,13 +172,13 @@ def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
     }
     if reason is None and not isinstance(design, str):
         see, chance = asked.see, asked.power
-        facts["seen_from"] = smallest_seen_by(pilot, chance)
-        facts["short"] = _short(pilot, design)
-        facts["patients_needed"] = _facts(patients_needed(pilot, see, repeats, chance, paired=paired))
-        facts["repeats_needed"] = _facts(repeats_needed(pilot, see, pilot.patients, chance, paired=paired))
-        if smallest := smallest_study(pilot, see, chance, paired=paired):
+        facts["seen_from"] = smallest_seen_by(found, chance)
+        facts["short"] = _short(found, design)
+        facts["patients_needed"] = _facts(patients_needed(found, see, repeats, chance, paired=paired))
+        facts["repeats_needed"] = _facts(repeats_needed(found, see, found.patients, chance, paired=paired))
+        if smallest := smallest_study(found, see, chance, paired=paired):
             facts["smallest_study"] = {"repeats": smallest[0], "patients_needed": _facts(smallest[1])}
-        facts["planned"] = _planned(pilot, design, asked)
+        facts["planned"] = _of_size_asked(found, design, asked)
     return facts
 
 
@@ -198,16 +198,16 @@ def _check_size(asked: Asked, paired: bool) -> None:
             )
 
 
-def _short(pilot: Estimate, design: Design) -> Literal["patients", "repeats"]:
-    by_patients = design.patients / pilot.patients
-    return "patients" if by_patients >= design.repeats / min(pilot.repeats) else "repeats"
+def _short(found: Estimate, design: Design) -> Literal["patients", "repeats"]:
+    by_patients = design.patients / found.patients
+    return "patients" if by_patients >= design.repeats / min(found.repeats) else "repeats"
 
 
-def _planned(pilot: Estimate, design: Design, asked: Asked) -> DesignFacts | None:
+def _of_size_asked(found: Estimate, design: Design, asked: Asked) -> DesignFacts | None:
     if asked.patients is None and asked.repeats is None:
         return None
-    size = asked.patients or pilot.patients, asked.repeats or min(pilot.repeats)
-    each = (design, *designs_at_limits(pilot, design))
+    size = asked.patients or found.patients, asked.repeats or min(found.repeats)
+    each = (design, *designs_at_limits(found, design))
     seen, low, high = (smallest_seen(known, *size, asked.power) for known in each)
     chance, chance_high, chance_low = (power(known, asked.see, *size) for known in each)
     return {

@@ -92,12 +92,12 @@ HARDLY_ANY = 0.1  # a Dice below it means that hardly any lesion was found
 class RepeatsForWidth:
     """How many repeats a half-width needs, as a pilot tells.
 
-    pilot: its repeats. sd: the standard deviation of their scores (n - 1). repeats: how many are needed; low, high: the
-    95 % range of that, since the pilot's own standard deviation is known no better. Where a pilot cannot tell, all
-    others are None and `reason` says why.
+    pilot_repeats: how many the pilot has. sd: the standard deviation of their scores (n - 1). repeats: how many are
+    needed; low, high: the 95 % range of that, since the pilot's own standard deviation is known no better. Where a
+    pilot cannot tell, all others are None and `reason` says why.
     """
 
-    pilot: int
+    pilot_repeats: int
     sd: float | None
     repeats: int | None
     low: int | None
@@ -150,9 +150,9 @@ def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth
     return RepeatsForWidth(n, sd, repeats, low, high)
 
 
-def unknown(pilot: int, reason: str) -> RepeatsForWidth:
+def unknown(pilot_repeats: int, reason: str) -> RepeatsForWidth:
     """What a pilot of so many repeats says that cannot tell, and why."""
-    return RepeatsForWidth(pilot=pilot, sd=None, repeats=None, low=None, high=None, reason=reason)
+    return RepeatsForWidth(pilot_repeats, sd=None, repeats=None, low=None, high=None, reason=reason)
 
 
 def _count(sd: float, within: float) -> int:

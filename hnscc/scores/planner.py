@@ -64,30 +64,30 @@ class Needed:
     reason: str | None = None
 
 
-def design_of(pilot: Estimate, paired: bool = False) -> Design | str:
+def design_of(found: Estimate, paired: bool = False) -> Design | str:
     """The parts that a pilot's difference found, or why there are none."""
-    if pilot.patient_variance is None or pilot.joint_variance is None or not pilot.repeat_variance:
-        return pilot.reason or "the pilot has no difference over patients and repeats"
+    if found.patient_variance is None or found.joint_variance is None or not found.repeat_variance:
+        return found.reason or "the pilot has no difference over patients and repeats"
     # The repeats of both variants may differ in number; their harmonic mean is the number where they do not.
-    patients, repeats = pilot.patients, harmonic_mean(pilot.repeats)
-    joint = patients * repeats * pilot.joint_variance
+    patients, repeats = found.patients, harmonic_mean(found.repeats)
+    joint = patients * repeats * found.joint_variance
     design = Design(
-        patients * max(0.0, pilot.patient_variance - pilot.joint_variance),
-        max(0.0, _of_one_repeat(pilot) - joint / patients),
+        patients * max(0.0, found.patient_variance - found.joint_variance),
+        max(0.0, _of_one_repeat(found) - joint / patients),
         joint,
         paired,
-        min(1.0, (pilot.effective_patients or patients) / patients),
+        min(1.0, (found.effective_patients or patients) / patients),
     )
-    if design.variance(patients, min(pilot.repeats)) <= 0:
+    if design.variance(patients, min(found.repeats)) <= 0:
         return "nothing varied in the pilot"
     return design
 
 
-def _of_one_repeat(pilot: Estimate) -> float:
+def _of_one_repeat(found: Estimate) -> float:
     """The variance that one repeat of each variant brings, patients and all; of paired repeats, one pair."""
-    if len(pilot.repeat_variance) == len(pilot.repeats):
-        return math.fsum(n * part for n, part in zip(pilot.repeats, pilot.repeat_variance, strict=True))
-    return pilot.repeats[0] * sum(pilot.repeat_variance)
+    if len(found.repeat_variance) == len(found.repeats):
+        return math.fsum(n * part for n, part in zip(found.repeats, found.repeat_variance, strict=True))
+    return found.repeats[0] * sum(found.repeat_variance)
 
 
 def power(design: Design, difference: float, patients: int, repeats: int) -> float:
@@ -148,39 +148,39 @@ def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
 
 
 def patients_needed(
-    pilot: Estimate, difference: float, repeats: int, chance: float = POWER, *, paired: bool = False
+    found: Estimate, difference: float, repeats: int, chance: float = POWER, *, paired: bool = False
 ) -> Needed:
     """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant.
 
-    At least 4, since no p is given of fewer. paired: whether the repeats are, of the pilot and of the planned study.
+    At least 4, since no p is given of fewer. paired: whether the repeats are, of the pilot and of the next study.
     """
-    found = _needed(
-        pilot,
+    needed = _needed(
+        found,
         partial(_finds, difference=difference, repeats=repeats, chance=chance),
         range(fewest.PATIENTS_FOR_P, MOST_PATIENTS + 1),
         paired,
     )
-    return _since(found, f"not even {MOST_PATIENTS} suffice: so few repeats leave too much to chance")
+    return _since(needed, f"not even {MOST_PATIENTS} suffice: so few repeats leave too much to chance")
 
 
 def repeats_needed(
-    pilot: Estimate, difference: float, patients: int, chance: float = POWER, *, paired: bool = False
+    found: Estimate, difference: float, patients: int, chance: float = POWER, *, paired: bool = False
 ) -> Needed:
     """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients.
 
     At least 2, or 5 where they are paired, since fewer are not compared so; paired as for `patients_needed`.
     """
-    found = _needed(
-        pilot,
+    needed = _needed(
+        found,
         lambda design, n: _finds(design, patients, difference=difference, repeats=n, chance=chance),
         range(_fewest_repeats(paired), MOST_REPEATS + 1),
         paired,
     )
-    return _since(found, f"not even {MOST_REPEATS} suffice: so few patients leave too much to chance")
+    return _since(needed, f"not even {MOST_REPEATS} suffice: so few patients leave too much to chance")
 
 
 def smallest_study(
-    pilot: Estimate, difference: float, chance: float = POWER, *, paired: bool = False
+    found: Estimate, difference: float, chance: float = POWER, *, paired: bool = False
 ) -> tuple[int, Needed] | None:
     """Repeats of each variant, and the lesion patients that are needed with these, of the study with the fewest
     patients x repeats that finds this true difference with this chance; None where the pilot tells nothing, or even the
@@ -188,7 +188,7 @@ def smallest_study(
 
     Repeats are tried one by one up to 8, and in steps of a quarter from there on. paired: as for `patients_needed`.
     """
-    design = design_of(pilot, paired)
+    design = design_of(found, paired)
     if isinstance(design, str):
         return None
     best, least = 0, MOST_PATIENTS * MOST_REPEATS + 1
@@ -197,9 +197,9 @@ def smallest_study(
         if most < fewest.PATIENTS_FOR_P:
             break
         finds = partial(_finds, difference=difference, repeats=repeats, chance=chance)
-        if found := _least(design, finds, range(fewest.PATIENTS_FOR_P, most + 1)):
-            best, least = repeats, repeats * found
-    return (best, patients_needed(pilot, difference, best, chance, paired=paired)) if best else None
+        if patients := _least(design, finds, range(fewest.PATIENTS_FOR_P, most + 1)):
+            best, least = repeats, repeats * patients
+    return (best, patients_needed(found, difference, best, chance, paired=paired)) if best else None
 
 
 def _finds(design: Design, patients: int, *, difference: float, repeats: int, chance: float) -> bool:
@@ -211,9 +211,9 @@ def _fewest_repeats(paired: bool) -> int:
     return fewest.PAIRED_REPEATS if paired else fewest.REPEATS
 
 
-def designs_at_limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
+def designs_at_limits(found: Estimate, design: Design) -> tuple[Design, Design]:
     """The design at the lower and the upper limit of its parts, as far as the pilot's few patients and repeats tell."""
-    patients, repeats = design.known(pilot.patients), (1 if design.paired else 2) * (min(pilot.repeats) - 1)
+    patients, repeats = design.known(found.patients), (1 if design.paired else 2) * (min(found.repeats) - 1)
 
     def scaled(tail: float) -> Design:
         of_patients = patients / float(scipy.stats.chi2.ppf(tail, patients))
@@ -230,18 +230,18 @@ def designs_at_limits(pilot: Estimate, design: Design) -> tuple[Design, Design]:
     return scaled((1 + RANGE) / 2), scaled((1 - RANGE) / 2)
 
 
-def _needed(pilot: Estimate, suffices: Callable[[Design, int], bool], numbers: range, paired: bool) -> Needed:
-    design = design_of(pilot, paired)
+def _needed(found: Estimate, suffices: Callable[[Design, int], bool], numbers: range, paired: bool) -> Needed:
+    design = design_of(found, paired)
     if isinstance(design, str):
         return Needed(None, None, None, design)
-    favourable, adverse = designs_at_limits(pilot, design)
+    favourable, adverse = designs_at_limits(found, design)
     value, low, high = (_least(each, suffices, numbers) for each in (design, favourable, adverse))
     return Needed(value, low, high)
 
 
-def _since(found: Needed, reason: str) -> Needed:
+def _since(needed: Needed, reason: str) -> Needed:
     """With the reason why there is no number, unless there is a number, or a reason already."""
-    return found if found.value or found.reason else replace(found, reason=reason)
+    return needed if needed.value or needed.reason else replace(needed, reason=reason)
 
 
 def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: range) -> int | None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from run_folders import Case, add_failure, add_trial, small_study, write_run
 
-from hnscc.aggregation.enough_repeats import due, looks_at, pilots, settle
+from hnscc.aggregation.enough_repeats import due, looks_at, repeats_shown, settle
 from hnscc.base.errors import InputError
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.intervals import is_known_within, median_interval, repeats_for_width
@@ -70,14 +70,14 @@ def test_a_variant_is_settled_at_its_first_precise_look(trained):
 
 def test_a_pilot_tells_how_many_repeats_a_precision_needs(trained):
     run, study = trained
-    found = pilots(run, study)
+    found = repeats_shown(run, study)
     assert {name: each.scores for name, each in found.items()} == {
         "pet": [1.0] * 8,
         "pet_mri": [1.0, 0.0] * 4,
     }
     found = repeats_for_width([0.5, 0.6, 0.7], 0.05)
     # SD 0.1; (1.959964 x 1.253314 x 0.1 / 0.05)^2 = 24.1; the SD's own 95 % range is 0.0521 to 0.6285.
-    assert (found.pilot, found.repeats, found.low, found.high) == (3, 25, 7, 954)
+    assert (found.pilot_repeats, found.repeats, found.low, found.high) == (3, 25, 7, 954)
     assert found.sd == pytest.approx(0.1)
     assert repeats_for_width([0.5], 0.05).repeats is None
 
@@ -95,11 +95,17 @@ def test_a_variant_that_collapsed_or_finds_hardly_any_lesion_gets_no_number_of_r
             levels[2, 0, : trial.repeat % 2] = 65535  # of the 64 pixels of lesion
             levels[1, 0, 0] = 65535
         add_trial(run, study, trial, levels)
-    found = pilots(run, study)["pet"]
+    found = repeats_shown(run, study)["pet"]
     assert found.mostly_collapsed == collapsed
     assert found.scores == pytest.approx([0, 0, 0, 0, 0, 2 / 65] if collapsed else [0, 2 / 65] * 3)
     asked = found.repeats_for_width(0.02)
-    assert (asked.pilot, asked.sd, asked.repeats, asked.low, asked.high) == (6, None, None, None, None)
+    assert (asked.pilot_repeats, asked.sd, asked.repeats, asked.low, asked.high) == (
+        6,
+        None,
+        None,
+        None,
+        None,
+    )
     assert ("collapsed" if collapsed else "hardly any lesion (median test Dice 0.015)") in asked.reason
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import hnscc
 from hnscc.aggregation.build import write_tables
-from hnscc.aggregation.enough_repeats import pilots
+from hnscc.aggregation.enough_repeats import repeats_shown
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import app
@@ -129,8 +129,9 @@ def test_half_width_is_what_check_tells_and_needs_no_second_variant(finished, tm
     found = hnscc.plan(finished.root, half_width=0.02)["repeats_for_width"]
     study = load_study(finished.study)
     assert found["half_width"] == 0.02
-    for name, each in pilots(finished, study).items():
-        assert found["variants"][name] == asdict(each.repeats_for_width(0.02))
+    for name, each in repeats_shown(finished, study).items():
+        needed = asdict(each.repeats_for_width(0.02))
+        assert found["variants"][name] == {"pilot": needed.pop("pilot_repeats")} | needed
         assert each.scores and found["variants"][name]["repeats"] >= 6
     alone = random_run(tmp_path, small_study(("pet",), repeats=4), patients=12)
     told = CliRunner().invoke(app, ["plan", str(alone.root), "--half-width", "0.02"])
