@@ -170,7 +170,7 @@ def make_ready(
     surely be trained: without an address a Ray of one's own is then started first, and its processes load what they
     need while this one reads.
     """
-    token = planned = None
+    token = store_and_plans = None
     check: Callable[..., object] = check_networks
     resolve = resolve_here(study)
     if address:
@@ -181,8 +181,10 @@ def make_ready(
         resolve = resolve_on_cluster(study)
     else:
         if trains:
-            planned = _refuse_at_once(study, folder)
-            answer = during.enter_context(standing_by(*_standby_of(study), _question_of(study, *planned)))
+            store_and_plans = _refuse_at_once(study, folder)
+            answer = during.enter_context(
+                standing_by(*_standby_of(study), _question_of(study, *store_and_plans))
+            )
             during.enter_context(connected(None))
             check, resolve = lambda *_: answer(), lambda training: answer()[with_share(study, training)]
         check_study_requests(study, [resources_here()])
@@ -190,7 +192,7 @@ def make_ready(
         ready = make_run_ready(
             study,
             folder.root,
-            planned=planned,
+            store_and_plans=store_and_plans,
             resolve=resolve,
             check=check,
             progress=reading,
@@ -201,11 +203,11 @@ def make_ready(
 
 def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[FoldPlan]]:
     """The store and the plans; what needs neither PyTorch nor Ray to be refused does not wait for them."""
-    planned = plan_folds(study)
-    check_same_store(study, folder, *planned)
+    store_and_plans = plan_folds(study)
+    check_same_store(study, folder, *store_and_plans)
     if not may_have_gpu():
         check_study_requests(study, [resources_here()])
-    return planned
+    return store_and_plans
 
 
 def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:

@@ -236,7 +236,7 @@ def make_run_ready(
     study: Study,
     out: str | Location | None = None,
     *,
-    planned: tuple[Store, list[FoldPlan]] | None = None,
+    store_and_plans: tuple[Store, list[FoldPlan]] | None = None,
     resolve: Callable[[Training], tuple[str, str]] = resolve_in_process,
     check: Callable[[Sequence[Variant], int, Sequence[int]], object] = check_networks,
     progress: Progress | None = None,
@@ -245,13 +245,13 @@ def make_run_ready(
 ) -> ReadyRun:
     """Write study.yaml, the folds and provenance.json, and read the folds' data.
 
-    planned: what `plan_folds` gave, where it was asked before. `resolve` says what device and precision `auto` means
-    where the trials will run; `check` raises what `check_networks` does. Trials may be there from before: InputError,
-    with the differences, where the study would now train one of them otherwise, or where other versions trained it,
-    unless these are accepted (`check_identities`). replace_folds: write folds of other data over those that are there,
-    if no trial has been trained on them yet; InputError otherwise.
+    store_and_plans: what `plan_folds` gave, where it was asked before. `resolve` says what device and precision `auto`
+    means where the trials will run; `check` raises what `check_networks` does. Trials may be there from before:
+    InputError, with the differences, where the study would now train one of them otherwise, or where other versions
+    trained it, unless these are accepted (`check_identities`). replace_folds: write folds of other data over those that
+    are there, if no trial has been trained on them yet; InputError otherwise.
     """
-    store, plans = planned or plan_folds(study)
+    store, plans = store_and_plans or plan_folds(study)
     folds = _read_beside_checks(study, store, plans, check, progress)
     folder = run_folder_of(study.name, out)
     computed_by = choose_devices(study, folder, resolve)
