@@ -88,7 +88,7 @@ def jaccard_fraction(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> t
 def soft_jaccard(probabilities: ArrayLike, masks: ArrayLike) -> float:
     """Jaccard without a threshold, pooled: sum(p m) / (sum(p) + sum(m) - sum(p m)); 1 where both sums are 0.
 
-    probabilities: floats 0..1, masks: 0/1, of one shape. The reference of the value that training monitors.
+    probabilities: floats 0..1, masks: 0/1, of one shape. What the value that training monitors is tested against.
     """
     p, m = np.asarray(probabilities, np.float64), np.asarray(masks, np.float64)
     overlap = (p * m).sum()

@@ -16,7 +16,7 @@ from PIL import Image
 from hnscc.reporting.drawing.style import UPTAKE, anatomy
 
 OPACITY = 0.7
-OUTLINE, EDGE = (255, 255, 255), (0, 0, 0)  # as the figures of a report show a reference outline
+OUTLINE, EDGE = (255, 255, 255), (0, 0, 0)  # as the figures of a report show a true outline
 QUALITY = 80
 GAP = 2  # pixels between panels
 

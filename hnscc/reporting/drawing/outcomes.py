@@ -1,4 +1,4 @@
-"""This figure shows how large the model's outline is beside the reference outline, and what each slice counts as."""
+"""This figure shows how large the model's outline is beside the true outline, and what each slice counts as."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ def pixel_counts(
         _regression(axes, of_variant(regression, variant), look, reach)
         axes.set(xlim=(-0.03 * reach, reach), ylim=(-0.03 * reach, reach))
     figure.legend(handles=_legend(cutoff_px), loc="outside upper left", ncols=4)
-    figure.supxlabel("pixels inside the reference outline", fontsize=10)
+    figure.supxlabel("pixels inside the true outline", fontsize=10)
     figure.supylabel("pixels inside the model's outline", fontsize=10)
     return figure
 

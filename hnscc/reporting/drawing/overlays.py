@@ -1,4 +1,4 @@
-"""Figs. 2 and 3 show slices with the outlines of reference and model over the images.
+"""Figs. 2 and 3 show slices with the true and the models' outlines over the images.
 
 Which slices are shown is decided in `sections.examples`.
 """
@@ -30,7 +30,7 @@ KINDS = {
 }
 # White solid and cyan dashed lines are told apart on grey and on orange, and by their strokes.
 TRUTH, PREDICTION = "#ffffff", "#00e5ff"
-# Dark red to yellow: neither black nor white, which belong to the anatomy and to the reference outline.
+# Dark red to yellow: neither black nor white, which belong to the anatomy and to the true outline.
 FUSED = LinearSegmentedColormap.from_list("fused", matplotlib.colormaps["hot"](np.linspace(0.15, 0.8, 256)))
 ALONE = matplotlib.colormaps["inferno"]
 OPACITY = 0.65
@@ -182,7 +182,7 @@ def _edged(width: float) -> list[AbstractPathEffect]:
 
 def _legend(figure: Figure) -> None:
     lines = [
-        Line2D([], [], color=TRUTH, lw=2, label="reference outline (truth)"),
+        Line2D([], [], color=TRUTH, lw=2, label="true outline"),
         Line2D([], [], color=PREDICTION, lw=2, ls="--", label="model's outline (prediction)"),
     ]
     box = figure.legend(handles=lines, loc="outside upper left", ncols=2, frameon=True, fontsize=10)

@@ -15,7 +15,7 @@ from hnscc.scores.describe import quartered
 from hnscc.scores.intervals import HARDLY_ANY
 
 DICE = (
-    "Dice measures how far the model's outline and the reference outline, that of the scan's mask, overlap: 1 is "
+    "Dice measures how far the model's outline and the true outline, that of the scan's mask, overlap: 1 is "
     "the same outline, 0 is no common pixel. Jaccard measures the same on a stricter scale."
 )
 

@@ -43,7 +43,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         "the middle. Left the whole slice, right the framed part enlarged; R is the patient's right. PET "
         "uptake is laid over the grey anatomical image where the scans have both, whichever of them the "
         "model was given.",
-        "Slices with the outlines of reference and model for the best and the median Dice of each variant",
+        "Slices with the true and the model's outlines for the best and the median Dice of each variant",
     )
     yield from picture(
         examples_figure(found, ("worst", "false_positive"), source.looks),
@@ -51,7 +51,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         "Figure 3. Poor results",
         "For each variant the test slice with lesion that it outlined worst (of equals the largest "
         "lesion) and, of the slices without lesion, the one on which it marked most.",
-        "Slices with the outlines of reference and model for the worst Dice and the largest false alarm of "
+        "Slices with the true and the model's outlines for the worst Dice and the largest false alarm of "
         "each variant",
     )
     if found:
@@ -75,7 +75,7 @@ def _shown_table(source: Source, found: Examples) -> Table:
             "Scan": lambda row: str(row["scan_id"]),
             "Slice (z)": lambda row: whole(row["z"]),
             "Dice": lambda row: score(row["dice"]),
-            "Reference pixels": lambda row: whole(row["truth_px"]),
+            "True pixels": lambda row: whole(row["truth_px"]),
             "Model's pixels": lambda row: whole(row["pred_px"]),
         },
         rows,

@@ -30,7 +30,7 @@ def _blocks(source: Source) -> Iterator[Block]:
     cutoff_px = source.study.evaluation.cutoff_px
     explained = (
         f"Scored: {source.scored_in_words}. "
-        f"A slice counts as positive from {count_of(cutoff_px, 'pixel')} on, in the reference and for the model. "
+        f"A slice counts as positive from {count_of(cutoff_px, 'pixel')} on, in the scan's mask and for the model. "
         "Misplaced: both marked that much and share no pixel; the three conventions differ in how they "
         f"count these. Small truths: lesions of 1 to {count_of(cutoff_px - 1, 'pixel')}, which count as negative. "
         "Median model at its chosen threshold."
@@ -41,10 +41,10 @@ def _blocks(source: Source) -> Iterator[Block]:
     yield from picture(
         pixel_counts(source.median_slices, source.rows("regression", split="test"), source.looks, cutoff_px),
         "fig4_pixels",
-        "Figure 4. Size of the model's outline against size of the reference outline",
+        "Figure 4. Size of the model's outline against size of the true outline",
         f"Scored: {source.scored_in_words}. "
         "One mark per slice, by its outcome at the cut-off (convention `slice`). On the dotted line "
-        "both sizes are equal. A ring marks a slice on which model and reference share no pixel.",
+        "both sizes are equal. A ring marks a slice on which the model's and the true outline share no pixel.",
         "Scatter of predicted against true pixel counts per variant with regression line",
     )
     yield _regression_table(source)
@@ -92,6 +92,6 @@ def _regression_table(source: Source) -> Table:
     }
     if source.papers:
         columns["Published R²"] = published("r2")
-    explained = "Least squares over all test slices: model's pixels = intercept + slope x reference pixels."
+    explained = "Least squares over all test slices: model's pixels = intercept + slope x true pixels."
     rows = source.rows("regression", split="test")
     return table("Lines of Figure 4", with_remark(source, explained), columns, rows)

@@ -1,4 +1,4 @@
-"""The sections on overlap with the reference: over all test slices together (Table 1), and slice by slice (Table 2)."""
+"""The sections on overlap with the true outline: of all test slices together (Table 1), and by slice (Table 2)."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -20,7 +20,7 @@ from hnscc.scores.slice_sets import SLICE_SETS
 
 def overlap_of_the_whole_test_set(source: Source) -> Section:
     """Write Table 1, and how far repeats and variants lie apart."""
-    return Section("Overlap with the reference: the whole test set", tuple(_whole_test_set(source)))
+    return Section("Overlap with the true outline: the whole test set", tuple(_whole_test_set(source)))
 
 
 def _whole_test_set(source: Source) -> Iterator[Block]:
@@ -130,7 +130,7 @@ def _slice_by_slice(source: Source) -> Iterator[Block]:
 
 PER_SLICE = (
     "Each slice is scored by itself, then the mean is taken, so every slice weighs the same. True "
-    "positive slices are those on which both reference and model hold a lesion of the cut-off size or "
+    "positive slices are those on which both the scan's mask and the model hold a lesion of the cut-off size or "
     "more, also where the model's is beside the lesion: this leaves out every missed lesion, so it flatters. "
     "Slices with lesion count the missed ones "
     "too. All slices also count those without lesion, where an empty prediction scores 1 and any mark "
@@ -172,7 +172,8 @@ def _published_slices_table(source: Source) -> Table:
     return table(
         "Table 2, as the published study counted it",
         "The reading `as written`, below: the sampled slices alone; median model and threshold chosen on the test "
-        "slices, and of the true positive slices those left out on which model and reference share no pixel.",
+        "slices, and of the true positive slices those left out on which the model's and the true outline share no "
+        "pixel.",
         columns,
         source.rows("protocol", reading="as_written"),
     )

@@ -20,7 +20,7 @@ CHOSEN_ON_TEST = (
 )
 PUBLISHED_P = (
     "The published p compare models and thresholds chosen on the test slices, over true positive slices without "
-    "those on which model and reference share no pixel; here these are otherwise chosen and counted."
+    "those on which the model's and the true outline share no pixel; here these are otherwise chosen and counted."
 )
 METRICS_OF_P = ("dice", "jaccard")  # the order of a pair's two p in `paper.PUBLISHED_P`
 
