@@ -22,7 +22,7 @@ from data_prep.volumes.volume import Grid, Volume, to_lps, turned_to_lps
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError, several
 from hnscc.base.in_words import count_of
-from hnscc.cohort.placement import Placement, not_shown
+from hnscc.cohort.placement import Placement, unseen_slices
 from hnscc.cohort.store_format import DrawnMask, Placing, suv_modality
 
 # A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
@@ -87,7 +87,7 @@ class NewScan:
 
     def unseen(self, modalities: Iterable[str]) -> list[int]:
         """Return the stored slices (z) that some of these modalities do not show."""
-        return sorted(not_shown(self.placement, modalities))
+        return sorted(unseen_slices(self.placement, modalities))
 
 
 def list_scans(scans: Scans, needed: Sequence[str]) -> list[Row]:

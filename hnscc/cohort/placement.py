@@ -7,8 +7,8 @@ otherwise. A store of an earlier version lacks what was not kept yet; hence no k
 from collections.abc import Iterable
 from typing import Any, NotRequired, TypedDict
 
-# Why a modality does not show a slice (`Placement.outside`), in the words of all messages on it.
-NOT_SHOWN = "its volume ends there or holds one value, padding, copies or cuts"
+# Why a modality does not show a slice, which is then unseen (`Placement.outside`), in the words of all messages on it.
+WHY_UNSEEN = "its volume ends there or holds one value, padding, copies or cuts"
 
 
 class WayBack(TypedDict, total=False):
@@ -208,11 +208,11 @@ class Placement(WayBack, total=False):
     """The facts of one scan; those of several files stand by the names of its modalities, and of its mask as `mask`.
 
     coverage: the share of the grid that each modality covers. fill: the value that stands outside of its volume.
-    outside: the unseen slices (z), those that it does not show: little of it lies there, it is of one value there, or
-    more is cut out than in others. absent: the share of most slices where its file holds what is no image
-    (data_prep.placing.absent). assumed: the files that state no orientation. lesion_px_cropped: lesion pixels that lie
-    outside of the stored slices. planes, numbers, inputs, values, lesion: see PlaneFacts, NumberFacts, FileFacts,
-    ValueFacts, LesionFacts. registered: how modalities were laid on the reference, where they were
+    outside: the slices (z) that it does not show, called unseen wherever they are spoken of: little of it lies there,
+    it is of one value there, or more is cut out than in others. absent: the share of most slices where its file holds
+    what is no image (data_prep.placing.absent). assumed: the files that state no orientation. lesion_px_cropped: lesion
+    pixels that lie outside of the stored slices. planes, numbers, inputs, values, lesion: see PlaneFacts, NumberFacts,
+    FileFacts, ValueFacts, LesionFacts. registered: how modalities were laid on the reference, where they were
     (data_prep.registering.registered). drawn: the mask as it was drawn, where the store keeps it. has_mask: whether the
     manifest names one; mask_told: what was assumed or left out as it was read, in sentences; lesion_free: by what the
     scan is taken as free of lesion, None where it has one.
@@ -281,7 +281,7 @@ class CohortPlacement(TypedDict, total=False):
     accepted: str | None
 
 
-def not_shown(placement: Placement, modalities: Iterable[str]) -> frozenset[int]:
+def unseen_slices(placement: Placement, modalities: Iterable[str]) -> frozenset[int]:
     """Return the stored slices (z) that some of these modalities do not show (`Placement.outside`). Stores that were
     made before preparing looked for them tell of none."""
     unseen = placement.get("outside", {})

@@ -27,7 +27,7 @@ from zarr.storage import LocalStore, ObjectStore
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.files import hash_of
 from hnscc.base.locations import Location, S3Path, client, locate
-from hnscc.cohort.placement import Placement, not_shown
+from hnscc.cohort.placement import Placement, unseen_slices
 
 FORMAT = "hnscc-slice-store"
 SCHEMA_VERSION = 1
@@ -129,8 +129,8 @@ class Scan:
         return sum(px > 0 for px in self.lesion_px)
 
     def unseen(self, modalities: Iterable[str]) -> frozenset[int]:
-        """Return the slices (z) that some of these modalities do not show; see `placement.not_shown`."""
-        return not_shown(self.placement, modalities)
+        """Return the slices (z) that some of these modalities do not show; see `placement.unseen_slices`."""
+        return unseen_slices(self.placement, modalities)
 
 
 def scan_path(scan_id: str, array: str | None = None) -> str:

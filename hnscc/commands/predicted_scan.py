@@ -16,7 +16,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.models import Models, mean_probabilities
 from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.in_words import count_of
-from hnscc.cohort.placement import NOT_SHOWN
+from hnscc.cohort.placement import WHY_UNSEEN
 from hnscc.cohort.slices import Bounds
 from hnscc.scores.counts import ONE, positive
 from hnscc.scores.masks import voxel_ml
@@ -237,7 +237,7 @@ def _unseen(scan: NewScan, modalities: Sequence[str]) -> list[str]:
         if unseen := scan.placement["outside"][name]:
             told.append(
                 f"{name}: {len(unseen)} of {count_of(depth, 'slice')} ({min(unseen)} to {max(unseen)}, counted from "
-                f"0 at the feet) are not shown, since {NOT_SHOWN}: no lesion is predicted there"
+                f"0 at the feet) are not shown, since {WHY_UNSEEN}: no lesion is predicted there"
             )
         if (share := scan.placement["absent"][name]) > ABSENT:
             told.append(f"{name}: {share:.0%} of most slices show nothing (cut off, or padding)")

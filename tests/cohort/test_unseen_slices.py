@@ -8,7 +8,7 @@ from scans import LPS, prepare, refused, save, scan_arrays, write
 from stores import cohort, study_of
 
 from hnscc.cohort.patients import assign_patients
-from hnscc.cohort.placement import NOT_SHOWN
+from hnscc.cohort.placement import WHY_UNSEEN
 from hnscc.cohort.sampled_slices import negative_candidates, sample_positives
 from hnscc.cohort.splits import plan_fold
 from hnscc.cohort.store import Store
@@ -98,7 +98,7 @@ def test_no_variant_uses_a_slice_that_another_does_not_see():
     plan = plan_fold(index(scans), study_of("s"), 0)
     used = {each.z for slices in plan.slices.values() for each in slices}
     assert used == {2, 3, 4, 5}
-    left_out = f"48 slices of 24 scans never sampled: a modality does not show them, since {NOT_SHOWN}"
+    left_out = f"48 slices of 24 scans never sampled: a modality does not show them, since {WHY_UNSEEN}"
     assert left_out in plan.warnings
     mri = study_of("s", variants={"mri": {"modalities": ["mri"]}})
     plan = plan_fold(index(scans), mri, 0)
