@@ -32,7 +32,7 @@ NO_TRIAL = "no completed trial"  # why a variant has no scores
 class Fold:
     """The scored slices of one fold in stored order: split, patient and scan str (N,), masks bool (N, H, W).
 
-    The sampled ones stand first: sampled bool (N,). whole: whether the others were written too, so that
+    The sampled ones stand first: sampled bool (N,). holds_whole_scans: whether the others were written too, so that
     the scans of validation and test are whole. digest: of what trainings follow from; others_digest: of the
     other slices, empty for none. spacing_mm: of each scan of which every slice is scored, mm between voxels along z, y
     and x. in_suv: the modality that is known to be in SUV, or None. drawn: of these scans, the masks as they were
@@ -48,7 +48,7 @@ class Fold:
     sampled: Bools
     masks: Bools
     cohort: pa.Table
-    whole: bool = False
+    holds_whole_scans: bool = False
     others_digest: str = ""
     spacing_mm: Mapping[str, Spacing] = field(default_factory=dict)
     in_suv: str | None = None
@@ -102,7 +102,7 @@ class Fold:
             scan=self.scan[:last],
             sampled=self.sampled[:last],
             masks=self.masks[:last],
-            whole=False,
+            holds_whole_scans=False,
             others_digest="",
             spacing_mm={},
             drawn={},
@@ -114,7 +114,7 @@ def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
     fold = load_fold(run, number)
     if not study.whole_splits:
         return fold.of_sampled()
-    if fold.whole:
+    if fold.holds_whole_scans:
         return fold
     raise InputError(
         "The run folder holds the sampled slices alone, and the study evaluates every slice.",
@@ -162,7 +162,7 @@ def load_fold(run: RunFolder, number: int) -> Fold:
         sampled=np.array(table["used"]),
         masks=np.load(io.BytesIO(truth), allow_pickle=False)["masks"].astype(bool),
         cohort=table_of_parquet(cohort),
-        whole=split.slices == "all",
+        holds_whole_scans=split.slices == "all",
         others_digest=split.others_digest,
         spacing_mm=split.spacing_mm,
         in_suv=suv_modality(split.placing.get("units", {})),

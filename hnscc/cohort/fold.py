@@ -103,7 +103,7 @@ class FoldData:
     @property
     def images(self) -> Images:
         """float32 (N, C, H, W) in 0..1, a new array: for a look at all of them. Trainings read `slices`."""
-        return self.slices(self.modalities).whole()[0]
+        return self.slices(self.modalities).as_one_batch()[0]
 
     def slices(self, modalities: Sequence[str], split: str | None = None) -> Slices:
         """The sampled slices of a split, or all N, with the channels of these modalities, normalised batch by batch."""
@@ -146,7 +146,7 @@ def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> Fold
     ends = np.cumsum([0, *(len(plan.slices[split]) for split in SPLITS)]).tolist()
     rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
     bounds = _bounds(pixels, at[: ends[BOUNDED_BY[study.normalisation.bounds]]])
-    others, whole = plan.others or (), set(plan.whole)
+    others, whole = plan.others or (), set(plan.whole_scans)
     return FoldData(
         fold=plan.fold,
         pixels=pixels,
@@ -205,7 +205,7 @@ def write_fold(
         folder.scans: parquet_bytes(_scans_table(store, plan)),
         folder.truth: npz_bytes(masks=data.scored_masks),
     }
-    drawn = kept_of_store.read_masks(store, plan.whole)
+    drawn = kept_of_store.read_masks(store, plan.whole_scans)
     if drawn:
         contents[folder.drawn] = kept_of_store.masks_to_bytes(drawn)
     split = _split_file(

@@ -1,4 +1,4 @@
-"""The pixels of the slices that a study uses: read once and kept once, whatever the number of folds."""
+"""The pixels of the slices that a study scores: read once and kept once, whatever the number of folds."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Bounds = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pixels:
-    """Every slice that some fold uses or scores, in order of scan and z.
+    """Every slice that some fold scores, sampled or not, in order of scan and z.
 
     images: float32 (N, C, H, W) in the store's raw units, C in the order of `modalities`. masks: uint8 (N, H, W) of
     0 and 1. keys: (scan id, z) of each of the N.
@@ -34,7 +34,7 @@ class Pixels:
 
 
 def read_pixels(store: Store, plans: Iterable[FoldPlan], progress: Progress | None = None) -> Pixels:
-    """Read the slices that the plans use or score, whole scans at a time, each once.
+    """Read the slices that the plans score, sampled or not, whole scans at a time, each once.
 
     progress: told the scans read, the scans in all, and the one that was read.
     """
@@ -94,7 +94,7 @@ class Slices:
             normalise(images, self.bounds)
         return images, self.masks[rows]
 
-    def whole(self) -> tuple[Images, Masks]:
+    def as_one_batch(self) -> tuple[Images, Masks]:
         """All of them as one batch, images (n, channels, H, W) and masks (n, H, W)."""
         return self.batch(np.arange(len(self)))
 

@@ -11,7 +11,7 @@ from hnscc.base.in_words import Sentence
 from hnscc.base.seeds import generator
 from hnscc.base.split_names import IN_WORDS, SPLITS
 from hnscc.cohort.patients import assign_patients
-from hnscc.cohort.placement import NOT_SHOWN
+from hnscc.cohort.placement import WHY_UNSEEN
 from hnscc.cohort.sampled_slices import (
     PlannedSlice,
     by_scan_and_z,
@@ -33,7 +33,7 @@ class FoldPlan:
     slices: of each split, those that the setting `sampling` chose ("sampled" wherever slices are spoken of; columns of
     tables say `used`). others: with their splits, the slices that make whole scans of those of validation and test:
     they are scored and decide nothing in training; by split, scan and z. None where the sampled slices alone are
-    scored. whole: the scans of which every slice is scored.
+    scored. whole_scans: those of which every slice is scored.
     """
 
     fold: int
@@ -41,7 +41,7 @@ class FoldPlan:
     slices: Mapping[str, tuple[PlannedSlice, ...]]
     told: tuple[Sentence, ...]
     others: tuple[tuple[str, PlannedSlice], ...] | None = None
-    whole: tuple[str, ...] = ()
+    whole_scans: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -128,8 +128,8 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     every split, or where a patient would stand on both sides. Where negatives run out, a warning says so. With a
     search, whose test set is closed, no warning is about the test patients.
 
-    A slice that some modality of the study does not show is used by no variant, so that all are compared on the same
-    slices; a warning says how many there are.
+    A slice that some modality of the study does not show is sampled for no variant, so that all are compared on the
+    same slices; a warning says how many there are.
     """
     shown = modalities_used(study)
     assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold, shown=shown)
@@ -183,7 +183,7 @@ def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[st
         for z in range(scan.slices)
         if (scan.scan_id, z) not in sampled
     )
-    return replace(plan, others=others, whole=tuple(scan.scan_id for _, scan in whole))
+    return replace(plan, others=others, whole_scans=tuple(scan.scan_id for _, scan in whole))
 
 
 def _too_few(split: str, wanted: int, there: int, more: int) -> Sentence:
@@ -214,7 +214,7 @@ def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[Sentence]:
     if not counts:
         return []
     few = ((sum(counts), "slice"), " of ", (len(counts), "scan"))
-    return [Sentence((*few, f" never sampled: a modality does not show them, since {NOT_SHOWN}"))]
+    return [Sentence((*few, f" never sampled: a modality does not show them, since {WHY_UNSEEN}"))]
 
 
 def _patients_of(

@@ -15,8 +15,8 @@ FLOAT, BYTE, PROBABILITY = 4, 1, 2  # bytes: a pixel of an image, of a mask, of 
 
 
 class MemoryFacts(TypedDict):
-    """MiB, beside Python and its libraries. driver: of the process that reads the slices of all folds, once: the used
-    ones and, with `evaluation: {slices: all}`, whole scans of validation and test.
+    """MiB, beside Python and its libraries. driver: of the process that reads the slices of all folds, once: the
+    sampled ones and, with `evaluation: {slices: all}`, whole scans of validation and test.
     object_store: of Ray's copy of them, which all workers of a machine share. worker: at most, of one worker's own:
     weights with what is kept of them, and its predictions with their masks while they are scored and compressed;
     activations of a batch come on top. Augmented slices are made when a batch is read, and not kept."""
@@ -31,8 +31,8 @@ def memory_of(
 ) -> MemoryFacts:
     """Return the memory that is known without reading an image. parameters: variant -> trained parameters of
     its network."""
-    used = {(each.scan_id, each.z) for plan in plans for _, each in plan.scored}
-    slices = len(used) * _slice_bytes(store, len(store.modalities))
+    scored = {(each.scan_id, each.z) for plan in plans for _, each in plan.scored}
+    slices = len(scored) * _slice_bytes(store, len(store.modalities))
     weights = max(parameters[name] for name in study.variants) * FLOAT * COPIES_OF_WEIGHTS
     worker = max(_predicted_bytes(store, plan) for plan in plans) + weights
     return {"driver": _mib(slices), "object_store": _mib(slices), "worker": _mib(worker)}

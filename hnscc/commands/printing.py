@@ -31,7 +31,7 @@ def print_store(facts: Mapping[str, Any], as_json: bool) -> None:
     )
     if lost := facts["lesion_lost_in_resize"]:
         its, it_is = noun_of(lost, "its", "their"), noun_of(lost, "it is", "they are")
-        print(f"{count_of(lost, 'slice')} lost {its} few lesion pixels in the resize; {it_is} not used")
+        print(f"{count_of(lost, 'slice')} lost {its} few lesion pixels in the resize; {it_is} not sampled")
 
 
 def print_status(found: Status, console: Console, run: str) -> None:

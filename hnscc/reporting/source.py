@@ -69,7 +69,7 @@ class Source:
         return next(iter(self.rows(name, **values)), None)
 
     @property
-    def whole(self) -> bool:
+    def holds_whole_scans(self) -> bool:
         """Whether every slice of the test scans is scored, or the sampled ones alone."""
         return bool(self.study.whole_splits)
 
@@ -77,7 +77,7 @@ class Source:
     def scored_in_words(self) -> str:
         """What of the test scans was scored, in words."""
         tested = self.rows("cohort", split="test")
-        if not self.whole:
+        if not self.holds_whole_scans:
             slices = sum(row["used_positive"] + row["used_negative"] for row in tested)
             return f"the {count_of(slices, 'sampled slice')} of the test scans"
         slices = sum(row["slices"] for row in tested)

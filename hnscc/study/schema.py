@@ -67,7 +67,7 @@ class Study(Settings):
             PAPER_EVALUATION,
         ),
     ]
-    sampling: Annotated[Sampling, says("Which slices of the cohort are used.", PAPER_IMAGING)]
+    sampling: Annotated[Sampling, says("Which slices of the cohort are sampled.", PAPER_IMAGING)]
     split: Annotated[
         Split,
         says("How patients are divided into training, validation and test.", PAPER_PREPROCESSING),

@@ -92,12 +92,12 @@ Negatives = Literal["lesion_free_scans", "any_scan"]
 
 
 class Sampling(Settings):
-    """Which slices of the cohort are used."""
+    """Which slices of the cohort are sampled."""
 
     max_positive: Annotated[
         Count | None,
         says(
-            "At most so many slices with lesion are used, chosen at random, evenly over patients; null uses all.",
+            "At most so many slices with lesion are sampled, at random, evenly over patients; null samples all.",
             OURS,
         ),
     ]

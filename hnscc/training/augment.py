@@ -105,7 +105,7 @@ class Copies:
                 move(images[at : at + 1], masks[at : at + 1], [moves[which]])
         return images, masks
 
-    def whole(self) -> tuple[Images, Masks]:
+    def as_one_batch(self) -> tuple[Images, Masks]:
         """Return all of them as one batch, images (n, channels, H, W) and masks (n, H, W)."""
         return self.batch(np.arange(len(self)))
 

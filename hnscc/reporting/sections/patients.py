@@ -41,8 +41,8 @@ def _validation(source: Source) -> str:
 
 
 def _scored_columns(source: Source) -> Columns:
-    """Return how many slices are scored, where these are more than are used."""
-    if not source.whole:
+    """Return how many slices are scored, where these are more than are sampled."""
+    if not source.holds_whole_scans:
         return {}
     return {
         "Slices scored: with lesion": lambda row: whole(row["scored_positive"]),

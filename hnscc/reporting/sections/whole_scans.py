@@ -60,7 +60,7 @@ def whole_scans(source: Source) -> Section:
 
 
 def _blocks(source: Source) -> Iterator[Block]:
-    if not source.whole:
+    if not source.holds_whole_scans:
         yield Text(
             "The sampled slices alone were scored (`evaluation.slices`): nothing is known of whole scans."
         )
