@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
-from data_prep.masks.masks import Mask
+from data_prep.masks.mask_of_cell import Mask
 from data_prep.oddities.judged import Reduced, judged, reduce_images, told
 from data_prep.oddities.orientation import lying_of
 from data_prep.placing.gridded import MIN_COVERAGE, may_be_reference

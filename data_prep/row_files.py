@@ -9,7 +9,7 @@ from typing import TypeVar
 from data_prep.dicom.reading import names_dicom
 from data_prep.files.read import read_grid, read_volume
 from data_prep.manifest.manifest import Fault, Row, refused
-from data_prep.masks.masks import Mask, MaskCell, drawn_on, read_mask
+from data_prep.masks.mask_of_cell import Mask, MaskCell, drawn_on, read_mask
 from data_prep.volumes.volume import Grid, Volume
 from hnscc.base.errors import InputError, several
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from hnscc.base.argument_checks import check_flags, check_number, check_one_of, check_whole
 from hnscc.base.errors import InputError
-from hnscc.base.given import check_flags, check_number, check_one_of, check_whole
 
 SUV = "bw", "lbm"  # by body weight, by lean body mass (data_prep.dicom.suv)
 REGISTER = "rigid", "none"  # data_prep.registering

@@ -8,7 +8,7 @@ import sys
 
 from hnscc.aggregation.build import TrialProblem, write_tables
 from hnscc.base.errors import exit_code_of
-from hnscc.base.given import RUN
+from hnscc.base.option_help import RUN
 from hnscc.reporting.report import write_report
 from hnscc.searching.report import write_search_report
 from hnscc.searching.results import load_race, write_search_results

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import ray
 
-from hnscc.base import given
+from hnscc.base import option_help
 from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
 from hnscc.base.in_words import count_of
@@ -207,11 +207,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m rayjobs.search", description="Search hyperparameters over repeats."
     )
-    parser.add_argument("study", help=given.STUDY)
-    parser.add_argument("--out", help=given.OUT)
-    parser.add_argument("--address", help=given.ADDRESS)
-    parser.add_argument("--run", action="store_true", help=given.THEN_RUN)
-    parser.add_argument("--accept-versions", action="store_true", help=given.ACCEPT_VERSIONS)
+    parser.add_argument("study", help=option_help.STUDY)
+    parser.add_argument("--out", help=option_help.OUT)
+    parser.add_argument("--address", help=option_help.ADDRESS)
+    parser.add_argument("--run", action="store_true", help=option_help.THEN_RUN)
+    parser.add_argument("--accept-versions", action="store_true", help=option_help.ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
     return exit_code_of(
         lambda: _command(options.study, options.out, options.address, options.run, options.accept_versions)

@@ -12,7 +12,7 @@ from functools import partial
 
 import ray
 
-from hnscc.base import given
+from hnscc.base import option_help
 from hnscc.base.console import counted, terminal
 from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
@@ -245,11 +245,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m rayjobs.study", description="Train what is missing, aggregate."
     )
-    parser.add_argument("study", help=given.STUDY)
-    parser.add_argument("--out", help=given.OUT)
-    parser.add_argument("--address", help=given.ADDRESS)
-    parser.add_argument("--limit", type=_count, help=given.LIMIT)
-    parser.add_argument("--accept-versions", action="store_true", help=given.ACCEPT_VERSIONS)
+    parser.add_argument("study", help=option_help.STUDY)
+    parser.add_argument("--out", help=option_help.OUT)
+    parser.add_argument("--address", help=option_help.ADDRESS)
+    parser.add_argument("--limit", type=_count, help=option_help.LIMIT)
+    parser.add_argument("--accept-versions", action="store_true", help=option_help.ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
     return exit_code_of(
         lambda: tell_run_end(

@@ -117,7 +117,7 @@ def test_docstrings_say_the_shape_of_arrays(path):
 
 def test_what_says_no_shape_is_found():
     source = (
-        "from hnscc.scores.given import Counts3\n"
+        "from hnscc.scores.score_checks import Counts3\n"
         "def f(a: torch.Tensor) -> int:\n    '{}'\n"
         "class _C:\n    def g(self) -> dict[str, Floats]: ...\n"
         "def h(*, a: Counts3 | None) -> str: ...\n"

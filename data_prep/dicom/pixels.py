@@ -28,7 +28,6 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from data_prep.dicom.files import PIXELS, read_attributes
 from data_prep.dicom.header import (
     UNREADABLE,
     fault_of,
@@ -38,6 +37,7 @@ from data_prep.dicom.header import (
     value_of,
     whole_number,
 )
+from data_prep.dicom.instances import PIXELS, read_attributes
 from data_prep.dicom.jpeg import Coded, decode_jpeg
 from data_prep.dicom.slices import MAX_FRAMES, MAX_SIDE, Slice
 from hnscc.base.arrays import Integers

@@ -8,8 +8,8 @@ the series behind a `#`: `scans/p01#1.2.840.113619.2.5` or `scans/p01#3f2a9c1e`,
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.dicom.files import is_dicom
 from data_prep.dicom.header import maybe_numbers, quiet, text_of, unusable
+from data_prep.dicom.instances import is_dicom
 from data_prep.dicom.pixels import values_of_slices
 from data_prep.dicom.series import Series, all_series, choose_series
 from data_prep.dicom.slices import Slice, slices_of

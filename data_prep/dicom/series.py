@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydicom.uid import UID
 
-from data_prep.dicom.files import Instance, instances_of
 from data_prep.dicom.header import exact_text_of, lacking_attribute, maybe_numbers, text_of, unusable
+from data_prep.dicom.instances import Instance, instances_of
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of, first_of
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
-from data_prep.dicom.files import Instance
 from data_prep.dicom.header import (
     first_item,
     lacking_attribute,
@@ -21,6 +20,7 @@ from data_prep.dicom.header import (
     value_of,
     whole_number,
 )
+from data_prep.dicom.instances import Instance
 from hnscc.base.arrays import Floats
 from hnscc.base.in_words import count_of
 

@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data_prep.dicom.listing import ListedSeries, Listing, give_pseudonyms, list_folders, outermost
-from data_prep.files.listing import FolderFiles, FoundFile, find_files
+from data_prep.dicom.series_in_folder import ListedSeries, Listing, give_pseudonyms, list_folders, outermost
 from data_prep.files.names import MASK, of_patient, read_name
+from data_prep.files.volumes_in_folder import FolderFiles, FoundFile, find_files
 from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from data_prep.dicom.listing import ListedSeries, Listing, plane_of
-from data_prep.files.listing import FoundFile
+from data_prep.dicom.series_in_folder import ListedSeries, Listing, plane_of
 from data_prep.files.names import IMAGE, MASK, Named
+from data_prep.files.volumes_in_folder import FoundFile
 from data_prep.manifest.columns import USUAL
 from hnscc.base.in_words import count_of
 

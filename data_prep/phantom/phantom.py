@@ -29,11 +29,11 @@ from data_prep.manifest.columns import LESION_FREE
 from data_prep.phantom import PATIENTS, SEED
 from data_prep.phantom.anatomy import LABEL, TISSUES, make_lesions, make_nodes, make_waves, tissues_at
 from data_prep.workers import run_each
+from hnscc.base.argument_checks import check_whole
 from hnscc.base.arrays import Floats
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_errors, write_text
-from hnscc.base.given import check_whole
 from hnscc.base.seeds import generator
 from hnscc.base.steps import Progress
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from data_prep.masks.masks import goes_with
+from data_prep.masks.mask_of_cell import goes_with
 from data_prep.registering.judged import (
     MOST_SHIFT_MM,
     check_frames,
@@ -43,7 +43,7 @@ def laid_together(
 
     volumes: each oriented. None and "none" take them as they lie. Else every modality is registered, on its own, that
     does not share the reference's frame of reference (data_prep.registering.judged); a mask moves with the modality
-    that it was drawn on (data_prep.masks.masks.goes_with).
+    that it was drawn on (data_prep.masks.mask_of_cell.goes_with).
     Facts of one: `to` (the reference), `information_before` and `information_after` (mutual information in nats, as the
     files lie and as registered), `shift_mm` of the middle of the reference's volume, `turn_degrees`, `covered` (the
     share of the reference), and `motion`, 4 x 4, from mm of the reference to mm of the modality's file.

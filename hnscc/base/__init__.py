@@ -3,6 +3,7 @@
 Others may use every public name of `errors`, `files`, `encode`, `locations`, `locks`, `seeds`, `arrays`
 and `fewest`.
 
-It may import no other wing. Inside, imports point one way: folders, locks -> files -> locations -> s3_errors, console,
-given -> errors -> arrays, cores, encode, environment, facts, fewest, in_words, seeds, split_names, steps.
+It may import no other wing. Inside, imports point one way: folders, locks -> files -> locations ->
+argument_checks, console, s3_errors -> errors -> arrays, cores, encode, environment, facts, fewest, in_words,
+option_help, seeds, split_names, steps.
 """

@@ -8,8 +8,8 @@ from typing import Any
 
 from hnscc.aggregation.enough_repeats import RepeatsShown, repeats_shown
 from hnscc.aggregation.folds import holds_evaluated
+from hnscc.base.argument_checks import HALF_WIDTH, check_number
 from hnscc.base.cores import cores
-from hnscc.base.given import HALF_WIDTH, check_number
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import digest_of_others

@@ -138,7 +138,7 @@ def scan(
         write_manifest,
         write_pseudonyms,
     )
-    from hnscc.base.given import check_list
+    from hnscc.base.argument_checks import check_list
 
     check_list("prefer", prefer, "a list of patterns")
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}

@@ -10,7 +10,7 @@ from hnscc.base.console import print_line, print_rows, terminal
 from hnscc.base.in_words import count_of, noun_of
 
 if TYPE_CHECKING:
-    from data_prep.dicom.listing import ListedSeries
+    from data_prep.dicom.series_in_folder import ListedSeries
     from data_prep.manifest.folder import FolderListing
     from data_prep.manifest.listed import ListedFile
     from hnscc.commands.new_study import Begun

@@ -75,7 +75,7 @@ def export(run: str | Path, out: str | Path, *, variant: str | None = None, over
     cohort, limits, and the lines that use it all. InputError for no run folder, an unfinished study, or a variant that
     the study does not have.
     """
-    from hnscc.base.given import check_flags
+    from hnscc.base.argument_checks import check_flags
     from hnscc.commands.export import export_variant
     from hnscc.study.loading import open_run
 

@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
-from hnscc.base import given
-from hnscc.base.given import HALF_WIDTH
+from hnscc.base import option_help
+from hnscc.base.argument_checks import HALF_WIDTH
 
-StudyFile = Annotated[Path, typer.Argument(help=given.STUDY)]
+StudyFile = Annotated[Path, typer.Argument(help=option_help.STUDY)]
 # Not Path, which would make s3:/ of s3://.
-Run = Annotated[str, typer.Argument(help=given.RUN)]
+Run = Annotated[str, typer.Argument(help=option_help.RUN)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-Out = Annotated[str | None, typer.Option(help=given.OUT)]
-AcceptVersions = Annotated[bool, typer.Option("--accept-versions", help=given.ACCEPT_VERSIONS)]
-Address = Annotated[str | None, typer.Option(help=given.ADDRESS)]
+Out = Annotated[str | None, typer.Option(help=option_help.OUT)]
+AcceptVersions = Annotated[bool, typer.Option("--accept-versions", help=option_help.ACCEPT_VERSIONS)]
+Address = Annotated[str | None, typer.Option(help=option_help.ADDRESS)]
 HalfWidth = Annotated[
     float | None,
     typer.Option(

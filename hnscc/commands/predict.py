@@ -15,12 +15,12 @@ from data_prep.new_scans import NewScan, Scans, Units, check_units, list_scans, 
 from data_prep.placing.way_back import in_file_order, save_nifti
 from data_prep.settings import check_reason
 from hnscc.aggregation.models import Models, models_of
+from hnscc.base.argument_checks import check_flags
 from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
-from hnscc.base.given import check_flags
 from hnscc.base.steps import Progress
 from hnscc.cohort.store_format import Placing
 from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder

@@ -19,7 +19,7 @@ from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import WHY_UNSEEN
 from hnscc.cohort.slices import Bounds
 from hnscc.scores.counts import ONE, positive
-from hnscc.scores.masks import voxel_ml
+from hnscc.scores.empty_masks import voxel_ml
 from hnscc.scores.metrics import dice
 from hnscc.scores.uptake import MarkedLesion, Uptake, marked_lesions, uptake_of
 

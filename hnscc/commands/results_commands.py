@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hnscc.base.given import POWER, SEE
+from hnscc.base.argument_checks import POWER, SEE
 from hnscc.base.in_words import count_of
 from hnscc.commands import results_api as api
 from hnscc.commands.options import AsJson, HalfWidth, Run

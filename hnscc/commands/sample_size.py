@@ -8,8 +8,8 @@ from hnscc.aggregation.comparisons import paired_results
 from hnscc.aggregation.enough_repeats import repeats_shown_by
 from hnscc.aggregation.results import Results, read_trials, repeat_cases
 from hnscc.base import fewest
+from hnscc.base.argument_checks import HALF_WIDTH, POWER, SEE, check_number, check_whole
 from hnscc.base.errors import InputError
-from hnscc.base.given import HALF_WIDTH, POWER, SEE, check_number, check_whole
 from hnscc.commands.checked import RepeatsFacts, repeats_facts
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference

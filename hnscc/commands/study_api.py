@@ -31,7 +31,7 @@ def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence
     the manifest, the one of such a name is taken. InputError where a file is there already, there is neither store nor
     scans, or no study fits the store: nothing is written then.
     """
-    from hnscc.base.given import check_list
+    from hnscc.base.argument_checks import check_list
     from hnscc.commands.new_study import init_study
 
     check_list("prefer", prefer, "a list of patterns")
@@ -60,7 +60,7 @@ def check(
     InputError for a setting that is wrong, a store that does not fit, a run folder of other settings, and a trial that
     asks for more CPUs or GPUs than any machine has.
     """
-    from hnscc.base.given import check_flags
+    from hnscc.base.argument_checks import check_flags
     from hnscc.commands.check import check_study
 
     check_flags(accept_versions=accept_versions)
@@ -85,7 +85,7 @@ def run(
     interrupted and unused: a trial that fails raises nothing.
     InputError for what cannot run; a new run folder is then not left behind.
     """
-    from hnscc.base.given import check_flags, check_whole
+    from hnscc.base.argument_checks import check_flags, check_whole
     from rayjobs.study import run_study
 
     check_flags(accept_versions=accept_versions)
@@ -107,7 +107,7 @@ def search(
     to run next), configurations, standings (the winner first), lost and interrupted. InputError for ranges or a budget
     that cannot be searched.
     """
-    from hnscc.base.given import check_flags
+    from hnscc.base.argument_checks import check_flags
     from rayjobs.search import run_search
 
     check_flags(accept_versions=accept_versions)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hnscc.base import given
+from hnscc.base import option_help
 from hnscc.base.errors import InputError
 from hnscc.commands import study_api as api
 from hnscc.commands.options import AcceptVersions, Address, AsJson, HalfWidth, Out, Prefer, Run, StudyFile
@@ -79,7 +79,7 @@ def run(
     study: StudyFile,
     out: Out = None,
     address: Address = None,
-    limit: Annotated[int | None, typer.Option(min=0, help=given.LIMIT)] = None,
+    limit: Annotated[int | None, typer.Option(min=0, help=option_help.LIMIT)] = None,
     accept_versions: AcceptVersions = False,
 ) -> None:
     """Train what is missing, then write tables and the report. The same command continues after an interrupt.
@@ -98,7 +98,7 @@ def search(
     study: StudyFile,
     out: Out = None,
     address: Address = None,
-    then_run: Annotated[bool, typer.Option("--run", help=given.THEN_RUN)] = False,
+    then_run: Annotated[bool, typer.Option("--run", help=option_help.THEN_RUN)] = False,
     accept_versions: AcceptVersions = False,
 ) -> None:
     """Search hyperparameters over repeats. Writes winners.yaml, tables, figures and a report; the same command

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from hnscc.base.errors import InputError, exit_code_of
-from hnscc.base.given import ACCEPT_VERSIONS, OUT, STUDY
+from hnscc.base.option_help import ACCEPT_VERSIONS, OUT, STUDY
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, find_trial
 from hnscc.study.run_folder import run_folder_of

@@ -4,9 +4,9 @@ Others may use METRICS (`metrics`), counts of pixels and outcomes of slices (`co
 (`thresholds`), and every statistic of the house: `intervals`, `differences`, `paired_tests`, `describe` (what
 each needs at least: `base.fewest`). Of slices: sets of them (`slice_sets`). Of whole scans: distances of surfaces
 (`surface`), volumes (`volumes`), uptake (`uptake`), lesions found and false (`lesions`), calls of scans and patients,
-and calibration (`detection`). The rule for empty masks stands in `masks`.
+and calibration (`detection`). The rule for empty masks stands in `empty_masks`.
 
 It may import base. Inside, imports point one way: better, patient_metrics, planner, stored, uptake -> crossed, scans ->
-differences, given, lesions, slice_sets, thresholds -> calibration, metrics, paired_tests, surface, two_way_t, volumes
--> counts, describe, detection, intervals, masks, surface_elements.
+differences, lesions, score_checks, slice_sets, thresholds -> calibration, metrics, paired_tests, surface, two_way_t,
+volumes -> counts, describe, detection, empty_masks, intervals, surface_elements.
 """

@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from hnscc.base import fewest
 from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import Estimate, logit_interval
-from hnscc.scores.given import check_same_patients, scores_of
 from hnscc.scores.intervals import few_repeats, too_few
+from hnscc.scores.score_checks import check_same_patients, scores_of
 from hnscc.scores.two_way_t import VarianceParts, mean_parts
 
 ALWAYS = "in every pair of trainings the score of every patient is higher for the same variant: the chance is {:g} here"

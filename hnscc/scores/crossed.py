@@ -18,9 +18,16 @@ from numpy.typing import ArrayLike
 from hnscc.base import fewest
 from hnscc.base.arrays import Bools, Floats
 from hnscc.base.in_words import count_of, noun_of
-from hnscc.scores.given import Counts3, check_flag, check_pairs, check_same_patients, fractions_of, scores_of
 from hnscc.scores.intervals import few_repeats, too_few
 from hnscc.scores.metrics import METRICS, Fraction
+from hnscc.scores.score_checks import (
+    Counts3,
+    check_flag,
+    check_pairs,
+    check_same_patients,
+    fractions_of,
+    scores_of,
+)
 from hnscc.scores.two_way_t import NOTHING_VARIES, Spread, VarianceParts, mean_parts, pooled_parts
 
 ONE_SCORE = "every patient with lesion scores {:g}: nothing varies that an interval could rest on"

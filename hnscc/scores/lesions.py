@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import generate_binary_structure, label
 
 from hnscc.base.arrays import Bools, Floats, Integers, Spacing
-from hnscc.scores.masks import check_masks, crop, voxel_ml
+from hnscc.scores.empty_masks import check_masks, crop, voxel_ml
 from hnscc.scores.metrics import dice
 
 # How many neighbours count as connected -> along how many axes a neighbour may differ.

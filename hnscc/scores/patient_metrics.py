@@ -1,10 +1,10 @@
 """Metrics of a patient's whole scans, as data: what variants are compared by beside overlap.
 
 The value of a patient is that of its scans together (`scores.scans.scans_together`), by the rule for empty masks of
-`scores.masks`. None of them improves where one more lesion that was predicted exactly is missed, but for what counts
-false predictions alone, and for the volume error: it is a description, in which a false alarm hides a miss of the same
-volume. Those of surfaces are the list of `scores.surface`; they may improve where a lesion that was only touched is
-given up.
+`scores.empty_masks`. None of them improves where one more lesion that was predicted exactly is missed, but for what
+counts false predictions alone, and for the volume error: it is a description, in which a false alarm hides a miss of
+the same volume. Those of surfaces are the list of `scores.surface`; they may improve where a lesion that was only
+touched is given up.
 """
 
 from collections.abc import Callable

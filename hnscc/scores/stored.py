@@ -19,7 +19,7 @@ from hnscc.base.steps import at_once
 from hnscc.scores import calibration
 from hnscc.scores.calibration import Probabilities, probabilities_of
 from hnscc.scores.counts import HALF, STEPS, count_at, k_reached
-from hnscc.scores.masks import voxel_ml
+from hnscc.scores.empty_masks import voxel_ml
 from hnscc.scores.scans import ScanScore, as_json, is_of_these_metrics, score_from_json, score_scans
 
 # Raised whenever what is written here, or how scans are scored, changes: older files are then not used. A metric of

@@ -20,7 +20,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from hnscc.base.arrays import Bools, Floats, Spacing
-from hnscc.scores.masks import check_masks, crop
+from hnscc.scores.empty_masks import check_masks, crop
 from hnscc.scores.surface_elements import Elements, elements
 
 # Of mm: what is equally far on paper is equally far here. No score, and no comparison of two, hangs on the last bit.

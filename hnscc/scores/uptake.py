@@ -13,7 +13,7 @@ from scipy.ndimage import find_objects, generate_binary_structure, label
 from scipy.signal import oaconvolve
 
 from hnscc.base.arrays import Bools, Spacing
-from hnscc.scores.masks import voxel_ml
+from hnscc.scores.empty_masks import voxel_ml
 
 PEAK_ML = 1.0
 PEAK_RADIUS_MM = float((3 * 1000 * PEAK_ML / (4 * np.pi)) ** (1 / 3))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Spacing
-from hnscc.scores.masks import check_masks, voxel_ml
+from hnscc.scores.empty_masks import check_masks, voxel_ml
 
 
 @dataclass(frozen=True)

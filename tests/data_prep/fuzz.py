@@ -37,7 +37,7 @@ from mutations import ANY, OF_DICOM, OF_NIFTI, cut, lose_values  # noqa: E402
 from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless  # noqa: E402
 
 from data_prep.files.read import read_grid, read_volume  # noqa: E402
-from data_prep.masks.masks import MaskCell, read_mask  # noqa: E402
+from data_prep.masks.mask_of_cell import MaskCell, read_mask  # noqa: E402
 from hnscc.base.errors import InputError  # noqa: E402
 
 SHAPE = (8, 8, 4)

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from scans import sts
 
-from data_prep.dicom.listing import list_folders
+from data_prep.dicom.series_in_folder import list_folders
 from data_prep.files.read import read_grid, read_volume
 from data_prep.volumes.volume import to_lps, turned_to_lps
 from hnscc.base.errors import InputError

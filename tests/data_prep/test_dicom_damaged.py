@@ -13,7 +13,7 @@ import pytest
 from dicom_damages import counted
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from data_prep.dicom.files import read_attributes
+from data_prep.dicom.instances import read_attributes
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError, WorkerError
 

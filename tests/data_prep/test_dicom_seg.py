@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from scans import change, cohort, prepare, refused, save
 
 from data_prep.files.read import read_grid
-from data_prep.masks.masks import MaskCell, drawn_on, read_mask
+from data_prep.masks.mask_of_cell import MaskCell, drawn_on, read_mask
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 6)

@@ -7,7 +7,7 @@ import pytest
 from scans import change, cohort, place, prepare, read_manifest, refused, save, scan_arrays, volume, write
 
 from data_prep.dicom.regions import chosen
-from data_prep.masks.masks import MaskCell, read_mask
+from data_prep.masks.mask_of_cell import MaskCell, read_mask
 from hnscc.base.errors import InputError
 
 MASK = scan_arrays()[2]

@@ -11,7 +11,7 @@ from moved import BODY, MOTIONS, body_pair, body_scan, middle, motion_of, moved,
 from scans import place, prepare, refused, save, scan_arrays, sts, volume
 
 from data_prep.files.read import read_volume
-from data_prep.masks.masks import goes_with
+from data_prep.masks.mask_of_cell import goes_with
 from data_prep.new_scans import list_scans, place_new
 from data_prep.placing.way_back import to_input_grid
 from data_prep.registering.judged import check_registration

@@ -12,7 +12,7 @@ from dicom_files import write as write_series
 from scans import cohort, dice, prepare, refused, save, sts, write
 
 from data_prep.files.read import read_grid
-from data_prep.masks.masks import MaskCell, drawn_on, read_mask
+from data_prep.masks.mask_of_cell import MaskCell, drawn_on, read_mask
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 5)

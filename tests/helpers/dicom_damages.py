@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
-from data_prep.dicom.listing import list_folders
+from data_prep.dicom.series_in_folder import list_folders
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from dicom_damages import MEMORY, damaged, most_memory
 
 from data_prep.files.read import read_grid
-from data_prep.masks.masks import MaskCell, read_mask
+from data_prep.masks.mask_of_cell import MaskCell, read_mask
 from hnscc.base.errors import InputError
 
 

@@ -17,7 +17,7 @@ from hnscc.scores.scans import scans_together, score_scan
 
 EVERY_NEIGHBOUR = np.ones((3, 3, 3), bool)
 SHAPE, SPACING = (3, 9, 9), (3.0, 1.2, 1.2)
-# A description and no score, as hnscc/scores/masks.py says: a false alarm hides a miss of the same volume.
+# A description and no score, as hnscc/scores/empty_masks.py says: a false alarm hides a miss of the same volume.
 JUDGED = [each for each in PATIENT_METRICS if each.name != "volume_error_ml"]
 
 

@@ -1,5 +1,5 @@
-"""When missing more lesions never improves a score, and when it may: the rule of hnscc/scores/masks.py and the table in
-docs/explanation/statistics.md, on random scans."""
+"""When missing more lesions never improves a score, and when it may: the rule of hnscc/scores/empty_masks.py and the
+table in docs/explanation/statistics.md, on random scans."""
 
 import math
 

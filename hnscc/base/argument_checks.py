@@ -1,22 +1,10 @@
-"""What commands and functions are given: what the help says of options that several of them have, and checks by type
-and limits, since Python takes "no" for yes, and "*" for a list."""
+"""Checks of the arguments that commands and functions are given, by type and limits: Python takes "no" for yes, and
+"*" for a list."""
 
 import math
 from collections.abc import Sequence
 
 from hnscc.base.errors import InputError
-
-STUDY = "Study file (YAML)."
-RUN = "Run folder, for example runs/demo or s3://bucket/runs/demo."
-OUT = "Run folder or s3:// URL; runs/<name of the study> unless given."
-ADDRESS = "A running Ray cluster; RAY_ADDRESS, else a local one, unless given."
-LIMIT = "Train at most so many of the missing trials."
-THEN_RUN = "Then run the winners' study too, in RUN/winners."
-ACCEPT_VERSIONS = (
-    "Go on beside trained trials of other versions; `check`, the table `trials` and the report tell them "
-    "apart."
-)
-
 
 # Between which limits numbers lie that several commands are asked for.
 SEE = 0.001, 1.0  # a difference in pooled Dice

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from data_prep.dicom import rtstruct, seg
-from data_prep.dicom.files import read_attributes
 from data_prep.dicom.header import quiet, text_of, unusable
+from data_prep.dicom.instances import read_attributes
 from data_prep.dicom.reading import named_series, names_dicom
 from data_prep.dicom.rtstruct import Structure, structure_of
 from data_prep.dicom.seg import Segmentation, segmentation_of

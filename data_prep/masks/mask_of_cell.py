@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.dicom.masks import read_dicom_mask
+from data_prep.dicom.mask_files import read_dicom_mask
 from data_prep.dicom.regions import region_number
 from data_prep.dicom.rtstruct import Structure
 from data_prep.dicom.seg import Segmentation
@@ -82,7 +82,7 @@ def read_mask(cell: MaskCell, grids: Mapping[str, Grid], reference: str) -> Mask
     """Read a mask; `grids` are those of the row's modalities, `reference` the modality whose slices are stored.
 
     InputError: the file cannot be read, the region is not in it (data_prep.dicom.regions), contours cannot be filled
-    (data_prep.masks.contours), or a DICOM mask was drawn on an image that is not in the row (data_prep.masks.masks).
+    (data_prep.masks.contours), or a DICOM mask was drawn on an image that is not in the row (`images_of`).
     """
     found = read_dicom_mask(cell.path, cell.region, cell.where)
     if found is None:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from hnscc.base.argument_checks import SEE, check_number
 from hnscc.base.errors import InputError
-from hnscc.base.given import SEE, check_number
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
 
-from data_prep.dicom.files import MAX_FILES, folders_below, is_dicom
 from data_prep.dicom.header import unusable
+from data_prep.dicom.instances import MAX_FILES, folders_below, is_dicom
 from data_prep.files.first_bytes import other_half
 from data_prep.files.names import Named, letters_of_patients, modality_of_channel, of_patient, read_name
 from data_prep.files.read import OTHERS, VOLUME_ENDINGS, ending_of, read_grid, read_numbers
