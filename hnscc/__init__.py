@@ -7,9 +7,10 @@ statistics of patients by repeats.
     hnscc.run("studies/demo.yaml")
     hnscc.tables("runs/demo")["pooled"]        # a pyarrow.Table
 
-The wings, each of which may import what stands behind it: commands -> rayjobs -> searching -> reporting -> aggregation
--> training, data_prep -> cohort, scores -> study -> base. Each function is loaded when it is first used
-(hnscc.commands: `*_api`): this import alone loads no torch, Ray or NumPy.
+The wings, of which none imports one before it: commands -> rayjobs -> searching -> reporting -> aggregation ->
+training, data_prep -> cohort, scores -> study -> base. Which of those behind it a wing may import, says its `__init__`.
+Each function is loaded when it is first used (hnscc.commands: `*_api`): this import alone loads no torch, Ray or
+NumPy.
 """
 
 import os

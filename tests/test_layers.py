@@ -162,7 +162,7 @@ def assert_one_way(steps: list[set[str]], imports: dict[str, set[str]]) -> None:
 
 
 def test_the_package_says_the_order_of_the_wings():
-    steps = order_in(re.search(r"what stands behind it: (.+?)\. ", docstring_of("hnscc"))[1])
+    steps = order_in(re.search(r"none imports one before it: (.+?)\. ", docstring_of("hnscc"))[1])
     assert_one_way(steps, ALLOWED)
 
 

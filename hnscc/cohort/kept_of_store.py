@@ -103,7 +103,7 @@ def usual_of(store: Store) -> dict[str, Any] | None:
 def _values(of_scans: list[ValueFacts]) -> list[dict[str, Any]] | None:
     """What is kept of one modality, in an order that says nothing of whose it is; None where a scan lacks some."""
     kept: list[dict[str, Any]] = [{name: facts.get(name) for name in KEPT} for facts in of_scans]
-    # Tissue had no upper quartile before 27 November 2026.
+    # In a store's first form, tissue had no upper quartile, by which new scans are judged.
     found = [each for each in kept if each["median"] is not None and "upper" in (each["tissue"] or {"upper"})]
     if len(found) < len(of_scans):
         return None

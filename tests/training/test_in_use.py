@@ -1,6 +1,6 @@
 """Several processes in one run folder, real ones and really killed: single trials side by side, a run, aggregations.
 
-Hunt 3 (`python -m hnscc.train` took no lock) and hunt 4 (a run that was refused deleted the first one's new folder).
+Before, `python -m hnscc.train` took no lock, and a run that was refused deleted the first one's new folder.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Hunt 9: what is trained and planned no more is said by `run`, `check`, `aggregate` and the report."""
+"""What is trained and planned no more is said by `run`, `check`, `aggregate` and the report."""
 
 import json
 
