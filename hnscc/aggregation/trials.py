@@ -25,7 +25,7 @@ from hnscc.scores.stored import (
     with_glycolysis,
 )
 from hnscc.scores.thresholds import has_collapsed, highest_probability
-from hnscc.study.identity import trial_seeds
+from hnscc.study.identity import DATA, trial_seeds
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
@@ -111,7 +111,7 @@ def _scores_of(
     """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices,
     by its spacing and the same tolerance, else from its predictions. Raises Damaged."""
     stored = contents.get(SCORES_FILE)
-    if stored and record.others_digest == fold.others_digest and record.settings.get("data") == fold.digest:
+    if stored and record.others_digest == fold.others_digest and record.settings.get(DATA) == fold.digest:
         found = scores_from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
         if found:
             return found, record.highest_probability
@@ -146,9 +146,9 @@ def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> StoredPrediction
 
 
 def _predicted_of(record: Trained, content: bytes, fold: Fold) -> StoredPredictions:
-    if "data" not in record.settings:
+    if DATA not in record.settings:
         raise Damaged("its record does not say which data it was trained on")
-    if record.settings["data"] != fold.digest:
+    if record.settings[DATA] != fold.digest:
         raise Damaged("it was trained on other data than its fold holds")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:

@@ -77,12 +77,13 @@ def fetch(
 
     Example: hnscc fetch sts data/sts
     """
+    from data_prep.public.sts import NOTICE
     from hnscc.base.console import counted
 
     with counted("fetching files") as tell:
         manifest = api.fetch(cohort, out, copy=copy, progress=tell)
     print(f"wrote {manifest}")
-    print(f"read:  {manifest.with_name('README.txt')}: its licence (CC BY 3.0), and what to cite")
+    print(f"read:  {manifest.with_name(NOTICE)}: its licence (CC BY 3.0), and what to cite")
     print(f"next:  hnscc prepare {manifest} {out}.zarr --pixel-mm 1.7")
 
 

@@ -87,6 +87,7 @@ def predict(
     Example: hnscc predict runs/demo data/demo/manifest.csv --out masks --variant pet_mri
     """
     from hnscc.base.console import counted, terminal
+    from hnscc.commands.output_folders import PredictionFolder
     from hnscc.commands.predict import PredictOptions, predict_scans
     from hnscc.commands.printing import print_predictions
     from hnscc.study.loading import open_run
@@ -108,7 +109,7 @@ def predict(
         print(json.dumps(found.facts, indent=1))
     else:
         print_predictions(found.facts, terminal())
-        print(f"wrote {found.folder}\nnext:  look at the pictures, {found.folder / '*.png'}")
+        print(f"wrote {found.folder}\nnext:  look at the pictures, {PredictionFolder(found.folder).pictures}")
 
 
 def _named(scans: list[str]) -> list[str] | dict[str, str]:

@@ -35,6 +35,11 @@ class PredictionFolder:
     def picture(self, scan_id: str) -> Path:
         return self.root / f"{scan_id}.png"
 
+    @property
+    def pictures(self) -> Path:
+        """Those of all scans, as a pattern for a shell."""
+        return self.picture("*")
+
     def values(self, scan_id: str, kind: str) -> Path:
         """kind: probability or disagreement."""
         return self.root / f"{scan_id}_{kind}.nii.gz"
