@@ -11,7 +11,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import chosen_k, read_table
 from hnscc.base.in_words import Sentence, count_of
 from hnscc.cohort.split_file import read_split
-from hnscc.reporting.drawing.style import Looks, looks_of
+from hnscc.reporting.drawing.style import Appearances, appearances_of
 from hnscc.scores.counts import HALF, k_of
 from hnscc.study import paper
 from hnscc.study.loading import load_study
@@ -46,8 +46,8 @@ class Source:
     """What every section reads.
 
     `tables` holds the rows of the smaller tables by name, `median_slices` the test rows of table `slices` that belong
-    to the median models. `looks` gives each variant its label and colour, in the study's order. `warnings` are what
-    the folds' splits warn of, as pairs of fold and sentence; `odd` is what preparing found odd about the scans.
+    to the median models. `appearances` gives each variant its label and colour, in the study's order. `warnings` are
+    what the folds' splits warn of, as pairs of fold and sentence; `odd` is what preparing found odd about the scans.
     `chosen` holds the median models' thresholds, as k of k / 1000 by variant and fold, where one was chosen.
     """
 
@@ -55,7 +55,7 @@ class Source:
     study: Study
     tables: Mapping[str, Sequence[TableRow]]
     median_slices: Sequence[TableRow]
-    looks: Looks
+    appearances: Appearances
     warnings: Sequence[tuple[int, Sentence]]
     odd: Sequence[str]
     chosen: Mapping[tuple[str, int], int]
@@ -90,7 +90,7 @@ class Source:
 
     def label(self, row: TableRow) -> str:
         """Return what the row's variant is called."""
-        return self.looks[row["variant"]].label
+        return self.appearances[row["variant"]].label
 
 
 def read_source(run: RunFolder) -> Source:
@@ -99,7 +99,9 @@ def read_source(run: RunFolder) -> Source:
     Raises InputError where the study, a table or a fold's split.json cannot be read.
     """
     study = load_study(run.study)
-    looks = looks_of({name: paper.label(name, variant) for name, variant in study.variants.items()})
+    appearances = appearances_of(
+        {name: paper.label(name, variant) for name, variant in study.variants.items()}
+    )
     tables = {name: read_table(run, name).to_pylist() for name in TABLES}
     chosen = chosen_k(run)
     slices = _median_slices(run, tables["trials"], chosen)
@@ -111,7 +113,7 @@ def read_source(run: RunFolder) -> Source:
         study=study,
         tables=tables,
         median_slices=slices,
-        looks=looks,
+        appearances=appearances,
         warnings=warnings,
         odd=splits[0].odd,
         chosen=chosen,

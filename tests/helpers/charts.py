@@ -4,9 +4,9 @@ import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.reporting.drawing.overlays import Example
-from hnscc.reporting.drawing.style import looks_of
+from hnscc.reporting.drawing.style import appearances_of
 
-LOOKS = looks_of({"pet": "PET", "pet_mri": "PET-MRI"})
+APPEARANCES = appearances_of({"pet": "PET", "pet_mri": "PET-MRI"})
 
 
 def trial(variant: str, repeat: int, dice: float | None, median: bool = False) -> TableRow:

@@ -4,14 +4,14 @@ import io
 
 import numpy as np
 import pytest
-from charts import LOOKS, example, history, scored, trial
+from charts import APPEARANCES, example, history, scored, trial
 from matplotlib.figure import Figure
 from PIL import Image
 
 from hnscc.reporting.drawing.outcomes import OUTCOMES, pixel_counts
 from hnscc.reporting.drawing.overlays import examples_figure
 from hnscc.reporting.drawing.repeats import dice_over_repeats, forest_plot, spread_out
-from hnscc.reporting.drawing.style import PALETTE, looks_of, render
+from hnscc.reporting.drawing.style import PALETTE, appearances_of, render
 from hnscc.reporting.drawing.training import curves, learning_curves, median_band, threshold_curves
 
 
@@ -22,7 +22,7 @@ def test_repeats_differ_in_position_and_the_median_model_is_ringed():
         trial("pet", 2, 0.9),
         trial("pet_mri", 0, None),
     ]
-    axes = dice_over_repeats(rows, LOOKS).axes[0]
+    axes = dice_over_repeats(rows, APPEARANCES).axes[0]
     dots, ring = axes.collections
     assert sorted(dots.get_offsets()[:, 0]) == [0.5, 0.6, 0.9]
     assert ring.get_offsets()[:, 0].tolist() == [0.6]
@@ -31,7 +31,7 @@ def test_repeats_differ_in_position_and_the_median_model_is_ringed():
 
 def test_quartiles_are_drawn_of_four_repeats_or_more():
     for repeats, bars in ((3, 0), (4, 1)):
-        axes = dice_over_repeats([trial("pet", n, 0.1 * n) for n in range(repeats)], LOOKS).axes[0]
+        axes = dice_over_repeats([trial("pet", n, 0.1 * n) for n in range(repeats)], APPEARANCES).axes[0]
         assert sum(line.get_linewidth() == 9 for line in axes.lines) == bars
 
 
@@ -68,7 +68,7 @@ def test_thresholds_mark_the_chosen_one():
         for split in ("validation", "test")
         for t in (0.2, 0.4, 0.6)
     ]
-    axes = threshold_curves(rows, LOOKS).axes[0]
+    axes = threshold_curves(rows, APPEARANCES).axes[0]
     assert axes.get_title(loc="left") == "PET: 0.400"
 
 
@@ -81,7 +81,7 @@ def test_pixel_counts_are_coloured_by_outcome_and_lined():
         scored(15, 15, 0.0, misplaced=True),
     ]
     line = {"variant": "pet", "slope": 0.5, "intercept": 1.0, "r2": None, "reason": None}
-    axes = pixel_counts(rows, [line], LOOKS, cutoff_px=9).axes[0]
+    axes = pixel_counts(rows, [line], APPEARANCES, cutoff_px=9).axes[0]
     assert [len(each.get_offsets()) for each in axes.collections] == [2, 1, 1, 1, 1]
     assert axes.get_title(loc="left") == "PET: slope 0.50, R² none"
     assert len({marker for _, _, marker in OUTCOMES.values()}) == 4
@@ -94,20 +94,20 @@ def test_a_difference_without_an_interval_says_so():
         {**pair, "difference": 0.02, "low": None, "high": None},
         {**pair, "difference": None, "low": None, "high": None},
     ]
-    texts = [text.get_text().replace("\u00a0", " ") for text in forest_plot(rows, LOOKS).axes[0].texts]
+    texts = [text.get_text().replace("\u00a0", " ") for text in forest_plot(rows, APPEARANCES).axes[0].texts]
     assert texts == ["−0.050 (−0.090 to −0.010)", "+0.020 (no interval)"]
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: dice_over_repeats([trial("pet", 0, None)], LOOKS),
-        lambda: learning_curves([], LOOKS),
-        lambda: threshold_curves([], LOOKS),
-        lambda: pixel_counts([], [], LOOKS, 9),
-        lambda: forest_plot([], LOOKS),
-        lambda: examples_figure({}, ("best",), LOOKS),
-        lambda: examples_figure({"pet": {"best": None}}, ("best",), LOOKS),
+        lambda: dice_over_repeats([trial("pet", 0, None)], APPEARANCES),
+        lambda: learning_curves([], APPEARANCES),
+        lambda: threshold_curves([], APPEARANCES),
+        lambda: pixel_counts([], [], APPEARANCES, 9),
+        lambda: forest_plot([], APPEARANCES),
+        lambda: examples_figure({}, ("best",), APPEARANCES),
+        lambda: examples_figure({"pet": {"best": None}}, ("best",), APPEARANCES),
     ],
 )
 def test_nothing_is_drawn_of_nothing(draw):
@@ -115,17 +115,17 @@ def test_nothing_is_drawn_of_nothing(draw):
 
 
 def test_a_variant_has_one_colour_and_more_than_seven_variants_still_have_one():
-    looks = looks_of({f"v{i}": f"v{i}" for i in range(9)})
-    assert looks["v0"].colour == PALETTE[0] == looks["v7"].colour
-    assert len({look.colour for look in looks.values()}) == len(PALETTE)
+    appearances = appearances_of({f"v{i}": f"v{i}" for i in range(9)})
+    assert appearances["v0"].colour == PALETTE[0] == appearances["v7"].colour
+    assert len({own.colour for own in appearances.values()}) == len(PALETTE)
 
 
 @pytest.mark.parametrize("make", ["learning", "examples"])
 def test_the_same_input_gives_the_same_bytes(make):
     def figure() -> Figure:
         if make == "examples":
-            return examples_figure({"pet": {"best": example("pet", "mri")}}, ("best",), LOOKS)
-        return learning_curves(history("a", "pet", [0.1, 0.4]), LOOKS)
+            return examples_figure({"pet": {"best": example("pet", "mri")}}, ("best",), APPEARANCES)
+        return learning_curves(history("a", "pet", [0.1, 0.4]), APPEARANCES)
 
     first, second = render(figure()), render(figure())
     assert first == second

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from charts import LOOKS, example, scored
+from charts import APPEARANCES, example, scored
 from matplotlib.figure import Figure
 
 from hnscc.reporting.drawing.overlays import Example, anatomy, examples_figure, outline, uptake_window, view
@@ -57,7 +57,7 @@ def test_the_enlarged_part_of_an_empty_slice_is_inside_it():
 def test_pixels_keep_their_shape_and_outlines_are_drawn_where_there_are_pixels():
     shown = example("pet", "mri")
     missed = Example(shown.row, shown.images, shown.truth, np.zeros_like(shown.truth), shown.spacing_mm)
-    figure = examples_figure({"pet": {"best": shown, "worst": missed}}, ("best", "worst"), LOOKS)
+    figure = examples_figure({"pet": {"best": shown, "worst": missed}}, ("best", "worst"), APPEARANCES)
     whole, part, _, missed_part = figure.axes[:4]
     assert whole.get_aspect() == part.get_aspect() == 2.0
     assert [len(axes.collections) for axes in (whole, part, missed_part)] == [0, 2, 1]
@@ -88,7 +88,7 @@ def test_an_outline_is_closed_where_it_meets_the_border(where):
 def test_any_modalities_can_be_shown(modalities, grey, layers):
     shown = example(*modalities)
     assert anatomy(shown.images) == grey
-    figure = examples_figure({"pet": {"best": shown}}, ("best",), LOOKS)
+    figure = examples_figure({"pet": {"best": shown}}, ("best",), APPEARANCES)
     assert len(figure.axes[0].images) == layers
     render(figure)
 

@@ -9,7 +9,16 @@ from matplotlib.lines import Line2D
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
-from hnscc.reporting.drawing.style import GREY, Look, Looks, of_variant, panels, present, ring, styled
+from hnscc.reporting.drawing.style import (
+    GREY,
+    Appearance,
+    Appearances,
+    of_variant,
+    panels,
+    present,
+    ring,
+    styled,
+)
 
 OUTCOMES = {
     "tp": ("true positive", "#0072B2", "o"),
@@ -21,24 +30,24 @@ OUTCOMES = {
 
 @styled
 def pixel_counts(
-    slices: Sequence[TableRow], regression: Sequence[TableRow], looks: Looks, cutoff_px: int
+    slices: Sequence[TableRow], regression: Sequence[TableRow], appearances: Appearances, cutoff_px: int
 ) -> Figure | None:
     """Draw Fig. 4: predicted against true pixels of the median models' test slices, coloured by their outcome.
 
     `slices` are rows of table `slices`, `regression` those of table `regression`, at most one per variant.
     """
-    shown = present(slices, looks)
+    shown = present(slices, appearances)
     if not shown:
         return None
     largest = max(max(row["truth_px"], row["pred_px"]) for row in slices)
     reach = max(1.05 * largest, 4 * cutoff_px)
     figure, grid = panels(len(shown), 3.1)
-    for axes, (variant, look) in zip(grid, shown.items(), strict=True):
+    for axes, (variant, own) in zip(grid, shown.items(), strict=True):
         _scatter(axes, of_variant(slices, variant))
         axes.plot([0, reach], [0, reach], color=GREY, lw=1, ls=":")
         for mark in (axes.axvline, axes.axhline):
             mark(cutoff_px, color=GREY, lw=0.6)
-        _regression(axes, of_variant(regression, variant), look, reach)
+        _regression(axes, of_variant(regression, variant), own, reach)
         axes.set(xlim=(-0.03 * reach, reach), ylim=(-0.03 * reach, reach))
     figure.legend(handles=_legend(cutoff_px), loc="outside upper left", ncols=4)
     figure.supxlabel("pixels inside the true outline", fontsize=10)
@@ -56,15 +65,15 @@ def _scatter(axes: Axes, rows: Sequence[TableRow]) -> None:
     axes.scatter(x, y, s=110, facecolor="none", edgecolor="black", lw=1)
 
 
-def _regression(axes: Axes, rows: Sequence[TableRow], look: Look, reach: float) -> None:
+def _regression(axes: Axes, rows: Sequence[TableRow], own: Appearance, reach: float) -> None:
     line = rows[0] if rows else {"slope": None, "r2": None}
     if line["slope"] is None:
-        axes.set_title(f"{look.label}: no line")
+        axes.set_title(f"{own.label}: no line")
         return
     ends = np.array([0, reach])
     axes.plot(ends, line["intercept"] + line["slope"] * ends, color="black", lw=1.8)
     r2 = "none" if line["r2"] is None else f"{line['r2']:.2f}"
-    axes.set_title(f"{look.label}: slope {line['slope']:.2f}, R² {r2}")
+    axes.set_title(f"{own.label}: slope {line['slope']:.2f}, R² {r2}")
 
 
 def _legend(cutoff_px: int) -> list[Line2D]:

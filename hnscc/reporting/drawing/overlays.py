@@ -20,7 +20,7 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
-from hnscc.reporting.drawing.style import UPTAKE, Looks, anatomy, styled
+from hnscc.reporting.drawing.style import UPTAKE, Appearances, anatomy, styled
 
 KINDS = {
     "best": "best lesion slice",
@@ -54,7 +54,7 @@ class Example:
 
 @styled
 def examples_figure(
-    examples: Mapping[str, Mapping[str, Example | None]], kinds: Sequence[str], looks: Looks
+    examples: Mapping[str, Mapping[str, Example | None]], kinds: Sequence[str], appearances: Appearances
 ) -> Figure | None:
     """Draw a row per variant, and in it for each kind the whole slice and an enlarged part with both outlines.
 
@@ -69,7 +69,9 @@ def examples_figure(
     window = uptake_window([each for kind in examples.values() for each in kind.values() if each])
     grid = figure.subplots(len(examples), 2 * len(kinds), squeeze=False)
     for panels, (variant, of_kind) in zip(grid, examples.items(), strict=True):
-        panels[0].set_ylabel(looks[variant].label, fontsize=12, color=looks[variant].colour, weight="bold")
+        panels[0].set_ylabel(
+            appearances[variant].label, fontsize=12, color=appearances[variant].colour, weight="bold"
+        )
         for position, kind in enumerate(kinds):
             _draw(panels[2 * position], panels[2 * position + 1], of_kind.get(kind), kind, window)
     _legend(figure)

@@ -9,31 +9,40 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.drawing.style import GREY, WIDTH, Look, Looks, ring, styled, with_grid_lines, wrapped
+from hnscc.reporting.drawing.style import (
+    GREY,
+    WIDTH,
+    Appearance,
+    Appearances,
+    ring,
+    styled,
+    with_grid_lines,
+    wrapped,
+)
 from hnscc.reporting.values import between, score, signed
 from hnscc.scores.describe import quartered
 
 
 @styled
-def dice_over_repeats(trials: Sequence[TableRow], looks: Looks) -> Figure | None:
+def dice_over_repeats(trials: Sequence[TableRow], appearances: Appearances) -> Figure | None:
     """Draw a dot per completed repeat (and fold) at its pooled test Dice at 0.5, with quartiles of 4 dots or more; the
     median model is marked. `trials` are rows of table `trials`."""
     done = [row for row in trials if row["test_dice"] is not None]
     if not done:
         return None
-    figure = Figure(figsize=(WIDTH, 1.25 + 0.75 * len(looks)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.25 + 0.75 * len(appearances)), layout="constrained")
     axes = figure.subplots()
-    for position, (variant, look) in enumerate(looks.items()):
-        _strip(axes, position, look, [row for row in done if row["variant"] == variant])
-    axes.set_yticks(range(len(looks)), [wrapped(look.label) for look in looks.values()])
-    axes.set_ylim(len(looks) - 0.4, -0.6)
+    for position, (variant, own) in enumerate(appearances.items()):
+        _strip(axes, position, own, [row for row in done if row["variant"] == variant])
+    axes.set_yticks(range(len(appearances)), [wrapped(own.label) for own in appearances.values()])
+    axes.set_ylim(len(appearances) - 0.4, -0.6)
     axes.set_xlabel("pooled Dice of the test slices at threshold 0.5 (1 = same outline, 0 = no common pixel)")
     with_grid_lines(axes, "x")
     figure.legend(handles=_strip_legend(), loc="outside upper left", ncols=3)
     return figure
 
 
-def _strip(axes: Axes, position: int, look: Look, rows: Sequence[TableRow]) -> None:
+def _strip(axes: Axes, position: int, own: Appearance, rows: Sequence[TableRow]) -> None:
     """Draw one variant's row."""
     beside = axes.get_yaxis_transform()
     if not rows:
@@ -43,9 +52,9 @@ def _strip(axes: Axes, position: int, look: Look, rows: Sequence[TableRow]) -> N
     offset = position + 0.09 * spread_out(dice, width=0.012)
     low, middle, high = np.quantile(dice, [0.25, 0.5, 0.75])
     if quartered(len(rows)):
-        axes.plot([low, high], [position] * 2, color=look.colour, alpha=0.3, lw=9, solid_capstyle="butt")
-    axes.plot([middle, middle], [position - 0.3, position + 0.3], color=look.colour, lw=2)
-    axes.scatter(dice, offset, s=30, color=look.colour, edgecolor="white", lw=0.5, zorder=3)
+        axes.plot([low, high], [position] * 2, color=own.colour, alpha=0.3, lw=9, solid_capstyle="butt")
+    axes.plot([middle, middle], [position - 0.3, position + 0.3], color=own.colour, lw=2)
+    axes.scatter(dice, offset, s=30, color=own.colour, edgecolor="white", lw=0.5, zorder=3)
     text = f"{score(float(middle))}\nn = {len(rows)}"
     axes.text(1.01, position, text, transform=beside, va="center", fontsize=9)
     chosen = np.array([row["is_median"] for row in rows])
@@ -76,7 +85,7 @@ def _strip_legend() -> list[Line2D]:
 
 
 @styled
-def forest_plot(comparisons: Sequence[TableRow], looks: Looks) -> Figure | None:
+def forest_plot(comparisons: Sequence[TableRow], appearances: Appearances) -> Figure | None:
     """Draw a forest plot of the differences in pooled Dice between variants, with 95 % intervals.
 
     `comparisons` are rows of table `comparisons`, one per pair.
@@ -89,7 +98,9 @@ def forest_plot(comparisons: Sequence[TableRow], looks: Looks) -> Figure | None:
     axes.axvline(0, color="black", lw=1)
     for position, row in enumerate(rows):
         _difference(axes, position, row)
-    names = [f"{looks[row['variant_a']].label}\nminus {looks[row['variant_b']].label}" for row in rows]
+    names = [
+        f"{appearances[row['variant_a']].label}\nminus {appearances[row['variant_b']].label}" for row in rows
+    ]
     axes.set_yticks(range(len(rows)), names, fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     reach = max(0.01, 1.15 * max(abs(row[end] or 0) for row in rows for end in ("difference", "low", "high")))

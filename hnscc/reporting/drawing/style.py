@@ -1,6 +1,6 @@
 """What all of the report's figures share: fonts, colours, sizes, and how they become files.
 
-A variant has one label and one colour in all of them (`Look`); the colours are Okabe and Ito's, which
+A variant has one label and one colour in all of them (`Appearance`); the colours are Okabe and Ito's, which
 colour-blind readers tell apart, and nothing is told by colour alone. The same rows give the same bytes.
 """
 
@@ -43,20 +43,20 @@ UPTAKE = "pet"  # the modality that is shown as uptake
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """How a variant is shown: what it is called, and its colour."""
 
     label: str
     colour: str
 
 
-Looks = Mapping[str, Look]  # variant -> look, in the study's order
+Appearances = Mapping[str, Appearance]  # by variant, in the study's order
 
 
-def looks_of(labels: Mapping[str, str]) -> dict[str, Look]:
-    """Give each variant its look; `labels` maps variants to what they are called, in the study's order."""
+def appearances_of(labels: Mapping[str, str]) -> dict[str, Appearance]:
+    """Give each variant its appearance; `labels` maps variants to what they are called, in the study's order."""
     return {
-        variant: Look(label, PALETTE[position % len(PALETTE)])
+        variant: Appearance(label, PALETTE[position % len(PALETTE)])
         for position, (variant, label) in enumerate(labels.items())
     }
 
@@ -113,9 +113,9 @@ def of_variant(rows: Sequence[TableRow], variant: str) -> list[TableRow]:
     return [row for row in rows if row["variant"] == variant]
 
 
-def present(rows: Sequence[TableRow], looks: Looks) -> dict[str, Look]:
-    """Return the looks of the variants that have a row, in the study's order."""
-    return {variant: look for variant, look in looks.items() if of_variant(rows, variant)}
+def present(rows: Sequence[TableRow], appearances: Appearances) -> dict[str, Appearance]:
+    """Return the appearances of the variants that have a row, in the study's order."""
+    return {variant: own for variant, own in appearances.items() if of_variant(rows, variant)}
 
 
 def wrapped(label: str) -> str:

@@ -9,29 +9,29 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.drawing.style import GREY, GRID, WIDTH, Looks, of_variant, panels, present, styled
+from hnscc.reporting.drawing.style import GREY, GRID, WIDTH, Appearances, of_variant, panels, present, styled
 from hnscc.reporting.values import score
 from hnscc.scores.describe import quartered
 
 
 @styled
-def learning_curves(epochs: Sequence[TableRow], looks: Looks) -> Figure | None:
+def learning_curves(epochs: Sequence[TableRow], appearances: Appearances) -> Figure | None:
     """Draw per variant the validation soft Jaccard and both losses: each repeat, their median, and of 4 or more
     their quartiles.
 
     `epochs` are rows of table `epochs`.
     """
-    shown = present(epochs, looks)
+    shown = present(epochs, appearances)
     if not shown:
         return None
     figure = Figure(figsize=(WIDTH, 0.6 + 1.9 * len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), 2, squeeze=False, sharex=True, sharey="col")
-    for (left, right), (variant, look) in zip(grid, shown.items(), strict=True):
+    for (left, right), (variant, own) in zip(grid, shown.items(), strict=True):
         rows = of_variant(epochs, variant)
-        _band(left, curves(rows, "val_soft_jaccard"), look.colour, "-")
-        _band(right, curves(rows, "val_loss"), look.colour, "-")
+        _band(left, curves(rows, "val_soft_jaccard"), own.colour, "-")
+        _band(right, curves(rows, "val_loss"), own.colour, "-")
         _band(right, curves(rows, "train_loss"), GREY, "--")
-        left.set_title(f"{look.label}: validation soft Jaccard")
+        left.set_title(f"{own.label}: validation soft Jaccard")
         right.set_title("loss (logarithmic)")
         right.set_yscale("log", nonpositive="clip")
     validation = Line2D([], [], color="black", label="validation")
@@ -74,20 +74,20 @@ def _band(axes: Axes, table: npt.NDArray[np.float64], colour: str, line: str) ->
 
 
 @styled
-def threshold_curves(thresholds: Sequence[TableRow], looks: Looks) -> Figure | None:
+def threshold_curves(thresholds: Sequence[TableRow], appearances: Appearances) -> Figure | None:
     """Draw the median model's pooled Dice against the threshold, on validation and test; the chosen one is marked.
 
     `thresholds` are rows of table `thresholds`.
     """
-    shown = present(thresholds, looks)
+    shown = present(thresholds, appearances)
     if not shown:
         return None
     figure, grid = panels(len(shown), 2.3)
-    for axes, (variant, look) in zip(grid, shown.items(), strict=True):
+    for axes, (variant, own) in zip(grid, shown.items(), strict=True):
         rows = of_variant(thresholds, variant)
-        _threshold_lines(axes, rows, look.colour)
+        _threshold_lines(axes, rows, own.colour)
         chosen = dict.fromkeys(score(row["threshold"]) for row in rows if row["chosen"])
-        axes.set_title(f"{look.label}: {', '.join(chosen)}" if chosen else f"{look.label}: none chosen")
+        axes.set_title(f"{own.label}: {', '.join(chosen)}" if chosen else f"{own.label}: none chosen")
         axes.grid(color=GRID)
     lines = [
         Line2D([], [], color="black", ls="--", label="validation (chooses)"),

@@ -36,8 +36,8 @@ def brief(source: Source) -> Section:
 
 def _asked(source: Source) -> Iterator[str]:
     study = source.study
-    labels = listed([look.label for look in source.looks.values()])
-    if len(source.looks) > 1:
+    labels = listed([own.label for own in source.appearances.values()])
+    if len(source.appearances) > 1:
         yield f"Which images let a model outline the tumour best? Compared: {labels}."
     else:
         yield f"How well does a model outline the tumour? One variant was trained, {labels}: nothing is compared."

@@ -147,5 +147,5 @@ def _planned(source: Source) -> str:
         if len(counts) == 1
         else f"{counts[0]} to {count_of(counts[-1], 'repeat')}"
     )
-    parts = [count_of(len(source.looks), "variant"), *folds, repeats]
+    parts = [count_of(len(source.appearances), "variant"), *folds, repeats]
     return f" ({' x '.join(parts)})"

@@ -56,7 +56,7 @@ def pairs_of_variants(source: Source) -> list[TableRow]:
 
 def pair(source: Source, row: TableRow) -> str:
     """Return the two variants in the direction of every difference."""
-    return f"{source.looks[row['variant_a']].label} minus {source.looks[row['variant_b']].label}"
+    return f"{source.appearances[row['variant_a']].label} minus {source.appearances[row['variant_b']].label}"
 
 
 def comparison_table(source: Source, title: str, metric: Metric) -> Table:

@@ -36,7 +36,7 @@ def _blocks(source: Source) -> Iterator[Block]:
     if absent:
         yield Text(f"Images of slices are left out: {absent}.")
     yield from picture(
-        examples_figure(found, ("best", "median"), source.looks),
+        examples_figure(found, ("best", "median"), source.appearances),
         "fig2_good",
         "Figure 2. Good and ordinary results",
         "For each variant's median model the test slice with lesion that it outlined best, and the one in "
@@ -46,7 +46,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         "Slices with the true and the model's outlines for the best and the median Dice of each variant",
     )
     yield from picture(
-        examples_figure(found, ("worst", "false_positive"), source.looks),
+        examples_figure(found, ("worst", "false_positive"), source.appearances),
         "fig3_poor",
         "Figure 3. Poor results",
         "For each variant the test slice with lesion that it outlined worst (of equals the largest "
@@ -123,7 +123,7 @@ def _find(source: Source) -> tuple[Examples, str | None]:
     cutoff_px = source.study.evaluation.cutoff_px
     chosen = {
         variant: kinds
-        for variant in source.looks
+        for variant in source.appearances
         if any((kinds := choose_examples(of_variant(source.median_slices, variant), cutoff_px)).values())
     }
     if not chosen:

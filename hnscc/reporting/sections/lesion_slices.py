@@ -39,7 +39,9 @@ def _blocks(source: Source) -> Iterator[Block]:
     yield classification_table(source, title, with_remark(source, explained), "test")
     yield Points("", CONVENTIONS)
     yield from picture(
-        pixel_counts(source.median_slices, source.rows("regression", split="test"), source.looks, cutoff_px),
+        pixel_counts(
+            source.median_slices, source.rows("regression", split="test"), source.appearances, cutoff_px
+        ),
         "fig4_pixels",
         "Figure 4. Size of the model's outline against size of the true outline",
         f"Scored: {source.scored_in_words}. "

@@ -29,7 +29,7 @@ def _whole_test_set(source: Source) -> Iterator[Block]:
         source, title, with_remark(source, f"Scored: {source.scored_in_words}. {POOLED}"), "test"
     )
     yield from picture(
-        drawing.dice_over_repeats(source.tables["trials"], source.looks),
+        drawing.dice_over_repeats(source.tables["trials"], source.appearances),
         "repeats",
         "How much repeats of the same variant differ",
         f"Scored: {source.scored_in_words}. Every dot is one repeat, a training from another random start (with "
@@ -38,7 +38,7 @@ def _whole_test_set(source: Source) -> Iterator[Block]:
         "Dot plot of test Dice of every repeat per variant with median and quartiles",
     )
     yield from picture(
-        drawing.forest_plot(pairs_of_variants(source), source.looks),
+        drawing.forest_plot(pairs_of_variants(source), source.appearances),
         "differences",
         "Differences between variants",
         f"Scored: {source.scored_in_words}. "
@@ -47,7 +47,7 @@ def _whole_test_set(source: Source) -> Iterator[Block]:
         "read with the corrected p.",
         "Forest plot of the difference in pooled Dice for every pair of variants",
     )
-    if len(source.looks) < 2:
+    if len(source.appearances) < 2:
         yield Text("One variant was trained: there is no difference to show.")
 
 
@@ -124,7 +124,7 @@ def _slice_by_slice(source: Source) -> Iterator[Block]:
     )
     if source.papers:
         yield _published_slices_table(source)
-    if len(source.looks) > 1:
+    if len(source.appearances) > 1:
         yield from tests(source)
 
 

@@ -71,7 +71,7 @@ def _variants(source: Source) -> Iterator[str]:
         keys = ("augmentation", "training")
         changed = list(changed_values({key: base[key] for key in keys}, {key: variant[key] for key in keys}))
         images = listed(variant["modalities"])
-        yield f"{source.looks[name].label} (`{name}`): images {images}" + "".join(
+        yield f"{source.appearances[name].label} (`{name}`): images {images}" + "".join(
             f"; {each}" for each in changed
         )
 

@@ -32,7 +32,7 @@ def _tables(source: Source) -> Iterator[Block]:
     yield per_slice_table(source, title, LEARNT, other, SLICE_SETS)
     title = "Table S4. Like Table 3, on training and validation slices"
     yield classification_table(source, title, LEARNT, *other)
-    if len(source.looks) > 1:
+    if len(source.appearances) > 1:
         others = [
             metric for metric in METRICS.values() if metric != DICE
         ]  # whose table stands beside Table 2

@@ -30,7 +30,7 @@ def _blocks(source: Source) -> Iterator[Block]:
             tuple(f"`{row['trial_id']}`: {row['status']}; {row['reason']}" for row in lost),
         )
     yield from picture(
-        drawing.learning_curves(read_table(source.run, "epochs").to_pylist(), source.looks),
+        drawing.learning_curves(read_table(source.run, "epochs").to_pylist(), source.appearances),
         "learning",
         "Learning curves",
         "Thin lines are single repeats (with several folds: in one fold); the thick line is their median and, of "
@@ -39,7 +39,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         "Validation soft Jaccard and losses against the epoch per variant",
     )
     yield from picture(
-        drawing.threshold_curves(_held_out(source), source.looks),
+        drawing.threshold_curves(_held_out(source), source.appearances),
         "thresholds",
         "Choice of the threshold",
         "Pooled Dice of the median model at every threshold. The threshold is chosen on the validation "
@@ -70,7 +70,7 @@ def _training_table(source: Source) -> Table:
         "Repeats of each variant",
         f"{each}Collapsed: the model marks no pixel of any validation or test slice at threshold 0.5.",
         columns,
-        [_summed(source, variant) for variant in source.looks],
+        [_summed(source, variant) for variant in source.appearances],
     )
 
 

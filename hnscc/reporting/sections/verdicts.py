@@ -86,11 +86,11 @@ def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
         return ""
     if len(collapsed) == 2:
         return "both mostly collapsed; "
-    alone = f"{source.looks[collapsed[0]].label} mostly collapsed; " if collapsed else ""
+    alone = f"{source.appearances[collapsed[0]].label} mostly collapsed; " if collapsed else ""
     if signed(row["difference"]) == signed(0.0):
         return f"both {'found hardly any lesion' if _hardly_any(source, row) else 'scored the same'}; {alone}"
     better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]
-    return f"{source.looks[better].label} scored higher; {alone}"
+    return f"{source.appearances[better].label} scored higher; {alone}"
 
 
 def _hardly_any(source: Source, row: TableRow) -> bool:

@@ -96,7 +96,7 @@ def _means(source: Source) -> Table:
     columns: Columns = {
         "Score": lambda row: name_of_metric(row["metric"]),
         "Better": lambda row: "higher" if row["metric"].higher_is_better else "lower",
-        **{looks.label: of(variant) for variant, looks in source.looks.items()},
+        **{own.label: of(variant) for variant, own in source.appearances.items()},
     }
     rows = [{"metric": metric} for metric in PATIENT_METRICS]
     return table("Scores of test patients: means over repeats and patients", MEANS, columns, rows)
@@ -106,7 +106,7 @@ def _of_median_models(source: Source, name: str) -> RowsOrReason:
     """Map each variant to the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen;
     why there are none where it has no completed trial in a fold, since the other folds test other scans."""
     found: RowsOrReason = {}
-    for variant in source.looks:
+    for variant in source.appearances:
         rows = source.rows(name, variant=variant, split="test", is_median=True)
         found[variant] = _not_there(source, rows) or at_chosen(rows, source.chosen)
     return found
@@ -115,7 +115,7 @@ def _of_median_models(source: Source, name: str) -> RowsOrReason:
 def _of_drawn_masks(source: Source) -> RowsOrReason:
     """Map each variant to its test rows of table `drawn_scans`, or why there are none."""
     found: RowsOrReason = {}
-    for variant in source.looks:
+    for variant in source.appearances:
         rows = source.rows("drawn_scans", variant=variant, split="test")
         lacking = next((row["reason"] for row in rows if row["dice"] is None), None)
         found[variant] = _not_there(source, rows) or lacking or rows
@@ -132,7 +132,7 @@ def _not_there(source: Source, rows: Sequence[TableRow]) -> str | None:
 
 
 def _table(source: Source, title: str, explanation: str, columns: Columns) -> Table:
-    rows = [{"variant": variant} for variant in source.looks]
+    rows = [{"variant": variant} for variant in source.appearances]
     return table(title, explanation, {"Variant": source.label, **columns}, rows)
 
 
