@@ -57,30 +57,28 @@ def run_end_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupte
     )
 
 
-def tell_run_end(ended: RunEnd) -> int:
+def tell_run_end(end: RunEnd) -> int:
     """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
-    root = shown(ended.folder.root)
-    if not ended.interrupted:
-        _print_table_1(ended.folder)
+    root = shown(end.folder.root)
+    if not end.interrupted:
+        _print_table_1(end.folder)
     print(
-        f"{count_of(len(ended.completed), 'trial')} completed, {len(ended.failed)} failed, {ended.missing} missing "
+        f"{count_of(len(end.completed), 'trial')} completed, {len(end.failed)} failed, {end.missing} missing "
         f"in {root}"
     )
-    for name, why in ended.failed.items():
-        print(
-            f"failed: {name}: {why}\n  traceback: {shown(ended.folder.trial(name).record)}", file=sys.stderr
-        )
-    tell_lost(ended.lost)
-    for each in ended.unused:
+    for name, why in end.failed.items():
+        print(f"failed: {name}: {why}\n  traceback: {shown(end.folder.trial(name).record)}", file=sys.stderr)
+    tell_lost(end.lost)
+    for each in end.unused:
         print(f"in no table: {each}; the same command mends it", file=sys.stderr)
-    for each in ended.left_out:
+    for each in end.left_out:
         print(each, file=sys.stderr)
-    if ended.interrupted:
+    if end.interrupted:
         return tell_interrupted()
-    print(f"next:   open {shown(ended.folder.html)}")
+    print(f"next:   open {shown(end.folder.html)}")
     sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
     print(f'or:     hnscc query {root} "{sql}"')
-    return 1 if ended.failed or ended.lost or ended.unused else 0
+    return 1 if end.failed or end.lost or end.unused else 0
 
 
 def tell_lost(names: Iterable[str]) -> None:

@@ -188,19 +188,19 @@ def _side_by_side(ready: ReadyRun, address: str | None) -> float:
     return float(trials_at_once(machines, ready.study, {device for device, _ in ready.computed_by.values()}))
 
 
-def run_winners(ended: SearchEnd, address: str | None, *, accept_versions: bool = False) -> int:
+def run_winners(end: SearchEnd, address: str | None, *, accept_versions: bool = False) -> int:
     """Run the winners' study in the folder `winners` below the search's, and report it. Returns the exit code."""
-    winners = load_study(ended.folder.winners)
+    winners = load_study(end.folder.winners)
     return tell_run_end(
-        run_study(winners, ended.folder.winners_run, address, None, accept_versions=accept_versions)
+        run_study(winners, end.folder.winners_run, address, None, accept_versions=accept_versions)
     )
 
 
 def _command(study_file: str, out: str | None, address: str | None, run: bool, accept_versions: bool) -> int:
     """What the command does, for `python -m`."""
-    ended = run_search(load_study(study_file), out, address, accept_versions=accept_versions)
-    code = tell_search_end(ended)
-    return run_winners(ended, address, accept_versions=accept_versions) if run and not code else code
+    end = run_search(load_study(study_file), out, address, accept_versions=accept_versions)
+    code = tell_search_end(end)
+    return run_winners(end, address, accept_versions=accept_versions) if run and not code else code
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -25,29 +25,29 @@ class SearchEnd:
     interrupted: bool
 
 
-def tell_search_end(ended: SearchEnd) -> int:
+def tell_search_end(end: SearchEnd) -> int:
     """Say what was found and what to do next; the exit code: 0, 1 where there is no winner, 130 after an interrupt."""
-    if ended.interrupted:
+    if end.interrupted:
         return tell_interrupted()
-    tell_lost(ended.lost)
-    if ended.lost:
+    tell_lost(end.lost)
+    if end.lost:
         return 1
-    folder = ended.folder
+    folder = end.folder
     winners = shown(folder.winners)
-    if not ended.standings or ended.standings[0].place != "winner":
+    if not end.standings or end.standings[0].place != "winner":
         records = shown(folder.trial("*").record)
         print(f"no configuration was trained to its end; tracebacks: {records}", file=sys.stderr)
         return 1
-    _print_standings(ended)
+    _print_standings(end)
     print(f"wrote {winners}\nnext:   hnscc run {winners}")
     print(f"or:     open {shown(folder.html)}")
     print(f'or:     hnscc query {shown(folder.root)} "SELECT * FROM configurations"')
     return 0
 
 
-def _print_standings(ended: SearchEnd) -> None:
+def _print_standings(end: SearchEnd) -> None:
     columns = ("", "place", "repeats", "soft Jaccard (95 %)", "Dice", "behind the winner (95 %)", "settings")
-    table = read_table(ended.folder, "configurations").to_pylist()
+    table = read_table(end.folder, "configurations").to_pylist()
     dice = {row["configuration"]: row["val_dice_mean"] for row in table}
     rows = [
         (
@@ -59,12 +59,12 @@ def _print_standings(ended: SearchEnd) -> None:
             with_interval(each.behind, each.behind_low, each.behind_high),
             ", ".join(
                 f"{path.rpartition('.')[2]} {value}"
-                for path, value in ended.configurations[each.configuration].items()
+                for path, value in end.configurations[each.configuration].items()
             ),
         )
-        for each in ended.standings[:SHOWN]
+        for each in end.standings[:SHOWN]
     ]
     title = "Configurations by their validation soft Jaccard; beside it their validation Dice at 0.5"
     print_rows(terminal(width_elsewhere=160), columns, rows, title=title)
-    if (more := len(ended.standings) - SHOWN) > 0:
+    if (more := len(end.standings) - SHOWN) > 0:
         print(f"and {more} more, in the table `configurations`")

@@ -92,11 +92,11 @@ def run_study(
                 break
             before = set(tried)
             ready = _settled(ready, [trial for trial in left if trial not in before])
-        ended = run_end_of(ready, tried, left, interrupted)
+        end = run_end_of(ready, tried, left, interrupted)
         if interrupted:
-            return ended
+            return end
         with _ended_beside(during):
-            return _with_tables(ready, ended)
+            return _with_tables(ready, end)
 
 
 def _any_unrecorded(study: Study, folder: RunFolder) -> bool:
@@ -122,14 +122,14 @@ def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
         ended.result()
 
 
-def _with_tables(ready: ReadyRun, ended: RunEnd) -> RunEnd:
+def _with_tables(ready: ReadyRun, end: RunEnd) -> RunEnd:
     """What the run left, once the tables are written: with what stands in none of them."""
     from rayjobs.aggregate import aggregate  # here, for SciPy and Matplotlib take seconds to load
 
-    tidy_run(ready.folder, ended.completed)
+    tidy_run(ready.folder, end.completed)
     problems = aggregate(ready.folder)
     unused = [each.text for each in problems if each.unusable]
-    return replace(ended, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))
+    return replace(end, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))
 
 
 def _next(ready: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
@@ -142,7 +142,7 @@ def _next(ready: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | N
 
 
 def _settled(ready: ReadyRun, waiting: Iterable[Trial]) -> ReadyRun:
-    """Record in study.yaml which variants have enough repeats by now, where the study stops by precision."""
+    """Record in study.yaml which variants have enough repeats by now, where the study trains until medians are known."""
     if not isinstance(ready.study.repeats, UntilPrecise):
         return ready
     from hnscc.aggregation.enough_repeats import settle

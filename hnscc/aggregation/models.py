@@ -132,16 +132,16 @@ def _member(run: RunFolder, row: TableRow, variant: Variant, split: SplitFile) -
     return Member(row["trial_id"], tuple(bounds), record.precision, row["weights_sha256"])
 
 
-def _threshold(run: RunFolder, study: Study, name: str, ensemble: Sequence[TableRow] | None) -> int:
+def _threshold(run: RunFolder, study: Study, name: str, repeats: Sequence[TableRow] | None) -> int:
     """k of the variant's models; of all repeats where their rows are given."""
     folds = range(study.split.folds)
     found: list[int | None]
-    if ensemble is None:
+    if repeats is None:
         chosen = chosen_k(run)
         found = [chosen.get((name, fold)) for fold in folds]
     else:
         found = [
-            _of_ensemble(run, study, fold, [row for row in ensemble if row["fold"] == fold]) for fold in folds
+            _of_ensemble(run, study, fold, [row for row in repeats if row["fold"] == fold]) for fold in folds
         ]
     if absent := [fold for fold, k in enumerate(found) if k is None]:
         raise InputError(

@@ -90,8 +90,8 @@ def run(
     from rayjobs.run_end import tell_run_end
     from rayjobs.study import run_study
 
-    ended = run_study(load_study(study), out, address, limit, accept_versions=accept_versions)
-    raise typer.Exit(tell_run_end(ended))
+    end = run_study(load_study(study), out, address, limit, accept_versions=accept_versions)
+    raise typer.Exit(tell_run_end(end))
 
 
 def search(
@@ -112,10 +112,10 @@ def search(
     from rayjobs.search import run_search, run_winners
     from rayjobs.search_end import tell_search_end
 
-    ended = run_search(load_study(study), out, address, accept_versions=accept_versions)
-    code = tell_search_end(ended)
+    end = run_search(load_study(study), out, address, accept_versions=accept_versions)
+    code = tell_search_end(end)
     if then_run and not code:
-        code = run_winners(ended, address, accept_versions=accept_versions)
+        code = run_winners(end, address, accept_versions=accept_versions)
     raise typer.Exit(code)
 
 
