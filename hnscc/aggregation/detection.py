@@ -20,7 +20,7 @@ from hnscc.aggregation.scans import SAMPLED
 from hnscc.aggregation.trials import Completed
 from hnscc.base.arrays import Bools
 from hnscc.base.split_names import HELD_OUT
-from hnscc.scores.calibration import Calibration, Probabilities, brier, reliability
+from hnscc.scores.calibration import Calibration, ScanCalibration, brier, reliability
 from hnscc.scores.counts import HALF, threshold_of
 from hnscc.scores.detection import Calls, auc, sensitivity, specificity
 from hnscc.scores.lesions import (
@@ -48,7 +48,7 @@ class SeenScan:
     split: str
     patient: str
     score: ScanScore
-    probabilities: Probabilities
+    calibration: ScanCalibration
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -> Ite
     for scan in sorted(scans):
         first = fold.scan_rows[scan][0]
         split, patient = str(fold.split[first]), str(fold.patient[first])
-        yield SeenScan(fold.number, split, patient, scans[scan], result.probabilities[scan])
+        yield SeenScan(fold.number, split, patient, scans[scan], result.calibrations[scan])
 
 
 def _found(cases: list[SeenScan], unit: str, reasons: list[str | None]) -> TableRow:
@@ -134,7 +134,7 @@ def _nothing() -> TableRow:
 
 
 def _calibration(cases: list[SeenScan]) -> Calibration:
-    return reduce(add, (each.probabilities.calibration for each in cases))
+    return reduce(add, (each.calibration.calibration for each in cases))
 
 
 def _calls(cases: list[SeenScan], unit: str) -> tuple[Calls, Bools]:
@@ -143,7 +143,7 @@ def _calls(cases: list[SeenScan], unit: str) -> tuple[Calls, Bools]:
         np.array([getattr(each.score, f"{name}_px") > 0 for each in cases])
         for name in ("truth", "pred", "overlap")
     )
-    calls = Calls(truth, called, np.array([each.probabilities.highest for each in cases]))
+    calls = Calls(truth, called, np.array([each.calibration.highest for each in cases]))
     if unit == "scan":
         return calls, overlap
     # Validation patients of several folds stand once for each.

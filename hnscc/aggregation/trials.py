@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.encode import table_of_parquet
-from hnscc.scores.calibration import Probabilities
+from hnscc.scores.calibration import ScanCalibration
 from hnscc.scores.counts import HALF, Counts
 from hnscc.scores.scans import ScanScore
 from hnscc.scores.stored import (
@@ -66,7 +66,7 @@ class Completed(Result):
     collapsed: bool
     highest_probability: float
     scans: Mapping[str, ScanScore] = field(default_factory=dict)
-    probabilities: Mapping[str, Probabilities] = field(default_factory=dict)
+    calibrations: Mapping[str, ScanCalibration] = field(default_factory=dict)
     kept_uptake: bool = False
 
 
@@ -94,7 +94,7 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         scans=scores.scans,
         collapsed=has_collapsed(scores.pred, fold.split),
         highest_probability=highest_probability,
-        probabilities=scores.probabilities,
+        calibrations=scores.calibrations,
         kept_uptake=_keeps_uptake(state.contents[PREDICTIONS_FILE]),
     )
 

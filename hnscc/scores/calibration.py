@@ -36,7 +36,7 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Probabilities:
+class ScanCalibration:
     """What a scan's stored probabilities say without a threshold. highest: of any voxel, 0..1."""
 
     highest: float
@@ -80,21 +80,21 @@ def calibration(probabilities: StoredProbabilities, truth: Bools, bins: int = BI
     return Calibration(n, total, of_lesion, squares)
 
 
-def probabilities_of(
+def calibrations_of(
     probabilities: StoredProbabilities, masks: Bools, rows: Mapping[str, Integers]
-) -> dict[str, Probabilities]:
+) -> dict[str, ScanCalibration]:
     """Of each scan, from stored probabilities uint16 (N, H, W) and masks bool (N, H, W); rows: scan -> where its
     slices stand among the N."""
     return {
-        scan: Probabilities(int(probabilities[at].max()) / ONE, calibration(probabilities[at], masks[at]))
+        scan: ScanCalibration(int(probabilities[at].max()) / ONE, calibration(probabilities[at], masks[at]))
         for scan, at in rows.items()
     }
 
 
-def probabilities_from_json(value: Mapping[str, Any]) -> Probabilities:
-    """Probabilities from what `dataclasses.asdict` gave. Raises KeyError or TypeError for anything else."""
+def calibration_from_json(value: Mapping[str, Any]) -> ScanCalibration:
+    """That of a scan, from what `dataclasses.asdict` gave. Raises KeyError or TypeError for anything else."""
     found = {name: tuple(value["calibration"][name]) for name in ("n", "total", "lesion")}
-    return Probabilities(value["highest"], Calibration(**found, squares=value["calibration"]["squares"]))
+    return ScanCalibration(value["highest"], Calibration(**found, squares=value["calibration"]["squares"]))
 
 
 def brier(found: Calibration) -> float | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hnscc.base.arrays import Bools, Floats, Integers, Spacing, StoredProbabilities
 from hnscc.base.steps import at_once
 from hnscc.scores import calibration
-from hnscc.scores.calibration import Probabilities, probabilities_of
+from hnscc.scores.calibration import ScanCalibration, calibrations_of
 from hnscc.scores.counts import HALF, STEPS, count_at, k_reached
 from hnscc.scores.empty_masks import voxel_ml
 from hnscc.scores.scans import ScanScore, as_json, is_of_these_metrics, score_from_json, score_scans
@@ -35,7 +35,7 @@ class StoredScores:
     overlap: Integers
     pred: Integers
     scans: dict[str, ScanScore]
-    probabilities: dict[str, Probabilities]
+    calibrations: dict[str, ScanCalibration]
 
 
 def score_at_half(
@@ -62,7 +62,7 @@ def scoring_at_half(
     for scan, at in rows.items():
         scans |= score_scans(probabilities, masks, {scan: at}, spacing_mm, HALF, tolerance_mm)
         yield
-    return StoredScores(counts.overlap, counts.pred, scans, probabilities_of(probabilities, masks, rows))
+    return StoredScores(counts.overlap, counts.pred, scans, calibrations_of(probabilities, masks, rows))
 
 
 def scores_to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_mm: float) -> bytes:
@@ -75,7 +75,7 @@ def scores_to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tol
         "overlap_px": scores.overlap.tolist(),
         "pred_px": scores.pred.tolist(),
         "scans": {scan: as_json(each) for scan, each in scores.scans.items()},
-        "probabilities": {scan: asdict(each) for scan, each in scores.probabilities.items()},
+        "probabilities": {scan: asdict(each) for scan, each in scores.calibrations.items()},
     }
     return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
@@ -100,10 +100,10 @@ def scores_from_bytes(
         np.array(found["overlap_px"], np.int64),
         np.array(found["pred_px"], np.int64),
         {scan: score_from_json(each) for scan, each in found["scans"].items()},
-        {scan: calibration.probabilities_from_json(each) for scan, each in found["probabilities"].items()},
+        {scan: calibration.calibration_from_json(each) for scan, each in found["probabilities"].items()},
     )
     counted = scores.overlap.shape == scores.pred.shape == (slices,)
-    whole = scores.scans.keys() == scores.probabilities.keys() == spacing_mm.keys()
+    whole = scores.scans.keys() == scores.calibrations.keys() == spacing_mm.keys()
     return scores if counted and whole else None
 
 

@@ -25,7 +25,7 @@ def written():
 def test_stored_scores_come_back():
     scores, content = written()
     found = scores_from_bytes(content, SPACING, TOLERANCE, 5)
-    assert found.scans == scores.scans and found.probabilities == scores.probabilities
+    assert found.scans == scores.scans and found.calibrations == scores.calibrations
     np.testing.assert_array_equal([found.overlap, found.pred], [scores.overlap, scores.pred])
 
 
