@@ -179,13 +179,13 @@ def _time(time: TimeFacts) -> str:
     return left + _rounds(time["trials_left"], time["side_by_side"])
 
 
-def _rounds(trials: int, slots: int) -> str:
-    """Say how many rounds the trials take, and what stands idle in the last: a trial's threads are part of its
-    identity, so that the last ones are given no more."""
-    rounds = -(-trials // slots)
-    counted = count_of(rounds, "round")
-    idle = f"the last leaves {rounds * slots - trials} of {count_of(slots, 'slot')} idle"
-    return f"; {count_of(trials, 'trial')} on {count_of(slots, 'slot')}: {counted}, {idle}" if trials else ""
+def _rounds(trials: int, side_by_side: int) -> str:
+    """Say how many rounds the trials take, and how many the last round has: a trial's threads are part of its identity,
+    so that the last ones are given no more."""
+    rounds = -(-trials // side_by_side)
+    last = trials - (rounds - 1) * side_by_side
+    counted = f"{count_of(rounds, 'round')}, the last of {count_of(last, 'trial')}"
+    return f"; {count_of(trials, 'trial')}, at most {side_by_side} side by side: {counted}" if trials else ""
 
 
 def _print_search(search: dict[str, Any], console: Console) -> None:

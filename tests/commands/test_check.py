@@ -81,13 +81,10 @@ def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
     assert found["trials"] == {"planned": 4, "completed": 2, "missing": 2}
     seconds = found["time"]["seconds_per_trial"]
     assert found["time"]["trial_seconds_left"] == pytest.approx(sum(seconds.values()), abs=0.2)
-    slots = found["time"]["side_by_side"]
+    at_once = found["time"]["side_by_side"]
     text = " ".join(hnscc("check", study, "--out", tmp_path / "run")[1].split())
-    rounds = {1: "2 rounds, the last leaves 0 of 1", 2: "1 round, the last leaves 0 of 2"}
-    assert (
-        f"2 trials on {slots} slots: {rounds.get(slots, f'1 round, the last leaves {slots - 2} of {slots}')}"
-        in text
-    )
+    rounds = "2 rounds, the last of 1 trial" if at_once == 1 else "1 round, the last of 2 trials"
+    assert f"2 trials, at most {at_once} side by side: {rounds}" in text
 
 
 def test_check_tells_trained_trials_that_only_predict_again(hnscc, tmp_path):
