@@ -28,7 +28,7 @@ from hnscc.commands.checked import (
     repeats_facts,
 )
 from hnscc.scores.intervals import unknown
-from hnscc.study.identity import VERSIONS, version_differences, versions_here
+from hnscc.study.identity import VERSIONS, changed_versions, versions_here
 from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import number_to_try
@@ -278,6 +278,6 @@ def _other_versions(states: States) -> list[OtherVersions]:
     trials: dict[str, list[str]] = {}
     here = {VERSIONS: versions_here()}
     for trial, state in states.items():
-        if (record := _trained(state)) and (changes := version_differences(record.settings, here)):
+        if (record := _trained(state)) and (changes := changed_versions(record.settings, here)):
             trials.setdefault("; ".join(changes), []).append(trial.trial_id)
     return [{"differ": differ, "trials": names} for differ, names in trials.items()]

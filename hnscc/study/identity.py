@@ -103,7 +103,7 @@ def identity(settings: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Change:
     """One setting in which two nested JSON values differ. old, new: its values; None where one has no such setting."""
 
     path: str
@@ -114,13 +114,13 @@ class Difference:
         return f"{self.path}: {self.old} -> {self.new}"
 
 
-def changes(old: Any, new: Any, path: str = "") -> Iterator[Difference]:
+def changes(old: Any, new: Any, path: str = "") -> Iterator[Change]:
     """Yield each setting in which two nested JSON values differ."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             yield from changes(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
-        yield Difference(path, old, new)
+        yield Change(path, old, new)
 
 
 def changed_values(old: Any, new: Any) -> Iterator[str]:
@@ -128,13 +128,13 @@ def changed_values(old: Any, new: Any) -> Iterator[str]:
     return map(str, changes(old, new))
 
 
-def setting_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """In what two trials' settings differ, their versions left aside."""
     before, now = ({k: v for k, v in each.items() if k != VERSIONS} for each in (old, new))
     return list(changes(before, now))
 
 
-def version_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def changed_versions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """In which versions two trials' settings differ, in words. A trial of before versions were kept has none."""
     before, now = (dict(each.get(VERSIONS) or {}) for each in (old, new))
     return [

@@ -10,11 +10,11 @@ from hnscc.base.files import read_sealed, write_sealed
 from hnscc.base.in_words import count_of, noun_of
 from hnscc.study.identity import (
     DATA,
+    changed_settings,
     changed_values,
+    changed_versions,
     identity,
-    setting_differences,
     trial_settings,
-    version_differences,
 )
 from hnscc.study.loading import load_study
 from hnscc.study.plan import plan_trials
@@ -136,9 +136,9 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
         return None
     changes = [
         "data: other than it was trained on" if each.path == DATA else str(each)  # two hashes tell nothing
-        for each in setting_differences(record.settings, settings)
+        for each in changed_settings(record.settings, settings)
     ]
-    versions = version_differences(record.settings, settings)
+    versions = changed_versions(record.settings, settings)
     if versions and not changes:
         return "; ".join(versions)
     raise InputError(
