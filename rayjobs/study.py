@@ -142,7 +142,7 @@ def _next(ready: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | N
 
 
 def _settled(ready: ReadyRun, waiting: Iterable[Trial]) -> ReadyRun:
-    """Record in study.yaml which variants have enough repeats by now, where the study trains until medians are known."""
+    """Record in study.yaml which variants have enough repeats by now, where it is to stop once they have."""
     if not isinstance(ready.study.repeats, UntilPrecise):
         return ready
     from hnscc.aggregation.enough_repeats import settle
