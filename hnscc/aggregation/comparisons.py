@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from itertools import combinations, groupby
-from typing import Literal
 
 import numpy as np
 
@@ -116,7 +115,7 @@ def _none(unit: Unit, reason: str) -> ByMetric:
     return {each.name: Comparison(n=0, reason=reason) for each in metrics_at(unit)}
 
 
-def _wilcoxon(unit: Literal["slice", "patient"], study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
+def _wilcoxon(unit: Unit, study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
     """The median models at their chosen thresholds, over the slices that stand in the set for both."""
     kept = []
     for each in (a, b):

@@ -33,9 +33,10 @@ from hnscc.scores.lesions import (
     sensitivity_by_size,
     size_names,
 )
+from hnscc.scores.metrics import Unit
 from hnscc.scores.scans import ScanScore
 
-UNITS = ("scan", "patient")
+UNITS: tuple[Unit, ...] = ("scan", "patient")
 SIZES = size_names()
 NO_SCAN = "no whole scan of this split is scored"
 
@@ -116,7 +117,7 @@ def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -> Ite
         yield SeenScan(fold.number, split, patient, scans[scan], result.calibrations[scan])
 
 
-def _found(cases: list[SeenScan], unit: str, reasons: list[str | None]) -> TableRow:
+def _found(cases: list[SeenScan], unit: Unit, reasons: list[str | None]) -> TableRow:
     """All that is said of the cases; None without one."""
     if not cases:
         return _nothing() | {"reason": join_reasons(reasons)}
@@ -137,7 +138,7 @@ def _calibration(cases: list[SeenScan]) -> Calibration:
     return reduce(add, (each.calibration.calibration for each in cases))
 
 
-def _calls(cases: list[SeenScan], unit: str) -> tuple[Calls, Bools]:
+def _calls(cases: list[SeenScan], unit: Unit) -> tuple[Calls, Bools]:
     """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is predicted."""
     truth, called, overlap = (
         np.array([getattr(each.score, f"{name}_px") > 0 for each in cases])
@@ -173,7 +174,7 @@ def _of_lesions(found: Lesions) -> TableRow:
     return row
 
 
-def _undefined(row: TableRow, unit: str) -> Iterator[str]:
+def _undefined(row: TableRow, unit: Unit) -> Iterator[str]:
     """Why values of a row with cases do not exist."""
     if row["sensitivity"] is None:
         yield f"no {unit} holds lesion: no sensitivity, no AUC"
