@@ -6,8 +6,8 @@ Each simulated study (simulated.py) has P patients with lesion and R trainings o
 truth. Printed are, for every P and R, the coverage of the interval of one model and of a variant; how often equal
 variants are called different at 0.05 by pooled_difference and by mean_difference; how often, of four equal variants,
 any pair is called different after Holm's correction, as the report's "holds up" is; and how often a planted difference
-is found beside the planner's forecast. A cell that misses an aim, as some do by chance, is found again from ten times
-as many other studies.
+is found beside the forecast of `hnscc plan`. A cell that misses an aim, as some do by chance, is found again from ten
+times as many other studies.
 
 All studies of a cell are computed at once (studies_at_once.py). Of some of them pooled_interval, pooled_difference and
 mean_difference are asked too: unless they give the same intervals and p, this ends with an error.
@@ -42,8 +42,8 @@ from validity_page import HEAD, OFF_BY_FEWER, OFF_BY_MORE, Cells, line, missed, 
 from hnscc.base.arrays import Bools, Floats
 from hnscc.base.seeds import generator
 from hnscc.scores.crossed import Estimate
+from hnscc.scores.forecasts import Design, design_of, power, smallest_seen
 from hnscc.scores.intervals import ALPHA
-from hnscc.scores.planner import Design, design_of, power, smallest_seen
 
 AGAIN = 10  # times as many studies
 
@@ -88,7 +88,7 @@ def any_of_four(model: Model, patients: int, repeats: int, studies: int, draw: n
 def found_and_forecast(
     model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator
 ) -> tuple[float, float]:
-    """How often a planted difference is found, and how often the planner says of as many others of both variants."""
+    """How often a planted difference is found, and how often the forecast says of as many others of both variants."""
     _, pilots, tries = _planted(model, patients, repeats, studies, draw)
     forecast = power(_mean_design(pilots, patients, repeats), float(tries.value.mean()), patients, repeats)
     return float(_beyond(tries, patients, repeats).mean()), forecast
@@ -97,8 +97,8 @@ def found_and_forecast(
 def _planted(
     model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator
 ) -> tuple[float, Parts, Parts]:
-    """The difference that the planner says is found in 0.8 of studies, by those of equal variants; and of twice so many
-    studies, in which it shifts the logit of a Dice of 0.7, the differences that they find."""
+    """The difference that the forecast says is found in 0.8 of studies, by those of equal variants; and of twice so
+    many studies, in which it shifts the logit of a Dice of 0.7, the differences that they find."""
     equal = _differences(model, patients, repeats, studies, draw, 0.0)
     planted = smallest_seen(_mean_design(equal, patients, repeats), patients, repeats)
     shift = planted / AT_DICE_07

@@ -18,9 +18,9 @@ from hnscc.base.arrays import Floats
 from hnscc.base.split_names import HELD_OUT
 from hnscc.scores.better import chance_of_better, equivalence
 from hnscc.scores.crossed import Estimate, fraction_interval, mean_difference, mean_of_patients
+from hnscc.scores.forecasts import smallest_seen_by
 from hnscc.scores.paired_tests import Comparison, signed_rank
 from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS, PatientMetric, Pooling
-from hnscc.scores.planner import smallest_seen_by
 from hnscc.scores.scans import ScanScore, scans_together
 
 Patients = Mapping[str, ScanScore]  # by patient, in sorted order: all of a split

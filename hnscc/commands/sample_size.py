@@ -13,8 +13,7 @@ from hnscc.base.errors import InputError
 from hnscc.commands.checked import RepeatsFacts, repeats_facts
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference
-from hnscc.scores.metrics import DICE
-from hnscc.scores.planner import (
+from hnscc.scores.forecasts import (
     Design,
     Needed,
     design_of,
@@ -26,6 +25,7 @@ from hnscc.scores.planner import (
     smallest_seen_by,
     smallest_study,
 )
+from hnscc.scores.metrics import DICE
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 

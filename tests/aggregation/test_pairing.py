@@ -9,7 +9,7 @@ import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
 from hnscc.scores.crossed import mean_difference, pooled_difference
-from hnscc.scores.planner import design_of, repeats_needed, smallest_seen
+from hnscc.scores.forecasts import design_of, repeats_needed, smallest_seen
 from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial, plan_trials
 
@@ -106,7 +106,7 @@ def test_fewer_than_five_pairs_are_compared_as_unpaired_ones(tmp_path):
     assert found["p"] == pytest.approx(pooled_difference(a, b).p)
 
 
-def test_the_planner_plans_with_pairs(run):
+def test_forecasts_know_pairs(run):
     both = [0, 1, 3, 4, 5, 6]
     (pair,) = hnscc.plan(run.root, see=0.02)["pairs"]
     pilot = pooled_difference(*(counted(run, variant, both) for variant in ("pet", "mri")), paired=True)

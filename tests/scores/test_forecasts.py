@@ -1,4 +1,4 @@
-"""What the planner forecasts, by hand and against simulated studies."""
+"""What is forecast of the next study, by hand and against simulated studies."""
 
 import math
 
@@ -8,7 +8,7 @@ import scipy.stats
 from two_way import limit_of, variance_of
 
 from hnscc.scores.crossed import Estimate, mean_difference, pooled_difference
-from hnscc.scores.planner import (
+from hnscc.scores.forecasts import (
     Design,
     design_of,
     designs_at_limits,
