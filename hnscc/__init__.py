@@ -9,8 +9,8 @@ statistics of patients by repeats.
 
 The wings, of which none imports one before it: commands -> rayjobs -> searching -> reporting -> aggregation ->
 training, data_prep -> cohort, scores -> study -> base. Which of those behind it a wing may import, says its `__init__`.
-Each function is loaded when it is first used (hnscc.commands: `*_api`): this import alone loads no torch, Ray or
-NumPy.
+Each function is loaded when it is first used (hnscc.commands: `*_api`): this import loads no torch, Ray or
+NumPy by itself.
 """
 
 import os

@@ -15,8 +15,8 @@ from hnscc.scores.surface import SCAN_METRICS
 
 @dataclass(frozen=True)
 class PerMetric:
-    """Columns that stand once for each metric that has a value of `unit`. patterns: of METRIC_COLUMNS, separated by
-    spaces."""
+    """Columns that stand once for each metric that has a value of `unit`. patterns: of METRIC_COLUMNS, with spaces
+    between them."""
 
     unit: Unit
     patterns: str

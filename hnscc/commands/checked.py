@@ -123,8 +123,8 @@ class VariantRepeats(TypedDict):
 
 
 class RepeatsFacts(TypedDict):
-    """Repeats that each variant needs for a 95 % interval of the median test Dice that reaches half_width to each
-    side."""
+    """Repeats that each variant needs until the 95 % interval of its median test Dice reaches half_width to each side,
+    and no farther."""
 
     half_width: float
     variants: dict[str, VariantRepeats]
