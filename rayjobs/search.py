@@ -25,7 +25,7 @@ from hnscc.searching.report import write_search_report
 from hnscc.searching.results import write_search_results
 from hnscc.searching.standings import Standing
 from hnscc.study.identity import changed_values, trial_settings
-from hnscc.study.loading import dump_study, load_study
+from hnscc.study.loading import dump_study, kept_study, load_study
 from hnscc.study.plan import Trial
 from hnscc.study.presets import SEARCHED
 from hnscc.study.range_checks import check_search
@@ -87,7 +87,7 @@ def run_search(
 
 def _check_same_search(study: Study, folder: RunFolder) -> None:
     """More budget or configurations go on; other ranges or another method are another search."""
-    before, now = load_study(folder.study).search, search_of(study)
+    before, now = kept_study(folder).search, search_of(study)
     keys = ("method", "ranges")
     if before and any(getattr(before, key) != getattr(now, key) for key in keys):
         old, new = ({key: each.model_dump(mode="json")[key] for key in keys} for each in (before, now))

@@ -21,7 +21,7 @@ from hnscc.base.in_words import count_of
 from hnscc.cohort.split_file import SplitFile, read_split
 from hnscc.cohort.store import Store, open_store
 from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sweep
-from hnscc.study.loading import load_study
+from hnscc.study.loading import kept_study
 from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.run_folder import RunFolder, inside
 from hnscc.study.schema import Study
@@ -62,7 +62,7 @@ def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = Fa
     the validation slices. InputError where the run folder's tables are not written, trials of it are missing, there is
     no such variant, or no threshold was chosen.
     """
-    study = load_study(run.study)
+    study = kept_study(run)
     trials = read_table(run, "trials").to_pylist()
     name = _variant(run, study, variant)
     of_variant = [row for row in trials if row["variant"] == name]

@@ -20,7 +20,7 @@ from hnscc.base.files import storage_errors
 from hnscc.base.in_words import count_of, noun_of
 from hnscc.base.locations import Location
 from hnscc.scores.counts import k_of
-from hnscc.study.loading import load_study
+from hnscc.study.loading import kept_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder, inside
 from hnscc.training.states import recorded_state
@@ -141,7 +141,7 @@ def ended_since(run: RunFolder) -> list[Trial]:
     change nothing.
     """
     try:
-        planned = plan_trials(load_study(run.study))
+        planned = plan_trials(kept_study(run))
         path = _written(run, "trials")
         with _damage_told(path):
             table = table_of_parquet(path.read_bytes())

@@ -13,7 +13,7 @@ from hnscc.base.arrays import Bools, Integers, Texts
 from hnscc.scores.counts import Counts, concatenate, stack, threshold_of
 from hnscc.scores.intervals import mostly_collapsed
 from hnscc.scores.thresholds import MAIN_READING, READINGS, SliceChoice
-from hnscc.study.loading import load_study
+from hnscc.study.loading import kept_study
 from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
@@ -88,7 +88,7 @@ def load_results(run: RunFolder) -> Results:
     A trial without a record is `missing`; so is one whose files are not what its record says: it is not used,
     and says why. Raises InputError where a fold is missing or damaged.
     """
-    study = load_study(run.study)
+    study = kept_study(run)
     read = read_trials(run, study)
     medians = {}
     for variant in study.variants:

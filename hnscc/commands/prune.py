@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hnscc.aggregation.query import ended_since, read_table
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
-from hnscc.study.loading import load_study
+from hnscc.study.loading import kept_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.in_use import alone, writing_tables
@@ -37,7 +37,7 @@ def _prune(run: RunFolder) -> Pruned:
         for ids in read_table(run, "protocol").column("trial_ids").to_pylist()
         for trial_id in (ids or "").split()
     }
-    planned = [trial.trial_id for trial in plan_trials(load_study(run.study))]
+    planned = [trial.trial_id for trial in plan_trials(kept_study(run))]
     _check_none_missing(run, planned)
     files = size = 0
     for trial_id in planned:

@@ -26,7 +26,7 @@ from hnscc.scores.forecasts import (
     smallest_study,
 )
 from hnscc.scores.metrics import DICE
-from hnscc.study.loading import load_study
+from hnscc.study.loading import kept_study
 from hnscc.study.run_folder import RunFolder
 
 
@@ -128,7 +128,7 @@ def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
     for name, number in (("patients", asked.patients), ("repeats", asked.repeats)):
         if number is not None:
             check_whole(name, number, 1)
-    results = read_trials(folder, load_study(folder.study))
+    results = read_trials(folder, kept_study(folder))
     if results.study.search or (len(results.study.variants) < 2 and asked.half_width is None):
         raise InputError(
             "There is no difference between variants to plan from.",

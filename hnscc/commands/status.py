@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TypedDict
 
 from hnscc.cohort.split_file import read_split
-from hnscc.study.loading import load_study
+from hnscc.study.loading import kept_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
@@ -64,7 +64,7 @@ def run_status(folder: RunFolder) -> Status:
     Trials are judged by `trial_state`, as everywhere, but that records are believed here: whether a trial's files are
     whole is checked when they are used.
     """
-    study = load_study(folder.study)
+    study = kept_study(folder)
     counts: dict[str, Counter[str]] = {name: Counter() for name in study.variants}
     started: list[StartedTrial] = []
     failed: list[FailedTrial] = []

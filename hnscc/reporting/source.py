@@ -14,7 +14,7 @@ from hnscc.cohort.split_file import read_split
 from hnscc.reporting.drawing.style import Appearances, appearances_of
 from hnscc.scores.counts import HALF, k_of
 from hnscc.study import paper
-from hnscc.study.loading import load_study
+from hnscc.study.loading import kept_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 
@@ -98,7 +98,7 @@ def read_source(run: RunFolder) -> Source:
 
     Raises InputError where the study, a table or a fold's split.json cannot be read.
     """
-    study = load_study(run.study)
+    study = kept_study(run)
     appearances = appearances_of(
         {name: paper.label(name, variant) for name, variant in study.variants.items()}
     )

@@ -12,6 +12,7 @@ from hnscc.base.files import read_sealed, write_sealed
 from hnscc.searching.ledger import Curve, Key
 from hnscc.study.identity import identity
 from hnscc.study.plan import Trial
+from hnscc.study.presets import in_lower_case
 from hnscc.study.ranges import Configuration, name_of
 from hnscc.study.run_folder import HISTORY_FILE, RunFolder
 from hnscc.training.earlier import check_identity, other_versions
@@ -39,7 +40,7 @@ def read_search(folder: RunFolder) -> SearchRecord | None:
     except ValueError:
         raise _no_search(folder, "a file that was cut short or changed after it was written") from None
     try:
-        return SearchRecord.model_validate(facts)
+        return SearchRecord.model_validate(in_lower_case(facts))
     except ValidationError as error:
         raise _no_search(folder, f"a file that {unlike(error)}") from None
 

@@ -18,7 +18,7 @@ from hnscc.searching.race import Race
 from hnscc.searching.recorded import curve_of, read_search, trial_of
 from hnscc.searching.standings import Standing, chosen_of
 from hnscc.study.identity import trial_seeds
-from hnscc.study.loading import load_study
+from hnscc.study.loading import kept_study
 from hnscc.study.ranges import base_of, name_of, search_of, winners_file
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
@@ -66,7 +66,7 @@ def load_race(folder: RunFolder) -> tuple[Study, Race]:
     Returns the study, which has the configurations as its variants, and the race. Raises InputError where the folder
     holds no search, or one that is not over.
     """
-    study, record = load_study(folder.study), read_search(folder)
+    study, record = kept_study(folder), read_search(folder)
     if record is None or study.search is None:
         raise InputError(
             "This run folder holds no search.",

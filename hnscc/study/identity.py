@@ -11,7 +11,9 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, sha256
 from hnscc.base.seeds import derive_seed
 from hnscc.study.plan import Trial, fold_name
+from hnscc.study.presets import in_lower_case
 from hnscc.study.schema import Study
+from hnscc.study.without_effect import unused_beside
 
 # Raised whenever a change of this project's code changes trained weights (CHANGELOG.md says what changed).
 ARITHMETIC = 2
@@ -129,9 +131,12 @@ def changed_values(old: Any, new: Any) -> Iterator[str]:
 
 
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """In what two trials' settings differ, their versions left aside."""
-    before, now = ({k: v for k, v in each.items() if k != VERSIONS} for each in (old, new))
-    return list(changes(before, now))
+    """In what two trials' settings differ, their versions left aside, and what changes nothing. Records of before may
+    hold an architecture in capitals, which is the same one."""
+    before, now = ({k: v for k, v in in_lower_case(each).items() if k != VERSIONS} for each in (old, new))
+    copies = {each.get("augmentation", {}).get("copies") for each in (before, now)}
+    idle = {f"augmentation.{name}" for name in (unused_beside(0) if copies == {0} else ())}
+    return [each for each in changes(before, now) if each.path not in idle]
 
 
 def changed_versions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -1,32 +1,37 @@
 """A study file: read, laid over its preset, checked, and written back with every default spelled out;
 and a run folder, which holds one, opened."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from hnscc.base.errors import InputError, several
 from hnscc.base.locations import ZARR_ROOT, Location, locate
-from hnscc.study.presets import SEARCHED, merge, preset_of
+from hnscc.study.faults import faults_of, without_effect_of
+from hnscc.study.presets import SEARCHED, in_lower_case, merge, preset_of
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
-from hnscc.study.search_schema import Range
-from hnscc.study.settings_page import names_in, nearest
-from hnscc.study.variant_schema import Variant
-from hnscc.study.yaml_text import MOST_NESTED, KeyPath, at_line, read_yaml, write_yaml
+from hnscc.study.without_effect import given_without_effect
+from hnscc.study.yaml_text import MOST_NESTED, KeyPath, read_yaml, write_yaml
 
 
 def load_study(path: str | Location) -> Study:
     """Read, merge and check a study file.
 
     Raises InputError naming the path of the setting and its line in the file: not YAML, unknown key, wrong type, value
-    out of range.
+    out of range, or a setting that changes nothing beside another.
     """
     path = locate(path)
     document = read_yaml(_text(path), str(path))
     return parse_study(document.value, str(path), document.lines)
+
+
+def kept_study(folder: RunFolder) -> Study:
+    """Return the study that a run folder holds. It may be one of before, which holds what `load_study` now refuses as
+    changing nothing."""
+    document = read_yaml(_text(folder.study), str(folder.study))
+    return _checked(document.value, str(folder.study), document.lines)
 
 
 def _text(path: Location) -> str:
@@ -68,6 +73,15 @@ def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | N
 
     lines: for the path of each setting, its line in the file `where`, which messages then name.
     """
+    study = _checked(raw, where, lines or {})
+    faults = without_effect_of(given_without_effect(study), where, lines or {})
+    if faults:
+        raise several(faults)
+    return study
+
+
+def _checked(raw: Any, where: str, lines: Mapping[KeyPath, int]) -> Study:
+    """The study of settings as plain values, each of which is valid by the schema."""
     if not isinstance(raw, dict):
         raise InputError(
             "The study file holds no settings.",
@@ -81,7 +95,7 @@ def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | N
     try:
         return Study.model_validate(resolved)
     except ValidationError as error:
-        raise _told(error.errors(), resolved, where, lines or {}) from None
+        raise faults_of(error.errors(), resolved, where, lines) from None
 
 
 def _check_depth(raw: Any, where: str) -> None:
@@ -113,6 +127,7 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
 
     What is not a mapping is left for the schema to refuse.
     """
+    raw = in_lower_case(raw)
     base = {key: value for key, value in raw.items() if key not in ("variants", "modalities")}
     resolved = merge(preset_of(raw.get("protocol")), base)
     shared = {key: resolved[key] for key in ("augmentation", "training")}
@@ -129,116 +144,6 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
     elif "search" in raw:
         resolved["variants"] = {SEARCHED: shared}
     return resolved
-
-
-def _told(
-    errors: Sequence[ErrorDetails], resolved: Any, where: str, lines: Mapping[KeyPath, int]
-) -> InputError:
-    """The faults as the user reads them, each setting's once, in the order of their lines."""
-    errors = sorted(errors, key=lambda each: each["type"] != "extra_forbidden")
-    misspelt = {_path_of(each, resolved)[:-1] for each in errors if each["type"] == "extra_forbidden"}
-    found: dict[KeyPath, list[ErrorDetails]] = {}
-    for each in errors:
-        # A misspelt name also shows as a missing one.
-        if each["type"] != "missing" or _path_of(each, resolved)[:-1] not in misspelt:
-            found.setdefault(_in_base(_faulty(each, resolved)), []).append(each)
-    in_order = sorted(found.values(), key=lambda each: _line_of(_path_of(each[0], resolved), lines) or 0)
-    return several([_fault(each, resolved, where, lines) for each in in_order])
-
-
-def _fault(
-    errors: Sequence[ErrorDetails], resolved: Any, where: str, lines: Mapping[KeyPath, int]
-) -> InputError:
-    """What is wrong with one setting, by the errors of it; the first says what kind of fault it is."""
-    paths = [_path_of(each, resolved) for each in errors]
-    first, path = errors[0], paths[0]
-    unknown, missing = first["type"] == "extra_forbidden", first["type"] == "missing"
-    same = [_plainly(each["msg"]) for each, at in zip(errors, paths, strict=True) if at == path]
-    return InputError(
-        f"The setting {_dotted(path)} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
-        where=at_line(where, _line_of(path, lines)),
-        expected=_meant(path) if unknown else "; or: ".join(dict.fromkeys(same)),
-        found="nothing" if missing else repr(first["input"])[:200],
-        do="correct it in the study file",
-    )
-
-
-def _faulty(error: ErrorDetails, resolved: Any) -> KeyPath:
-    """The path of the setting that an error is a fault of: a mistake in the base shows again in every variant, and a
-    value that may have several forms is refused once for each, whatever it holds: all are one fault."""
-    value: Any = resolved
-    for depth, part in enumerate(error["loc"]):
-        if part not in _keys(value):
-            whole = error["type"] == "missing" and depth == len(error["loc"]) - 1
-            return error["loc"] if whole else error["loc"][:depth]
-        value = value[part]
-    return error["loc"]
-
-
-def _keys(value: Any) -> Collection[Any]:
-    return value if isinstance(value, dict) else range(len(value)) if isinstance(value, list | tuple) else ()
-
-
-def _plainly(message: str) -> str:
-    return message.removeprefix("Value error, ").removeprefix("Input should be ")
-
-
-def _path_of(error: ErrorDetails, resolved: Any) -> KeyPath:
-    """The path of the setting in the study: pydantic also names which of its forms was tried, and that is no key."""
-    value: Any = resolved
-    path: list[str | int] = []
-    for part in error["loc"]:
-        if part in _keys(value):
-            value = value[part]
-            path.append(part)
-        elif error["type"] == "missing" and part == error["loc"][-1]:
-            path.append(part)
-    return tuple(path)
-
-
-def _dotted(path: KeyPath) -> str:
-    return ".".join(map(str, path)) or "(whole file)"
-
-
-def _in_base(path: KeyPath) -> KeyPath:
-    return path[2:] if path[:1] == ("variants",) and len(path) > 2 else path
-
-
-def _line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
-    """Where the setting stands: under its variant, else in the file's base, else the section that should hold it."""
-    if path in lines:
-        return lines[path]
-    if _in_base(path) in lines:
-        return lines[_in_base(path)]
-    return _line_of(path[:-1], lines) if path else None
-
-
-def _meant(path: KeyPath) -> str:
-    """The settings that an unknown one seems to mean, else those that exist beside it."""
-    if path[:2] == ("search", "ranges"):  # below it are paths, not fields
-        return (
-            f"a list of values, or {', '.join(Range.model_fields)}, for a path such as training.learning_rate"
-        )
-    close = nearest(_dotted(_in_base(path)))
-    known = dict.fromkeys(close if _in_base(path) == path else (_in_variant(each, path) for each in close))
-    if _dotted(path) in known:
-        return "a key for each name, one below the other, such as `training: {epochs: 40}`"
-    if known:
-        return f"{' or '.join(known)}?"
-    return f"one of {', '.join(names_in(_section_of(path)))}"
-
-
-def _in_variant(known: str, path: KeyPath) -> str:
-    """A setting of the reference as it is named for the variant that `path` lies in."""
-    own = known.removeprefix("variants.NAME.")
-    varied = own.partition(".")[0] in Variant.model_fields
-    return f"{_dotted(path[:2])}.{own}" if varied else f"{known} (not of a variant)"
-
-
-def _section_of(path: KeyPath) -> str:
-    """The section in which a setting stands, as the reference names it."""
-    inside_variant = path[:1] == ("variants",) and len(path) == 3
-    return "variants.NAME" if inside_variant else ".".join(map(str, _in_base(path)[:-1]))
 
 
 def open_run(path: str | Location) -> RunFolder:

@@ -61,6 +61,27 @@ AS_WRITTEN: dict[str, Any] = {
 SEARCHED = "searched"
 
 
+def in_lower_case(settings: Any) -> Any:
+    """Return settings, nested as a file or a record has them, with the architecture of every network in lower case.
+
+    segmentation-models-pytorch takes `Unet` as `unet`: it is one network, so it must be one setting and one identity,
+    and `merge` must know it as one. Done wherever settings are read, since files of before may hold capitals.
+    """
+    if isinstance(settings, dict):
+        return {
+            key: _lower(value) if str(key).rpartition(".")[2] == "architecture" else in_lower_case(value)
+            for key, value in settings.items()
+        }
+    return type(settings)(map(in_lower_case, settings)) if isinstance(settings, list | tuple) else settings
+
+
+def _lower(names: Any) -> Any:
+    """A name, or the names that a search tries; a variant, too, may be called `architecture`."""
+    if isinstance(names, list | tuple):
+        return type(names)(map(_lower, names))
+    return names.lower() if isinstance(names, str) else in_lower_case(names)
+
+
 def merge(base: dict[str, Any], difference: dict[str, Any]) -> dict[str, Any]:
     """`base` with `difference` laid over it, key by key, at every depth. Neither is changed.
 

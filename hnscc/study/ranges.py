@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from hnscc.base.errors import InputError
-from hnscc.study.presets import merge
+from hnscc.study.presets import merge, preset_of
 from hnscc.study.schema import NAME_LENGTH, Study
 from hnscc.study.search_schema import Range, Search
 from hnscc.study.variant_schema import Variant
+from hnscc.study.without_effect import unused_beside
 from hnscc.study.yaml_text import write_yaml
 
 Configuration = dict[str, Any]  # the searched settings by path: {"training.learning_rate": 0.001, ...}
@@ -153,12 +154,21 @@ def _name_of_winners(searched: str) -> str:
 def winners_file(study: Study, chosen: Mapping[str, Configuration], notes: Mapping[str, str]) -> str:
     """Return a study file, ready for `hnscc run`: the searched study with the chosen configurations as variants.
 
-    chosen: name -> settings, the winner first. notes: a line on each.
+    chosen: name -> settings, the winner first. notes: a line on each. What changes nothing is left out.
     """
     raw = study.model_dump(mode="json", exclude={"search", "variants"})
     base = base_of(study).model_dump(mode="json")
     raw |= base | {"name": _name_of_winners(study.name)}
-    raw["variants"] = {name: nested(settings) for name, settings in chosen.items()}
+    copies = {name: variant_of(study, each, name).augmentation.copies for name, each in chosen.items()}
+    unused = {name: {f"augmentation.{each}" for each in unused_beside(copies[name])} for name in chosen}
+    raw["variants"] = {
+        name: nested({path: value for path, value in settings.items() if path not in unused[name]})
+        for name, settings in chosen.items()
+    }
+    if all(unused.values()):
+        raw["augmentation"] = preset_of(study.protocol)["augmentation"] | {
+            "copies": base["augmentation"]["copies"]
+        }
     lines = [f"# {name}: {notes[name]}" for name in chosen]
     head = "# Written by `hnscc search`. Their scores below are of the validation patients; the test set was closed.\n"
     return head + "\n".join(lines) + "\n" + write_yaml(raw)

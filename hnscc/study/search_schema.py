@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from hnscc.study.fields import OURS, Count, Positive, Settings, Share, says
+from hnscc.study.fields import OURS, Count, Positive, Settings, Share, conflict, says
 
 
 class Range(Settings):
@@ -20,9 +20,9 @@ class Range(Settings):
     @model_validator(mode="after")
     def _from_low_to_high(self) -> "Range":
         if self.low >= self.high:
-            raise ValueError("low lies below high")
+            raise conflict(self, "low lies below high", "low", "high")
         if self.log and self.low <= 0:
-            raise ValueError("log: true needs low above 0")
+            raise conflict(self, "log: true needs low above 0", "low", "log")
         return self
 
 
@@ -46,7 +46,7 @@ class SearchRepeats(Settings):
     @model_validator(mode="after")
     def _first_are_not_more_than_most(self) -> "SearchRepeats":
         if self.first > self.most:
-            raise ValueError("most is at least first")
+            raise conflict(self, "most is at least first", "first", "most")
         return self
 
 
@@ -71,7 +71,7 @@ class Budget(Settings):
     @model_validator(mode="after")
     def _something_is_limited(self) -> "Budget":
         if self.trials is None and self.hours is None and self.gpu_hours is None:
-            raise ValueError("a budget has trials, hours or gpu_hours")
+            raise conflict(self, "a budget has trials, hours or gpu_hours", "trials", "hours", "gpu_hours")
         return self
 
 
@@ -132,11 +132,14 @@ class Search(Settings):
     def _method_has_what_it_needs(self) -> "Search":
         if self.method == "grid":
             if self.configurations is not None:
-                raise ValueError("method grid tries every combination: it takes no number of configurations")
+                expected = "method grid tries every combination: it takes no number of configurations"
+                raise conflict(self, expected, "method", "configurations")
             if ranges := [name for name, each in self.ranges.items() if isinstance(each, Range)]:
-                raise ValueError(f"method grid needs lists of values, and {', '.join(ranges)} is a range")
+                expected = f"method grid needs lists of values, and {', '.join(ranges)} is a range"
+                raise conflict(self, expected, "method")
         elif self.configurations is None:
-            raise ValueError(f"method {self.method} needs the number of configurations")
+            expected = f"method {self.method} needs the number of configurations"
+            raise conflict(self, expected, "method", "configurations")
         return self
 
 

@@ -15,6 +15,7 @@ from hnscc.study.fields import (
     Positive,
     Settings,
     Share,
+    conflict,
     says,
 )
 
@@ -51,7 +52,7 @@ class UntilPrecise(Settings):
     @model_validator(mode="after")
     def _first_is_not_beyond_max(self) -> "UntilPrecise":
         if self.first > self.max:
-            raise ValueError("first is at most max")
+            raise conflict(self, "first is at most max", "first", "max")
         return self
 
 
@@ -110,7 +111,7 @@ class Sampling(Settings):
     ]
     ratio: Annotated[
         float,
-        Field(ge=0),
+        Field(ge=0, le=1000),
         says(
             "So many slices without lesion are chosen for each slice with lesion, in each split.",
             PAPER_IMAGING,
@@ -136,7 +137,7 @@ class Split(Settings):
     test: Annotated[
         Share,
         says(
-            "This share of the patients is tested on; with two folds or more it is not used.",
+            "This share of the patients is tested on; with two folds or more it is left out.",
             PAPER_PREPROCESSING,
         ),
     ]
@@ -189,7 +190,7 @@ class Evaluation(Settings):
     ]
     bootstraps: Annotated[
         int,
-        Field(ge=100),
+        Field(ge=100, le=100_000),
         says(
             "So many resamples give an interval and a p of `comparisons` where its `method` is bootstrap; no other "
             "interval uses them.",

@@ -10,6 +10,7 @@ from functools import cache
 from itertools import takewhile
 from typing import Any, Final, cast
 
+from hnscc.study.fields import yaml_value
 from hnscc.study.presets import PRESETS
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Variant
@@ -136,12 +137,6 @@ def _default(row: SettingRow, preset: str) -> str:
     if row.required:
         return "none: must be given"
     return "" if row.section else yaml_value(row.defaults[preset])
-
-
-def yaml_value(value: object) -> str:
-    """Return a plain YAML value as a study file would have it: null, true, 0.001, unet."""
-    words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else str(value)
 
 
 def to_markdown() -> str:

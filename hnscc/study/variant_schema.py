@@ -15,6 +15,7 @@ from hnscc.study.fields import (
     Positive,
     Probability,
     Settings,
+    conflict,
     says,
 )
 
@@ -72,12 +73,11 @@ class Augmentation(Settings):
 
     @model_validator(mode="after")
     def _fresh_copies_replace_nothing(self) -> "Augmentation":
-        if self.copies == "fresh" and (
-            self.originals == "dropped" or self.validation or self.shared_by_repeats
-        ):
-            raise ValueError(
-                "copies: fresh goes with originals: kept, validation: false, shared_by_repeats: false"
-            )
+        needed = {"originals": "kept", "validation": False, "shared_by_repeats": False}
+        others = [name for name, value in needed.items() if getattr(self, name) != value]
+        if self.copies == "fresh" and others:
+            expected = "copies: fresh goes with originals: kept, validation: false, shared_by_repeats: false"
+            raise conflict(self, expected, "copies", *others)
         return self
 
 
@@ -93,11 +93,11 @@ class Network(Settings):
         ),
     ]
     encoder: Annotated[
-        str | None,
+        Annotated[str, Field(min_length=1)] | None,
         says("The encoder of the architecture by its name in that library; `paper` has none.", OURS),
     ] = None
     encoder_weights: Annotated[
-        str | None,
+        Annotated[str, Field(min_length=1)] | None,
         says(
             "A safetensors file of pretrained encoder weights; null initialises at random. Nothing is downloaded.",
             OURS,
@@ -112,20 +112,25 @@ class Network(Settings):
     @classmethod
     def _architecture_exists(cls, name: str) -> str:
         known = ("paper", *ARCHITECTURES)
-        if name != "paper" and name.lower() not in ARCHITECTURES:
+        if name not in known:  # in lower case by now, see presets.in_lower_case
             raise ValueError(f"one of {', '.join(nearest_first(name, known))}")
         return name
 
     @model_validator(mode="after")
     def _settings_belong_to_the_architecture(self) -> "Network":
-        if self.architecture == "paper" and (self.encoder or self.encoder_weights):
-            raise ValueError("architecture paper has a width and no encoder")
-        if self.architecture == "paper" and self.width is None:
-            raise ValueError("architecture paper needs its width (16 in the paper)")
-        if self.architecture != "paper" and self.width is not None:
-            raise ValueError("only architecture paper has a width")
-        if self.architecture != "paper" and self.encoder is None:
-            raise ValueError(f"architecture {self.architecture} needs an encoder, for example resnet18")
+        paper = self.architecture == "paper"
+        encoder = [name for name in ("encoder", "encoder_weights") if getattr(self, name) is not None]
+        if paper and encoder:
+            raise conflict(self, "architecture paper has a width and no encoder", "architecture", *encoder)
+        if paper and self.width is None:
+            raise conflict(
+                self, "architecture paper needs its width (16 in the paper)", "architecture", "width"
+            )
+        if not paper and self.width is not None:
+            raise conflict(self, "only architecture paper has a width", "architecture", "width")
+        if not paper and self.encoder is None:
+            expected = f"architecture {self.architecture} needs an encoder, for example resnet18"
+            raise conflict(self, expected, "architecture", "encoder")
         return self
 
 

@@ -11,17 +11,18 @@ from hnscc.base.in_words import count_of, noun_of
 from hnscc.study.identity import (
     DATA,
     changed_settings,
-    changed_values,
     changed_versions,
+    changes,
     identity,
     trial_settings,
 )
-from hnscc.study.loading import load_study
+from hnscc.study.loading import kept_study
 from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.study.section_schema import UntilPrecise
 from hnscc.study.variant_schema import Training
+from hnscc.study.without_effect import without_effect
 from hnscc.training.records import Record, Trained, read_record
 
 # precision.json: device -> number format.
@@ -91,7 +92,7 @@ def with_enough(study: Study, folder: RunFolder) -> Study:
     """
     if not isinstance(study.repeats, UntilPrecise) or not folder.study.is_file():
         return study
-    before = load_study(folder.study).repeats
+    before = kept_study(folder).repeats
     rule = study.repeats.model_copy(update={"enough": {}})
     if not isinstance(before, UntilPrecise) or before.model_copy(update={"enough": {}}) != rule:
         return study
@@ -121,8 +122,8 @@ def check_identities(
         device, precision = computed_by[trial.variant]
         digest = digests[trial.fold] if digests else record.settings.get(DATA, "")
         settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=digest)
-        if changes := check_identity(folder, record, settings):
-            other.append((trial.trial_id, changes))
+        if versions := check_identity(folder, record, settings):
+            other.append((trial.trial_id, versions))
     if other and not accept_versions:
         raise other_versions(folder, other)
 
@@ -134,18 +135,18 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
     """
     if identity(settings) == record.identity:
         return None
-    changes = [
+    changed = [
         "data: other than it was trained on" if each.path == DATA else str(each)  # two hashes tell nothing
         for each in changed_settings(record.settings, settings)
     ]
     versions = changed_versions(record.settings, settings)
-    if versions and not changes:
-        return "; ".join(versions)
+    if not changed:  # nor do versions, where the same settings were once spelt otherwise
+        return "; ".join(versions) or None
     raise InputError(
         "The run folder holds a trial that this study would now train otherwise.",
         where=f"trial {record.trial_id} in {folder.root}",
         expected="the settings, data and seeds it was trained with",
-        found="; ".join(changes) or "another identity",
+        found="; ".join(changed),
         do="set them back (`auto` can be spelled out), or use another run folder (--out, or another name)",
     )
 
@@ -219,18 +220,20 @@ def check_same_folds(study: Study, folder: RunFolder) -> None:
     by name (InputError), since their digest tells a reader nothing."""
     if not folder.study.is_file():
         return
-    earlier = load_study(folder.study)
+    earlier = kept_study(folder)
     _check_same_kind(study, folder, earlier)
     if not any_trained(folder):
         return
     before, now = earlier.model_dump(mode="json"), study.model_dump(mode="json")
     keys = ("seed", "sampling", "split", "normalisation")
-    changes = list(changed_values({key: before[key] for key in keys}, {key: now[key] for key in keys}))
-    if changes:
+    differing = changes({key: before[key] for key in keys}, {key: now[key] for key in keys})
+    idle = {".".join(map(str, path)) for path in without_effect(study)}
+    changed = [str(each) for each in differing if each.path not in idle]
+    if changed:
         raise InputError(
             "The run folder's trained trials were trained with another split or other slices.",
             where=str(folder.root),
             expected="the seed, sampling, split and normalisation that they were trained with",
-            found="; ".join(changes),
+            found="; ".join(changed),
             do="set them back, or use another run folder (--out, or another name)",
         )

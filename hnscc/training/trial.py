@@ -22,7 +22,7 @@ from hnscc.base.errors import StorageError
 from hnscc.base.steps import at_once
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
-from hnscc.study.identity import changed_settings, changed_versions, identity, trial_settings
+from hnscc.study.identity import changed_settings, identity, trial_settings
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
@@ -158,8 +158,7 @@ def _own_weights(folder: TrialFolder, began: Began) -> tuple[Trained, bytes] | N
     if not trained or trained[0].identity == began.identity:
         return trained
     settings = trained[0].settings
-    own = changed_versions(settings, began.settings) and not changed_settings(settings, began.settings)
-    return trained if own else None
+    return None if changed_settings(settings, began.settings) else trained
 
 
 Steps = Generator[Epoch | None]

@@ -61,7 +61,7 @@ def test_one_variant_one_repeat_one_modality(tmp_path):
 
 
 def test_several_folds_and_lengths(tmp_path):
-    study = small_study(repeats=2, split={"folds": 3, "test": 0.2, "validation": 0.2})
+    study = small_study(repeats=2, split={"folds": 3, "validation": 0.2})
     text, _ = report(random_run(tmp_path, study))
     page = Page(text)
     assert "every patient is tested once" in page.text
@@ -72,7 +72,7 @@ def test_several_folds_and_lengths(tmp_path):
 
 
 def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
-    study = small_study(repeats=1, split={"folds": 3, "test": 0.2, "validation": 0.2})
+    study = small_study(repeats=1, split={"folds": 3, "validation": 0.2})
     run = random_run(tmp_path, study)
     for fold, number in enumerate((3, 4, 3)):
         where = run.fold(fold).split
@@ -144,7 +144,7 @@ def test_differences_lie_in_the_direction_of_the_tables_and_say_who_scored_highe
 
 
 def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
-    study = small_study(("pet",), repeats=1, split={"folds": 3, "test": 0.2, "validation": 0.2})
+    study = small_study(("pet",), repeats=1, split={"folds": 3, "validation": 0.2})
     run = random_run(tmp_path, study)
     trials = plan_trials(study)
 

@@ -4,8 +4,10 @@ import pytest
 import yaml
 
 from hnscc.base.errors import InputError
-from hnscc.study.loading import dump_study, load_study, parse_study
+from hnscc.study.loading import dump_study, kept_study, load_study, parse_study
 from hnscc.study.presets import merge
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.without_effect import OF_COPIES
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 SMALL = {"name": "x", "store": "x.zarr", "variants": {"pet": {"modalities": ["pet"]}}}
@@ -107,6 +109,196 @@ def test_each_wrong_setting_is_named_by_its_path(settings, named):
     message = refused(**settings)
     assert named in message
     assert "what to do" in message
+
+
+@pytest.mark.parametrize(
+    ("settings", "found", "do"),
+    [
+        (
+            {"augmentation": {"copies": "fresh", "originals": "dropped"}},
+            "copies: fresh, originals: dropped",
+            "copies: fresh goes with originals: kept",
+        ),
+        (
+            {"training": {"network": {"width": 4}}},
+            "architecture: unet, width: 4",
+            "only architecture paper has a width",
+        ),
+        (
+            {"training": {"network": {"architecture": "paper", "width": 4, "encoder": "resnet18"}}},
+            "architecture: paper, encoder: resnet18",
+            "no encoder",
+        ),
+        ({"repeats": {"max": 8, "until": 0.1, "first": 9}}, "first: 9, max: 8", "first is at most max"),
+        (
+            {
+                "variants": None,
+                "search": {"method": "random", "ranges": {"training.epochs": [2, 3]}, "budget": {}},
+            },
+            "trials: null, hours: null, gpu_hours: null",
+            "a budget has trials",
+        ),
+    ],
+)
+def test_settings_that_do_not_go_together_are_named_and_the_advice_says_what_does(settings, found, do):
+    """What was found was the whole section as Python prints it, cut at 200 characters."""
+    message = refused(**settings)
+    assert f"found:      {found}\n" in message
+    assert "correct it in the study file: " in message and do in message.partition("what to do:")[2]
+
+
+def one_network(architecture: str, **more) -> dict:
+    return {"training": {"network": {"architecture": architecture} | more}}
+
+
+@pytest.mark.parametrize("name", ["Unet", "UNET", "unet"])
+def test_an_architecture_is_one_setting_however_it_is_spelt(name):
+    """`Unet` was another setting than `unet`, with another identity, and lost the encoder that it inherited."""
+    plain = study(**one_network("unet", encoder="resnet34"))
+    assert study(**one_network(name, encoder="resnet34")) == plain
+    assert study(**one_network(name)) == study()
+    variant = {"modalities": ["pet"]} | one_network(name)
+    assert study(variants={"pet": variant}) == study()
+    assert study(variants={"architecture": variant}).variants["architecture"] == study().variants["pet"]
+
+
+def test_a_search_takes_two_spellings_for_one_architecture():
+    for ranges in (
+        {"training.network.architecture": ["unet", "Unet"]},
+        {
+            "training.network": [
+                {"architecture": "FPN", "encoder": "a"},
+                {"architecture": "fpn", "encoder": "a"},
+            ]
+        },
+    ):
+        search = {"method": "random", "configurations": 2, "budget": {"trials": 9}, "ranges": ranges}
+        message = refused(variants=None, modalities=["pet"], search=search)
+        assert "at least two different values" in message
+
+
+@pytest.mark.parametrize("name", ["encoder", "encoder_weights"])
+def test_an_empty_name_is_no_second_spelling_of_none(name):
+    assert f"training.network.{name}" in refused(**one_network("paper", width=4, **{name: ""}))
+
+
+SEARCH = {
+    "variants": None,
+    "modalities": ["pet"],
+    "training": {"epochs": 1},
+    "search": {
+        "method": "grid",
+        "stopping": "median",
+        "budget": {"trials": 9},
+        "ranges": {"augmentation.translate": [0.1, 0.2]},
+    },
+}
+COPIES = {"copies": 2}
+# Settings of a file, which of them change nothing, and the same without what they stand beside.
+WITHOUT_EFFECT = [
+    ({"split": {"folds": 5, "test": 0.3}}, ["split.test"], {"split": {"folds": 1, "test": 0.3}}),
+    (
+        {"sampling": {"ratio": 0, "negatives": "any_scan"}},
+        ["sampling.negatives"],
+        {"sampling": {"ratio": 1, "negatives": "any_scan"}},
+    ),
+    (
+        {"evaluation": {"slices": "sampled", "tolerance_mm": 3}},
+        ["evaluation.tolerance_mm"],
+        {"evaluation": {"slices": "all", "tolerance_mm": 3}},
+    ),
+    (
+        {"protocol": "as_written", "evaluation": {"tolerance_mm": 3}},
+        ["evaluation.tolerance_mm"],
+        {"protocol": "as_written", "evaluation": {"slices": "all", "tolerance_mm": 3}},
+    ),
+    *(
+        (
+            {"augmentation": {name: value}},
+            [f"augmentation.{name}"],
+            {"augmentation": {name: value} | COPIES},
+        )
+        for name, value in {
+            "originals": "dropped",
+            "validation": True,
+            "shared_by_repeats": True,
+            "flip_left_right": 0.1,
+            "flip_up_down": 0.1,
+            "translate": 0.2,
+            "rotate_degrees": 30,
+        }.items()
+    ),
+    (
+        {
+            "augmentation": {"rotate_degrees": 30},
+            "variants": {
+                "a": {"modalities": ["pet"], "augmentation": {"translate": 0.2}},
+                "b": {"modalities": ["pet"], "augmentation": COPIES},
+            },
+        },
+        ["variants.a.augmentation.translate"],
+        {
+            "augmentation": {"rotate_degrees": 30},
+            "variants": {
+                "a": {"modalities": ["pet"]},
+                "b": {"modalities": ["pet"], "augmentation": COPIES},
+            },
+        },
+    ),
+    (
+        SEARCH,
+        ["search.ranges.augmentation.translate", "search.stopping"],
+        SEARCH | {"training": {"epochs": 2}, "augmentation": COPIES},
+    ),
+]
+
+
+@pytest.mark.parametrize(("settings", "named", "with_effect"), WITHOUT_EFFECT)
+def test_a_setting_that_changes_nothing_beside_another_is_refused(settings, named, with_effect):
+    """It was taken, and ignored without a word."""
+    message = refused(**settings)
+    for path in named:
+        assert f"The setting {path} changes nothing here." in message
+    assert message.count("changes nothing here") == len(named) and "leave it out" in message
+    study(**with_effect)
+
+
+def test_every_setting_of_an_augmentation_is_in_that_table():
+    tried = {name for settings, _, _ in WITHOUT_EFFECT for name in settings.get("augmentation", {})}
+    assert {*OF_COPIES} <= tried
+
+
+def test_what_the_file_does_not_give_is_no_fault_of_it(tmp_path):
+    """A preset holds these values too, and a resolved study spells them out."""
+    for settings in (
+        {"split": {"folds": 5}},
+        {"sampling": {"ratio": 0}},
+        {"protocol": "as_written", "evaluation": {"slices": "sampled"}},
+        {"protocol": "as_written", "split": {"folds": 3}},
+    ):
+        made = study(**settings)
+        assert parse_study(yaml.safe_load(dump_study(made))) == made
+
+
+def test_a_line_is_named_with_what_changes_nothing(tmp_path):
+    file = tmp_path / "study.yaml"
+    file.write_text(
+        "name: x\nstore: s\nsplit:\n  folds: 5\n  test: 0.3\nvariants: {pet: {modalities: [pet]}}\n"
+    )
+    with pytest.raises(InputError) as caught:
+        load_study(file)
+    assert caught.value.where == f"{file}, line 5" and caught.value.found == "test: 0.3"
+    # A run folder of before may hold it.
+    assert kept_study(RunFolder(tmp_path)).split.test == 0.3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"evaluation": {"bootstraps": 10**9}}, {"sampling": {"ratio": 1e9}}, {"sampling": {"ratio": -1}}],
+)
+def test_numbers_that_no_study_needs_are_out_of_range(settings):
+    ((section, given),) = settings.items()
+    assert f"The setting {section}.{next(iter(given))} is not valid" in refused(**settings)
 
 
 @pytest.mark.parametrize(

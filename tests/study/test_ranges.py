@@ -85,6 +85,9 @@ def test_too_few_different_configurations_is_said():
     assert "The ranges hold no more configurations" in error_of(lambda: proposer(study)([], 5))
 
 
+COPIES = {"augmentation.copies": [2, 3]}
+
+
 @pytest.mark.parametrize(
     ("ranges", "said"),
     [
@@ -93,13 +96,14 @@ def test_too_few_different_configurations_is_said():
         ({"training.learning_rate": [1e-3, -1.0]}, "greater than 0"),
         ({"training.learning_rate": [1e-3, "fast"]}, "search.ranges.training.learning_rate"),
         ({"training.batch_size": {"low": 2.5, "high": 8}}, "search.ranges.training.batch_size"),
-        ({"augmentation.flip_left_right": {"low": 0.2, "high": 1.4}}, "less than or equal to 1"),
+        (COPIES | {"augmentation.flip_left_right": {"low": 0.2, "high": 1.4}}, "less than or equal to 1"),
+        ({"augmentation.flip_left_right": {"low": 0.2, "high": 0.4}}, "copies: 0 alters no slice"),
         ({"training.network.encoder": ["resnet18", "resnet34"], "training.network.width": [2, 4]}, "width"),
         (
             {"training.monitor": ["soft_jaccard_pooled", "soft_jaccard_batch_mean"]},
             "changes what the score means",
         ),
-        ({"augmentation.validation": [True, False]}, "changes what the score means"),
+        (COPIES | {"augmentation.validation": [True, False]}, "changes what the score means"),
         ({"training.device": ["cpu", "cuda"]}, "says how it is computed"),
         ({"training.learning_rate": {"low": 0.1, "hgh": 0.2}}, "low, high, log"),
         (
@@ -190,6 +194,20 @@ def test_columns_are_named_by_the_setting_and_by_its_path_where_two_end_alike():
     )
     # `epochs` is a column of every search already.
     assert list(columns_of(same).values()) == ["training_epochs", "width"]
+
+
+def test_the_winners_study_is_taken_whatever_was_searched_beside_no_copies(tmp_path):
+    """What changes nothing beside `copies: 0` is refused in a study file, so it must not be written into one."""
+    ranges = {"augmentation.copies": [0, 2], "augmentation.rotate_degrees": [5.0, 30.0]}
+    study = searched({"ranges": ranges}, augmentation={"translate": 0.3})
+    none, two = ({"augmentation.copies": copies, "augmentation.rotate_degrees": 5.0} for copies in (0, 2))
+    path = tmp_path / "winners.yaml"
+    for chosen in ({"c00": none}, {"c00": none, "c01": two}):
+        path.write_text(winners_file(study, chosen, dict.fromkeys(chosen, "")))
+        winners = load_study(path)
+        assert "rotate_degrees" not in yaml.safe_load(path.read_text())["variants"]["c00"]["augmentation"]
+    augmentation = winners.variants["c01"].augmentation
+    assert (augmentation.copies, augmentation.rotate_degrees, augmentation.translate) == (2, 5.0, 0.3)
 
 
 def test_what_the_search_of_too_few_configurations_advises_is_taken():

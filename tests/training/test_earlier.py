@@ -4,6 +4,7 @@ import json
 from importlib.metadata import version
 
 import pytest
+import yaml
 from forked import Forked
 from run_folders import random_run, small_study
 from stores import make_store, study_of
@@ -21,7 +22,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.training.earlier import choose_devices
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import newest_facts, read_record
+from hnscc.training.records import newest_facts, read_record, write_record
 from hnscc.training.states import trial_state
 from hnscc.training.trial import begin, write_failure
 
@@ -59,6 +60,44 @@ def test_versions_and_the_houses_arithmetic_are_part_of_an_identity(monkeypatch)
     }
     monkeypatch.setattr(identity, "ARITHMETIC", identity.ARITHMETIC + 1)
     assert begin(study, TRIAL, "d", device="cpu", precision="fp32").identity != before.identity
+
+
+def test_what_trains_alike_goes_on_however_it_was_spelt(store, tmp_path):
+    """Records of before may name an architecture in capitals, and hold settings that change nothing."""
+    study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=1)
+    run = trained(study, tmp_path / "run").folder
+    folder = run.trial("pet-f0-r00")
+    record = read_record(folder)
+    settings = json.loads(json.dumps(record.settings))
+    settings["training"]["network"]["architecture"] = "Paper"
+    settings["augmentation"]["rotate_degrees"] = 30.0
+    write_record(
+        folder, record.model_copy(update={"settings": settings, "identity": identity.identity(settings)})
+    )
+    ready = make_run_ready(study, tmp_path / "run")
+    assert {trial.variant for trial in ready.not_completed()} == {"pet_mri"}
+    settings["training"]["epochs"] = 2
+    write_record(
+        folder, record.model_copy(update={"settings": settings, "identity": identity.identity(settings)})
+    )
+    with pytest.raises(InputError, match="now train otherwise") as caught:
+        make_run_ready(study, tmp_path / "run")
+    assert caught.value.found == "training.epochs: 2 -> 1"
+
+
+def test_a_share_of_test_patients_beside_folds_is_no_other_split(store, tmp_path):
+    """Folders of before may hold one; the file that gave it is now told to leave it out."""
+    study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=1, split={"folds": 2})
+    run = trained(study, tmp_path / "run").folder
+    kept = yaml.safe_load(run.study.read_text())
+    kept["split"]["test"] = 0.3
+    run.study.write_text(yaml.safe_dump(kept))
+    make_run_ready(study, tmp_path / "run")
+    kept["split"]["validation"] = 0.3
+    run.study.write_text(yaml.safe_dump(kept))
+    with pytest.raises(InputError, match="another split") as caught:
+        make_run_ready(study, tmp_path / "run")
+    assert caught.value.found == "split.validation: 0.3 -> 0.15"
 
 
 def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_path, monkeypatch):

@@ -1,0 +1,147 @@
+"""What is wrong with a study file, as its author reads it: each setting by its path and line, with what is expected."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from hnscc.base.errors import InputError, several
+from hnscc.study.fields import CONFLICT, yaml_value
+from hnscc.study.search_schema import Range
+from hnscc.study.settings_page import names_in, nearest
+from hnscc.study.variant_schema import Variant
+from hnscc.study.yaml_text import KeyPath, at_line
+
+
+def faults_of(
+    errors: Sequence[ErrorDetails], resolved: Any, where: str, lines: Mapping[KeyPath, int]
+) -> InputError:
+    """Return the faults as the user reads them, each setting's once, in the order of their lines.
+
+    errors: pydantic's, of the plain values `resolved`. where, lines: as of `loading.parse_study`.
+    """
+    errors = sorted(errors, key=lambda each: each["type"] != "extra_forbidden")
+    misspelt = {_path_of(each, resolved)[:-1] for each in errors if each["type"] == "extra_forbidden"}
+    found: dict[KeyPath, list[ErrorDetails]] = {}
+    for each in errors:
+        # A misspelt name also shows as a missing one.
+        if each["type"] != "missing" or _path_of(each, resolved)[:-1] not in misspelt:
+            found.setdefault(_in_base(_faulty(each, resolved)), []).append(each)
+    in_order = sorted(found.values(), key=lambda each: line_of(_path_of(each[0], resolved), lines) or 0)
+    return several([_fault(each, resolved, where, lines) for each in in_order])
+
+
+def _fault(
+    errors: Sequence[ErrorDetails], resolved: Any, where: str, lines: Mapping[KeyPath, int]
+) -> InputError:
+    """What is wrong with one setting, by the errors of it; the first says what kind of fault it is."""
+    paths = [_path_of(each, resolved) for each in errors]
+    first, path = errors[0], paths[0]
+    unknown, missing = first["type"] == "extra_forbidden", first["type"] == "missing"
+    same = [_plainly(each["msg"]) for each, at in zip(errors, paths, strict=True) if at == path]
+    expected = _meant(path) if unknown else "; or: ".join(dict.fromkeys(same))
+    conflict = first["type"] == CONFLICT
+    found = first["ctx"]["found"] if conflict else repr(first["input"])[:200]
+    return InputError(
+        f"The setting {dotted(path)} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
+        where=at_line(where, line_of(path, lines)),
+        expected=expected,
+        found="nothing" if missing else found,
+        do="correct it in the study file" + (f": {expected}" if conflict else ""),
+    )
+
+
+def without_effect_of(
+    given: Iterable[tuple[KeyPath, Any, str]], where: str, lines: Mapping[KeyPath, int]
+) -> list[InputError]:
+    """Return a fault for each setting that the file gives and that changes nothing (`given_without_effect`)."""
+    return [
+        InputError(
+            f"The setting {dotted(path)} changes nothing here.",
+            where=at_line(where, line_of(path, lines)),
+            expected=f"no {dotted(path)}, for {reason}",
+            found=f"{path[-1]}: {yaml_value(value)}",
+            do="leave it out",
+        )
+        for path, value, reason in given
+    ]
+
+
+def _faulty(error: ErrorDetails, resolved: Any) -> KeyPath:
+    """The path of the setting that an error is a fault of: a mistake in the base shows again in every variant, and a
+    value that may have several forms is refused once for each, whatever it holds: all are one fault."""
+    value: Any = resolved
+    for depth, part in enumerate(error["loc"]):
+        if part not in _keys(value):
+            whole = error["type"] == "missing" and depth == len(error["loc"]) - 1
+            return error["loc"] if whole else error["loc"][:depth]
+        value = value[part]
+    return error["loc"]
+
+
+def _keys(value: Any) -> Collection[Any]:
+    return value if isinstance(value, dict) else range(len(value)) if isinstance(value, list | tuple) else ()
+
+
+def _plainly(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input should be ")
+
+
+def _path_of(error: ErrorDetails, resolved: Any) -> KeyPath:
+    """The path of the setting in the study: pydantic also names which of its forms was tried, and that is no key."""
+    value: Any = resolved
+    path: list[str | int] = []
+    for part in error["loc"]:
+        if part in _keys(value):
+            value = value[part]
+            path.append(part)
+        elif error["type"] == "missing" and part == error["loc"][-1]:
+            path.append(part)
+    return tuple(path)
+
+
+def dotted(path: KeyPath) -> str:
+    """Return the path of a setting as messages name it: training.epochs."""
+    return ".".join(map(str, path)) or "(whole file)"
+
+
+def _in_base(path: KeyPath) -> KeyPath:
+    return path[2:] if path[:1] == ("variants",) and len(path) > 2 else path
+
+
+def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
+    """Return the line where a setting stands: under its variant, else in the file's base, else the section that should
+    hold it."""
+    if path in lines:
+        return lines[path]
+    if _in_base(path) in lines:
+        return lines[_in_base(path)]
+    return line_of(path[:-1], lines) if path else None
+
+
+def _meant(path: KeyPath) -> str:
+    """The settings that an unknown one seems to mean, else those that exist beside it."""
+    if path[:2] == ("search", "ranges"):  # below it are paths, not fields
+        return (
+            f"a list of values, or {', '.join(Range.model_fields)}, for a path such as training.learning_rate"
+        )
+    close = nearest(dotted(_in_base(path)))
+    known = dict.fromkeys(close if _in_base(path) == path else (_in_variant(each, path) for each in close))
+    if dotted(path) in known:
+        return "a key for each name, one below the other, such as `training: {epochs: 40}`"
+    if known:
+        return f"{' or '.join(known)}?"
+    return f"one of {', '.join(names_in(_section_of(path)))}"
+
+
+def _in_variant(known: str, path: KeyPath) -> str:
+    """A setting of the reference as it is named for the variant that `path` lies in."""
+    own = known.removeprefix("variants.NAME.")
+    varied = own.partition(".")[0] in Variant.model_fields
+    return f"{dotted(path[:2])}.{own}" if varied else f"{known} (not of a variant)"
+
+
+def _section_of(path: KeyPath) -> str:
+    """The section in which a setting stands, as the reference names it."""
+    inside_variant = path[:1] == ("variants",) and len(path) == 3
+    return "variants.NAME" if inside_variant else ".".join(map(str, _in_base(path)[:-1]))
