@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -27,6 +27,13 @@ LOADED_WITHIN = 120.0
 BEGUN_WITHIN = 30.0
 # Of the folder: what is asked, and what was answered.
 QUESTION, ANSWER = "question", "answer"
+
+
+class _Reply(NamedTuple):
+    """What a process wrote as its answer: the value, or what was raised in its place."""
+
+    is_answer: bool
+    value: Any
 
 
 @contextlib.contextmanager
@@ -63,15 +70,15 @@ def _answered(folder: Path, question: Callable[[], T]) -> T:
     while not answer.exists():
         waited = time.monotonic() - asked
         begun = any(folder.glob("*.begun"))
-        if waited >= (LOADED_WITHIN if begun else BEGUN_WITHIN) or (begun and not _any_loads(folder)):
-            break
+        late = waited >= (LOADED_WITHIN if begun else BEGUN_WITHIN)
+        if (late or (begun and not _any_loads(folder))) and not answer.exists():
+            print(f"no process answered within {waited:.0f} s: this one asks itself", flush=True)
+            return question()
         time.sleep(0.02)
-    if not answer.exists():
-        return question()
-    given, value = pickle.loads(answer.read_bytes())  # noqa: S301 (in a folder of this user's alone)
-    if not given:
-        raise value
-    return value  # type: ignore[no-any-return]
+    reply: _Reply = pickle.loads(answer.read_bytes())  # noqa: S301 (in a folder of this user's alone)
+    if not reply.is_answer:
+        raise reply.value
+    return reply.value  # type: ignore[no-any-return]
 
 
 def _any_loads(folder: Path) -> bool:
@@ -113,11 +120,11 @@ def _answer(folder: Path) -> None:
     with contextlib.suppress(OSError):  # the run has ended, and the folder is gone
         question = pickle.loads((folder / QUESTION).read_bytes())  # noqa: S301 (in a folder of this user's alone)
         try:
-            answer = True, question()
+            reply = _Reply(True, question())
         except Exception as error:  # noqa: BLE001 (it is the asking process's to raise)
-            answer = False, error
+            reply = _Reply(False, error)
         unfinished = folder / "unfinished"
-        unfinished.write_bytes(pickle.dumps(answer))
+        unfinished.write_bytes(pickle.dumps(reply))
         unfinished.replace(folder / ANSWER)
 
 

@@ -152,15 +152,18 @@ def trial_rows(results: Results) -> Iterable[TableRow]:
 
 
 _RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "seconds", "device")
+_PREDICTED = ("collapsed", "highest_probability")
 
 
 def _recorded(result: Result) -> TableRow:
     """What only a completed trial has, but its scores; None of any other."""
-    record = result.record if isinstance(result, Completed) else None
-    row: TableRow = {name: getattr(record, name, None) for name in _RECORDED}
-    row["weights_sha256"] = record.files.get(WEIGHTS_FILE) if record else None
-    row["versions"] = versions_text(record.versions) if record else None
-    return row | {name: getattr(result, name, None) for name in ("collapsed", "highest_probability")}
+    if not isinstance(result, Completed):
+        return dict.fromkeys((*_RECORDED, "weights_sha256", "versions", *_PREDICTED))
+    record = result.record
+    row: TableRow = {name: getattr(record, name) for name in _RECORDED}
+    row["weights_sha256"] = record.files.get(WEIGHTS_FILE)
+    row["versions"] = versions_text(record.versions)
+    return row | {name: getattr(result, name) for name in _PREDICTED}
 
 
 def _pooled_at_half(result: Result, fold: Fold) -> TableRow:

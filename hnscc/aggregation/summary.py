@@ -172,7 +172,7 @@ def classification_rows(results: Results) -> Iterator[TableRow]:
 
 def _classified(found: Classification | None, counts: tuple[str, ...]) -> TableRow:
     """These counts, then the rates; None without a classification."""
-    return {name: getattr(found, name, None) for name in (*counts, *RATES)}
+    return {name: getattr(found, name) if found else None for name in (*counts, *RATES)}
 
 
 def _no_rate(found: Classification | None) -> str | None:

@@ -12,7 +12,7 @@ PAIRS_FOR_P = 6  # the signed-rank test of n pairs gives at best 2 / 2^n: 0.0625
 # With 2 repeats the bootstrap's interval leaves out 0 far too often (benchmarks/means_and_medians.py).
 RESAMPLED_REPEATS_FOR_P = 4
 VALUES_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75 %
-VALUES_FOR_MEAN = 3  # the t interval of two values is 25 times as wide as they lie apart: it says nothing
+VALUES_FOR_MEAN = 3  # the t interval of two values is 12.7 times as wide as they lie apart: it says nothing
 VALUES_FOR_SPREAD = 2  # one value has none
 VALUES_FOR_LINE = 3  # two points lie on a line, whatever they are
 VALUES_BEYOND_MODEL = 5  # values beyond a model's parameters, below which its R2 is luck

@@ -1,8 +1,8 @@
 """95 % intervals of a median and of a mean over repeats, why there is none of too few, and how many repeats it
 takes for a narrower one.
 
-Nothing is resampled. The unit of evidence is the patient. Repeats are resampled beside patients where training itself
-is compared, and are never counted as patients. What does not exist is None with a reason; nothing here returns NaN.
+Nothing is resampled here (the bootstrap is in scores.differences). The unit of evidence is the patient: repeats are
+never counted as patients. What does not exist is None with a reason; nothing here returns NaN.
 """
 
 import math
@@ -31,8 +31,8 @@ class Interval:
 
 
 def too_few(number: int, what: str = "patients with lesion") -> str | None:
-    """Return why so many patients, or repeats, give no interval, or None where they do; patients with and without
-    lesion are resampled apart, so those without add nothing."""
+    """Return why so many patients, or repeats, give no interval, or None where they do. Of a pooled score those with
+    lesion are counted: no overlap comes from the others."""
     if number >= fewest.PATIENTS:
         return None
     are = "is 1" if number == 1 else f"are {number}"
