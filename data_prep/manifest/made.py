@@ -16,12 +16,14 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import write_errors, write_text
 from hnscc.base.in_words import count_of
 
-_PSEUDONYMS = ("pseudonym", "dicom_patient_id")  # a manifest's patient_id is the pseudonym
+_PSEUDONYMS = ("pseudonym", "patient")  # a manifest's patient_id is the pseudonym
+_NAMED_BEFORE = ("pseudonym", "dicom_patient_id")  # in files of before, whose patients are read alike
 NAMED_SCANS = 3  # scans that a note names, of more
 
 
 def read_pseudonyms(path: Path) -> dict[str, str]:
-    """Return the pseudonyms of such a file by the patients' DICOM PatientID; none where the file is not there.
+    """Return the pseudonyms of such a file by the patients: their PatientID of DICOM, else the words of the path that
+    say whose a file is. None where the file is not there.
 
     InputError where the file is no such table: it says what was found, and repeats none of its text.
     """
@@ -31,7 +33,7 @@ def read_pseudonyms(path: Path) -> dict[str, str]:
         lines = list(csv.reader(io.StringIO(path.read_text("utf-8")), strict=True))
     except (OSError, ValueError, csv.Error):
         raise _no_pseudonyms("a file that cannot be read as CSV in UTF-8") from None
-    if not lines or tuple(lines[0]) != _PSEUDONYMS:
+    if not lines or tuple(lines[0]) not in (_PSEUDONYMS, _NAMED_BEFORE):
         raise _no_pseudonyms("other words in its first line" if lines else "an empty file")
     given: dict[str, str] = {}
     for number, cells in enumerate(lines[1:], start=2):

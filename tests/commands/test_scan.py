@@ -188,10 +188,10 @@ def test_volumes_beside_dicom_are_of_the_same_patient(hnscc, exports, tmp_path):
 NO_PSEUDONYMS = {
     "name,id\na,b\n": "other words in its first line",
     "": "an empty file",
-    "pseudonym,dicom_patient_id\np001,SECRET1,x\n": "3 cells in line 2",
-    "pseudonym,dicom_patient_id\np001,SECRET1\np002,SECRET1\n": "a patient in line 3",
-    "pseudonym,dicom_patient_id\np001,SECRET1\np001,SECRET2\n": "a pseudonym in line 3",
-    'pseudonym,dicom_patient_id\n"p001,SECRET1\n': "cannot be read as CSV",
+    "pseudonym,patient\np001,SECRET1,x\n": "3 cells in line 2",
+    "pseudonym,patient\np001,SECRET1\np002,SECRET1\n": "a patient in line 3",
+    "pseudonym,patient\np001,SECRET1\np001,SECRET2\n": "a pseudonym in line 3",
+    'pseudonym,patient\n"p001,SECRET1\n': "cannot be read as CSV",
 }
 
 
@@ -211,10 +211,10 @@ def test_where_the_pseudonyms_cannot_be_written_no_manifest_is_left(hnscc, expor
 def test_a_file_of_pseudonyms_keeps_them(hnscc, exports, tmp_path):
     """A manifest's patient_id is the pseudonym: the file calls the other one by another name."""
     kept = tmp_path / "pseudonyms.csv"
-    kept.write_text("pseudonym,dicom_patient_id\np007,SECRET2\n")
+    kept.write_text("pseudonym,dicom_patient_id\np007,SECRET2\n")  # as the column was named before
     code, out, _ = hnscc("scan", exports, "--pseudonyms", kept, "--json")
     assert code == 0 and {each["patient"] for each in json.loads(out)["series"]} == {"p001", "p007"}
-    assert kept.read_text() == "pseudonym,dicom_patient_id\np001,SECRET1\np007,SECRET2\n"
+    assert kept.read_text() == "pseudonym,patient\np001,SECRET1\np007,SECRET2\n"
     assert kept.stat().st_mode & 0o077 == 0
     for text, found in NO_PSEUDONYMS.items():
         kept.write_text(text)

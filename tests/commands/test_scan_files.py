@@ -180,13 +180,13 @@ def test_nothing_that_names_a_patient_is_printed(hnscc, tmp_path):
 def test_pseudonyms_of_files_are_kept(hnscc, tmp_path):
     folder = fill(tmp_path / "in", LAYOUTS["a folder for each patient"])
     kept = tmp_path / "kept.csv"
-    kept.write_text("pseudonym,dicom_patient_id\np007,P02\n")
+    kept.write_text("pseudonym,patient\np007,P02\n")
     rows, _ = rows_of(hnscc, folder, tmp_path / "m.csv", "--pseudonyms", kept)
     assert [(row["patient_id"], row["pet"]) for row in rows] == [
         ("p001", "in/P01/pet.nii.gz"),
         ("p007", "in/P02/pet.nii.gz"),
     ]
-    assert kept.read_text() == "pseudonym,dicom_patient_id\np001,p01\np007,P02\n"
+    assert kept.read_text() == "pseudonym,patient\np001,p01\np007,P02\n"
 
 
 def test_a_folder_that_holds_or_is_nothing_is_refused(hnscc, tmp_path):

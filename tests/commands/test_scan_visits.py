@@ -133,7 +133,7 @@ def test_visits_and_centers_above_an_id_are_no_patients(hnscc, tmp_path, files, 
 def test_a_patient_whose_id_is_much_like_that_of_an_earlier_listing_is_told(hnscc, tmp_path):
     """A second visit under P-1 got a pseudonym of its own, beside that of P01, which the file of pseudonyms knows."""
     kept = tmp_path / "kept.csv"
-    kept.write_text("pseudonym,dicom_patient_id\np007,P01\np008,P-02\np009,P2\n")
+    kept.write_text("pseudonym,patient\np007,P01\np008,P-02\np009,P2\n")
     folder = fill(tmp_path / "in", {f"{who}/{kind}.nii": kind for who in ("P-1", "Q9") for kind in KINDS})
     rows, out = rows_of(hnscc, folder, tmp_path / "m.csv", "--pseudonyms", kept)
     assert [row["patient_id"] for row in rows] == ["p001", "p002"]

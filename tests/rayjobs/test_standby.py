@@ -48,11 +48,15 @@ def test_the_process_that_has_loaded_first_answers_whatever_the_question_gives_o
             answer()
 
 
-def test_a_question_is_answered_here_where_no_process_is_to_load_or_none_begins(monkeypatch):
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, ""), (1, "no process answered within 0 s: this one asks itself\n")]
+)
+def test_a_question_is_answered_here_where_no_process_is_to_load_or_none_begins(monkeypatch, capsys, count, told):
+    """It was waited for without a word, for half a minute or two."""
     monkeypatch.setattr("rayjobs.standby.BEGUN_WITHIN", 0.3)
-    for count in (0, 1):
-        with standing_by(count, ("colorsys",), os.getpid) as answer:
-            assert answer() == os.getpid()
+    with standing_by(count, ("colorsys",), os.getpid) as answer:
+        assert answer() == os.getpid()
+    assert capsys.readouterr().out == told
 
 
 def test_without_an_order_nothing_is_loaded_or_waited_for():

@@ -36,7 +36,8 @@ def published(*names: str) -> Callable[[TableRow], Cell | str]:
     def write(row: TableRow) -> Cell | str:
         if row["variant"] not in paper.PUBLISHED:
             return Cell(DASH, NO_MRI)
-        values = [getattr(paper.PUBLISHED[row["variant"]], name) for name in names]
+        # A metric that the paper does not give has no field there.
+        values = [getattr(paper.PUBLISHED[row["variant"]], name, None) for name in names]
         found = [_printed(value) for value in values if value is not None]
         return " / ".join(found) if len(found) == len(values) else Cell(DASH, "not published")
 
