@@ -56,9 +56,8 @@ from hnscc.training.trial import steps_of_trial
 from rayjobs.proposals import proposer
 
 LEVEL, ETA = 0.05, 3
-Scores = Callable[
-    [int, int], tuple[float, ...]
-]  # configuration of the pool, repeat -> validation score after each epoch
+# Configuration of the pool, repeat -> validation score after each epoch.
+Scores = Callable[[int, int], tuple[float, ...]]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Docstrings and comments keep their tables, lists and lines: no tool, and no hand, has broken them by reflowing."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,16 @@ FILES = sorted(
 @pytest.mark.parametrize("file", FILES, ids=str)
 def test_nothing_is_broken(file):
     assert faults((ROOT / file).read_text()) == []
+
+
+# A comment at the end of a line that is then too long: the formatter breaks the code for it.
+BROKEN_FOR_A_COMMENT = re.compile(r"^\s*[\])]+[:,]*  # (?!fmt: )", re.MULTILINE)
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_no_code_is_broken_for_a_comment(file):
+    """The comment belongs on a line of its own, above."""
+    assert BROKEN_FOR_A_COMMENT.findall((ROOT / file).read_text()) == []
 
 
 def _docstring(*lines: str) -> str:

@@ -37,9 +37,8 @@ def _mask_file(path: Path, where: str) -> tuple[Path, str]:
     groups = all_series(place, where)
     if series is not None:
         named = [each for each in groups if series.strip().upper() in (each.uid, each.key.upper())]
-        groups = named or [
-            choose_series(groups, series, where)
-        ]  # which raises the error that lists all of them
+        # Where none is named so, choosing raises the error that lists all of them.
+        groups = named or [choose_series(groups, series, where)]
     classes = {
         instance.file: text_of(instance.header, "SOPClassUID", where)
         for each in groups

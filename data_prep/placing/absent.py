@@ -47,9 +47,8 @@ BOX_SHARE = 0.95  # of its bounding box that a hole fills
 
 def absent(data: NDArray[np.float32]) -> Bools | None:
     """Return which voxels of a volume (x, y, z), turned to LPS, show nothing; None where all show something."""
-    found = np.zeros_like(
-        data, dtype=bool
-    )  # in the order of the data, since the other takes many times as long
+    # In the order of the data, since the other takes many times as long.
+    found = np.zeros_like(data, dtype=bool)
     faint = _faint(data)
     found[:, :, faint | _by_neighbours(data, faint)] = True
     if _repeats(data):  # or nothing of one value: neither cut nor hole
@@ -92,12 +91,10 @@ def _dim_run(levels: NDArray[np.floating]) -> Bools:
     """(z,): several slices in a row that are dim from one to the next, and bright again from one to the next, at all
     levels (levels, z); at most half of all."""
     dim = np.zeros(levels.shape[1], dtype=bool)
-    darker = (
-        np.flatnonzero((levels[:, 1:] < DIM_SHARE * levels[:, :-1]).all(axis=0)) + 1
-    )  # the first of a row
-    brighter = (
-        np.flatnonzero((levels[:, :-1] < DIM_SHARE * levels[:, 1:]).all(axis=0)) + 1
-    )  # the first behind it
+    # The first of a row of dim slices.
+    darker = np.flatnonzero((levels[:, 1:] < DIM_SHARE * levels[:, :-1]).all(axis=0)) + 1
+    # The first behind such a row.
+    brighter = np.flatnonzero((levels[:, :-1] < DIM_SHARE * levels[:, 1:]).all(axis=0)) + 1
     for begin in darker:
         end = brighter[brighter > begin]
         if not len(end) or 2 * (end[0] - begin) > levels.shape[1]:
@@ -205,9 +202,8 @@ def _mark_cuts(data: NDArray[np.float32], found: Bools, faint: Bools) -> None:
     """Mark in `found` the lines of one value from the first on, slice by slice, where a body begins behind them as no
     body does: in its full width, and not blurred."""
     lines = len(data)
-    cut = (data[:2] == data[:1, :1]).all(
-        axis=(0, 1)
-    )  # two lines of the first voxel's value; of most slices none
+    # Whether two lines have the first voxel's value: in most slices none does.
+    cut = (data[:2] == data[:1, :1]).all(axis=(0, 1))
     for z in np.flatnonzero(cut & ~faint):
         plane = data[:, :, z]
         flat = (plane == plane[0, 0]).all(axis=1)

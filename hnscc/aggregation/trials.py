@@ -156,18 +156,16 @@ def _predicted_of(record: Trained, content: bytes, fold: Fold) -> StoredPredicti
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise Damaged(f"{PREDICTIONS_FILE} holds no readable probabilities") from None
     if not fold.others_digest:
-        probabilities = probabilities[
-            : len(fold.masks)
-        ]  # the sampled slices stand first, whatever else was predicted
+        # The sampled slices stand first, whatever else was predicted.
+        probabilities = probabilities[: len(fold.masks)]
     elif record.others_digest != fold.others_digest:
         raise Damaged(OTHER_SLICES)
     if probabilities.dtype != np.uint16 or probabilities.shape != fold.masks.shape:
         raise Damaged(
             f"{PREDICTIONS_FILE} holds {probabilities.dtype} {probabilities.shape}, not uint16 {fold.masks.shape}"
         )
-    if (
-        curves is None or not fold.scan_rows
-    ):  # whole scans may have been predicted that the study no longer scores
+    # Whole scans may have been predicted that the study no longer scores.
+    if curves is None or not fold.scan_rows:
         return StoredPredictions(probabilities, {})
     try:
         return StoredPredictions(probabilities, of_scans(curves, fold.scan_rows))

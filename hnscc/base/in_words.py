@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
-CountedNoun = tuple[
-    int, str
-]  # a number and its noun; the noun is empty where the words around it say what is counted
+# A number and its noun; the noun is empty where the words around it say what is counted.
+CountedNoun = tuple[int, str]
 
 
 @dataclass(frozen=True)

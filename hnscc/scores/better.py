@@ -70,8 +70,7 @@ def _placements(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Per training of a the share of those of b that it beats (R_a, P), and per training of b the share of those of a
     that beat it (R_b, P). Their means over trainings are the same (P,)."""
     beats = np.empty((len(a), len(b), a.shape[1]))
-    for own, row in zip(
-        a, beats, strict=True
-    ):  # one row at a time: 50 x 50 x P at once would be three such arrays
+    # One row at a time: 50 x 50 x P at once would be three such arrays.
+    for own, row in zip(a, beats, strict=True):
         row[:] = (own > b) + 0.5 * (own == b)
     return beats.mean(1), beats.mean(0)

@@ -28,11 +28,8 @@ STANDS_IN: dict[str, Callable[[Counts, int, str], Bools]] = {
     "all": lambda counts, cutoff_px, convention: np.ones(len(counts), bool),
     "partial": _partial,
 }
-SLICE_SETS = (
-    "true_positive",
-    "lesion",
-    "all",
-)  # those of tables; `partial` is of the reading `as_coded` alone
+# Those of tables; `partial` is of the reading `as_coded` alone.
+SLICE_SETS = ("true_positive", "lesion", "all")
 
 
 def in_set(counts: Counts, slice_set: str, cutoff_px: int, convention: str = "slice") -> Bools:

@@ -150,9 +150,8 @@ class VarianceParts:
         Satterthwaite's: variants may spread unlike, and have unlike numbers of repeats."""
         repeats = sum(self.repeat)
         squares = [(part**2, own) for part, own in zip(self.repeat, self.repeat_degrees, strict=True)]
-        degrees = (
-            satterthwaite(repeats, squares) if squares else 1.0
-        )  # of one model's none, which weigh nothing
+        # One model has no repeats, which then weigh nothing.
+        degrees = satterthwaite(repeats, squares) if squares else 1.0
         share = repeats / (self.patient + repeats)
         return Spread(math.sqrt(self.variance), share, self.patients - 1.0, degrees)
 
@@ -198,9 +197,8 @@ def pooled_parts(
     """
     sides = [_side(*each, lesion) for each in zip(signs, nums, dens, strict=True)]
     patients, free = int(lesion.sum()), int((~lesion).sum())
-    spared = np.where(
-        lesion, 1 - 1 / max(patients, 1), 1 - 1 / max(free, 1)
-    )  # (n - 1) / n of each one's stratum
+    # (n - 1) / n of each patient's stratum.
+    spared = np.where(lesion, 1 - 1 / max(patients, 1), 1 - 1 / max(free, 1))
     weight = np.mean([each.weight for each in sides], axis=0)
     crowding = float((weight**2).sum())  # 1 / effective number of lesion patients
     # Of the whole score's variance, of which false alarms in patients without lesion are a part too.

@@ -29,9 +29,8 @@ def drawn(slices: int, *voxels: tuple[int, int, int], on: str | None = "mri") ->
     return packed(DrawnMask(found, AFFINE, on), placement)
 
 
-BLOCK = [
-    (0, y, x) for y in (0, 1) for x in (0, 1, 2)
-]  # of its two pixels one is covered, and half of the other
+# Of its two pixels one is covered, and half of the other.
+BLOCK = [(0, y, x) for y in (0, 1) for x in (0, 1, 2)]
 MASKS = {
     "a-a": drawn(2, *BLOCK, (1, 7, 7)),  # a single voxel, a quarter of a pixel: lost on the stored slices
     "b-a": drawn(1, on=None),

@@ -154,9 +154,8 @@ def test_where_the_study_cannot_be_written_no_manifest_is_left(hnscc, tmp_path):
     """It was left behind, and the same command then refused to go on beside it."""
     (tmp_path / "in").mkdir()
     write(tmp_path / "in" / "P01_pet.nii.gz", scan_arrays(0)[0])
-    long = (
-        tmp_path / "out" / f"{'x' * 229}.yaml"
-    )  # with .csv it is as long as a file's name may be while it is written
+    # With .csv it is as long as a file's name may be while it is written.
+    long = tmp_path / "out" / f"{'x' * 229}.yaml"
     assert "File name too long" in refused(hnscc("init", tmp_path / "in", long))
     assert [*(tmp_path / "out").iterdir()] == []
     hnscc("init", tmp_path / "in", long.with_name(long.name[1:]))

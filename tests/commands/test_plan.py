@@ -171,7 +171,9 @@ def test_numbers_beyond_the_limits_of_the_command_are_refused_in_python_too(fini
     with pytest.raises(InputError) as caught:
         hnscc.plan(finished.root, **asked)
     (name,) = asked
-    assert caught.value.where == f"--{name.replace('_', '-')}, in Python {name}" and caught.value.found == found
+    assert (
+        caught.value.where == f"--{name.replace('_', '-')}, in Python {name}" and caught.value.found == found
+    )
     if name == "half_width":
         with pytest.raises(InputError) as caught:
             hnscc.check(str(finished.study), finished.root, **asked)

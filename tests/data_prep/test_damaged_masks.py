@@ -22,9 +22,8 @@ def sound_masks(folder: Path) -> Path:
     structures(folder / "contours.dcm", {"GTV": [contour(box(6, 5, 8, 7, z)) for z in (1, 2, 3)], "Body": []})
     segmentation(folder / "bits.dcm", images, mask > 0)
     segmentation(folder / "shares.dcm", images, mask.astype(float), kind="FRACTIONAL")
-    noise = (np.random.default_rng(1).random(SHAPE) > 0.5).astype(
-        np.uint8
-    )  # compresses to more than a header
+    # It compresses to more than a header.
+    noise = (np.random.default_rng(1).random(SHAPE) > 0.5).astype(np.uint8)
     for name, compressed in (("a.nrrd", True), ("b.nrrd", False), ("a.mha", True), ("b.mha", False)):
         sitk.WriteImage(to_itk(noise, LPS), folder / name, useCompression=compressed)
     nib.MGHImage(noise, LPS).to_filename(folder / "a.mgz")

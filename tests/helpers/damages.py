@@ -77,9 +77,8 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
     }
     judged: Counter[Kinds] = Counter()
     for i in range(number):
-        draw = random.Random(
-            f"{seed} {i}"
-        )  # its own, or one file of another length would change all that follow
+        # One of its own, or one file of another length would change all that follow.
+        draw = random.Random(f"{seed} {i}")
         what = draw.choice(["store", "checkpoint", "trial", "fold"])
         kind = draw.choice([_flip, _truncate, _delete])
         if what == "checkpoint":

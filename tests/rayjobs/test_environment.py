@@ -7,11 +7,8 @@ import sys
 import processes
 import pytest
 
-NOBODY = [
-    "unshare",
-    "--user",
-    "--map-user=12345",
-]  # a user of a number alone, as in `docker run --user 12345`
+# A user of a number alone, as in `docker run --user 12345`.
+NOBODY = ["unshare", "--user", "--map-user=12345"]
 TRIED = """
 import os
 from hnscc.study.variant_schema import Network

@@ -51,7 +51,9 @@ def test_the_process_that_has_loaded_first_answers_whatever_the_question_gives_o
 @pytest.mark.parametrize(
     ("count", "told"), [(0, ""), (1, "no process answered within 0 s: this one asks itself\n")]
 )
-def test_a_question_is_answered_here_where_no_process_is_to_load_or_none_begins(monkeypatch, capsys, count, told):
+def test_a_question_is_answered_here_where_no_process_is_to_load_or_none_begins(
+    monkeypatch, capsys, count, told
+):
     """It was waited for without a word, for half a minute or two."""
     monkeypatch.setattr("rayjobs.standby.BEGUN_WITHIN", 0.3)
     with standing_by(count, ("colorsys",), os.getpid) as answer:

@@ -70,9 +70,8 @@ def test_median_is_the_lower_of_two_middle_repeats_and_ties_go_by_number():
     assert median_position([0.4], [0]) == 0
     assert median_position([0.9, 0.1, 0.5], [0, 1, 2]) == 2
     assert median_position([0.9, 0.1, 0.5, 0.6], [0, 1, 2, 3]) == 2
-    assert (
-        median_position([0.5, 0.5, 0.5, 0.5], [3, 2, 1, 0]) == 2
-    )  # in order of repeats 0 1 2 3 it is repeat 1
+    # In the order of repeats 0 1 2 3 it is repeat 1.
+    assert median_position([0.5, 0.5, 0.5, 0.5], [3, 2, 1, 0]) == 2
     assert median_position([0.5, 0.5, 0.1], [7, 4, 9]) == 1
 
 

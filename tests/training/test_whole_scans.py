@@ -146,9 +146,8 @@ def test_tables_never_mix_sampled_slices_with_whole_scans(whole, sampled, tmp_pa
         write_tables(run.folder)
     assert "`hnscc run STUDY` adds the others" in str(refused.value)
     assert run.folder.table("pooled").read_bytes() == pooled
-    run = make_run_ready(
-        whole[0], tmp_path
-    )  # the fold is whole now, and no trial has predicted the other slices
+    # The fold is whole now, and no trial has predicted the other slices.
+    run = make_run_ready(whole[0], tmp_path)
     assert {each.status for each in plan_states(run)} == {"completed"}
     told = " ".join(each.text for each in write_tables(run.folder))
     assert told.count("`hnscc run` predicts them by its weights") == 2

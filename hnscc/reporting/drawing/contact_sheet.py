@@ -20,9 +20,8 @@ OUTLINE, EDGE = (255, 255, 255), (0, 0, 0)  # as the figures of a report show a 
 QUALITY = 80
 GAP = 2  # pixels between panels
 
-GreyRange = tuple[
-    float, float
-]  # what is shown darkest and brightest; the reverse of PET, which is black where it is hot
+# What is shown darkest and brightest; the reverse of PET, which is black where it is hot.
+GreyRange = tuple[float, float]
 
 
 @dataclass(frozen=True)

@@ -33,9 +33,8 @@ def _tables(source: Source) -> Iterator[Block]:
     title = "Table S4. Like Table 3, on training and validation slices"
     yield classification_table(source, title, LEARNT, *other)
     if len(source.appearances) > 1:
-        others = [
-            metric for metric in METRICS.values() if metric != DICE
-        ]  # whose table stands beside Table 2
+        # The table of Dice stands beside Table 2.
+        others = [metric for metric in METRICS.values() if metric != DICE]
         for number, metric in enumerate(others, start=5):
             title = f"Table S{number}. Differences in {metric.label} between variants, test slices"
             yield comparison_table(source, title, metric)
