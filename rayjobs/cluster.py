@@ -30,6 +30,9 @@ from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_silent
 
 # After so many seconds without an answer the user is told; then after twice as many, up to the longest.
 TOLD_AFTER, LONGEST = 10.0, 600.0
+# Read by glibc when a process starts: with its caches of small pieces off, they join their free neighbours at once
+# (`_keep_freed_memory` of hnscc/training/process.py says why). A tenth of a trial's memory on a processor.
+GLIBC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
 
 def answer_to(question: ray.ObjectRef[Any], what: str) -> Any:
@@ -56,11 +59,6 @@ class Wait:
             waited = time.monotonic() - self.began
             self.say(f"waiting for {what}, for {waited:.0f} s so far")
             self.told = waited + min(waited, LONGEST)
-
-
-# Read by glibc when a process starts: with its caches of small pieces off, they join their free neighbours at once
-# (`_keep_freed_memory` of hnscc/training/process.py says why). A tenth of a trial's memory on a processor.
-GLIBC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
 
 @contextlib.contextmanager

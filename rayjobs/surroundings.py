@@ -17,6 +17,10 @@ from hnscc.base.in_words import count_of
 
 # A socket's path may have 107 bytes on Linux, of which Ray puts so many below the folder that it is given.
 SOCKET_BYTES, BELOW_BYTES = 107, 68
+# Within these a cluster must answer: first its port, then Ray behind it.
+PORT_SECONDS, RAY_SECONDS = 5, 20
+# What the process that asks runs; it stays out of the working folder (-P), which may hold a ray.py.
+ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check", "--address")
 
 
 @contextlib.contextmanager
@@ -155,12 +159,6 @@ def _is_from(module: ModuleType, path: Path) -> bool:
     if file is None:
         return not hasattr(module, "__path__")
     return Path(file).resolve() in (path.resolve(), (path / "__init__.py").resolve())
-
-
-# Within these a cluster must answer: first its port, then Ray behind it.
-PORT_SECONDS, RAY_SECONDS = 5, 20
-# What the process that asks runs; it stays out of the working folder (-P), which may hold a ray.py.
-ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check", "--address")
 
 
 def given_or_set(address: str | None) -> str | None:

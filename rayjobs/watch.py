@@ -24,6 +24,10 @@ from rayjobs.progress import planned_trial
 FULL_ROUNDS, FULL_SECONDS = 6, 5.0
 # How far each trial has come: whether it has ended, and the epoch of its newest checkpoint.
 Reached = list[tuple[bool, int]]
+# A trial whose process dies so often, and once more, without finishing an epoch in between is given up.
+RESTARTS = 5
+# So many deaths in a row without a word from any trial end the study.
+HOPELESS = 50
 
 
 @contextlib.contextmanager
@@ -66,12 +70,6 @@ class FullMemory:
             f"a machine's memory was full: Ray ended trainings, which go on from their checkpoints in {seconds:g} s"
         )
         time.sleep(seconds)
-
-
-# A trial whose process dies so often, and once more, without finishing an epoch in between is given up.
-RESTARTS = 5
-# So many deaths in a row without a word from any trial end the study.
-HOPELESS = 50
 
 
 class AllDone(BaseException):

@@ -20,6 +20,8 @@ _ORIENTS = (
     "coronal, flipped",
     "sagittal, flipped",
 )
+MAX_APART_VOXELS = 1.0  # voxels: the most that a corner may lie apart by two statements of one file
+SPM = "SPM's .mat"
 
 
 def written_as(image: SpatialImage) -> dict[str, str]:
@@ -47,10 +49,6 @@ def _kind(image: SpatialImage) -> str:
     if isinstance(image, nib.Nifti1Pair):
         return "NIfTI" if isinstance(image, nib.Nifti1Image) else "a NIfTI pair"
     return "Analyze" if isinstance(image, nib.AnalyzeImage) else type(image).__name__.removesuffix("Image")
-
-
-MAX_APART_VOXELS = 1.0  # voxels: the most that a corner may lie apart by two statements of one file
-SPM = "SPM's .mat"
 
 
 def placed_by(image: SpatialImage, where: str) -> str:

@@ -15,6 +15,8 @@ from data_prep.manifest.columns import USUAL
 from hnscc.base.in_words import count_of
 
 COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # of the manifest, by modality
+_BYTES = ("uint8", "int8", "bool")  # how masks are stored, and hardly any image
+_NO_PATIENT = "its path does not say whose it is"
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,6 @@ def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:
 
 def _common(paths: Sequence[Path]) -> Path:
     return Path(os.path.commonpath([path.parent.absolute() for path in paths]))
-
-
-_BYTES = ("uint8", "int8", "bool")  # how masks are stored, and hardly any image
-_NO_PATIENT = "its path does not say whose it is"
 
 
 @dataclass(frozen=True)

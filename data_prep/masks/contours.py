@@ -26,6 +26,9 @@ MOST_THICK_SLICES = 5
 LEAN_SLICES = 1e-3  # slices: by so much a slab's end is moved that would halve a slice
 # Of the distances between planes that must be one for their slabs to be thicker than a slice.
 ALIKE_STEPS_SHARE = 0.8
+# Scan lines in each row of pixels: along x what is covered is exact, along y it is counted in so many lines. The
+# number is even, so that an edge through the middle of a row covers just half of it.
+SCAN_LINES = 32
 
 
 @dataclass(frozen=True)
@@ -217,11 +220,6 @@ def _check_kept(inside: float, drawn: float, where: str) -> list[str]:
 def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
     do = "Check that the contours were drawn on this image, and export them again; or take the scan out."
     return InputError(problem, where=where, expected=expected, found=found, do=do)
-
-
-# Scan lines in each row of pixels: along x what is covered is exact, along y it is counted in so many lines. The
-# number is even, so that an edge through the middle of a row covers just half of it.
-SCAN_LINES = 32
 
 
 def coverage(polygons: Sequence[Floats], shape: tuple[int, int]) -> Floats:

@@ -18,6 +18,13 @@ from data_prep.volumes.volume import Grid, Volume, axis_of_slices, to_lps
 from hnscc.base.arrays import Bools, Floats, Images, Masks
 from hnscc.cohort.placement import FileFacts, LesionFacts, ValueFacts
 
+# Of the way from air to the 99th percentile: what is brighter, averaged over 5 x 5 pixels, is body. Air on MRI is
+# noisy; the mean takes most of that away, and the 1st percentile of the means is its level.
+ABOVE_AIR_SHARE = 0.03
+SMOOTHED_PIXELS = 5  # side of the square whose mean is taken
+LOOKED_AT_PIXELS = 30_000  # pixels, spread evenly, of those that all modalities show
+AROUND_PIXELS = 3  # stored pixels around a lesion that are left out with it: PET spreads its uptake so far
+
 
 def input_of(volume: Volume) -> FileFacts:
     """Shape and spacing (mm) with axes turned to LPS; the file's own axes, its tilt in degrees, by how many degrees two
@@ -40,14 +47,6 @@ def _skew(axes: Floats) -> float:
     """axes: (3, 3), a unit vector in each column."""
     along = (axes.T @ axes)[np.triu_indices(3, 1)]
     return round(float(np.degrees(np.abs(np.arcsin(np.clip(along, -1, 1))).max())), 2)
-
-
-# Of the way from air to the 99th percentile: what is brighter, averaged over 5 x 5 pixels, is body. Air on MRI is
-# noisy; the mean takes most of that away, and the 1st percentile of the means is its level.
-ABOVE_AIR_SHARE = 0.03
-SMOOTHED_PIXELS = 5  # side of the square whose mean is taken
-LOOKED_AT_PIXELS = 30_000  # pixels, spread evenly, of those that all modalities show
-AROUND_PIXELS = 3  # stored pixels around a lesion that are left out with it: PET spreads its uptake so far
 
 
 def describe_values(volume: Volume) -> ValueFacts:

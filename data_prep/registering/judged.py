@@ -9,6 +9,15 @@ from data_prep.volumes.volume import Grid
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 
+MOST_SHIFT_MM = 50.0  # of the middle of the reference's volume
+MOST_TURN_DEGREES = 20.0  # degrees: a head that nods further was not laid down to be compared
+LEAST_INFORMATION_NATS = 0.05  # nats; images of one body share 0.2 and more, noise and a body 0.00
+_DO = (
+    "Look at both images in one viewer. If they lie together already, prepare with --register none; if they show one "
+    "body, lay one on the other by hand (in 3D Slicer a linear transform, hardened), save it as NIfTI, and prepare "
+    "again; or take the scan out of the manifest."
+)
+
 
 def to_register(grids: Mapping[str, Grid], reference: str) -> list[str]:
     """Return the modalities that are registered to the reference where that is asked for.
@@ -39,16 +48,6 @@ def check_frames(grids: Mapping[str, Grid], reference: str, scan: str) -> None:
                 "they lie together all the same, with --register none. A study on a store of the same images trains "
                 "nothing again.",
             )
-
-
-MOST_SHIFT_MM = 50.0  # of the middle of the reference's volume
-MOST_TURN_DEGREES = 20.0  # degrees: a head that nods further was not laid down to be compared
-LEAST_INFORMATION_NATS = 0.05  # nats; images of one body share 0.2 and more, noise and a body 0.00
-_DO = (
-    "Look at both images in one viewer. If they lie together already, prepare with --register none; if they show one "
-    "body, lay one on the other by hand (in 3D Slicer a linear transform, hardened), save it as NIfTI, and prepare "
-    "again; or take the scan out of the manifest."
-)
 
 
 def shift_of(motion: Floats, centre: Floats) -> float:

@@ -21,6 +21,14 @@ from hnscc.base.seeds import short_seed
 VOXEL_MM = 3.0  # of a copy, about; what is coarser stays as it is
 # Percentiles, which become 0 and 1: a bladder in PET must not make all else one grey.
 LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+BINS = 32
+MOST_VOXELS = 2**18  # of the fixed copy that are looked at, spread evenly
+BLURS_MM = (6.0, 3.0, 1.0)  # sigma of the smoothing, level by level
+MOST_PLACES = 20_000  # at which the images are compared, at most
+FIRST_STEP_MM, LAST_STEP_MM, STEPS = 2.0, 0.01, 150
+# Of a motion's angles and shifts: what other processors make of the last digits is cut off.
+MOTION_DECIMALS = 6
+Motion = Floats  # 4 x 4, from mm of the fixed image to mm of the moving one, as in NIfTI
 
 
 @dataclass(frozen=True)
@@ -66,10 +74,6 @@ def _greys(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.sqrt(share), dtype=np.float32)
 
 
-BINS = 32
-MOST_VOXELS = 2**18  # of the fixed copy that are looked at, spread evenly
-
-
 def similarity(fixed: Copy, moving: Copy, motion: Floats) -> tuple[float, float]:
     """Return the mutual information of two copies in nats, 0 to log 32, and the share of the fixed one that is covered.
 
@@ -100,15 +104,6 @@ def mutual_information(one: NDArray[np.float32], other: NDArray[np.float32]) -> 
     some = joint > 0
     by_chance = (some.sum() - some.any(axis=1).sum() - some.any(axis=0).sum() + 1) / (2 * one.size)
     return float((joint[some] * np.log(joint[some] / apart[some])).sum() - by_chance)
-
-
-BLURS_MM = (6.0, 3.0, 1.0)  # sigma of the smoothing, level by level
-MOST_PLACES = 20_000  # at which the images are compared, at most
-FIRST_STEP_MM, LAST_STEP_MM, STEPS = 2.0, 0.01, 150
-# Of a motion's angles and shifts: what other processors make of the last digits is cut off.
-MOTION_DECIMALS = 6
-
-Motion = Floats  # 4 x 4, from mm of the fixed image to mm of the moving one, as in NIfTI
 
 
 def find_motion(fixed: Copy, moving: Copy, starts: list[Motion], *, seed: int) -> Motion:

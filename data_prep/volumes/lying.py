@@ -28,6 +28,7 @@ from hnscc.base.in_words import count_of
 
 _SIDES = (("left", "right"), ("posterior", "anterior"), ("superior", "inferior"))
 _EXPORT = "Export the mask again on the grid of the image that it was drawn on, or take the scan out."
+NOWHERE = "Analyze's default axes"
 
 
 def off_grid(mask: Grid, grids: dict[str, Grid], where: str) -> InputError:
@@ -138,9 +139,6 @@ def _moved(mask: Grid, other: Grid) -> str:
 
 def _product(values: tuple[int, ...] | Floats) -> str:
     return " x ".join(f"{value:.6g}" for value in values)
-
-
-NOWHERE = "Analyze's default axes"
 
 
 def lying(

@@ -23,6 +23,7 @@ MOST_FILLED_SHARE = 0.5
 # and any value above all, which could be a hot spot's if it were near.
 BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
 LEAST_OTHER_VALUES = 16  # other values at least: a mask or a labelled image holds fewer
+SAMPLED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
 
 
 def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Bools | None]:
@@ -87,9 +88,6 @@ def enclosed_across(shown: Bools, axis: int, touching: Bools) -> Bools:
 def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
     do = "Reslice or export the volume again so that every voxel within it holds a number, or take the scan out."
     return InputError(problem, where=where, expected=expected, found=found, do=do)
-
-
-SAMPLED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
 
 
 def measured(data: NDArray[np.float32], grid: Grid, where: str, unit: str = "") -> Volume:

@@ -42,6 +42,8 @@ from hnscc.training.earlier import lines_of_left_out
 
 Part = dict[str, Any]  # columns of a part of a table: arrays, or one value for all its rows
 COLUMN = np.ndarray | pa.Array | pa.ChunkedArray
+_RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "seconds", "device")
+_PREDICTED = ("collapsed", "highest_probability")
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,6 @@ def trial_rows(results: Results) -> Iterable[TableRow]:
         row: TableRow = {**each.trial.named, "seed": each.seed, "status": each.status, "reason": each.reason}
         row |= {"unusable": each.unusable, "is_median": each.trial in medians}
         yield row | _recorded(each) | _pooled_at_half(each, results.folds[each.trial.fold])
-
-
-_RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "seconds", "device")
-_PREDICTED = ("collapsed", "highest_probability")
 
 
 def _recorded(result: Result) -> TableRow:

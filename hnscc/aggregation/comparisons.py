@@ -23,6 +23,8 @@ from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.scores.slice_sets import SLICE_SETS, in_set
 from hnscc.study.schema import Study
 
+FAMILY = ("metric", "slice_set", "unit", "method")
+
 
 def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
     """Return what two variants are compared by, and whether repeat r of one is compared with repeat r of the other.
@@ -42,7 +44,6 @@ def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
 
 
 ByMetric = dict[str, Comparison]  # by the name of the metric
-FAMILY = ("metric", "slice_set", "unit", "method")
 
 
 @dataclass(frozen=True)

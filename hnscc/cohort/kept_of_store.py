@@ -19,6 +19,9 @@ from hnscc.cohort.placement import WAY_BACK, ValueFacts, WayBack
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import DrawnMask
 
+# Of the values of each modality (placement.ValueFacts): what says of which unit, scale and level they are.
+KEPT = ("low", "first", "median", "last", "high", "rim", "tissue", "elsewhere")
+
 
 @dataclass(frozen=True)
 class PackedMask:
@@ -79,10 +82,6 @@ def masks_from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> d
         )
     parts = np.split(bits, np.cumsum(lengths)[:-1])
     return {scan: PackedMask(lies[scan], part) for scan, part in zip(sorted(lies), parts, strict=True)}
-
-
-# Of the values of each modality (placement.ValueFacts): what says of which unit, scale and level they are.
-KEPT = ("low", "first", "median", "last", "high", "rim", "tissue", "elsewhere")
 
 
 def usual_of(store: Store) -> dict[str, Any] | None:

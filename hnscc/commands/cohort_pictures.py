@@ -26,6 +26,11 @@ from hnscc.reporting.drawing.contact_sheet import (
 from hnscc.reporting.drawing.style import UPTAKE
 
 BEYOND = 1.6  # times the usual range: where the axis ends
+SIDE, LEAST_SIDE = 144, 64  # pixels of a picture
+MANY_SCANS = 60  # scans, above which the pictures get smaller, so that the page does not grow with them
+BRIGHT = 1.3  # times the usual 99th percentile: what PET shows darkest, SUV 7 or so where there are tumours
+ANOTHER = 3.0  # times that percentile, or a third of it: such a PET is shown in a window of its own
+CT, AIR, SOFT_TISSUE = "ct", -500, (-160.0, 240.0)  # HU
 
 
 def intensities(
@@ -73,13 +78,6 @@ def _shares(view: View, at: int, axis: tuple[float, float]) -> NDArray[np.float6
 def _marks(scan: Scan, modality: str, axis: tuple[float, float]) -> list[float]:
     value = scan.placement["lesion"]["medians"][modality]
     return [] if value is None or axis[1] <= axis[0] else [(value - axis[0]) / (axis[1] - axis[0])]
-
-
-SIDE, LEAST_SIDE = 144, 64  # pixels of a picture
-MANY_SCANS = 60  # scans, above which the pictures get smaller, so that the page does not grow with them
-BRIGHT = 1.3  # times the usual 99th percentile: what PET shows darkest, SUV 7 or so where there are tumours
-ANOTHER = 3.0  # times that percentile, or a third of it: such a PET is shown in a window of its own
-CT, AIR, SOFT_TISSUE = "ct", -500, (-160.0, 240.0)  # HU
 
 
 def contact_sheets(

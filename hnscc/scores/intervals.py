@@ -19,6 +19,9 @@ from hnscc.base.in_words import count_of
 ALPHA = 0.05
 # Why there is no t interval: one without width would say that the value is known exactly.
 ALL_ALIKE = "all are alike: there is nothing that an interval could rest on"
+# The median of n normal values varies as their mean does, times this (large n).
+MEDIAN_FACTOR = math.sqrt(math.pi / 2)
+HARDLY_ANY = 0.1  # a Dice below it means that hardly any lesion was found
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,6 @@ def mean_interval(values: Sequence[float]) -> Interval:
     mean, sd = fmean(values), float(np.std(values, ddof=1))
     half = t_limit(len(values) - 1) * sd / math.sqrt(len(values))
     return Interval(mean - half, mean + half)
-
-
-# The median of n normal values varies as their mean does, times this (large n).
-MEDIAN_FACTOR = math.sqrt(math.pi / 2)
-HARDLY_ANY = 0.1  # a Dice below it means that hardly any lesion was found
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from hnscc.scores.lesions import Lesion, Lesions, find_lesions
 from hnscc.scores.surface import SCAN_METRICS, surface_distances
 from hnscc.scores.volumes import Volumes
 
+_COUNTS = ("slices", "truth_px", "pred_px", "overlap_px")
+
 
 @dataclass(frozen=True)
 class ScanScore:
@@ -33,9 +35,6 @@ class ScanScore:
     surface: Mapping[str, float]
     volumes: Volumes
     lesions: Lesions
-
-
-_COUNTS = ("slices", "truth_px", "pred_px", "overlap_px")
 
 
 def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: float) -> ScanScore:

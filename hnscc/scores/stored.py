@@ -25,6 +25,7 @@ from hnscc.scores.scans import ScanScore, as_json, is_of_these_metrics, score_fr
 # Raised whenever what is written here, or how scans are scored, changes: older files are then not used. A metric of
 # surfaces that is added or removed needs no raise.
 VERSION = 4
+STORED_AS = "glycolysis"  # the array of a trial's predictions that holds what `stored_form` gives
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,6 @@ def scores_from_bytes(
 
 def _as_lists(spacing_mm: Mapping[str, Spacing]) -> dict[str, list[float]]:
     return {scan: [float(each) for each in spacing] for scan, spacing in spacing_mm.items()}
-
-
-STORED_AS = "glycolysis"  # the array of a trial's predictions that holds what `stored_form` gives
 
 
 def glycolysis(

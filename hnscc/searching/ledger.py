@@ -16,6 +16,7 @@ from hnscc.study.search_schema import Budget
 
 Key = tuple[int, int]  # configuration, repeat; both from 0
 Wanted = dict[Key, int | None]  # after which epoch the training is to pause; None: it goes on to its end
+UNLIMITED = 10**9
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,6 @@ class Batch:
 
     epochs: dict[Key, int]
     leader_score: float | None
-
-
-UNLIMITED = 10**9
 
 
 @dataclass

@@ -22,6 +22,10 @@ GAP = 2  # pixels between panels
 
 # What is shown darkest and brightest; the reverse of PET, which is black where it is hot.
 GreyRange = tuple[float, float]
+BARS = 40  # between the ends of the axis; one more at either side holds all that lies beyond
+WIDTH, HEIGHT = 210, 44
+BAR = WIDTH / (BARS + 2)
+LEAST = 1e-4  # of a scan's pixels: what is rarer is not drawn
 
 
 @dataclass(frozen=True)
@@ -142,12 +146,6 @@ def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return ~_grown(~np.pad(mask, 1))[1:-1, 1:-1]
-
-
-BARS = 40  # between the ends of the axis; one more at either side holds all that lies beyond
-WIDTH, HEIGHT = 210, 44
-BAR = WIDTH / (BARS + 2)
-LEAST = 1e-4  # of a scan's pixels: what is rarer is not drawn
 
 
 def shares_on_axis(
