@@ -5,7 +5,7 @@ Others may use what the commands call of `study`, `search`, `aggregate`, `progre
 It may import base, study, scores, cohort, training, aggregation, reporting and searching. Inside, imports
 point one way: search -> study -> scheduling -> watch, worker -> gpu_shares, inside_tune, progress, search_end,
 shared -> aggregate, cluster, doctor, run_end, standby_here -> inside_ray, patient_files, proposals, requests,
-standby, surroundings.
+shadowed, standby, surroundings.
 """
 
 import os

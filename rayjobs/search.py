@@ -46,8 +46,9 @@ from rayjobs.requests import resolve_here, trials_at_once
 from rayjobs.run_end import tell_run_end
 from rayjobs.scheduling import train_trials
 from rayjobs.search_end import SearchEnd, tell_search_end
+from rayjobs.shadowed import refuse_shadowed
 from rayjobs.study import make_ready, run_study
-from rayjobs.surroundings import given_or_set, refuse_shadowed
+from rayjobs.surroundings import given_or_set
 
 
 def run_search(

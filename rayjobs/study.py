@@ -48,9 +48,10 @@ from rayjobs.cluster import (
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once, with_share
 from rayjobs.run_end import RunEnd, run_end_of, tell_run_end
+from rayjobs.shadowed import refuse_shadowed
 from rayjobs.shared import prove_shared
 from rayjobs.standby import await_standby, standing_by
-from rayjobs.surroundings import given_or_set, refuse_shadowed
+from rayjobs.surroundings import given_or_set
 
 
 def run_study(

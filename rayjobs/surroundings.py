@@ -1,5 +1,4 @@
-"""What Ray needs of where it starts: a short path for its sockets, no file that shadows a module, and a cluster that
-answers at its address."""
+"""What Ray needs of where it starts: a short path for its sockets, and a cluster that answers at its address."""
 
 import contextlib
 import os
@@ -10,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
@@ -61,104 +59,6 @@ def _own_folder(chosen: str) -> str:
             found=f"TMPDIR of {count_of(len(chosen), 'character')}; /tmp: {os.strerror(error.errno or 0)}",
             do="set TMPDIR to a short path, for example TMPDIR=/var/tmp",
         ) from None
-
-
-# What the processes that train, and the tables at the end, load, and this process has not yet: packages, and modules of
-# Python that these load. A test loads it all, and names what is missing here.
-LOADED_LATER = frozenset(
-    [
-        "PIL",
-        "albucore",
-        "albumentations",
-        "anyio",
-        "cuda",
-        "cv2",
-        "cycler",
-        "dateutil",
-        "duckdb",
-        "fontTools",
-        "gdcm",
-        "h11",
-        "httpcore2",
-        "httpx2",
-        "huggingface_hub",
-        "jinja2",
-        "jpeg_ls",
-        "kiwisolver",
-        "markupsafe",
-        "matplotlib",
-        "mpl_toolkits",
-        "mpmath",
-        "nibabel",
-        "openjpeg",
-        "pandas",
-        "pydicom",
-        "pylibjpeg",
-        "pyparsing",
-        "rle",
-        "safetensors",
-        "scipy",
-        "segmentation_models_pytorch",
-        "simsimd",
-        "stringzilla",
-        "sympy",
-        "timm",
-        "torch",
-        "torchgen",
-        "torchvision",
-        "triton",
-        "truststore",
-        "cProfile",
-        "cmath",
-        "fileinput",
-        "getpass",
-        "modulefinder",
-        "pickletools",
-        "pkgutil",
-        "plistlib",
-        "profile",
-        "pstats",
-        "pydoc",
-        "pyexpat",
-        "socketserver",
-        "statistics",
-        "termios",
-        "timeit",
-        "unittest",
-        "xml",
-    ]
-)
-
-
-def refuse_shadowed() -> None:
-    """InputError where a file of the working folder bears the name of a module that this process has loaded from
-    elsewhere, or that its workers will load: these look into the working folder first, and would import that file."""
-    here = Path.cwd()
-    found = sorted({path.name for path in here.iterdir() if _shadows(path)})
-    if found:
-        raise InputError(
-            "A file in the working folder hides a package of the same name from Ray's workers.",
-            where=str(here),
-            expected="no file or folder there that is called like an installed package or a module of Python",
-            found=", ".join(found),
-            do="rename it, or give the command in another folder",
-        )
-
-
-def _shadows(path: Path) -> bool:
-    is_module = path.suffix == ".py" or (path / "__init__.py").is_file()
-    if is_module and path.stem in LOADED_LATER and path.stem not in sys.modules:
-        return True
-    module = sys.modules.get(path.stem) if is_module else None
-    return module is not None and path.stem != "__main__" and not _is_from(module, path)
-
-
-def _is_from(module: ModuleType, path: Path) -> bool:
-    """Whether the module is that of this path, or one that is built in, which nothing hides."""
-    file = getattr(module, "__file__", None)
-    if file is None:
-        return not hasattr(module, "__path__")
-    return Path(file).resolve() in (path.resolve(), (path / "__init__.py").resolve())
 
 
 def given_or_set(address: str | None) -> str | None:

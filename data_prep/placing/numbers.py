@@ -107,15 +107,17 @@ def signal_of(volume: Volume) -> SignalFacts:
 
 
 def _step(slices: Images, bright: Bools) -> float | None:
-    """Slices lie along the first axis."""
+    """Return the median step of neighbours within slices beside that of voxels 3 apart; None where nothing changes.
+
+    slices: (n, side, side). bright: which of their voxels count, of the same shape.
+    """
     medians = []
     for apart in (1, FAR_VOXELS):
-        found = [
-            np.abs(a - b)[both]
-            for axis in (1, 2)
-            for a, b in [_shifted(slices, apart, axis)]
-            for both in [np.logical_and(*_shifted(bright, apart, axis))]
-        ]
+        found = []
+        for axis in (1, 2):
+            values, before = _shifted(slices, apart, axis)
+            both = np.logical_and(*_shifted(bright, apart, axis))
+            found.append(np.abs(values - before)[both])
         steps = np.concatenate(found)
         medians.append(float(np.median(steps)) if len(steps) else 0.0)
     return medians[0] / medians[1] if medians[1] > 0 else None

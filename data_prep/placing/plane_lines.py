@@ -10,6 +10,9 @@ from hnscc.base.seeds import generator
 
 # Voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance.
 EVERY_VOXELS = 4
+# Lines are compared by weighted sums of their voxels. The weights are random and always the same: equal sums are of
+# equal lines, and a scan is judged alike each time.
+WEIGHTS_SEED = 0
 RUN_VOXELS = 4  # voxels of one value from a border on
 # Voxels on either side of a mirror; how often they differ from the next one.
 MIRRORED_VOXELS, LEAST_CHANGES = 8, 5
@@ -63,8 +66,7 @@ def _four(data: Voxels) -> Iterator[Voxels]:
 def _copied(lines: Voxels, varied: float) -> float:
     """Of (lines, voxels, z)."""
     thin = lines[:, ::EVERY_VOXELS]
-    # Weights, so that equal sums are of equal lines.
-    weights = generator(0, "planes", "lines").random(thin.shape[1])
+    weights = generator(WEIGHTS_SEED, "planes", "lines").random(thin.shape[1])
     sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
     sums[np.ptp(thin, axis=1) <= varied] = np.nan
     ordered = np.sort(sums, axis=0)

@@ -62,19 +62,31 @@ def storage_errors(path: Location) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL | GONE:
-            raise
-        full = error.errno in FULL
-        raise StorageError(
-            "The disk is full." if full else "The disk does not answer as it should.",
-            where=str(path.parent),
-            expected="room to write" if full else "a disk that can be written to and read",
+        if fault := _storage_error(path.parent, error):
+            raise fault from None
+        raise
+
+
+def _storage_error(folder: Location, error: OSError) -> StorageError | None:
+    """The error that says that the disk of `folder` is full or gone; None where the system says something else."""
+    if error.errno in FULL:
+        return StorageError(
+            "The disk is full.",
+            where=str(folder),
+            expected="room to write",
             found=os.strerror(error.errno),
             do="make room there (in the run folder of a finished study, `hnscc prune RUN` deletes what is needed no "
-            "more), then give the same command again"
-            if full
-            else "mend the disk or its mount, then give the same command again: it continues",
-        ) from None
+            "more), then give the same command again",
+        )
+    if error.errno in GONE:
+        return StorageError(
+            "The disk does not answer as it should.",
+            where=str(folder),
+            expected="a disk that can be written to and read",
+            found=os.strerror(error.errno),
+            do="mend the disk or its mount, then give the same command again: it continues",
+        )
+    return None
 
 
 @contextlib.contextmanager
@@ -126,8 +138,9 @@ def write_errors(folder: Path) -> Iterator[None]:
                 found=found,
                 do="choose another folder, or let it be written to",
             ) from None
-        with storage_errors(folder / "any"):
-            raise
+        if fault := _storage_error(folder, error):
+            raise fault from None
+        raise
 
 
 def write_text(path: Location, text: str) -> None:

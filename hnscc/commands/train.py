@@ -21,8 +21,8 @@ from hnscc.training.ready import ReadyRun, make_run_ready
 from hnscc.training.trial import side_by_side, steps_of_trial
 
 SIDE_BY_SIDE = (
-    "how many of the trials this process trains at a time, each for an epoch in turn (default: 1, one after another); "
-    "their weights are the same. It is a step towards GPUs and was never run on one; on a processor it gains nothing"
+    "how many of the trials this process trains at a time, each for an epoch in turn (default: 1): it is meant for "
+    "GPUs, was never run on one, and gains nothing on a processor"
 )
 
 

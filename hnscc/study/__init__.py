@@ -7,6 +7,6 @@ run folder), `ranges` and `range_checks` (the configurations of a search), `sett
 knows which settings change nothing beside another.
 
 It may import base. Inside, imports point one way: loading, paper -> faults, identity, range_checks, run_folder -> plan,
-ranges -> without_effect -> settings_page -> schema -> search_schema, section_schema, variant_schema -> fields, presets,
-yaml_text.
+ranges -> without_effect -> settings_page -> schema -> search_schema, section_schema, variant_schema -> fields,
+presets, yaml_text.
 """

@@ -42,8 +42,7 @@ def alone(folder: RunFolder) -> Iterator[None]:
                     _empty(root, lock)
     finally:
         if not existed:
-            with contextlib.suppress(OSError):  # it is in use, or on NFS its lock file is not gone yet
-                root.rmdir()
+            _remove_if_empty(root)
 
 
 @contextlib.contextmanager
@@ -70,10 +69,7 @@ def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
             yield
     finally:
         if not existed:  # and nothing may have come of it
-            with contextlib.suppress(InputError, OSError):
-                with alone(folder):
-                    pass
-                root.rmdir()
+            _remove_if_unused(folder, whole)
 
 
 @contextlib.contextmanager
@@ -152,3 +148,17 @@ def _empty(root: Path, lock: Path) -> None:
         elif each != lock:
             each.unlink(missing_ok=True)
     lock.unlink(missing_ok=True)
+
+
+def _remove_if_unused(folder: RunFolder, lock: Path) -> None:
+    """Delete a run folder that holds nothing but locks, unless a process works in it."""
+    with contextlib.suppress(InputError, OSError):
+        with _held(lock, lambda: _refused(lock, by_trials=_is_shared(lock))):
+            if _is_unused(folder):
+                _empty(lock.parent, lock)
+        _remove_if_empty(lock.parent)
+
+
+def _remove_if_empty(root: Path) -> None:
+    with contextlib.suppress(OSError):  # it is in use, or on NFS its lock file is not gone yet
+        root.rmdir()

@@ -1,8 +1,9 @@
 """Networks as a study names them: built (segmentation-models-pytorch, the paper's own), and tried before training."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -122,12 +123,22 @@ def _fails(
 def _step(model: nn.Module, in_channels: int, size: int, batch: int, loss: str) -> Exception | None:
     device = next(model.parameters()).device
     images, truth = (torch.zeros(batch, channels, size, size, device=device) for channels in (in_channels, 1))
+    logits, error = _tried(lambda: model.train()(images))
+    if error:
+        return error
+    value, of_loss = _tried(lambda: loss_of(loss, logits, truth))
+    if of_loss:
+        raise of_loss  # the loss is ours: its error is none of the network's
+    return _tried(value.backward)[1]
+
+
+def _tried(part: Callable[[], Any]) -> tuple[Any, Exception | None]:
+    """What a part of a network's step gives, or what it raises."""
     try:
-        loss_of(loss, model.train()(images), truth).backward()  # type: ignore[no-untyped-call]
+        return part(), None
     except Exception as error:  # noqa: BLE001 (the boundary: networks of a library, which raise what they like)
         raise_if_memory_ran_out(error)
-        return error
-    return None
+        return None, error
 
 
 def _untrainable(

@@ -178,7 +178,7 @@ def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, h
 LOAD = """
 import importlib, sys
 import rayjobs.study
-from rayjobs.surroundings import LOADED_LATER
+from rayjobs.shadowed import LOADED_LATER
 before = {name.partition(".")[0] for name in sys.modules}
 for name in sys.argv[1:]:
     importlib.import_module(name)

@@ -133,7 +133,8 @@ def test_each_wrong_setting_is_named_by_its_path(settings, named):
         (
             {
                 "variants": None,
-                "search": {"method": "random", "ranges": {"training.epochs": [2, 3]}, "budget": {}},
+                "modalities": ["pet"],
+                "search": {"method": "grid", "ranges": {"training.epochs": [2, 3]}, "budget": {}},
             },
             "trials: null, hours: null, gpu_hours: null",
             "a budget has trials",

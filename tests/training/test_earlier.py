@@ -19,7 +19,7 @@ from hnscc.study import identity
 from hnscc.study.loading import load_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.earlier import choose_devices
+from hnscc.training.earlier import check_same_folds, choose_devices
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, read_record, write_record
@@ -92,11 +92,11 @@ def test_a_share_of_test_patients_beside_folds_is_no_other_split(store, tmp_path
     kept = yaml.safe_load(run.study.read_text())
     kept["split"]["test"] = 0.3
     run.study.write_text(yaml.safe_dump(kept))
-    make_run_ready(study, tmp_path / "run")
+    check_same_folds(study, run)
     kept["split"]["validation"] = 0.3
     run.study.write_text(yaml.safe_dump(kept))
     with pytest.raises(InputError, match="another split") as caught:
-        make_run_ready(study, tmp_path / "run")
+        check_same_folds(study, run)
     assert caught.value.found == "split.validation: 0.3 -> 0.15"
 
 
