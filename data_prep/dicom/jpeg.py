@@ -130,6 +130,7 @@ def _request(frames: Sequence[Coded]) -> bytes:
 
 
 def _decoded(frame: Coded) -> NDArray[np.generic]:
+    """The stored numbers (rows, columns) of a compressed frame; ValueError where it is of another size than it says."""
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = UID(frame.syntax)

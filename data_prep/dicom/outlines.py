@@ -25,8 +25,8 @@ def outlines(mask: Bools) -> list[Floats]:
 
 
 def _loops(mask: Bools) -> list[list[Corner]]:
-    """Closed ways along pixels' edges, one corner after another, with lesion on their left: around holes the other way
-    than around parts."""
+    """Closed ways along the edges of the pixels of a mask (x, y), one corner after another, with lesion on their left:
+    around holes the other way than around parts."""
     follows = _edges(mask)
     found = []
     while follows:
@@ -47,7 +47,8 @@ def _loops(mask: Bools) -> list[list[Corner]]:
 
 
 def _edges(mask: Bools) -> dict[Corner, list[Corner]]:
-    """Where one may go from each corner: along the edges between lesion and none, lesion on the left."""
+    """Where one may go from each corner of the pixels of a mask (x, y): along the edges between lesion and none, lesion
+    on the left."""
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]
     follows: dict[Corner, list[Corner]] = {}

@@ -131,6 +131,7 @@ def _coded(whole: _Whole, frame: int) -> Coded:
 
 
 def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.integer]:
+    """The stored numbers (rows, columns) of one frame, counted from 0. InputError where they cannot be decoded."""
     stored, signed = int(whole.header.BitsStored), int(whole.header.PixelRepresentation)
     if whole.syntax in AS_THEY_ARE:  # and all there: pydicom's decoder takes as long as the rest for it
         kind = np.dtype(f"<{'i' if signed else 'u'}{int(whole.header.BitsAllocated) // 8}")

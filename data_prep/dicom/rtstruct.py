@@ -105,7 +105,8 @@ def _points(item: Dataset, where: str) -> Floats:
 
 
 def _numbers(item: Dataset, where: str) -> Floats:
-    """The numbers of ContourData, from its text: pydicom takes ten times as long to make an object of each."""
+    """The numbers of ContourData, (3 * n,) in mm, from its text: pydicom takes ten times as long to make an
+    object of each."""
     raw = item.get_item("ContourData")
     text = raw.value if raw is not None and isinstance(raw.value, bytes) else b""
     try:

@@ -48,6 +48,7 @@ def save_rtstruct(
 
 
 def _made(slices: list[Slice], mask: Bools, patient_id: str, keep_identity: bool) -> FileDataset:
+    """An RTSTRUCT whose one region is the mask (x, y, z), z in the order of the slices."""
     source = referred(slices[0], patient_id, keep_identity)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = STORAGE, generate_uid(prefix=None)

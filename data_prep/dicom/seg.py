@@ -150,7 +150,8 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
 def _step(along: Floats, measures: Dataset, where: str) -> float:
     """The distance from plane to plane in mm: as the file states it, else the smallest between its planes.
 
-    Empty frames are left out, so that the smallest may be that of several planes; a thickness that fits it is right.
+    along: where each frame lies along the normal, (n,) in mm. Empty frames are left out, so that the smallest may be
+    that of several planes; a thickness that fits it is right.
     """
     apart = np.diff(np.unique(np.round(along, 4)))
     apart = apart[apart > _ONE_PLANE_MM]
@@ -183,7 +184,8 @@ def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
 
 
 def _lesion(header: Dataset, pixels: NDArray[np.generic], numbers: Sequence[int], where: str) -> Bools:
-    """Which pixels of each frame are lesion, if the frame is of a chosen segment."""
+    """Which of the pixels (frames, rows, columns) are lesion, if the frame is of a chosen segment; numbers: of these,
+    as a label map holds them."""
     kind = text_of(header, "SegmentationType", where)
     if kind == "BINARY":
         return np.asarray(pixels != 0)

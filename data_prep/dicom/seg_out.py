@@ -45,6 +45,7 @@ def save_seg(
 
 
 def _made(slices: list[Slice], mask: Masks, patient_id: str, keep_identity: bool) -> hd.seg.Segmentation:
+    """A segmentation whose one segment is the mask (x, y, z), z in the order of the slices."""
     files = {each.file: each for each in slices}
     thickness = float(np.linalg.norm(slices[1].position - slices[0].position))
     images = [referred(each, patient_id, keep_identity) for each in files.values()]
@@ -63,6 +64,7 @@ def _made(slices: list[Slice], mask: Masks, patient_id: str, keep_identity: bool
 
 
 def _segmentation(images: list[Dataset], frames: NDArray[np.uint8]) -> hd.seg.Segmentation:
+    """The object of one segment whose frames (Z, H, W), 0 and 1, lie on the images in their order."""
     by = hd.AlgorithmIdentificationSequence("hnscc", codes.DCM.ArtificialIntelligence, version("hnscc"))
     lesion = hd.seg.SegmentDescription(
         segment_number=1,

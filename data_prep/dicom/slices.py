@@ -175,6 +175,8 @@ def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float,
 
 
 def _axes(cosines: tuple[float, ...], where: str) -> Floats:
+    """The directions of rows and of columns, (2, 3), each of length 1. InputError where they are none at a
+    right angle."""
     axes = np.array(cosines).reshape(2, 3)
     lengths = np.linalg.norm(axes, axis=1)
     if np.abs(lengths - 1).max() > _SQUARE or abs(axes[0] @ axes[1]) > _SQUARE:

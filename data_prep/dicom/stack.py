@@ -83,7 +83,10 @@ def _check_alike(slices: Sequence[Slice], where: str) -> None:
 
 
 def _check_once(ordered: Sequence[Slice], along: Floats, where: str) -> None:
-    """InputError where two slices lie at one position, with the attributes by which they differ."""
+    """InputError where two slices lie at one position, with the attributes by which they differ.
+
+    along: where each of the slices, which stand in this order, lies along their normal, (n,) in mm.
+    """
     steps = np.diff(along)
     apart = steps[steps > 1e-3]
     again = steps <= max(1e-3, 0.1 * float(np.median(apart)) if len(apart) else 0.0)
@@ -105,7 +108,8 @@ def _check_once(ordered: Sequence[Slice], along: Floats, where: str) -> None:
 
 
 def _check_even(along: Floats, where: str) -> None:
-    """InputError where slices are missing between others, or steps differ."""
+    """InputError where slices are missing between others, or steps differ; along as that of `_check_once`,
+    (n,) in mm."""
     steps = np.diff(along)
     usual = float(np.median(steps))
     even = np.linspace(along[0], along[-1], len(along))
@@ -137,6 +141,8 @@ def _check_straight(
     pixel: float,
     where: str,
 ) -> None:
+    """InputError where slices do not lie straight above each other. In mm of the patient: the slices' positions (n, 3),
+    the mean step from one to the next (3,), and the side of a pixel; normal: (3,) of length 1."""
     aside = step - (step @ normal) * normal
     if np.linalg.norm(aside) > TILT_STEPS * np.linalg.norm(step):
         angle = np.degrees(np.arctan2(np.linalg.norm(aside), step @ normal))

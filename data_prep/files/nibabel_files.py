@@ -199,7 +199,7 @@ def _from_stream(path: Path, stream: io.BufferedIOBase) -> SpatialImage:
 
 
 def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
-    """The values, from a stream that is read to its end: only there gzip compares its checksum.
+    """The values (x, y, z), from a stream that is read to its end: only there gzip compares its checksum.
 
     What stands behind the values is thrown away piece by piece, and refused where it is more than padding can be.
     """

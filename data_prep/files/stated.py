@@ -120,7 +120,10 @@ def _check_voxels(
     where: str,
     by: str = "sform",
 ) -> None:
-    """InputError where voxel sizes add up to more than a voxel less or more than by the affine, along some axis."""
+    """InputError where voxel sizes add up to more than a voxel less or more than by the affine, along some axis.
+
+    affine: 4 x 4, to mm. sizes: of a voxel, in mm; shape: of the volume; both along the axes of the file.
+    """
     steps, stated = np.linalg.norm(affine[:3, :3], axis=0), np.abs(np.array(sizes[:3], dtype=np.float64))
     smallest = max(min(steps.min(), stated.min()), 1e-12)
     if (np.abs(steps - stated) * (np.array(shape[:3]) - 1)).max() > MAX_APART_VOXELS * smallest:

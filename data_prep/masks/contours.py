@@ -77,7 +77,8 @@ def fill_contours(
 
 
 def _check_near(in_voxels: list[Floats], grid: Grid, where: str) -> None:
-    """InputError where a corner lies farther outside of the grid than the grid is wide: no slip of a hand does that."""
+    """InputError where a corner, of outlines (n, 3) in voxels, lies farther outside of the grid than the grid is wide:
+    no slip of a hand does that."""
     size = np.array(grid.shape)
     points = np.concatenate(in_voxels)
     if not ((points > -size - 1) & (points < 2 * size)).all():
@@ -90,7 +91,8 @@ def _check_near(in_voxels: list[Floats], grid: Grid, where: str) -> None:
 
 
 def _across(in_voxels: list[Floats], where: str) -> int:
-    """The axis of the grid across which the planes lie; InputError where the outlines lie in no such planes."""
+    """The axis of the grid across which the planes of outlines (n, 3), in voxels, lie; InputError where they lie in no
+    such planes."""
     leaving = [max(float(np.ptp(points[:, axis])) for points in in_voxels) for axis in range(3)]
     axis = int(np.argmin(leaving))
     if leaving[axis] > 2 * OFF_PLANE_SLICES:
@@ -104,7 +106,7 @@ def _across(in_voxels: list[Floats], where: str) -> int:
 
 
 def _planes(in_voxels: list[Floats], axis: int) -> list[_Plane]:
-    """The outlines plane by plane, in the order of the axis."""
+    """The outlines (n, 3), in voxels, plane by plane, in the order of the axis."""
     planes: list[_Plane] = []
     flat = [axis_ for axis_ in range(3) if axis_ != axis]
     for points in sorted(in_voxels, key=lambda each: float(each[:, axis].mean())):
@@ -166,7 +168,8 @@ def _thickness(at: list[float]) -> tuple[float, bool]:
 def _shares(
     planes: list[_Plane], thick: float, on_slices: bool, grid: Grid, axis: int
 ) -> tuple[dict[int, Floats], float]:
-    """By slice across the axis, the share of each voxel that the slabs cover; and the volume drawn, in voxels."""
+    """By slice across the axis, the share of each voxel that the slabs cover, 0 to 1: (x, y) of the other two axes; and
+    the volume drawn, in voxels. thick: of a slab, in slices."""
     wide, high = (count for axis_, count in enumerate(grid.shape) if axis_ != axis)
     shares: dict[int, Floats] = {}
     drawn = 0.0
@@ -188,6 +191,8 @@ def _end(at: float) -> float:
 
 
 def _told(at: list[float], thick: float, on_slices: bool, shares: dict[int, Floats]) -> list[str]:
+    """Sentences on how the contours' planes stand for slices. at: where they lie, and thick: how thick they are, in
+    slices. shares: (x, y) as `_shares` gives them."""
     told = []
     apart = float(np.median(np.diff(at))) if len(at) > 1 else 0.0
     if apart > MOST_THICK_SLICES + OFF_PLANE_SLICES:
@@ -258,7 +263,8 @@ def _right_of(x: Floats, row: Integers, shape: tuple[int, int]) -> Floats:
 
 
 def _spans(polygons: Sequence[Floats]) -> tuple[Integers, Floats, Floats]:
-    """The scan line, beginning and end of every stretch that is covered; line 0 is the first in row 0 of pixels."""
+    """The scan line, beginning and end, in pixels, of every stretch that polygons (n, 2) cover: three arrays
+    (stretches,). Line 0 is the first in row 0 of pixels."""
     start = np.concatenate(polygons)
     end = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
     from_line, to_line = ((y + 0.5) * SCAN_LINES - 0.5 for y in (start[:, 1], end[:, 1]))

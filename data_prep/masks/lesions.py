@@ -172,7 +172,8 @@ def labelled(mask: Volume, number: int, where: str) -> Volume:
 
 
 def _binary(mask: Volume, where: str) -> Bools:
-    """Where the lesion is, in the order of the mask's file; InputError where there is more than 0 and one value."""
+    """Where the lesion is, (x, y, z) in the order of the mask's file; InputError where there is more than 0
+    and one value."""
     if _is_binary(mask.data):
         return np.asarray(mask.data != 0)
     whole = _whole(mask.data)  # which takes far longer, and is asked of few masks

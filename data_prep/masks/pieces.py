@@ -62,7 +62,10 @@ def _symmetric(voxels: Bools) -> bool:
 
 
 def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacing) -> int:
-    """How many of the small pieces lie far beside the largest, seen from above; or are long, and far above or below."""
+    """How many of the small pieces lie far beside the largest, seen from above; or are long, and far above or below.
+
+    numbered: (Z, Y, X), the number of each voxel's piece, 0 for none. small: (n,) numbers; largest: the one number.
+    """
     main = numbered == largest
     if not len(small) or main.any(axis=(1, 2)).sum() < LEAST_SLICES:
         return 0

@@ -86,7 +86,8 @@ def tissues_at(
 def _tissues_of_slab(
     points: list[Voxels], warp: Voxels, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[Labels, Voxels, Voxels]:
-    """The points of a slab, as `tissues_at`."""
+    """The labels, signal and uptake at the points of a slab, each of one shape with these; the
+    arguments are those of `tissues_at`."""
     shift = _evaluate(warp, points)
     x, y, z = (axis / np.float32(size) + move for axis, move in zip(points, shift, strict=True))
     labels = _anatomy(x, y, z, nodes)
@@ -102,7 +103,7 @@ def _tissues_of_slab(
 
 
 def _grow(blob: Blob, x: Voxels, y: Voxels, z: Voxels) -> Bools:
-    """Where the lesion lies, of the points' shape."""
+    """Where the lesion lies, of one shape with the points x, y and z, which are in mm."""
     offsets = [
         (axis - np.float32(at)) / np.float32(radius)
         for axis, at, radius in zip((x, y, z), blob.centre, blob.radii, strict=True)
@@ -137,7 +138,8 @@ class _Points:
 
 
 def _anatomy(x: Voxels, y: Voxels, z: Voxels, nodes: list[Node]) -> Labels:
-    """Labels of a head and neck from the larynx (Z = -48) to the nasopharynx (Z = 48)."""
+    """Labels, of one shape with the points x, y and z in mm, of a head and neck from the larynx (z = -48) to the
+    nasopharynx (z = 48)."""
     at = _Points(x, y, z)
     front = at.level(52, 54, 66, 84, 88, 88, 86)
     outline = np.sqrt(
@@ -156,7 +158,8 @@ def _anatomy(x: Voxels, y: Voxels, z: Voxels, nodes: list[Node]) -> Labels:
 
 
 def _add_soft_tissue(labels: Labels, at: _Points, outline: Voxels) -> None:
-    """outline: below 1 inside of the skin."""
+    """Write the soft tissues into `labels`, in place. outline: below 1 inside of the skin; of one shape with
+    the labels."""
     oval, ball, level = at.oval, at.ball, at.level
     for where, name in (
         (outline < 1, "skin"),

@@ -141,7 +141,10 @@ def _uptakes(rng: np.random.Generator) -> NDArray[np.float32]:
 def _mri(
     labels: NDArray[np.uint8], lesions: NDArray[np.float32], rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """int16 in arbitrary units of this scan: tissue contrast, texture, partial volume, bias field, noise."""
+    """int16 (x, y, z) in arbitrary units of this scan: tissue contrast, texture, partial volume, bias field, noise.
+
+    labels: of tissues, and lesions: their signal, 0 outside of them; both (x, y, z).
+    """
     contrast = np.array([signal for signal, _ in TISSUES.values()], np.float32)
     contrast *= rng.uniform(0.95, 1.05, len(contrast)).astype(np.float32)
     image = np.where(lesions > 0, lesions, contrast[labels])
@@ -171,7 +174,11 @@ def _pet(
     lesions: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> NDArray[np.int16]:
-    """int16 in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, with noise that grows with it."""
+    """int16 (x, y, z) in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, with noise that grows with it.
+
+    labels: of tissues, and lesions: their SUV, 0 outside of them; both on the finer voxels, PET_FINE_TIMES as many
+    along each axis of (x, y, z). uptakes: SUV of each tissue, (tissues,).
+    """
     image = np.where(lesions > 0, lesions, uptakes[labels])
     texture = ndimage.gaussian_filter(rng.standard_normal(labels.shape, np.float32), 2.0)
     image *= 1 + 0.15 * texture / texture.std()
@@ -224,6 +231,7 @@ def _finer(affine: Floats) -> Floats:
 def _write(
     path: Path, data: NDArray[np.int16] | NDArray[np.uint8], affine: Floats, slope: float | None = None
 ) -> None:
+    """Write data (x, y, z) as NIfTI. affine: 4 x 4, to mm; slope: what a stored number is multiplied by."""
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)

@@ -199,8 +199,11 @@ def _evenly(copied: Bools) -> bool:
 
 
 def _mark_cuts(data: NDArray[np.float32], found: Bools, faint: Bools) -> None:
-    """Mark in `found` the lines of one value from the first on, slice by slice, where a body begins behind them as no
-    body does: in its full width, and not blurred."""
+    """Mark in `found`, in place, the lines of one value from the first on, slice by slice, where a body begins behind
+    them as no body does: in its full width, and not blurred.
+
+    data, found: (lines, voxels, z), views of the volume. faint: (z,), the slices that are left out.
+    """
     lines = len(data)
     # Whether two lines have the first voxel's value: in most slices none does.
     cut = (data[:2] == data[:1, :1]).all(axis=(0, 1))

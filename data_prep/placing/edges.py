@@ -135,7 +135,7 @@ def peak_of(curve: Floats) -> float:
 
 
 def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
-    """The border of a lesion; None where there is none but at the ends of the image."""
+    """The border of a lesion (Z, H, W); None where there is none but at the ends of the image."""
     found = [np.flatnonzero(lesion.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if not all(map(len, found)):
         return None
@@ -170,7 +170,10 @@ def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
 
 
 def _elsewhere(border: _Border, shape: tuple[int, ...], spacing_mm: Spacing) -> dict[str, Integers]:
-    """The positions of a border, put elsewhere, by how; where a move is less than a voxel, none."""
+    """The positions (N, 3), z, y, x, of a border put elsewhere, by how; where a move is less than a voxel, none.
+
+    shape: of the image, (Z, H, W).
+    """
     places = {}
     for axis, name in enumerate(AXES):
         mirrored = border.points.copy()

@@ -70,7 +70,8 @@ def _next(data: NDArray[np.float32], high: float) -> float:
 
 
 def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
-    """How many voxels of the upper end lie beside one of the lower end, which only noise or an overflow fills."""
+    """How many voxels of (x, y, z) at the upper end lie beside one of the lower end, which only noise or an
+    overflow fills."""
     end = END_SHARE * (high - low)
     # Of most images half the voxels lie below that at once; a median would take longer than all else here.
     if end == 0 or np.count_nonzero(data < low + MIDDLE_SHARES[0] * (high - low)) > data.size / 2:

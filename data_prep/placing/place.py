@@ -249,7 +249,7 @@ def _with_mask(volumes: dict[str, Volume], mask: Volume | None) -> dict[str, Vol
 
 
 def _cropped(lesion: Bools, window: Window, scan: str) -> int:
-    """Count the lesion pixels whose centre lies outside of the stored slices.
+    """Count the lesion pixels, of (Z, Y, X) on the reference's grid, whose centre lies outside of the stored slices.
 
     InputError is raised where a slice loses most of its own.
     """

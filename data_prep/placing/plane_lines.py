@@ -84,7 +84,8 @@ def _streaks(lines: Voxels, tissue: float) -> float:
 
 
 def _mirrored(lines: Voxels, apart: int, tissue: float) -> float:
-    """Between two voxels (apart: 1) or at one (2)."""
+    """The share of lines of (lines, voxels, z) that go back as they came, between two voxels (apart: 1) or at
+    one (2)."""
     thin = lines[:, ::EVERY_VOXELS]
     if len(thin) < 2 * MIRRORED_VOXELS + apart:
         return 0.0
@@ -105,7 +106,8 @@ def _mirrored(lines: Voxels, apart: int, tissue: float) -> float:
 
 
 def _comb(lines: Voxels, tissue: float) -> float:
-    """Of (lines, voxels, z)."""
+    """Of (lines, voxels, z): the smallest mean difference between lines of tissue two to six apart, divided by that of
+    neighbouring lines."""
     lines = lines[:, :, :: max(1, lines.shape[2] // MOST_COMBED_SLICES)]
     shown = lines > tissue
     apart = []

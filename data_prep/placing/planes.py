@@ -198,7 +198,8 @@ def _burnt(data: Voxels, tissue: float) -> int:
 
 
 def _step(data: Voxels, shown: NDArray[np.intp], air: float, tissue: float) -> float:
-    """The largest change of brightness from one slice to the next that stands apart from those around it."""
+    """The largest change of brightness, as a logarithm, from one slice of (x, y, z) to the next that stands apart from
+    those around it. shown: (n,), the slices that show something; air, tissue: values in the volume's unit."""
     thin = data[::EVERY_STEPPED_VOXELS, ::EVERY_STEPPED_VOXELS]
     held = np.zeros(data.shape[2], dtype=bool)
     held[shown] = True

@@ -48,7 +48,8 @@ def half_covered(lesion: Bools, grid: Grid, other: Grid) -> Bools:
 
 
 def _covered_shares(lesion: Bools, grid: Grid, other: Grid) -> tuple[tuple[slice, ...], Floats]:
-    """The box (z, y, x) of the other grid that a lesion may touch, and the share of each voxel that it covers there."""
+    """The box (z, y, x) of the other grid that a lesion (Z, Y, X) may touch, and the share of each voxel that it covers
+    there, of the shape of the box."""
     nothing = (slice(0, 0),) * 3, np.zeros((0, 0, 0))
     if not lesion.any():
         return nothing

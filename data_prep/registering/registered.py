@@ -72,6 +72,8 @@ def laid_together(
 
 
 def _registered(fixed: Copy, moving: Copy, reference: str, where: str) -> tuple[Motion, Registration]:
+    """The motion, 4 x 4 in mm, that lays `moving` on `fixed`, and what is kept of it. InputError that names `where` for
+    copies that cannot be laid on one another."""
     if not (np.ptp(fixed.values) and np.ptp(moving.values)):
         raise one_value(where, reference)
     if min(*fixed.values.shape, *moving.values.shape) < LEAST_VOXELS:
@@ -106,7 +108,8 @@ def _came_back(motion: Motion, fixed: Copy) -> bool:
 
 
 def _starts(fixed: Copy, moving: Copy) -> Iterator[Motion]:
-    """As the files lie, and with the bodies' centres on one another, where the images overlap so."""
+    """Motions, 4 x 4 in mm: as the files lie, and with the bodies' centres on one another, where the images
+    overlap so."""
     starts = [np.eye(4)]
     shift = moving.body_centre - fixed.body_centre
     if SAME_START_MM < np.linalg.norm(shift) <= MOST_SHIFT_MM:

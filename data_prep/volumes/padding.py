@@ -125,7 +125,8 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
 
 
 def _padding(data: NDArray[np.float32]) -> Padding | None:
-    """The lowest or the highest value of a volume, where it stands for nothing. Volumes are large: none is copied."""
+    """The lowest or the highest value of a volume (x, y, z), where it stands for nothing. Volumes are large:
+    none is copied."""
     for lowest, apart in ((True, BELOW_RANGES), (False, ABOVE_RANGES)):
         value = (np.fmin if lowest else np.fmax).reduce(data, axis=None)
         if not np.isfinite(value) or (lowest and value >= 0):  # known at once; voxels take longer to count

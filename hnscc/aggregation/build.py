@@ -127,7 +127,8 @@ def _rows(part: Part) -> int:
 
 
 def _column(values: list[Any], kind: pa.DataType, part_of_row: Integers) -> pa.Array:
-    """One column of all parts: from a column or a single value of each part."""
+    """One column of all parts: from a column or a single value of each part. part_of_row: (rows,), of which part each
+    row is."""
     if not values or not isinstance(values[0], COLUMN):
         return pa.array(values, kind).take(pa.array(part_of_row))
     if isinstance(values[0], np.ndarray):

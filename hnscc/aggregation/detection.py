@@ -139,7 +139,8 @@ def _calibration(cases: list[SeenScan]) -> Calibration:
 
 
 def _calls(cases: list[SeenScan], unit: Unit) -> tuple[Calls, Bools]:
-    """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is predicted."""
+    """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is
+    predicted: (n,)."""
     truth, called, overlap = (
         np.array([getattr(each.score, f"{name}_px") > 0 for each in cases])
         for name in ("truth", "pred", "overlap")

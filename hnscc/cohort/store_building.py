@@ -213,6 +213,7 @@ def _write_array(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
 
 
 def _create_array(group: zarr.Group, name: str, values: NDArray[Any]) -> zarr.Array[Any]:
+    """Write values (Z, ...) as an array of one shard, a chunk for each slice."""
     return group.create_array(
         name,
         shape=values.shape,

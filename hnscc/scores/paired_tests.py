@@ -83,7 +83,7 @@ def signed_rank(a: Floats, b: Floats, unit: str) -> Comparison:
 
 
 def _by_ranks(differences: Floats) -> tuple[float, float]:
-    """The smaller sum of ranks and p of SciPy's `wilcoxon`; no difference is 0.
+    """The smaller sum of ranks and p of SciPy's `wilcoxon`, of differences (n,) of which none is 0.
 
     Of up to 13 with ties SciPy counts all 2^n assignments of signs, and ranks anew for each: half a second and more.
     Ranks do not depend on signs, so all sums are taken at once here: p is the same to the last bit.

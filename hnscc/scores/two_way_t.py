@@ -174,6 +174,8 @@ class _Side:
 
 
 def _side(sign: int, num: Floats, den: Floats, lesion: Bools) -> _Side:
+    """What the variance of one variant's pooled score is made of. num, den: the two parts (R, N) of every patient's
+    score; lesion: (N,); sign: 1, or -1 of the variant that is taken off."""
     whole = den.sum(1, keepdims=True)
     theta = num.sum(1, keepdims=True) / whole
     own = den[:, lesion].sum(1)

@@ -70,6 +70,10 @@ def _lesion(
     images: Mapping[str, NDArray[np.float32]],
     spacing_mm: Spacing,
 ) -> MarkedLesion:
+    """What is marked of one lesion: that of this number in `labels` (Z, Y, X), within its bounding box there.
+
+    images: (Z, Y, X) by modality, of the same grid.
+    """
     lesion = labels[box] == number
     voxels = int(lesion.sum())
     z, y, x = (float(each.mean()) + part.start for each, part in zip(np.nonzero(lesion), box, strict=True))
@@ -104,7 +108,8 @@ def _uptake(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], s
 
 
 def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> float:
-    """The highest mean of a sphere about a voxel of the lesion; arrays as of `_uptake`.
+    """The highest mean of a sphere about a voxel of the lesion, in the unit of the image (Z, Y, X); arguments
+    as of `_uptake`.
 
     The sphere holds the voxels whose centres lie in it; at the image's border those that are there.
     """

@@ -66,7 +66,8 @@ def _tensors(slot: Slot, crc32c: int) -> dict[str, torch.Tensor] | None:
 
 
 def _safetensors(tensors: Mapping[str, torch.Tensor]) -> list[memoryview]:
-    """A safetensors file in parts, the tensors' own memory among them: nothing is copied but from a GPU."""
+    """A safetensors file in parts, the memory of the tensors, of any shape, among them: nothing is copied but
+    from a GPU."""
     header: dict[str, dict[str, Any]] = {}
     parts: list[memoryview] = []
     end = 0

@@ -67,6 +67,7 @@ class _Products(TorchFunctionMode):
         *arguments: Any,
         **named: Any,
     ) -> torch.Tensor:
+        """As torch.nn.functional.interpolate, whose arguments these are: (N, C, H, W) -> (N, C, height, width)."""
         if mode == "area" and input.dim() == 4 and size is not None:  # by another name
             return self._pool(input, size)
         if mode != "bilinear":
@@ -94,7 +95,8 @@ class _Products(TorchFunctionMode):
     def _apply(
         self, images: torch.Tensor, along: Callable[[int, int], torch.Tensor], key: MatrixKey
     ) -> torch.Tensor:
-        """A x B' for each channel; in float32 where the images have less, as PyTorch's own functions sum."""
+        """A x B' for each channel of images (N, C, H, W); in float32 where the images have less, as PyTorch's own
+        functions sum."""
         dtype = images.dtype if images.dtype == torch.float64 else torch.float32
         down, across = (
             self._matrix(along, axis, pixels, images.device, dtype, key)
@@ -112,7 +114,8 @@ class _Products(TorchFunctionMode):
         dtype: torch.dtype,
         key: MatrixKey,
     ) -> torch.Tensor:
-        """(resized, pixels): from PyTorch's own resizing of an identity matrix, once, in float64."""
+        """The matrix that resizes an axis of so many pixels, (W, H) for H pixels to W: from PyTorch's own resizing of
+        an identity matrix, once, in float64. along: (axis, pixels) -> (1, 1, W, H)."""
         key = (*key, axis, pixels, device, dtype)
         if key not in self.matrices:
             with torch.no_grad():

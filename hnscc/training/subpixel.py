@@ -120,7 +120,8 @@ def _twice(x: torch.Tensor) -> tuple[int, int]:
 def _decode(
     conv1: nn.Module, conv2: nn.Module, x: torch.Tensor, size: tuple[int, int], skip: Skip
 ) -> torch.Tensor:
-    """Two convolutions, each with its normalisation and activation, of the image at this size and its skip."""
+    """Two convolutions, each with its normalisation and activation, of the image x (N, C, H, W) at `size` and its skip
+    (N, S, height, width) -> (N, out, height, width)."""
     convolution, *then = conv1.children()
     if not isinstance(convolution, nn.Conv2d):
         raise TypeError(

@@ -66,6 +66,8 @@ def contact_sheet(panels: Sequence[Panel], ranges: Mapping[str, GreyRange], side
 
 
 def _column(panel: Panel, ranges: Mapping[str, GreyRange], side: int) -> NDArray[np.uint8]:
+    """A slice's pictures one below the other, (height, side, 3): each modality, all with the mask, those that were
+    moved before and after."""
     lengths = [pixels * step for pixels, step in zip(panel.mask.shape, panel.pixel_mm, strict=True)]
     height, width = (max(1, round(side * length / max(lengths))) for length in lengths)
     shown = {
@@ -105,8 +107,8 @@ def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _fused(shown: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Return the anatomy in grey, and over it the uptake from dark red to yellow; one of them where there is
-    no other."""
+    """Return (height, width, 3): the anatomy in grey, and over it the uptake from dark red to yellow; one of them where
+    there is no other. shown: (H, W) of each modality, 0 to 255."""
     below = anatomy(shown)
     if UPTAKE not in shown or below is None:
         return np.repeat(shown[below or UPTAKE][:, :, None], 3, axis=2)
