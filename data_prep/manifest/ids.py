@@ -3,7 +3,7 @@ dashes, underscores, dots or a decimal `.0` alone."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from hnscc.base.in_words import noun_of
 
@@ -22,28 +22,18 @@ MONTHS = {
 }
 TWO_NUMBERS = re.compile(r"(\d{1,2})([-_./ ])(\d{1,2})")
 DATE = re.compile(r"(\d{1,2})\W*([^\W\d_]{3})\w*\.?|([^\W\d_]{3})\w*\W*(\d{1,2})")
-LOOKS = str.maketrans("oilzsb", "011258")  # letters that are read and typed for digits
+# Letters that are read and typed for digits: o and 0, i, l and 1, z and 2, s and 5, b and 8.
+LOOKS = str.maketrans("oilzsb", "011258")
 
 
 def alike(ids: Iterable[str]) -> list[tuple[str, str]]:
     """Return pairs (later id, earlier id) that mean one thing: P01, p1 and P.01, 007, 7 and 7.0, 2023-001 and 2023001.
 
     Where dashes stand between numbers in both ids, they part the same numbers in both, so that P1-11 and P11-1 stay
-    two. An id is named once as the later one, with the first that it is like.
+    two. Leading zeros count for nothing within a number alone: P02_2 is P022, not P22; and neither where there is a P02
+    (`may_be_one`: its second visit). An id is named once as the later one, with the first that it is like.
     """
-    firsts: dict[tuple[str, ...], str] = {}
-    undashed: dict[str, list[str]] = {}
-    pairs = []
-    for each in dict.fromkeys(ids):
-        first = firsts.setdefault(_parts(each), each)
-        others = undashed.setdefault(_plain(each), [])
-        if first == each:  # no earlier id has the same parts, but one may be written with or without dashes
-            plain = [other for other in others if 1 in (len(_parts(each)), len(_parts(other)))]
-            first = plain[0] if plain else each
-        if first != each:
-            pairs.append((each, first))
-        others.append(each)
-    return pairs
+    return list(_of_one_spelling({each: each for each in ids}))
 
 
 def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
@@ -51,15 +41,33 @@ def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
 
     Pairs of `alike` are left out: those are sure.
     """
-    firsts: dict[str, str] = {}
-    distinct = list(dict.fromkeys(ids))
-    sure = {later for later, _ in alike(distinct)}
-    pairs = []
-    for each in distinct:
-        first = firsts.setdefault(_looks(each), each)
-        if first != each and each not in sure:
-            pairs.append((each, first))
-    return pairs
+    looks = {each: each.casefold().translate(LOOKS) for each in ids}
+    sure = {later for later, _ in alike(looks)}
+    return [pair for pair in _of_one_spelling(looks) if pair[0] not in sure]
+
+
+def _of_one_spelling(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Pairs as those of `alike`, of ids by their texts."""
+    firsts: dict[tuple[str, ...], str] = {}
+    undashed: dict[str, list[str]] = {}
+    visits = {longer for longer, _ in _extended(list(texts))}
+    for each, text in texts.items():
+        first = firsts.setdefault(_parts(text), each)
+        others = undashed.setdefault(_joined(text), [])
+        if first == each:  # no earlier id has the same parts, but one may be written with or without dashes
+            first = next((other for other in others if _is_undashed(each, other, texts, visits)), each)
+        if first != each:
+            yield each, first
+        others.append(each)
+
+
+def _is_undashed(one: str, other: str, texts: Mapping[str, str], visits: Container[str]) -> bool:
+    """Whether one of two ids, of the same letters and digits, may be the other without its dashes, whose parts are no
+    patient and his visit."""
+    whole = [len(_parts(texts[each])) == 1 for each in (one, other)]
+    return any(whole) and not any(
+        each in visits for each, single in zip((one, other), whole, strict=True) if not single
+    )
 
 
 def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
@@ -87,21 +95,23 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _extended(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an id and the longest other one that it begins or ends with, where that parts no word or number."""
-    by_text = {each.casefold(): each for each in ids}
-    for text, each in by_text.items():
-        for end in range(len(text) - 1, 0, -1):
-            before, after = text[end - 1], text[end]
-            parted = not after.isalnum() or (before.isdigit() and after.isalpha())
-            if parted and text[:end] in by_text:
-                yield each, by_text[text[:end]]
-                break
-        for begin in range(1, len(text)):
-            before, after = text[begin - 1], text[begin]
-            parted = not before.isalnum() or (before.isdigit() and after.isalpha())
-            if parted and text[begin:] in by_text:
-                yield each, by_text[text[begin:]]
-                break
+    """Pairs of an id and the longest other one that it begins or ends with, where that parts no word or number; P2_2
+    begins with P02, too."""
+    by_parts = {_parts(each): each for each in ids}
+    for each in ids:
+        ends = range(len(each) - 1, 0, -1)
+        begun = (each[:end] for end in ends if _parted(each, end))
+        ended = (each[-end:] for end in ends if _parted(each, len(each) - end))
+        for pieces in (begun, ended):
+            found = (by_parts.get(_parts(piece), each) for piece in pieces)
+            if (other := next((one for one in found if one != each), None)) is not None:
+                yield each, other
+
+
+def _parted(text: str, at: int) -> bool:
+    """Whether what stands before a place and what begins there are two words or numbers: 05-2, 05b; not 052, b05."""
+    before, after = text[at - 1], text[at]
+    return not (before.isalnum() and after.isalnum()) or (before.isdigit() and after.isalpha())
 
 
 def _of_one_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -229,14 +239,12 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    """The text without capitals, dashes, underscores, spaces, the leading zeros of its numbers, and dots but those
-    that part two numbers; a spreadsheet's decimal zero (7.0) is no number."""
+    """What `_joined` gives, without the leading zeros of its numbers."""
+    return re.sub(r"(?<!\d)0+(?=\d)", "", _joined(text))
+
+
+def _joined(text: str) -> str:
+    """The text without capitals, dashes, underscores, spaces, and dots but those that part two numbers; a spreadsheet's
+    decimal zero (7.0) is no number."""
     text = re.sub(r"(?<=\d)\.0+$", "", text)
-    text = re.sub(r"(?<!\d)\.|\.(?!\d)|[-_ ]+", "", text).casefold()
-    return re.sub(r"(?<!\d)0+(?=\d)", "", text)
-
-
-def _looks(text: str) -> str:
-    """The plain text with one sign for those that are mistaken for one another: o and 0, i, l and 1, z and 2, s and 5,
-    b and 8."""
-    return _plain(text.casefold().translate(LOOKS))
+    return re.sub(r"(?<!\d)\.|\.(?!\d)|[-_ ]+", "", text).casefold()

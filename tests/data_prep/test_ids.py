@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_prep.manifest.ids import may_be_one
+from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.visits import in_groups, of_visits
 
 USUAL = [f"P{number:02d}" for number in range(1, 13)]
@@ -28,6 +28,33 @@ USUAL = [f"P{number:02d}" for number in range(1, 13)]
 )
 def test_an_id_as_it_is_typed_at_a_second_visit_is_told(typed):
     assert may_be_one([*USUAL, typed]) == [(typed, "P05")]
+
+
+@pytest.mark.parametrize("typed", ["P02_2", "P02-2", "P2_2", "P02_02", "p02-2"])
+def test_a_second_visit_is_that_of_its_patient_and_not_another_number(typed):
+    """P02_2 was refused as P22 but for a leading zero, and P2-2 as P22 but for a dash."""
+    ids = [f"P{number:02d}" for number in range(1, 25)]
+    assert alike([*ids, typed]) == [] and may_be_one([*ids, typed]) == [(typed, "P02")]
+
+
+@pytest.mark.parametrize("typed", ["2_2", "02-2", "002_2"])
+def test_a_second_visit_of_a_bare_number_is_that_of_its_patient(typed):
+    ids = [f"{number:03d}" for number in range(1, 25)]
+    assert alike([*ids, typed]) == [] and may_be_one([*ids, typed]) == [(typed, "002")]
+
+
+@pytest.mark.parametrize(
+    "first, later",
+    [("2023-001", "2023001"), ("P02_2", "P022"), ("P1-11", "P111"), ("P0_2", "P02"), ("A-007", "a7")],
+)
+def test_ids_are_alike_but_for_dashes_and_leading_zeros(first, later):
+    assert alike([first, later]) == [(later, first)]
+    assert alike([later, first]) == [(first, later)]
+
+
+@pytest.mark.parametrize("pair", [("P02_2", "P22"), ("P1-11", "P11-1"), ("1-02", "12"), ("P0-22", "P22")])
+def test_zeros_count_within_a_number_alone(pair):
+    assert alike(pair) == []
 
 
 def test_the_later_of_the_two_is_named_first_whichever_is_longer():
