@@ -22,6 +22,7 @@ from data_prep.volumes.lying import is_piece, off_grid
 from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid, Volume, on_same_voxels, same_grid, to_lps
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 
 def images_of(
@@ -141,6 +142,7 @@ def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], whe
 def _volume(cell: MaskCell) -> Volume:
     """A mask on the grid of its own file: of a label map, 1 where it holds the label that the region names."""
     volume = read_volume(cell.path, cell.where)
+    _check_background(volume, cell.where)
     if cell.region is None:
         return volume
     number = region_number(cell.region)
@@ -153,6 +155,26 @@ def _volume(cell: MaskCell) -> Volume:
             do="Write the label's number into the column `roi` of this row.",
         )
     return labelled(volume, number, cell.where)
+
+
+def _check_background(mask: Volume, where: str) -> None:
+    """InputError for a mask that holds no 0: what holds no number would count as lesion, or as its lowest label."""
+    if mask.blank is None or not mask.data.all():
+        return
+    held = np.unique(mask.data[~mask.blank])
+    values = (
+        f"{held[0]:g}"
+        if len(held) == 1
+        else f"{count_of(len(held), 'value')}, from {held[0]:g} to {held[-1]:g},"
+    )
+    raise InputError(
+        "The mask holds NaN, which is no number, and no 0.",
+        where=where,
+        expected="0 in every voxel that is no lesion",
+        found=f"NaN in {count_of(mask.blank.sum(), 'voxel')} of {mask.blank.size:,}, and {values} in all others",
+        do="If there is no lesion where NaN stands, write 0 there (numpy.nan_to_num does), and save the mask again as "
+        "whole numbers; or take the scan out.",
+    )
 
 
 def _filled(structure: Structure, grid: Grid, told: list[str], where: str) -> Mask:

@@ -86,7 +86,10 @@ def enclosed_across(shown: Bools, axis: int, touching: Bools) -> Bools:
 
 
 def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
-    do = "Reslice or export the volume again so that every voxel within it holds a number, or take the scan out."
+    do = (
+        "Reslice or export the volume again so that every voxel within it holds a number (of a mask: 0 where there is "
+        "no lesion), or take the scan out."
+    )
     return InputError(problem, where=where, expected=expected, found=found, do=do)
 
 

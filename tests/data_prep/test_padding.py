@@ -247,3 +247,24 @@ def test_a_mask_with_nan_around_it_is_read(tmp_path):
     store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=20, workers=1)
     np.testing.assert_array_equal(store.read("S")[1][:, 2:18], mask.transpose(2, 1, 0))
     assert store.odd == ("scan S: the mask had no number in 160 voxels (NaN around it, filled)",)
+
+
+@pytest.mark.parametrize(
+    "lowest, told", [(1, "and 1 in all others"), (2, "and 2 values, from 2 to 3, in all others")]
+)
+@pytest.mark.parametrize("roi", ["", "label:2"])
+def test_a_mask_of_nan_and_no_0_is_refused_as_that(tmp_path, lowest, told, roi):
+    """It was said to be not binary, of 1 value from 1 to 1; and with a label, all that is NaN was lesion."""
+    rows = [["patient_id", "scan_id", "mri", "mask", "roi"], ["P", "S", "mri.nii", "mask.nii", roi]]
+    _, mri, mask = scan_arrays()
+    drawn = np.where(mask > 0, np.float32(lowest), np.float32(np.nan))
+    drawn[8, 8, 2] *= 1 + (lowest - 1) / 2
+    write(tmp_path / "mri.nii", mri)
+    write(tmp_path / "mask.nii", drawn, LPS)
+    refused(
+        save(tmp_path, rows),
+        "The mask holds NaN, which is no number, and no 0.",
+        f"NaN in {int((mask == 0).sum()):,} voxels of 1,600, {told}",
+        "If there is no lesion where NaN stands, write 0 there",
+        size=20,
+    )
