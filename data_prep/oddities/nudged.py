@@ -10,9 +10,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.oddities.factors import LEAST_PARTED_SCANS, parted
 from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd, limit, of_some, robust_sd
 from data_prep.oddities.off_border import END, SHOWN_FALL
-from data_prep.oddities.scales import LEAST_PARTED_SCANS, parted
 from data_prep.placing.edges import SIDES, clearest_move
 from hnscc.base.arrays import Bools, Floats, Images
 from hnscc.cohort.store_format import Scan

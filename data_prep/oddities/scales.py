@@ -4,12 +4,12 @@ Where no group of scans is large enough to be the one that others are measured b
 called the wrong one.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from statistics import median
 
 import numpy as np
 
+from data_prep.oddities.factors import halves, throughout
 from data_prep.oddities.oddity import (
     LEAST_SCANS,
     Odd,
@@ -34,17 +34,6 @@ TWO_SCALES_TIMES = 2.0  # times larger, the least gap between groups of scans
 # The same where most scans are of one scale and two or more of another: PET in kBq/ml is 2 to 4 times PET in SUV. Of 34
 # real patients none stands beside such a gap (1.2 at most with two scans beyond it).
 MINORITY_GAP_TIMES = 1.6
-# One scan whose tissue is of another scale throughout, in `COMPARED`: by the factor of the one that differs least
-# between scans, in robust standard deviations too, and each of the others by at least the lesser factor. Pounds for
-# kilograms make SUV 2.2 times as much. Of 34 real ones PET is 1.8 times at most by it, or 3.3 deviations. Of 14 of
-# them, drawn by chance, one PET would be told in 4 of 100 draws.
-COMPARED = ("median", "upper", "last")
-ONE_SCALE_TIMES, ONE_SCALE_SDS, EACH_SCALE_TIMES = 1.9, 4.0, 1.1
-# Two groups of scans that differ by less than patients do, so that no gap parts them: of so many scans at least, and
-# of so much of the variance that lies between the groups (of one group that is normal, more than 0.82 once in 100
-# cohorts of 20 scans, and 0.77 of 34; PET of the public cohort 0.67, MRI 0.78), each of a fifth of the scans at least,
-# and the medians of `COMPARED` all so many times apart.
-LEAST_PARTED_SCANS, EXPLAINED_SHARE, LEAST_PART_SHARE, LEAST_APART_TIMES = 16, 0.82, 0.2, 1.25
 ODD_LEVEL_SHARE = 0.3  # of the cohort's median range, by which the lowest values of groups differ
 # The same of one scan, and robust standard deviations beside it: 0.03 at most in the public cohort.
 ONE_LEVEL_SHARE, LEVEL_SDS = 0.1, 8.0
@@ -59,7 +48,8 @@ def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         whole = [scan for scan in scans if not cut_short(scan, modality)]
         groups = list(_groups(whole, modality)) if not found else []
         found += groups or [odd for odd in _outliers(whole, modality) if odd.scan_id not in elsewhere]
-        found += _clusters(whole, modality) if not found else []
+        if not found and (parts := halves(whole, modality)):
+            found.append(_groups_of_scale(*parts, modality))
     yield from found
 
 
@@ -171,7 +161,7 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     usual = max(grouped(list(logs), float(np.log(TWO_SCALES_TIMES))), key=len)
     most = limit(logs[usual], float(np.log(ODD_SCALE_TIMES)))
     together = _minorities(logs)
-    throughout = _throughout(scans, modality)
+    by_factor = throughout(scans, modality)
     firsts = np.array([_values(scan, modality)["first"] for scan in scans])
     levels = (firsts - np.median(firsts)) / np.median(sizes)
     elsewhere = limit(levels, ONE_LEVEL_SHARE, LEVEL_SDS)
@@ -183,11 +173,11 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
                 f"{modality} is {times(float(np.exp(log)))} the cohort's median{others}",
                 files=(modality,),
             )
-        elif at in throughout:
-            ratio = times(float(np.exp(throughout[at])))
+        elif at in by_factor:
+            ratio = times(float(np.exp(by_factor[at])))
             yield Odd(
                 scan.scan_id,
-                f"{modality} is {ratio} the cohort's median, in bright and in usual tissue alike, as by a factor (in "
+                f"{modality} is {ratio} the others' median, in bright and in usual tissue alike, as by a factor (in "
                 "SUV, a weight in pounds, another dose or decay)",
                 files=(modality,),
             )
@@ -199,71 +189,11 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             )
 
 
-def _throughout(scans: Sequence[Scan], modality: str) -> dict[int, float]:
-    """Positions of scans whose bright and usual tissue all lie a factor from the cohort's, each with its logarithm: the
-    factor of the value which differs least between the scans.
-
-    One of them alone differs by how much of what is shown: the tissue's median on MRI of limbs up to 3 times, for fat.
-    """
-    each = _logarithms(scans, modality)
-    if each is None:
-        return {}
-    least = min(each, key=lambda values: float(np.median(np.abs(values))))
-    most = limit(least, float(np.log(ONE_SCALE_TIMES)), ONE_SCALE_SDS)
-    alike = np.min(each * np.sign(least), axis=0) > np.log(EACH_SCALE_TIMES)
-    return {int(at): float(least[at]) for at in np.flatnonzero(alike & (np.abs(least) > most))}
-
-
-def _clusters(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """Two groups of scans whose scales differ by a factor that is smaller than patients may differ by.
-
-    Of the ways to part the scans in two by one of the values, the one that explains most of its variance is looked at.
-    """
-    each = _logarithms(scans, modality) if len(scans) >= LEAST_PARTED_SCANS else None
-    if each is None:
-        return
-    explained, parts, which = max((*parted(values), at) for at, values in enumerate(each))
-    medians = np.array([[np.median(values[part]) for part in parts] for values in each])
-    if explained >= EXPLAINED_SHARE and (medians[:, 1] - medians[:, 0]).min() >= np.log(LEAST_APART_TIMES):
-        groups = [[scans[at] for at in part] for part in parts]
-        yield _groups_of_scale(groups, [float(np.exp(middle)) for middle in medians[which]], modality)
-
-
 def _groups_of_scale(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: str) -> Odd:
     return of_cohort(
         f"{modality} falls into {count_of(len(groups), 'group')} of scale: {_ladder(groups, usual)}; which is right "
         "is for you to say",
     )
-
-
-def parted(values: Floats) -> tuple[float, list[list[int]]]:
-    """The share of the variance of values (n,) that lies between two groups, each of a fifth at least, and which they
-    are, by positions."""
-    order, least = np.argsort(values, kind="stable"), math.ceil(LEAST_PART_SHARE * len(values))
-    found = []
-    for at in range(least, len(values) - least + 1):
-        low, high = values[order[:at]], values[order[at:]]
-        within = (low.var() * len(low) + high.var() * len(high)) / len(values)
-        found.append((1 - float(within / max(values.var(), 1e-12)), at))
-    explained, at = max(found)
-    return explained, [sorted(map(int, order[:at])), sorted(map(int, order[at:]))]
-
-
-def _logarithms(scans: Sequence[Scan], modality: str) -> Floats | None:
-    """(values, scans): the logarithms of `COMPARED` above the lowest values, each less its median; None where a scan
-    shows nothing above these."""
-    found = [_above(scan, modality) for scan in scans]
-    if any(value <= 0 for each in found for value in each):
-        return None
-    logs: Floats = np.log(np.array(found, np.float64)).T
-    return logs - np.median(logs, axis=1, keepdims=True)
-
-
-def _above(scan: Scan, modality: str) -> list[float]:
-    """How far values of the tissue lie above the lowest ones; 0 where the scan shows none but the lesion."""
-    facts = _values(scan, modality)
-    tissue = facts["tissue"]
-    return [0.0 if tissue is None else float(tissue[name] - facts["first"]) for name in COMPARED]
 
 
 def _minorities(logs: Floats) -> dict[int, int]:

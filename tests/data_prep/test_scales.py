@@ -76,11 +76,31 @@ def test_a_single_scan_of_another_scale_throughout_is_told(factor, ratio):
     assert told(facts(13, **scaled([1] * 12 + [factor]))) == [
         (
             "p12_a",
-            f"pet is {ratio} the cohort's median, in bright and in usual tissue alike, as by a factor (in SUV, a "
+            f"pet is {ratio} the others' median, in bright and in usual tissue alike, as by a factor (in SUV, a "
             "weight in pounds, another dose or decay)",
             False,
         )
     ]
+
+
+@pytest.mark.parametrize("factor", [2.2, 1 / 2.2])
+@pytest.mark.parametrize("changed", [(0, 6, 12, 18, 23), (1, 5, 8, 11, 17, 20)])
+def test_several_scans_of_another_scale_throughout_are_all_told(factor, changed):
+    """Of patients usual tissue differs by 1 / 1.15 to 1.15 times and bright tissue by twice that, so that no gap parts
+    scans. The changed ones moved what they were measured by, and of some the factor was less than 1.9 for that."""
+    rng = np.random.default_rng(3)
+    usual, bright = (np.exp(rng.permutation(np.linspace(-most, most, 24))) for most in (0.14, 0.28))
+    patients = of_tissue(list(usual))
+    for number, times in enumerate(bright):
+        patients[f"s{number}"]["tissue"]["last"] = 4 * times
+    assert told(facts(24, **patients)) == []
+    for at in changed:
+        patients[f"s{at}"]["tissue"] = {
+            name: value * factor for name, value in patients[f"s{at}"]["tissue"].items()
+        }
+    found = told(facts(24, **patients))
+    assert [scan_id for scan_id, _, _ in found] == [f"p{at}_a" for at in changed]
+    assert all("in bright and in usual tissue alike, as by a factor" in text for _, text, _ in found)
 
 
 @pytest.mark.parametrize("which", ["median", "upper", "last"])
