@@ -179,7 +179,7 @@ def write_placed(row: Row, placed: PlacedScan, mask: Mask | None, folder: Path, 
     )
     scan = write_scan(folder, placed.images, placed.mask, facts, drawn=placed.lesion.drawn)
     seen = view_of(placed.images, placed.mask, scan, placed.before) if view else None
-    return PreparedScan(scan, reduce_images(placed.images, placed.mask == 1, scan), seen)
+    return PreparedScan(scan, reduce_images(placed.images, placed.mask == 1, scan, placed.volumes), seen)
 
 
 def _lesion_free(row: Row, lesion_px: Sequence[int]) -> str | None:

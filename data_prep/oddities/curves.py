@@ -17,7 +17,10 @@ RATIOS = (("middle", "bright"), ("dark", "bright"), ("middle", "top"))
 # How far g must be from 1: a root has 1/2, a square 2. Of the ratio that differs least between scans so many robust
 # standard deviations, and of each of the others at least `ALSO_POWER`. Nothing is said where scans differ by more than
 # `UNLIKE_LOGARITHM`: made-up heads by 0.04 to 0.11, the limbs of the public cohort by 0.22 on PET and 0.29 on MRI.
-CURVED_POWER, CURVED_SDS, ALSO_POWER, UNLIKE_LOGARITHM = 1.7, 5.0, 1.25, 0.15
+CURVED_POWER, CURVED_SDS, ALSO_POWER, UNLIKE_LOGARITHM = 1.5, 5.0, 1.25, 0.15
+# Ratios of values of the tissue that the modality itself shows, by their mean at least `ALSO_POWER` too: where another
+# one went through a curve, it shows more or less of the body, and what is compared there differs; the own does not.
+OWN_RATIOS = (("upper", "last"), ("last", "high"))
 # Times that one half of the tissue is brighter than the other, beside the same in the other scans: of made-up heads at
 # most 1.19. Nothing is said where scans differ by more than `UNEVEN_LOGARITHM`: these differ by 0.09, the limbs by
 # 0.15 and more.
@@ -37,6 +40,8 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         return
     most = limit(least, float(np.log(CURVED_POWER)), CURVED_SDS)
     alike = np.min(np.array(powers) * np.sign(least), axis=0) > np.log(ALSO_POWER)
+    own = _own_powers([scan for scan, _ in tissue], modality)
+    alike &= ~(own * np.sign(least) <= np.log(ALSO_POWER))  # where it is not known, the others count
     for (scan, _), each, all_so in zip(tissue, least, alike, strict=True):
         if abs(each) > most and all_so:
             how = "nearer to one another" if each < 0 else "farther apart"
@@ -95,6 +100,21 @@ def _positive(tissue: _Tissue, names: Sequence[str]) -> list[Floats] | None:
     """Values of these names, (scans,) each; None where one of them is not positive: there is no ratio then."""
     values = [np.array([each[name] for _, each in tissue], np.float64) for name in names]
     return values if all((each > 0).all() for each in values) else None
+
+
+def _own_powers(scans: Sequence[Scan], modality: str) -> Floats:
+    """(scans,): what `_powers` gives of the tissue that the modality itself shows, the mean of `OWN_RATIOS`; NaN where
+    it shows none, or where these are no ratios."""
+    found: _Tissue = [
+        (scan, {name: value - facts["first"] for name, value in facts["tissue"].items()})
+        for scan in scans
+        if (facts := scan.placement["values"][modality])["tissue"] is not None
+    ]
+    powers = [each for names in OWN_RATIOS if found and (each := _powers(found, *names)) is not None]
+    own = dict.fromkeys((scan.scan_id for scan in scans), np.nan)
+    if len(powers) == len(OWN_RATIOS):
+        own |= zip((scan.scan_id for scan, _ in found), np.mean(powers, axis=0), strict=True)
+    return np.array(list(own.values()), np.float64)
 
 
 def _powers(tissue: _Tissue, dark: str, bright: str) -> Floats | None:

@@ -1,46 +1,46 @@
 """A cohort's scans against one another: what cannot be right is refused, what is odd is told."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.manifest.ids import may_be_one
-from data_prep.manifest.manifest import Row, refused
+from data_prep.manifest.manifest import Row
 from data_prep.manifest.visits import in_groups, of_visits
 from data_prep.oddities.bodies import beside, unlike_bodies
+from data_prep.oddities.copies import Kept, kept_of
 from data_prep.oddities.exchanged import exchanged
 from data_prep.oddities.fades import faded
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.heights import too_high
 from data_prep.oddities.lying_otherwise import midlines, odd_mirrored, odd_order
 from data_prep.oddities.marks import Marks, marks
-from data_prep.oddities.moved import find_moved
 from data_prep.oddities.nudged import moves_of, nudged
 from data_prep.oddities.numbers import emptied, inverted, odd_numbers, rounded
-from data_prep.oddities.odd import odd_scans
+from data_prep.oddities.odd import odd_scans, shows_lesion
 from data_prep.oddities.odd_lesions import odd_drawn_lesions, odd_pieces
 from data_prep.oddities.oddity import Odd, cut_short, of_cohort
 from data_prep.oddities.one_sided import one_sided
 from data_prep.oddities.orientation import lying_of, lying_otherwise
 from data_prep.oddities.planes import odd_planes
+from data_prep.oddities.shared import Compared, shared_images
 from data_prep.oddities.taken import odd_codes
-from data_prep.oddities.twins import Twins, find_between, find_twins, means_of, reduced
+from data_prep.oddities.twins import means_of, reduced
+from data_prep.volumes.volume import Volume
 from hnscc.base.arrays import Bools, Images
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of, first_of
+from hnscc.base.in_words import first_of
 from hnscc.cohort.placement import CohortPlacement, OddFact
 from hnscc.cohort.store_building import read_written_images, read_written_mask
 from hnscc.cohort.store_format import Scan
 
 MOST_SENTENCES_TOLD = 20  # sentences of one error
-# Correlation of all that two visits of a patient have, where that is one modality: a still head, laid on one atlas, may
-# come near it. Of several, another visit's PET differs by far more than twins.ALIKE_CORRELATION.
-ONE_MODALITY_CORRELATION = 0.9995
+
+# Scans with modalities that look otherwise for a reason that is told.
+Known = set[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ class Reduced:
     means: (C, Z, 16, 16), of parts of each slice, in the images' units; slices: the same, each slice of mean 0 and
     length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the column
     midway between both sides of the skin, NaN where it does not show (oddities.lying_otherwise). moves: (C, 3), in mm
-    along z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged).
+    along z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged). files: what
+    finds copies of each modality's file (oddities.copies).
     """
 
     means: NDArray[np.float32]
@@ -58,10 +59,12 @@ class Reduced:
     marks: Sequence[Marks]
     midlines: NDArray[np.float32]
     moves: NDArray[np.float32]
+    files: Sequence[Kept]
 
 
-def reduce_images(images: Images, lesion: Bools, scan: Scan) -> Reduced:
-    """images: (Z, C, H, W), the stored slices of a scan; lesion: (Z, H, W), its mask on them."""
+def reduce_images(images: Images, lesion: Bools, scan: Scan, volumes: Mapping[str, Volume]) -> Reduced:
+    """images: (Z, C, H, W), the stored slices of a scan; lesion: (Z, H, W), its mask on them; volumes: its modalities
+    as they were read."""
     means = means_of(images)
     return Reduced(
         means.astype(np.float32),
@@ -69,6 +72,7 @@ def reduce_images(images: Images, lesion: Bools, scan: Scan) -> Reduced:
         marks(images),
         midlines(images),
         moves_of(images, lesion, scan),
+        [kept_of(volume) for volume in volumes.values()],
     )
 
 
@@ -89,14 +93,25 @@ def judged(
         name = scans[at].scan_id
         return read_written_images(unfinished, name), read_written_mask(unfinished, name) == 1
 
-    looks, moved = _looks(rows, scans, images)
-    off = list(nudged(scans, modalities, [each.moves for each in images], _known([*looks, *moved])))
+    shared = shared_images(
+        Compared(
+            rows,
+            [each.slices for each in images],
+            [each.marks for each in images],
+            [each.files for each in images],
+            lambda at: read(at)[0],
+        )
+    )
+    dark = _known([odd for name in modalities for odd in inverted(scans, name)])
+    looks, moved = _looks(rows, scans, images, _known(shared) | dark)
+    known = _known([*shared, *looks])
+    black = {(scan.scan_id, name) for scan in scans for name in modalities if not shows_lesion(scan, name)}
+    off = list(nudged(scans, modalities, [each.moves for each in images], known | black | _known(moved)))
     # A mask that is a slice off ends within the lesion on one side, but lacks no part.
     looks = [odd for odd in looks if not odd.shown or not set(odd.shown) <= _known(off)]
     whole = [scan for scan in scans if not cut_short(scan)]
     odd = [
-        *_shared_images(rows, scans, images, unfinished),
-        *_of_another_visit(rows, scans, images, unfinished),
+        *shared,
         *_ids_alike(rows),
         *looks,
         *exchanged(scans, modalities, looks, read),
@@ -107,12 +122,12 @@ def judged(
         *odd_drawn_lesions(scans),
         *odd_pieces(scans),
         *odd_codes(scans, modalities),
-        *odd_numbers(scans, modalities),
+        *odd_numbers(scans, modalities, dark),
         *rounded(scans, modalities),
-        *emptied(scans, modalities),
+        *emptied(scans, modalities, known),
         *odd_planes(scans, modalities),
         *moved,
-        *unlike_bodies(whole, modalities, _known(looks), moved),
+        *unlike_bodies(whole, modalities, known, moved),
         *odd_order(scans, modalities, [each.slices for each in images]),
     ]
     _check_odd(rows, odd, accept_odd)
@@ -120,14 +135,15 @@ def judged(
 
 
 def _looks(
-    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced]
+    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], told: Known
 ) -> tuple[list[Odd], list[Odd]]:
     """What is odd about how scans look; and about modalities whose body is moved, of which it may be asked yet whether
     it is another scan's. Each asks of those alone that look otherwise for no likelier reason: a scan that is turned,
-    mirrored or moved does not fade, and one that fades has no other scale and went through no curve."""
+    mirrored or moved does not fade, and one that fades has no other scale and went through no curve. told: scans with
+    modalities that are another scan's, or inverted."""
     modalities, slices = list(rows[0].files), [each.slices for each in images]
     turned = list(lying_otherwise(scans, modalities, slices))
-    known = _known([*turned, *(odd for name in modalities for odd in inverted(scans, name))])
+    known = told | _known(turned)
     turned += odd_mirrored(scans, modalities, [each.midlines for each in images], known)
     known |= _known(turned)
     high = list(too_high(scans, [row.patient_id for row in rows], modalities, slices, known))
@@ -136,13 +152,12 @@ def _looks(
     moved = list(beside(shown, modalities, known))
     alike = lying_of(modalities, slices)
     fades = list(faded(shown, modalities, means, alike, known | _known([*high, *moved])))
-    values = odd_scans(scans, modalities, _known(fades))
+    values = odd_scans(scans, modalities, told | _known(fades), known | _known([*moved, *fades]))
     high = [odd for odd in high if not _known([odd]) & _known(values)]
     return [*values, *turned, *high, *fades], moved
 
 
-def _known(odd: Sequence[Odd]) -> set[tuple[str, str]]:
-    """Scans with modalities that look otherwise for a reason that is told."""
+def _known(odd: Sequence[Odd]) -> Known:
     return {known for each in odd for known in each.shown}
 
 
@@ -156,107 +171,6 @@ def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
         text = "differ by what may be a visit alone: if they are visits of one patient, write one patient_id into"
         odd.append(of_cohort(f"patients {in_groups(groups)} {text} their rows"))
     return odd
-
-
-def _shared_images(
-    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], unfinished: Path
-) -> list[Odd]:
-    """What scans of one patient share, or nearly of two; InputError where two patients share the images of a
-    modality, or a scan stands in the manifest twice. The first would put one image into training and test."""
-    modalities = list(rows[0].files)
-    pairs = _pairs(rows, scans, images, unfinished)
-    shared = Counter((twins.first, twins.second) for twins in pairs if twins.same)
-    odd = []
-    for twins in pairs:
-        first, second, name = rows[twins.first], rows[twins.second], modalities[twins.modality]
-        own = first.patient_id == second.patient_id
-        if twins.same and not (own and shared[twins.first, twins.second] < len(modalities)):
-            raise refused(
-                "Two scans hold the same images.",
-                f"{second.where}, column {name}",
-                "different scans" if own else "images of another patient",
-                f"those of {first.where} (compared by content, without the masks)",
-            )
-        whose = "of the same patient" if own else "of another patient"
-        if twins.same:
-            odd.append(
-                Odd(second.scan_id, f"{name} is that of scan {first.scan_id}, {whose}, too", files=(name,))
-            )
-        elif not own:
-            odd.append(
-                Odd(
-                    second.scan_id,
-                    f"{name} is nearly that of scan {first.scan_id}, {whose} {_how(twins)}",
-                    files=(name,),
-                )
-            )
-    return odd
-
-
-def _of_another_visit(
-    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], unfinished: Path
-) -> list[Odd]:
-    """Modalities that two visits of a patient nearly share, maybe placed on another grid: copied, as one visit's files
-    into another's row, or all of them."""
-    modalities = list(rows[0].files)
-    visits = [
-        (first, second)
-        for first, second in combinations(range(len(rows)), 2)
-        if rows[first].patient_id == rows[second].patient_id
-    ]
-    found = find_between(
-        [each.slices for each in images],
-        visits,
-        lambda at: read_written_images(unfinished, scans[at].scan_id),
-    )
-    odd = []
-    for (first, second), both in groupby(found, key=lambda twins: (twins.first, twins.second)):
-        alike = list(both)
-        of = f"scan {rows[first].scan_id}, of the same patient"
-        if len(alike) == len(modalities):
-            least = min(alike, key=lambda twins: twins.correlation)
-            if len(alike) > 1 or least.correlation > ONE_MODALITY_CORRELATION:
-                text = f"its images are nearly those of {of} {_how(least)}: is one visit listed twice?"
-                odd.append(Odd(rows[second].scan_id, text, files=tuple(modalities)))
-            continue
-        odd += [
-            Odd(
-                rows[second].scan_id,
-                f"{modalities[twins.modality]} is nearly that of {of} {_how(twins)}, while other modalities differ: is "
-                "it of this visit?",
-                files=(modalities[twins.modality],),
-            )
-            for twins in alike
-            if not twins.same
-        ]
-    return odd
-
-
-def _how(twins: Twins) -> str:
-    if twins.places is None:
-        return f"(correlation {twins.correlation:.4f})"
-    return (
-        f"(moved or changed: {count_of(twins.places, 'place')} of it lie alike; correlation {twins.correlation:.4f} "
-        "where one is laid on the other)"
-    )
-
-
-def _pairs(
-    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], unfinished: Path
-) -> list[Twins]:
-    """Scans that share images as they are stored; of two patients, also those that do once one is moved or changed."""
-
-    def read(at: int) -> Images:
-        return read_written_images(unfinished, scans[at].scan_id)
-
-    pairs = find_twins([each.slices for each in images], read)
-    known = {(twins.first, twins.second) for twins in pairs}
-    moved = find_moved(
-        [each.marks for each in images],
-        lambda one, two: rows[one].patient_id != rows[two].patient_id and (one, two) not in known,
-        read,
-    )
-    return sorted([*pairs, *moved], key=lambda twins: (twins.second, twins.first, twins.modality))
 
 
 def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) -> None:

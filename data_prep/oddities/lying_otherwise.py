@@ -52,7 +52,7 @@ def odd_order(
         chosen = [
             scan
             for scan, each in zip(scans, slices, strict=True)
-            if _disordered(each[at].reshape(len(each[at]), -1))
+            if _disordered(_seen(scan, modality, each[at]))
         ]
         yield from of_some(
             scans,
@@ -61,6 +61,12 @@ def odd_order(
             "neighbours; were they sorted by name, or in the order in which they were acquired?",
             files=(modality,),
         )
+
+
+def _seen(scan: Scan, modality: str, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(Z, 16, 16) -> (Z, 256), without those that the modality does not show: beside black ones they are half black."""
+    unseen = scan.placement.get("outside", {}).get(modality, [])
+    return np.delete(slices.reshape(len(slices), -1), unseen, axis=0)
 
 
 def _disordered(slices: NDArray[np.float32]) -> bool:

@@ -5,7 +5,7 @@ Where a volume ends sideways there is mostly air, and most of a volume is air or
 between the 1st and the 99th percentile tells of inversion, whatever the unit.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from statistics import median
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, has_majority, of_cohort, of_some, scans_in_words
@@ -64,16 +64,30 @@ EMPTIED_SHARE, GAP_SHARE, WIDER_TIMES = 0.02, 0.01, 20.0
 ALIKE_SLICES_SHARE = 0.9  # of the slices, of one and the same highest value; in scans of any kind 0.3
 
 
-def odd_numbers(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+def odd_numbers(
+    scans: Sequence[Scan], modalities: Sequence[str], dark: Container[tuple[str, str]] = ()
+) -> Iterator[Odd]:
     """A sentence on the scans of each modality whose values cannot be those that were measured.
 
     Values that are too large for their type and begin again at its lowest are refused; the others are told, since
-    somebody may have wanted them.
+    somebody may have wanted them. dark: scans with a modality that is inverted, of which they are not: air has their
+    highest value.
     """
     for modality in modalities:
         for text, refused, holds in KINDS:
-            chosen = [scan for scan in scans if holds(scan.placement["numbers"][modality])]
+            chosen = [
+                scan
+                for scan in scans
+                if holds(scan.placement["numbers"][modality])
+                and (refused or (scan.scan_id, modality) not in dark)
+            ]
             yield from of_some(scans, chosen, f"{modality} {text}", files=(modality,), refused=refused)
+
+
+def not_measured(scan: Scan, modality: str) -> bool:
+    """Return whether a sentence of `odd_numbers` holds; a scan of which nothing but values is kept has none."""
+    numbers = scan.placement.get("numbers")
+    return numbers is not None and any(holds(numbers[modality]) for _, _, holds in KINDS)
 
 
 def rounded(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
@@ -91,9 +105,12 @@ def rounded(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
         )
 
 
-def emptied(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+def emptied(
+    scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
+) -> Iterator[Odd]:
     """A sentence on the scans of each modality in which values begin far above the lowest one, which many voxels hold,
-    as after setting low values to 0. Of the public cohort's PET none begins above 0.0001, of its MRI above 0.02."""
+    as after setting low values to 0; not on those `known` to look otherwise for a reason that is told: a root, say. Of
+    the public cohort's PET none begins above 0.0001, of its MRI above 0.02."""
     for modality in modalities:
         numbers = [scan.placement["numbers"][modality] for scan in scans]
         if len(scans) < LEAST_SCANS:
@@ -102,7 +119,9 @@ def emptied(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
         found = [
             scan
             for scan, each in zip(scans, numbers, strict=True)
-            if each["lowest"] >= EMPTIED_SHARE and each["gap"] >= least
+            if each["lowest"] >= EMPTIED_SHARE
+            and each["gap"] >= least
+            and (scan.scan_id, modality) not in known
         ]
         text = f"{modality} holds no low values beside its lowest one, which many voxels have: were some set to it?"
         yield from of_some(scans, found, text, files=(modality,))

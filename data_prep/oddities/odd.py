@@ -4,11 +4,11 @@ kept in the store, and refused where it misleads.
 Nothing here reads an image: all of it follows from the facts that placing kept (hnscc.cohort.placement).
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from data_prep.oddities.curves import curved, fading
-from data_prep.oddities.numbers import inverted
+from data_prep.oddities.numbers import inverted, not_measured
 from data_prep.oddities.odd_lesions import odd_lesions
 from data_prep.oddities.oddity import Odd, cut_short
 from data_prep.oddities.off_border import off_border
@@ -24,11 +24,15 @@ from hnscc.cohort.store_format import Scan
 
 
 def odd_scans(
-    scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
+    scans: Sequence[Scan],
+    modalities: Sequence[str],
+    known: Collection[tuple[str, str]] = (),
+    unlike: Collection[tuple[str, str]] = (),
 ) -> list[Odd]:
     """Return everything that is odd, the cohort's own first, then scan by scan in the order given.
 
-    known: as of `odd_values`.
+    known, unlike: as of `odd_values`; nor are masks compared with a modality that is in either, or that does not show
+    the slices of the lesion.
     """
     found = [
         *odd_orientations(scans, modalities),
@@ -37,11 +41,15 @@ def odd_scans(
     ]
     for modality in modalities:
         found += [
-            *odd_values(scans, modality, known),
+            *odd_values(scans, modality, known, unlike),
             *separating(scans, modality),
             *less_covered(scans, modality),
         ]
-        found += off_border(scans, modality)
+        told = {*known, *unlike}
+        found += off_border(
+            [scan for scan in scans if (scan.scan_id, modality) not in told and shows_lesion(scan, modality)],
+            modality,
+        )
     found += odd_lesions(scans)
     for scan in scans:
         found += unmeasured(scan, modalities)
@@ -49,18 +57,28 @@ def odd_scans(
     return sorted(found, key=lambda odd: order[odd.scan_id])
 
 
-def odd_values(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str]] = ()) -> list[Odd]:
+def shows_lesion(scan: Scan, modality: str) -> bool:
+    """Return whether a modality shows every slice of the lesion, and those beside it."""
+    return not any(any(scan.lesion_px[max(0, z - 1) : z + 2]) for z in scan.placement["outside"][modality])
+
+
+def odd_values(
+    scans: Sequence[Scan],
+    modality: str,
+    known: Collection[tuple[str, str]] = (),
+    unlike: Collection[tuple[str, str]] = (),
+) -> list[Odd]:
     """Return what is odd about the values of a modality. Of a scan that is inverted, that alone; of one that is cut
-    short, no curve. Nor is a scan whose values went through a curve said to be of another scale, unless of another
-    unit; nor one that is `known` to look otherwise for a reason that is told (`Odd.shown`), of either."""
+    short, or whose numbers cannot be those that were measured, no curve. Nor is a scan whose values went through a
+    curve said to be of another scale, unless of another unit; nor one that is `known` to look otherwise for a reason
+    that is told (`Odd.shown`), of either. Of a scan with a modality that is `unlike` the others for such a reason no
+    curve is told in any: the values that are compared are those where the others show the body."""
     turned = list(inverted(scans, modality))
     others = [scan for scan in scans if scan.scan_id not in _of(turned)]
     told = {scan.scan_id for scan in others if (scan.scan_id, modality) in known}
-    curves = [
-        odd
-        for odd in curved([scan for scan in others if not cut_short(scan)], modality)
-        if odd.scan_id not in told
-    ]
+    elsewhere = told | {scan_id for scan_id, _ in unlike}
+    compared = [scan for scan in others if not cut_short(scan) and not not_measured(scan, modality)]
+    curves = [odd for odd in curved(compared, modality) if odd.scan_id not in elsewhere]
     told |= _of(curves)
     scales = [odd for odd in odd_scales(others, modality) if odd.refused or odd.scan_id not in told]
     return [*turned, *scales, *curves]

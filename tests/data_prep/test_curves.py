@@ -29,6 +29,7 @@ def told(judge, changes=None, factor: float = 1.0) -> list[tuple[str | None, str
         facts = {
             "first": 0.0,
             "elsewhere": seen_elsewhere(values.astype(np.float32), np.ones(values.shape, bool)),
+            "tissue": None,
         }
         scans.append(replace(scan(f"p{number}", (0,)), placement={"values": {"pet": facts}}))
     return [(odd.scan_id, odd.text) for odd in judge(scans, "pet")]
@@ -59,7 +60,7 @@ def test_a_scan_that_lacks_the_brightest_tissue_went_through_no_curve():
         tissue = {"dark": 0.5, "middle": 0.88, "bright": 1.42, "top": 2.44} if number == 3 else dict(usual)
         if number != 3:
             tissue |= {name: usual[name] * rng.normal(1, 0.03) for name in ("dark", "bright")}
-        placement = {"values": {"pet": {"first": 0.0, "elsewhere": tissue}}}
+        placement = {"values": {"pet": {"first": 0.0, "elsewhere": tissue, "tissue": None}}}
         scans.append(replace(scan(f"p{number}", (0,)), placement=placement))
     assert list(curved(scans, "pet")) == []
 
@@ -87,3 +88,31 @@ def test_of_a_scan_that_is_cut_short_no_curve_is_told():
 
 def test_of_few_scans_nothing_is_said():
     assert list(curved([], "pet")) == [] and list(fading([], "pet")) == []
+
+
+def of_two(power: float, own: float) -> list:
+    """Scan p3_a has tissue raised to a power where the other modality shows the body, and to one where it does."""
+    changed = {}
+    for number in range(SCANS):
+        values = np.maximum(image(number), 0)
+        elsewhere = seen_elsewhere(
+            (values ** (power if number == 3 else 1)).astype(np.float32), np.ones(values.shape, bool)
+        )
+        tissue = {"median": 2.0, "upper": 3.0, "last": 6.0, "high": 9.0, "grain": 0.1}
+        if number == 3:
+            tissue = {name: value**own for name, value in tissue.items()}
+        changed[f"s{number}"] = {"elsewhere": elsewhere, "tissue": tissue}
+    return facts(SCANS, **changed)
+
+
+@pytest.mark.parametrize("power", [0.5, 2.0])
+def test_a_curve_of_the_other_modality_is_not_told_of_this_one(power):
+    """The root of PET shows more air as body, and MRI was told as raised to a power of 3.5: its own tissue is not."""
+    assert [odd.scan_id for odd in curved(of_two(power, power), "pet")] == ["p3_a"]
+    assert list(curved(of_two(power, 1.0), "pet")) == []
+
+
+@pytest.mark.parametrize("unlike, told", [(("p3_a", "mri"), []), (("p4_a", "mri"), ["p3_a"])])
+def test_of_a_scan_whose_other_modality_is_turned_or_inverted_no_curve_is_told(unlike, told):
+    found = odd_values(of_two(2.0, 2.0), "pet", unlike={unlike})
+    assert [odd.scan_id for odd in found if "raised to a power" in odd.text] == told

@@ -1,9 +1,10 @@
-"""A modality that fades in the plane of the slices, is moved to a side or mirrored is told by what was done to it, and
-nothing else is."""
+"""A modality that fades in the plane of the slices, is moved to a side, mirrored, inverted, of other grey values,
+without some slices, or a copy is told by what was done to it, and nothing else is."""
 
 import numpy as np
 import pytest
-from heads import SHAPE, STEPS_MM, Change, Heads
+from heads import SHAPE, STEPS_MM, Change, Heads, head
+from scipy import ndimage
 
 SCANS = 12
 
@@ -47,3 +48,43 @@ def test_modalities_that_are_mirror_images_of_one_another_are_told(heads, name, 
     assert len(chosen) == 1 or text.startswith(
         "in 3 scans (S0, S4, S8), 0 of 0 with lesion, 3 of 12 without, "
     )
+
+
+@pytest.mark.parametrize("name", ["pet", "mri"])
+def test_a_modality_that_is_inverted_is_told_as_that_alone(heads, name, chosen=(0, 4, 8)):
+    """Its air is cut off at its highest value, and the other's body was sought where it shows one."""
+    told = heads.told({at: {name: lambda image: image.max() - image} for at in chosen})
+    assert [scan_id for scan_id, _ in told] == [f"S{at}" for at in chosen]
+    assert all(text.startswith(f"{name} is bright at its rim") for _, text in told)
+
+
+@pytest.mark.parametrize("power, how", [(0.5, "nearer to one another"), (2, "farther apart")])
+@pytest.mark.parametrize("name", ["pet", "mri"])
+def test_a_curve_is_told_of_the_modality_whose_values_went_through_it(
+    heads, name, power, how, chosen=(0, 4, 8)
+):
+    """A root shows more of the air around as body: the other one was told, too, or alone."""
+    told = heads.told({at: {name: lambda image: 1000 * (image / 1000) ** power} for at in chosen})
+    assert [scan_id for scan_id, _ in told] == [f"S{at}" for at in chosen]
+    assert all(text.startswith(f"dark and bright tissue lie {how} in {name} than in") for _, text in told)
+
+
+@pytest.mark.parametrize("name", ["pet", "mri"])
+def test_slices_that_were_lost_are_not_out_of_order(heads, name, chosen=(0, 4, 8)):
+    def without(image):
+        return np.where((np.arange(SHAPE[2]) >= 6) & (np.arange(SHAPE[2]) < 9), 0, image)
+
+    told = heads.told({at: {name: without} for at in chosen})
+    assert [scan_id for scan_id, _ in told] == [f"S{at}" for at in chosen]
+    assert all("does not show 3 of 16 slices" in text for _, text in told)
+
+
+def test_a_turned_copy_of_another_patient_is_told_as_that_alone(heads):
+    def turned(name):
+        return lambda image: ndimage.rotate(head(9)[name], 12, (0, 1), reshape=False, order=1)
+
+    told = heads.told({3: {name: turned(name) for name in ("pet", "mri")}})
+    assert [(scan_id, text.split(", of another patient")[0]) for scan_id, text in told] == [
+        ("S8", "pet is nearly that of scan S3"),
+        ("S8", "mri is nearly that of scan S3"),
+    ]

@@ -98,6 +98,17 @@ def test_slices_of_noise_alone_are_in_no_order():
     assert told([np.ones((20, 32, 32), np.float32)], odd_order) == []
 
 
+def test_slices_that_are_not_shown_are_in_no_order():
+    """Beside black slices some are half black and half another: they are like others far away."""
+    images = ndimage.zoom(body(0), (2, 1, 1), order=1)
+    images[[3, 6, 9]] = images[[22, 15, 20]]
+    scans = [scan("p0", (0, 0))]
+    slices = [reduced(means_of(images[:, None]))]
+    assert [odd.scan_id for odd in odd_order(scans, ["mri"], slices)] == ["p0_a"]
+    scans[0].placement["outside"] = {"mri": [3, 6, 9]}
+    assert list(odd_order(scans, ["mri"], slices)) == []
+
+
 def test_a_body_that_is_alike_above_and_below_its_middle_is_in_order():
     whole = ndimage.zoom(body(0), (2, 1, 1), order=1)
     assert told([np.concatenate([whole[8:], whole[:7:-1]])], odd_order) == []

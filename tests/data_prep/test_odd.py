@@ -5,6 +5,7 @@ import pytest
 from facts import facts, told
 from scans import LPS, cohort, prepare, refused, save, scan_arrays, write
 
+from data_prep.oddities.odd import odd_scans
 from data_prep.placing.found import body, smoothed
 
 
@@ -167,3 +168,25 @@ def test_the_body_is_what_some_modality_shows():
 def test_a_modality_of_one_value_is_refused(tmp_path):
     manifest = images(tmp_path, 4, lambda number, pet: pet * 0 + 3 if number == 1 else pet)
     refused(manifest, "row 3, scan S1: pet is 3 everywhere")
+
+
+def with_borders(lost: int):
+    """PET falls by its brightness across the border of each mask but one's."""
+    edges = {
+        number: {"own": 1 + number / 50 if number != lost else 0.0, "sides": {"head": 1.0}, "elsewhere": {}}
+        for number in range(1, 16, 2)
+    }
+    for each in edges.values():
+        each["elsewhere"] = {"moved 8 mm to the head": 0.1}
+    return facts(16, **{f"l{number}": {"edges": {"pet": each}} for number, each in edges.items()})
+
+
+def test_a_mask_is_not_compared_with_an_image_that_is_told_to_be_turned_or_not_to_show_it():
+    """The mask was told not to belong there, and to lack a part, beside what was wrong with the image."""
+    scans = with_borders(3)
+    ((scan_id, text, _),) = told(scans)
+    assert scan_id == "p3_a" and text.startswith("the lesion does not stand out on pet")
+    assert odd_scans(scans, ["pet"], unlike={("p3_a", "pet")}) == []
+    assert odd_scans(scans, ["pet"], known={("p3_a", "pet")}) == []
+    scans[3].placement["outside"]["pet"] = [1]
+    assert [text for _, text, _ in told(scans)] == ["pet does not show 1 of 2 slices, which are not used"]

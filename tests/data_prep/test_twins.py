@@ -94,7 +94,7 @@ def test_another_visit_of_the_same_head_is_no_twin(tmp_path):
 def test_a_patient_may_share_one_modality_with_himself_and_it_is_told(tmp_path):
     manifest = pair(tmp_path, SAME["as float32"], patients=("P0", "P0"), share=("mri",))
     store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
-    assert store.odd == ("scan S1: mri is that of scan S0, of the same patient, too",)
+    assert store.odd == ("scan S1: mri is that of scan S0, of the same patient, too: of which visit is it?",)
     manifest = pair(tmp_path, SAME["as float32"], patients=("P0", "P0"))
     refused(manifest, "same images", "row 3, scan S1", "different scans", size=20)
 

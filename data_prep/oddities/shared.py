@@ -1,0 +1,147 @@
+"""What scans share that should be theirs alone: the same images under two patients are refused, copies from one visit
+or modality to another are told."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.manifest.manifest import Row, refused
+from data_prep.oddities.copies import Copied, Kept, find_copies
+from data_prep.oddities.marks import Marks
+from data_prep.oddities.moved import find_moved
+from data_prep.oddities.oddity import Odd
+from data_prep.oddities.twins import ReadImages, Twins, find_between, find_twins
+from hnscc.base.in_words import count_of
+
+# Correlation of all that two visits of a patient have, where that is one modality: a still head, laid on one atlas, may
+# come near it. Of several, another visit's PET differs by far more than twins.ALIKE_CORRELATION.
+ONE_MODALITY_CORRELATION = 0.9995
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is kept of each scan of a cohort to find images that scans share, in the order of its rows.
+
+    slices: what oddities.twins.reduced gave. marks, files: of each modality, what oddities.marks.marks and
+    oddities.copies.kept_of gave. read: its stored images (Z, C, H, W), by its position.
+    """
+
+    rows: Sequence[Row]
+    slices: Sequence[NDArray[np.float32]]
+    marks: Sequence[Sequence[Marks]]
+    files: Sequence[Sequence[Kept]]
+    read: ReadImages
+
+    @property
+    def modalities(self) -> list[str]:
+        return list(self.rows[0].files)
+
+
+def shared_images(scans: Compared) -> list[Odd]:
+    """What scans of one patient share, or nearly of two, and files that are of another modality's image. InputError
+    where two patients share the images of a modality, or a scan stands in the manifest twice: the first would put one
+    image into training and test."""
+    copies = find_copies(scans.files)
+    copied = [each for each in copies if each.first[1] == each.second[1]]
+    return [
+        *_between_scans(scans, copied),
+        *_between_visits(scans, copied),
+        *_between_modalities(scans, [each for each in copies if each not in copied]),
+    ]
+
+
+def _between_scans(scans: Compared, copied: Sequence[Copied]) -> Iterator[Odd]:
+    rows, modalities = scans.rows, scans.modalities
+    pairs = _pairs(scans, copied)
+    shared = Counter((twins.first, twins.second) for twins in pairs if twins.same)
+    for twins in pairs:
+        first, second, name = rows[twins.first], rows[twins.second], modalities[twins.modality]
+        own = first.patient_id == second.patient_id
+        if twins.same and not (own and shared[twins.first, twins.second] < len(modalities)):
+            raise refused(
+                "Two scans hold the same images.",
+                f"{second.where}, column {name}",
+                "different scans" if own else "images of another patient",
+                f"those of {first.where} (compared by content, without the masks)",
+            )
+        whose = "of the same patient" if own else "of another patient"
+        if twins.same:
+            text = f"{name} is that of scan {first.scan_id}, {whose}, too: of which visit is it?"
+            yield _of_both(second, first, text, name)
+        elif not own:
+            text = f"{name} is nearly that of scan {first.scan_id}, {whose} {_how(twins)}"
+            yield _of_both(second, first, text, name)
+
+
+def _between_visits(scans: Compared, copied: Sequence[Copied]) -> Iterator[Odd]:
+    """Modalities that two visits of a patient nearly share, maybe placed on another grid: copied, as one visit's files
+    into another's row, or all of them."""
+    rows, modalities = scans.rows, scans.modalities
+    visits = [
+        (first, second)
+        for first, second in combinations(range(len(rows)), 2)
+        if rows[first].patient_id == rows[second].patient_id
+    ]
+    told = {(each.first[0], *each.second) for each in copied}
+    found = find_between(scans.slices, visits, scans.read)
+    for (first, second), both in groupby(found, key=lambda twins: (twins.first, twins.second)):
+        alike = list(both)
+        of = f"scan {rows[first].scan_id}, of the same patient"
+        if len(alike) == len(modalities):
+            least = min(alike, key=lambda twins: twins.correlation)
+            if len(alike) > 1 or least.correlation > ONE_MODALITY_CORRELATION:
+                text = f"its images are nearly those of {of} {_how(least)}: is one visit listed twice?"
+                yield Odd(rows[second].scan_id, text, files=tuple(modalities))
+            continue
+        for twins in alike:
+            name = modalities[twins.modality]
+            if not twins.same and (first, second, twins.modality) not in told:
+                nearly = f"{name} is nearly that of {of} {_how(twins)}"
+                text = f"{nearly}, while other modalities differ: is it of this visit?"
+                yield _of_both(rows[second], rows[first], text, name)
+
+
+def _of_both(second: Row, first: Row, text: str, name: str) -> Odd:
+    """A sentence on the later of two scans that share a modality: either may be the one whose image it is not."""
+    shown = ((second.scan_id, name), (first.scan_id, name))
+    return Odd(second.scan_id, text, files=(name,), shown=shown)
+
+
+def _between_modalities(scans: Compared, copies: Sequence[Copied]) -> Iterator[Odd]:
+    """Files that hold the image of another modality, of their scan or of another one."""
+    for each in copies:
+        (at, of), (later, modality) = each.first, each.second
+        first, second = scans.rows[at], scans.rows[later]
+        name, other = scans.modalities[modality], scans.modalities[of]
+        where = "" if at == later else f" of scan {first.scan_id}"
+        text = f"{name} is the image that {other}{where} is, too: which of both is it?"
+        yield Odd(second.scan_id, text, files=(name,) if at != later else (other, name))
+
+
+def _how(twins: Twins) -> str:
+    if twins.places is None:
+        return f"(correlation {twins.correlation:.4f})"
+    return (
+        f"(moved or changed: {count_of(twins.places, 'place')} of it lie alike; correlation {twins.correlation:.4f} "
+        "where one is laid on the other)"
+    )
+
+
+def _pairs(scans: Compared, copied: Sequence[Copied]) -> list[Twins]:
+    """Scans that share images, as they were read or as they are stored; of two patients, also those that do once one is
+    moved or changed."""
+    rows = scans.rows
+    pairs = {(each.first[0], *each.second): Twins(each.first[0], *each.second, 1.0) for each in copied}
+    for twins in find_twins(scans.slices, scans.read):
+        pairs.setdefault((twins.first, twins.second, twins.modality), twins)
+    known = {(first, second) for first, second, _ in pairs}
+    moved = find_moved(
+        scans.marks,
+        lambda one, two: rows[one].patient_id != rows[two].patient_id and (one, two) not in known,
+        scans.read,
+    )
+    return sorted([*pairs.values(), *moved], key=lambda twins: (twins.second, twins.first, twins.modality))
