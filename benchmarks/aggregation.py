@@ -59,6 +59,7 @@ TABLES = tuple(name for name in STUDY_TABLES if name not in NOT_OF_SLICES)
 # What the other side does not compute: columns by table (`reason` in all), and rows of comparisons by other methods
 # than BOTH. Metrics of whole scans have columns and rows without a value here.
 OURS_ALONE = {
+    "trials": {"unusable"},
     "pooled": {"effective_patients", "scans_reason", *pooled_names().split()}
     | {f"{score}_repeats_{end}" for score in ("dice", "jaccard") for end in ("low", "high")},
     "comparisons": {"effective_patients", "smallest_seen", "margin", "p_equal", "p_equal_holm"}
