@@ -1,20 +1,26 @@
-"""Does the fast path change the Dice? Repeats with and without it on the real cohort, and a test of their equivalence.
+"""Do faster operations change the Dice? Repeats with and without them on the real cohort, and a test of equivalence.
 
-    HNSCC_STS=FOLDER python benchmarks/equivalence.py [--repeats 24] [--out FOLDER]
+    HNSCC_STS=FOLDER python benchmarks/equivalence.py [path] [decoder] [--repeats 24] [--out FOLDER]
 
-HNSCC_STS: the soft-tissue sarcoma cohort with its manifest.csv. With the fast path: a study as it is trained here,
-in this processor's best precision. Without: float32, PyTorch's own dropout, transposed convolutions and optimiser, in
-its default memory layout. The paper's network 8 wide on slices of 64 x 64 at 3.4 mm, so that many repeats fit into
-the time: what differs between the two is the same at every size. TOST (two one-sided Welch t tests) of the pooled
-test Dice at 0.5: p below 0.05 says that the means lie less than two points apart. A run that is cut short goes on.
+HNSCC_STS: the soft-tissue sarcoma cohort with its manifest.csv.
+
+path: with the whole fast path, a study as it is trained here, in this processor's best precision; without it float32,
+PyTorch's own dropout, transposed convolutions and optimiser, in its default memory layout. The paper's network 8 wide
+on slices of 64 x 64 at 3.4 mm, so that many repeats fit into the time.
+decoder: a resnet18 Unet on slices of 128 x 128 at 1.7 mm, with the decoder that convolves small images, and without it
+as the library has it; all else alike.
+
+TOST (two one-sided Welch t tests) of the pooled test Dice at 0.5: p below 0.05 says that the means lie less than two
+points apart. A run that is cut short goes on.
 """
 
 import argparse
 import math
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,6 +31,7 @@ import torch
 from figures import Figure, machine, tell
 from torch import nn
 
+import hnscc.training.inference
 import hnscc.training.loop
 import hnscc.training.trial
 from data_prep.build import build_store
@@ -40,18 +47,6 @@ from hnscc.training.records import Trained, read_record
 from hnscc.training.states import is_completed
 
 MARGIN, LEVEL = 0.02, 0.05
-STUDY: dict[str, Any] = {
-    "name": "equivalence",
-    "sampling": {"max_positive": 178, "negatives": "any_scan"},
-    "split": {"test": 0.2, "validation": 0.2},
-    "training": {
-        "network": {"architecture": "paper", "width": 8},
-        "epochs": 40,
-        "patience": 40,
-        "batch_size": 16,
-    },
-    "variants": {"pet_mri": {"modalities": ["pet", "mri"]}},
-}
 
 
 class PlainAdam:
@@ -76,16 +71,68 @@ def without_fast_path() -> None:
     torch.channels_last = torch.contiguous_format
 
 
-def study_of(store: str, repeats: int, precision: str) -> Study:
-    training = STUDY["training"] | {"precision": precision, "device": "cpu"}
-    return parse_study(STUDY | {"store": store, "repeats": repeats, "training": training})
+def with_the_library_s_decoder() -> None:
+    """For this process."""
+    inference: Any = hnscc.training.inference
+    inference.decode_small = lambda model: model
 
 
-def train(store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float:
+@dataclass(frozen=True)
+class Case:
+    """What is compared: how its figure calls it, the networks' settings, slices of `size` pixels a side of `pixel_mm`,
+    and what a process does to train without it, in which precision."""
+
+    what: str
+    network: dict[str, Any]
+    epochs: int
+    size: int
+    pixel_mm: float
+    without: Callable[[], None]
+    precision_without: str
+
+    def study(self, store: str, repeats: int, *, fast: bool) -> Study:
+        training = {
+            "network": self.network,
+            "epochs": self.epochs,
+            "patience": self.epochs,
+            "batch_size": 16,
+            "precision": "auto" if fast else self.precision_without,
+            "device": "cpu",
+        }
+        return parse_study(
+            {
+                "name": "equivalence",
+                "store": store,
+                "repeats": repeats,
+                "sampling": {"max_positive": 178, "negatives": "any_scan"},
+                "split": {"test": 0.2, "validation": 0.2},
+                "training": training,
+                "variants": {"pet_mri": {"modalities": ["pet", "mri"]}},
+            }
+        )
+
+
+CASES = {
+    "path": Case(
+        "the fast path", {"architecture": "paper", "width": 8}, 40, 64, 3.4, without_fast_path, "fp32"
+    ),
+    "decoder": Case(
+        "the decoder on small images, resnet18 Unet at 128 x 128",
+        {"architecture": "unet", "encoder": "resnet18"},
+        12,
+        128,
+        1.7,
+        with_the_library_s_decoder,
+        "auto",
+    ),
+}
+
+
+def train(case: str, store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float:
     """One repeat's pooled test Dice at 0.5; trained unless it was before."""
-    study = study_of(store, repeats, "auto" if fast else "fp32")
+    study = CASES[case].study(store, repeats, fast=fast)
     if not fast:
-        without_fast_path()
+        CASES[case].without()
     device, precision = resolve_device(study.variants["pet_mri"].training)
     run = make_run_ready(study, out / ("with" if fast else "without") / str(repeat))
     trial = Trial("pet_mri", 0, repeat)
@@ -111,11 +158,11 @@ def tost(a: np.ndarray, b: np.ndarray, margin: float) -> tuple[float, float, flo
     return p, difference, float(scipy.stats.t.ppf(1 - LEVEL, degrees)) * error
 
 
-def measure(store: str, out: Path, repeats: int) -> None:
-    # A process per training: what `without_fast_path` changes stays changed.
+def measure(case: str, store: str, out: Path, repeats: int) -> None:
+    # A process per training: what `without` changes stays changed.
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         asked = {
-            (fast, repeat): pool.submit(train, store, out, repeats, repeat, fast)
+            (fast, repeat): pool.submit(train, case, store, out, repeats, repeat, fast)
             for repeat in range(repeats)
             for fast in (True, False)
         }
@@ -124,7 +171,7 @@ def measure(store: str, out: Path, repeats: int) -> None:
     sides = [f"{scores[fast].mean():.3f} (SD {scores[fast].std(ddof=1):.3f})" for fast in (True, False)]
     tell(
         Figure(
-            "Dice with and without the fast path on the real cohort: p of TOST, margin 0.02",
+            f"Dice with and without {CASES[case].what} on the real cohort: p of TOST, margin 0.02",
             LEVEL,
             (p,),
             "",
@@ -137,6 +184,7 @@ def measure(store: str, out: Path, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", choices=list(CASES), default=list(CASES))
     parser.add_argument("--repeats", type=int, default=24)
     parser.add_argument("--out", type=Path, help="keep what is trained here, to go on from")
     options = parser.parse_args()
@@ -146,11 +194,13 @@ def main() -> None:
         return
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as temporary:
-        out = (options.out or Path(temporary)).absolute()
-        store = out / "cohort.zarr"
-        if not store.exists():
-            build_store(Path(cohort) / "manifest.csv", store, PrepareSettings(size=64, pixel_mm=3.4))
-        measure(str(store), out, options.repeats)
+        for name in options.cases:
+            out = (options.out or Path(temporary)).absolute() / name
+            store, case = out / "cohort.zarr", CASES[name]
+            if not store.exists():
+                settings = PrepareSettings(size=case.size, pixel_mm=case.pixel_mm)
+                build_store(Path(cohort) / "manifest.csv", store, settings)
+            measure(name, str(store), out, options.repeats)
 
 
 if __name__ == "__main__":
