@@ -49,9 +49,14 @@ WHY = {
     "roofline: the paper's network": "the rest is dropout's draws, pooling, concatenation and the optimiser: no "
     "convolutions",
     "aggregation against pandas": "drawing the patients of 2,000 resamples and writing Parquet are the same for both",
-    "memory of a process after 6 trials": "about as many MB as before (106; 85 of commit 1859faf), of a process that "
-    "is 186 MB smaller after its first trial; what keeps them was not found",
+    "memory of a process after 6 trials": "no trial keeps anything (in use on the heap); what grows are holes between "
+    "small things that stay there from the first trial on, kernels and Python's objects, into which the arrays of a "
+    "step no longer fit; glibc cannot move them",
     "prepare, ": "the plain loop looks for nothing that is odd; most of our time goes into that",
+    "from the last step to the end": "about 2 s are Ray's end, 2.5 s scores of the median models' whole scans (after "
+    "one epoch they mark much), 2.5 s figures, each as PNG and as SVG, by a library that one thread alone may use",
+    "default Tune against this executor": "half of our seconds are the start of two workers, which 200 trials that do "
+    "nothing hardly outweigh",
 }
 NO_GPU = "not measured: no GPU"
 # Benchmarks that were run by hand, and where the page on it is.

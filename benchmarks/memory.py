@@ -12,10 +12,13 @@ moments, gradients and best weights (each as large as the weights); less activat
 each storage once) and the largest single array that any operation of that step makes. Copies of slices are not taken
 off: they are a part of what may be left.
 
-Growth: the peak of a process after several short trials, over its peak after the first.
+Growth: the peak of a process after several short trials, over its peak after the first. Beside it what stands in use
+on glibc's heap when a trial begins: what earlier ones kept. What grows without it are holes between small things that
+stay (kernels, Python's objects), into which the arrays of a step no longer fit.
 """
 
 import argparse
+import ctypes
 import gc
 import json
 import os
@@ -83,9 +86,10 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
         import hnscc.training.library  # noqa: F401 (of this network, which build_model imports)
     data = fold_of(counts)
     gc.collect()
-    worker, peaks = status_bytes("VmRSS"), []
+    worker, peaks, kept = status_bytes("VmRSS"), [], []
     forget_peak()
     for trial in plan_trials(study):
+        kept.append(heap_in_use())
         with tempfile.TemporaryDirectory() as root:
             folder = TrialFolder(Path(root) / trial.trial_id)
             for _ in steps_of_trial(Task(study, trial, data, folder, device, precision)):
@@ -94,13 +98,34 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
         if record is None or record.status != "completed":
             raise RuntimeError("the trial failed" if record else "the trial left no record")
         peaks.append(status_bytes("VmHWM"))
-    return {"worker": worker, "peaks": peaks, "precision": precision, **parts(SETTINGS[name], precision)}
+    return {
+        "worker": worker,
+        "peaks": peaks,
+        "kept": kept,
+        "precision": precision,
+        **parts(SETTINGS[name], precision),
+    }
 
 
 def status_bytes(line: str) -> int:
     """VmRSS or VmHWM, in bytes, as the kernel tells them of this process."""
     text = Path("/proc/self/status").read_text()
     return next(int(each.split()[1]) * 1024 for each in text.splitlines() if each.startswith(line))
+
+
+class MallInfo(ctypes.Structure):
+    """What `mallinfo2` of malloc.h tells; uordblks: bytes in use on the heap."""
+
+    _fields_ = [
+        *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")),
+        *((name, ctypes.c_size_t) for name in ("usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")),
+    ]
+
+
+def heap_in_use() -> int:
+    tell_heap = ctypes.CDLL("libc.so.6").mallinfo2
+    tell_heap.restype = MallInfo
+    return int(tell_heap().uordblks)
 
 
 def forget_peak() -> None:
@@ -182,13 +207,15 @@ def report_left(name: str, measured: list[dict[str, Any]]) -> None:
 
 def report_growth(name: str, measured: list[dict[str, Any]]) -> None:
     first, last = ([each["peaks"][i] / MB for each in measured] for i in (0, -1))
+    after_one, after_all = (max(each["kept"][i] for each in measured) / MB for i in (1, -1))
     tell(
         Figure(
             f"memory of a process after {len(measured[0]['peaks'])} trials over that after one: {name}",
             MOST_GROWTH,
             tuple(b / a for a, b in zip(first, last, strict=True)),
             "x",
-            f"peak {max(first):.0f} MB after one trial, {max(last):.0f} MB after all, libraries included",
+            f"peak {max(first):.0f} MB after one trial, {max(last):.0f} MB after all, libraries included; in "
+            f"use on the heap when the second trial began {after_one:.0f} MB, when the last one did {after_all:.0f} MB",
             at_most=True,
         )
     )
