@@ -55,20 +55,15 @@ WHY = {
     "prepare, ": "the plain loop looks for nothing that is odd; most of our time goes into that",
     "from the last step to the end": "about 2 s are Ray's end, 2.5 s scores of the median models' whole scans (after "
     "one epoch they mark much), 2.5 s figures, each as PNG and as SVG, by a library that one thread alone may use",
-    "default Tune against this executor": "half of our seconds are the start of two workers, which 200 trials that do "
-    "nothing hardly outweigh",
+    "default Tune against this executor": "our seconds hold the start of two workers and the end of Ray, which 200 "
+    "trials that do nothing hardly outweigh",
 }
 NO_GPU = "not measured: no GPU"
 # Benchmarks that were run by hand, and where the page on it is.
 ELSEWHERE = {
-    "startup": "by hand against commit 5d09b17, on a quiet machine of 2 cores, 26 November 2026, commit 5e7b23d, "
-    "n = 3: to the first step 1.23 x (1.17 to 1.37; 14.0 s), from the last step to the end 1.16 x (1.08 to 1.20; "
-    "8.6 s); at least 2: missed",
     "scale": "trials by hand, 2 cores, n = 1 each, beside other work, 27 November 2026, commit 3207be0: one that does "
     "nothing takes the driving process 0.95 times as much of 2,000 as of 200 (22.1 s and 2.3 s of processor); 20,000 "
     "take 303 s and 1.8 GiB. Slices are not on this page yet",
-    "overhead": "not by `make bench` yet; one round by hand, 25 November 2026, commit 83acee0: "
-    "[failures](explanation/failures.md#what-it-was-put-through)",
 }
 # Benchmarks that are run by hand alone, on data or for a time of their own, and where the page on them is.
 BY_HAND = {
