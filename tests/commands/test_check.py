@@ -66,7 +66,13 @@ def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_i
     assert not any("test: " in line for line in found["warnings"])
     closed = [line for line in found["leakage_checks"] if "closed" in line]
     assert len(closed) == 1 and "test patients of fold f0" in closed[0]
-    assert closed[0] in hnscc("check", study, "--out", tmp_path / "run")[1].replace("\n", " ")
+    shown = " ".join(hnscc("check", study, "--out", tmp_path / "run")[1].split())
+    assert closed[0] in shown
+    assert found["leakage_checks"][:-1] == found["proven"], (
+        "what bounds come from is told, and proves nothing"
+    )
+    assert all(f"ok: {line}" in shown for line in found["proven"])
+    assert found["leakage_checks"][-1] in shown and f"ok: {found['leakage_checks'][-1]}" not in shown
 
 
 def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
