@@ -128,8 +128,7 @@ def _with_tables(ready: ReadyRun, end: RunEnd) -> RunEnd:
     from rayjobs.aggregate import aggregate  # here, for SciPy and Matplotlib take seconds to load
 
     tidy_run(ready.folder, end.completed)
-    problems = aggregate(ready.folder)
-    unused = [each.text for each in problems if each.unusable]
+    unused = [each.text for each in aggregate(ready.folder) if each.unusable]
     return replace(end, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))
 
 
@@ -168,29 +167,56 @@ def make_ready(
     """Prepare the run folder; given an address, first connect to its cluster and check that all machines see it.
 
     Gives the token of that proof too. `during` takes what is to be closed after the training. trains: something will
-    surely be trained: without an address a Ray of one's own is then started first, and its processes load what they
-    need while this one reads.
+    surely be trained, so that without an address a Ray of one's own is started first (`_ready_to_train_here`).
     """
-    token = store_and_plans = None
-    check: Callable[..., object] = check_networks
-    resolve = resolve_here(study)
     if address:
-        during.enter_context(connected(address))
-        check_study_requests(study, machines_of_cluster())
-        await_machines(study)
-        token = during.enter_context(prove_shared(folder))
-        resolve = resolve_on_cluster(study)
-    else:
-        if trains:
-            store_and_plans = _refuse_at_once(study, folder)
-            answer = during.enter_context(
-                standing_by(*_standby_of(study), _question_of(study, *store_and_plans))
-            )
-            during.enter_context(connected(None))
-            check, resolve = lambda *_: answer(), lambda training: answer()[with_share(study, training)]
-        check_study_requests(study, [resources_here()])
+        return _ready_on_cluster(study, folder, address, during, accept_versions)
+    if trains:
+        return _ready_to_train_here(study, folder, during, accept_versions), None
+    check_study_requests(study, [resources_here()])
+    return _read(study, folder, accept_versions, resolve_here(study)), None
+
+
+def _ready_on_cluster(
+    study: Study, folder: RunFolder, address: str, during: contextlib.ExitStack, accept_versions: bool
+) -> tuple[ReadyRun, str]:
+    during.enter_context(connected(address))
+    check_study_requests(study, machines_of_cluster())
+    await_machines(study)
+    token = during.enter_context(prove_shared(folder))
+    return _read(study, folder, accept_versions, resolve_on_cluster(study)), token
+
+
+def _ready_to_train_here(
+    study: Study, folder: RunFolder, during: contextlib.ExitStack, accept_versions: bool
+) -> ReadyRun:
+    """Start a Ray of one's own, and read the folds meanwhile. What this takes PyTorch for, to check networks and to
+    resolve `auto`, is asked of the process that has loaded it first."""
+    store_and_plans = _refuse_at_once(study, folder)
+    answer = during.enter_context(standing_by(*_standby_of(study), _question_of(study, *store_and_plans)))
+    during.enter_context(connected(None))
+    check_study_requests(study, [resources_here()])
+
+    def check(*networks: object) -> None:
+        answer()
+
+    def resolve(training: Training) -> tuple[str, str]:
+        return answer()[with_share(study, training)]
+
+    return _read(study, folder, accept_versions, resolve, check, store_and_plans)
+
+
+def _read(
+    study: Study,
+    folder: RunFolder,
+    accept_versions: bool,
+    resolve: Callable[[Training], tuple[str, str]],
+    check: Callable[..., object] = check_networks,
+    store_and_plans: tuple[Store, list[FoldPlan]] | None = None,
+) -> ReadyRun:
+    """Read the folds from the store, and say how far it is; arguments as of `make_run_ready`."""
     with counted("reading the store", terminal()) as reading:
-        ready = make_run_ready(
+        return make_run_ready(
             study,
             folder.root,
             store_and_plans=store_and_plans,
@@ -199,7 +225,6 @@ def make_ready(
             progress=reading,
             accept_versions=accept_versions,
         )
-        return ready, token
 
 
 def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[FoldPlan]]:
