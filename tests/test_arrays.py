@@ -12,6 +12,7 @@ FILES = sorted(
     path for package in ("hnscc", "data_prep", "rayjobs") for path in (ROOT / package).rglob("*.py")
 )
 
+LONG = 10  # lines of a private function, from which on it says the shapes of its arrays too
 ARRAYS = {"NDArray", "ndarray", "ArrayLike", "Tensor"}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -21,7 +22,8 @@ LENGTH = r"(?:\.\.\.|\d+|[A-Za-z_]+|\d+ [A-Za-z]+|\w+ [x*+-] \w+)"
 SHAPE = re.compile(
     rf"\({LENGTH},(?: {LENGTH})?(?:, {LENGTH})*\)|\(\)|\b\d+ ?x ?\d+\b|\b(?:any|same|one) shape\b"
 )
-SIZED = re.compile(r"\.\.\.|\d|\b[A-Z]\b|\w+,\)|^\(\)$|shape|^\((?:x, y|y, x|x, y, z|rows, columns)\)$")
+NAMES = r"x, y|y, x|x, y, z|rows, columns|frames, rows, columns|lines, voxels, z"
+SIZED = re.compile(rf"\.\.\.|\d|\b[A-Z]\b|\w+,\)|^\(\)$|shape|^\((?:{NAMES})\)$")
 
 
 def bare(source: str) -> list[int]:
@@ -81,22 +83,26 @@ def types_in(source: str) -> set[str]:
     return USUAL | named_types(source, USUAL) | imported
 
 
-def public(source: str) -> Iterator[Function]:
-    """Functions of the module and methods of its classes whose names are public; of methods, private classes' too."""
+def asked(source: str) -> Iterator[Function]:
+    """Functions of the module and methods of its classes that others call, or that are too long to be seen through."""
     module = ast.parse(source)
     for node in [
         *module.body,
         *(each for cls in ast.walk(module) if isinstance(cls, ast.ClassDef) for each in cls.body),
     ]:
-        if isinstance(node, Function) and not node.name.startswith("_"):
+        if isinstance(node, Function) and (not node.name.startswith("_") or lines_of(node) >= LONG):
             yield node
 
 
+def lines_of(node: Function) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
 def shapeless(source: str) -> list[str]:
-    """The public functions and methods that take or give arrays, and the classes that hold some, whose docstrings say
-    no shape."""
+    """The functions and methods, public or long, that take or give arrays, and the classes that hold some, whose
+    docstrings say no shape."""
     found, types = [], types_in(source)
-    for node in public(source):
+    for node in asked(source):
         said = [each.annotation for each in ast.walk(node.args) if isinstance(each, ast.arg)]
         arrays = types & {name for each in [*said, node.returns] if each for name in names_in(each)}
         if arrays and not shape_in(ast.get_docstring(node) or ""):
@@ -113,6 +119,11 @@ def shapeless(source: str) -> list[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_docstrings_say_the_shape_of_arrays(path):
     assert shapeless(path.read_text()) == []
+
+
+def test_a_long_private_function_says_shapes_too():
+    short, long = ("def _f(a: Floats) -> int:\n" + "    a += 1\n" * lines for lines in (8, 9))
+    assert shapeless(short) == [] and shapeless(long) == ["_f, line 1"]
 
 
 def test_what_says_no_shape_is_found():

@@ -106,7 +106,8 @@ def _impossible(steps: Floats, shape: Floats | Integers) -> str:
 
 
 def _other_unit(at: int, steps: Floats, shapes: Floats | Integers) -> str:
-    """Voxels and extent five times those of most scans or a fifth, in all."""
+    """Voxels and extent five times those of most scans or a fifth, in all. steps, in mm, and shapes, in voxels:
+    (scans, 3), of every scan; at: the position of the one."""
     others = np.arange(len(steps)) != at
     if others.sum() < 2:
         return ""
@@ -125,7 +126,8 @@ def _small(steps: Floats, shape: Floats | Integers) -> str:
 
 
 def _unlike(at: int, steps: Floats, shapes: Floats | Integers) -> str:
-    """Voxels of other sizes than those of most scans, or another extent."""
+    """Voxels of other sizes than those of most scans, or another extent. steps, in mm, and shapes, in voxels:
+    (scans, 3), of every scan; at: the position of the one."""
     if len(steps) < LEAST_SCANS:
         return ""
     kinds = Counter((*map(int, shape), *np.round(step, 3)) for shape, step in zip(shapes, steps, strict=True))

@@ -76,7 +76,10 @@ def _heights(
     two: Sequence[NDArray[np.float32]],
 ) -> tuple[float, float]:
     """By how many mm a scan shows the body nearer to the head in the one modality than in the two, by the likes of the
-    two and by those of the one; NaN for unknown. One of them alone may find a slice's likes elsewhere by chance."""
+    two and by those of the one; NaN for unknown. One of them alone may find a slice's likes elsewhere by chance.
+
+    number: the scan's position. one, two: (Z, pixels) of every scan, its slices in the modality.
+    """
     others = [at for at, patient in enumerate(patients) if patient != patients[number]]
     others = others[:: max(1, len(others) // COMPARED_SCANS)]
     if not others:

@@ -51,6 +51,7 @@ def marks(images: NDArray[np.float32]) -> list[Marks]:
 
 
 def _of_volume(volume: NDArray[np.float32]) -> Marks:
+    """The marks of a volume (Z, H, W) of square slices, raw units; places are z, y, x in its pixels."""
     size = volume.shape[-1]
     places, looks = [], []
     for smaller, most in enumerate(MOST_MARKS):
@@ -107,7 +108,8 @@ def _of_five(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> Bools:
-    """Which places are peaks along all directions of the plane, not points of an edge."""
+    """Which places, (N, 3) as z, y, x in `apart` (Z, H, W), are peaks along all directions of the plane, not points of
+    an edge: (N,)."""
     z, y, x = at.T
     here = 2 * apart[z, y, x]
     yy = apart[z, y + 1, x] + apart[z, y - 1, x] - here

@@ -56,7 +56,8 @@ def find_moved(
 def _paired(
     kept: Sequence[Marks], asked: Callable[[int, int], bool]
 ) -> dict[tuple[int, int], list[tuple[Floats, Floats]]]:
-    """For each pair of scans, the places (of the first, of the second) whose marks look alike, the surest first."""
+    """For each pair of scans, the places (3,), z, y, x, of the first and of the second whose marks look alike, the
+    surest first."""
     filled = [at for at, each in enumerate(kept) if len(each.looks)]
     looks = np.concatenate([kept[at].looks for at in filled]) if filled else np.zeros((0, 1), np.float32)
     starts = np.cumsum([0, *(len(kept[at].looks) for at in filled)])[:-1]
@@ -183,7 +184,8 @@ def _cells(places: Floats, size: int) -> int:
 
 
 def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: Floats) -> float:
-    """The correlation of most of the slices compared, laid on one another by the map or by the next of whole pixels."""
+    """The correlation of most of the slices of (Z, H, W) each that are compared, laid on one another by the map (4, 3)
+    or by the next of whole pixels."""
     picked = np.unique(np.linspace(0, len(one) - 1, 3 * COMPARED_SLICES).round().astype(int))
     best = 0.0
     for each in (move, _whole(move, one.shape)):
@@ -204,8 +206,9 @@ def _whole(move: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32], z: int, move: Floats) -> float:
-    """The correlation, whatever its sign, of a slice and what the map takes it to, or of their ranks: other grey values
-    keep these. Where either is of one value, or ends, is left out."""
+    """The correlation, whatever its sign, of a slice (H, W), the z-th of its scan, and what the map (4, 3) takes it to
+    in the other scan (Z, H, W), or of their ranks: other grey values keep these. Where either is of one value, or ends,
+    is left out."""
     y, x = np.indices(one.shape)
     at = np.stack([np.full(one.shape, z), y, x, np.ones(one.shape)], axis=-1) @ move
     theirs = ndimage.map_coordinates(other, np.moveaxis(at, -1, 0), order=1, cval=np.nan)

@@ -70,7 +70,8 @@ def taken_otherwise(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterato
 
 
 def _told_ways(scans: Sequence[Scan], modality: str, ill: Bools) -> dict[str, Bools]:
-    """The ways that are told of, and whether each scan's modality was taken so."""
+    """The ways that are told of, and whether each scan's modality was taken so: (scans,). ill: which scans have a
+    lesion, (scans,)."""
     if not ill.any() or ill.all():
         return {}
     ways = {
@@ -143,7 +144,8 @@ def _rounded(value: float) -> float:
 
 
 def _parted(name: str, values: Floats, ill: Bools, tests: int) -> str:
-    """How the best bound parts the scans; empty where it does not do so well."""
+    """How the best bound parts the scans; empty where it does not do so well. values: (scans,) of a property; ill:
+    which scans have a lesion, (scans,); tests: how many properties vary."""
     bounds = np.unique(values)[1:]
     if not len(bounds):
         return ""
@@ -158,7 +160,7 @@ def _parted(name: str, values: Floats, ill: Bools, tests: int) -> str:
 
 def _had(name: str, values: Texts, ill: Bools, tests: int, known: Sequence[Bools]) -> str:
     """Which word one side has and the other has not; empty where there is none, or it parts the scans as something that
-    is known already does (a boolean of each scan)."""
+    is known already does. values, ill: as of `_parted`; each known: (scans,), whether it holds of the scan."""
     words = sorted(set(values.tolist()))
     for word in words:
         holds = values == word

@@ -125,6 +125,7 @@ def _told(modality: str, way: int) -> str:
 
 
 def _lying(slices: Sequence[NDArray[np.float32]]) -> _Lying:
+    """How the scans of a cohort lie in a modality, by the slices (Z, 16, 16) of each."""
     images = _unit(np.stack([deep(each) for each in slices]))
     few = min(map(len, slices)) < FEWEST_SLICES
     asked = [turn for turn in range(len(TURNS)) if not (few and turn in FOOT_TO_HEAD)]
@@ -174,7 +175,8 @@ def _aligned(
 
 
 def _told_apart(images: Image, asked: Sequence[int]) -> list[int]:
-    """The turns by which nearly all scans, lying alike, agree clearly less with the mean of the others."""
+    """The turns, of those asked for, by which nearly all scans (n, 16, 16, 16), lying alike, agree clearly less with
+    the mean of the others."""
     turned = np.stack([TURNS[turn][1](images) for turn in asked])
     alike = _correlations(turned, images)
     gains = np.percentile(alike - alike[AS_IT_IS], NEARLY_ALL_PERCENT, axis=1)

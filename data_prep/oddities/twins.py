@@ -108,7 +108,8 @@ def _agreeing(
     slices: Sequence[tuple[int, int, tuple[int, ...]]],
     read: ReadImages,
 ) -> list[Twins]:
-    """The pair, if half of the slices of the shorter scan agree as they are stored; `slices` may: z of both, flip."""
+    """The pair, if half of the slices of the shorter scan agree as they are stored; `slices` may: z of both, flip.
+    scans: (C, Z, 16, 16) of each, as of `find_twins`."""
     needed = SHARED_SLICES_SHARE * min(_informative(scans[each][modality]) for each in pair)
     if not slices or len({z2 for _, z2, _ in slices}) < needed:
         return []
@@ -123,7 +124,8 @@ def _agreeing(
 def _candidates(
     scans: Sequence[NDArray[np.float32]],
 ) -> dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]]:
-    """For each pair of scans, the slices (z of the first, z of the second, flip of the second) that may be the same."""
+    """For each pair of scans, the slices (z of the first, z of the second, flip of the second) that may be the same.
+    scans: (Z, 16, 16) of each, one modality of what `reduced` gave."""
     rows = [(scan, z) for scan, slices in enumerate(scans) for z in range(len(slices)) if slices[z].any()]
     pairs: dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]] = {}
     if not rows:
