@@ -11,8 +11,11 @@ from hnscc.cohort.store_format import DrawnMask
 
 TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels of one piece touch at a corner at least
 APART_MM = 10.0  # mm, beside the largest piece; a rough outline leaves small pieces above, below and near it
-LONG_MM = 10.0  # mm: a piece above or below the largest that is shorter belongs to a rough outline, too
-BROAD_MM = 4.0  # mm, or two voxels: what is wider in its plane is not thin
+# In mm: a piece above or below the largest that is shorter belongs to a rough outline, too, or to a ragged lesion: of
+# 152 made-up ones one had such a piece, of 12 mm.
+LONG_MM = 15.0
+# In mm, or one voxel: what is wider in its plane is not thin. Two voxels of a PET are 8 mm, as parts of lesions are.
+BROAD_MM = 4.0
 MOST_BROAD_VOXELS = 11  # of these: a header whose lengths are not in mm makes voxels of a thousandth of one
 OVER_MM = 8.0  # mm beside what the slices above and below hold, or two slices if thicker: it sticks out
 LOOKED_AT_MM = 2.0  # mm: finer voxels are thinned to look for it
@@ -29,8 +32,8 @@ def pieces_of(drawn: DrawnMask) -> dict[str, Any]:
     `mirrored` says whether one is the exact mirror image of another, in one to three directions, and not of itself; or
     the whole mask of itself, about the middle of its grid, with a gap between.
     `stray` counts small pieces in one slice alone, 10 mm and more beside the largest, if that lies in several slices;
-    of those that lie above or below it, ones of 10 mm and more. `thin_mm` is the length of the longest part that is at
-    most 4 mm or two voxels wide in its plane, in mm along a row or column, and `over_mm` that of the longest one that
+    of those that lie above or below it, ones of 15 mm and more. `thin_mm` is the length of the longest part that is at
+    most 4 mm or one voxel wide in its plane, in mm along a row or column, and `over_mm` that of the longest one that
     lies in one slice and 8 mm and more beside what the slices next to it hold; 0 where there is none.
     """
     voxels = _cropped(drawn.voxels)
@@ -104,7 +107,7 @@ def _mirrored(one: Bools, two: Bools) -> bool:
 
 def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
     """The length in mm of the longest part of a mask (Z, Y, X) that is thin in its plane; 0 where there is none."""
-    wide = [min(max(3, int(BROAD_MM / step) + 1), MOST_BROAD_VOXELS) for step in spacing_mm[1:]]
+    wide = [min(max(2, int(BROAD_MM / step) + 1), MOST_BROAD_VOXELS) for step in spacing_mm[1:]]
     padded = np.pad(voxels, ((0, 0), *((each, each) for each in wide)))
     opened = ndimage.grey_opening(padded.view(np.uint8), (1, *wide))
     return _longest(padded & (opened == 0), spacing_mm)

@@ -15,6 +15,7 @@ from data_prep.oddities.copies import Kept, kept_of
 from data_prep.oddities.exchanged import exchanged
 from data_prep.oddities.fades import faded
 from data_prep.oddities.fields import odd_fields, spellings
+from data_prep.oddities.flat_ends import ended_flat, ends_of
 from data_prep.oddities.heights import too_high
 from data_prep.oddities.lying_otherwise import midlines, odd_mirrored, odd_order
 from data_prep.oddities.marks import Marks, marks
@@ -26,6 +27,7 @@ from data_prep.oddities.oddity import Odd, cut_short, of_cohort
 from data_prep.oddities.one_sided import one_sided
 from data_prep.oddities.orientation import lying_of, lying_otherwise
 from data_prep.oddities.planes import odd_planes
+from data_prep.oddities.resized import resized
 from data_prep.oddities.shared import Compared, shared_images
 from data_prep.oddities.taken import odd_codes
 from data_prep.oddities.twins import means_of, reduced
@@ -50,8 +52,9 @@ class Reduced:
     means: (C, Z, 16, 16), of parts of each slice, in the images' units; slices: the same, each slice of mean 0 and
     length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the column
     midway between both sides of the skin, NaN where it does not show (oddities.lying_otherwise). moves: (C, 3), in mm
-    along z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged). files: what
-    finds copies of each modality's file (oddities.copies).
+    along z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged). ends: how
+    far each modality goes on beyond the mask's flat ends, (C, 6) by side (oddities.flat_ends). files: what finds copies
+    of each modality's file (oddities.copies).
     """
 
     means: NDArray[np.float32]
@@ -59,6 +62,7 @@ class Reduced:
     marks: Sequence[Marks]
     midlines: NDArray[np.float32]
     moves: NDArray[np.float32]
+    ends: NDArray[np.float32]
     files: Sequence[Kept]
 
 
@@ -72,6 +76,7 @@ def reduce_images(images: Images, lesion: Bools, scan: Scan, volumes: Mapping[st
         marks(images),
         midlines(images),
         moves_of(images, lesion, scan),
+        ends_of(images, lesion, scan),
         [kept_of(volume) for volume in volumes.values()],
     )
 
@@ -103,8 +108,9 @@ def judged(
         )
     )
     dark = _known([odd for name in modalities for odd in inverted(scans, name)])
-    looks, moved = _looks(rows, scans, images, _known(shared) | dark)
-    known = _known([*shared, *looks])
+    drawn = _drawn(scans, modalities, images, _known(shared) | dark)
+    looks, moved = _looks(rows, scans, images, _known([*shared, *drawn]) | dark)
+    known = _known([*shared, *drawn, *looks])
     black = {(scan.scan_id, name) for scan in scans for name in modalities if not shows_lesion(scan, name)}
     off = list(nudged(scans, modalities, [each.moves for each in images], known | black | _known(moved)))
     # A mask that is a slice off ends within the lesion on one side, but lacks no part.
@@ -119,7 +125,7 @@ def judged(
         *one_sided(scans, modalities),
         *odd_fields(scans, modalities),
         *spellings(scans),
-        *odd_drawn_lesions(scans),
+        *drawn,
         *odd_pieces(scans),
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities, dark),
@@ -134,13 +140,24 @@ def judged(
     return odd
 
 
+def _drawn(
+    scans: Sequence[Scan], modalities: Sequence[str], images: Sequence[Reduced], known: Known
+) -> list[Odd]:
+    """What is odd about how masks are drawn: outlines, masks larger or smaller than the lesion, and ones that end flat.
+    Whether a mask lies where it belongs is asked of the others. known: modalities that are told to be unlike."""
+    drawn = list(odd_drawn_lesions(scans))
+    drawn += resized(scans, modalities, known | _known(drawn))
+    drawn += ended_flat(scans, modalities, [each.ends for each in images], known | _known(drawn))
+    return drawn
+
+
 def _looks(
     rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], told: Known
 ) -> tuple[list[Odd], list[Odd]]:
     """What is odd about how scans look; and about modalities whose body is moved, of which it may be asked yet whether
     it is another scan's. Each asks of those alone that look otherwise for no likelier reason: a scan that is turned,
     mirrored or moved does not fade, and one that fades has no other scale and went through no curve. told: scans with
-    modalities that are another scan's, or inverted."""
+    modalities that are another scan's, or inverted, or masks that hold something else."""
     modalities, slices = list(rows[0].files), [each.slices for each in images]
     turned = list(lying_otherwise(scans, modalities, slices))
     known = told | _known(turned)

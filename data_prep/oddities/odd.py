@@ -4,13 +4,13 @@ kept in the store, and refused where it misleads.
 Nothing here reads an image: all of it follows from the facts that placing kept (hnscc.cohort.placement).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from data_prep.oddities.curves import curved, fading
 from data_prep.oddities.numbers import inverted, not_measured
 from data_prep.oddities.odd_lesions import odd_lesions
-from data_prep.oddities.oddity import Odd, cut_short
+from data_prep.oddities.oddity import MASK, Odd, cut_short
 from data_prep.oddities.off_border import off_border
 from data_prep.oddities.one_sided import taken_otherwise
 from data_prep.oddities.orientation import lies_otherwise
@@ -32,7 +32,7 @@ def odd_scans(
     """Return everything that is odd, the cohort's own first, then scan by scan in the order given.
 
     known, unlike: as of `odd_values`; nor are masks compared with a modality that is in either, or that does not show
-    the slices of the lesion.
+    the slices of the lesion, nor those that are `known` to be something else than a lesion (MASK).
     """
     found = [
         *odd_orientations(scans, modalities),
@@ -45,16 +45,24 @@ def odd_scans(
             *separating(scans, modality),
             *less_covered(scans, modality),
         ]
-        told = {*known, *unlike}
-        found += off_border(
-            [scan for scan in scans if (scan.scan_id, modality) not in told and shows_lesion(scan, modality)],
-            modality,
-        )
+        found += off_border(comparable(scans, modality, {*known, *unlike}), modality)
     found += odd_lesions(scans)
     for scan in scans:
         found += unmeasured(scan, modalities)
     order = {None: -1} | {scan.scan_id: position for position, scan in enumerate(scans)}
     return sorted(found, key=lambda odd: order[odd.scan_id])
+
+
+def comparable(scans: Sequence[Scan], modality: str, told: Container[tuple[str, str]]) -> list[Scan]:
+    """The scans whose masks can be compared with a modality: it shows their lesion, and neither it nor the mask is
+    `told` to be unlike."""
+    return [
+        scan
+        for scan in scans
+        if (scan.scan_id, modality) not in told
+        and (scan.scan_id, MASK) not in told
+        and shows_lesion(scan, modality)
+    ]
 
 
 def shows_lesion(scan: Scan, modality: str) -> bool:

@@ -19,9 +19,10 @@ OUTLINE_SHARE = 0.5  # from which the mask is an outline
 # From which it is hollow. The box or the ellipsoid around a lesion of the phantom, less the lesion, has 0.08 to 0.22; a
 # hole of a few voxels, as a threshold leaves in a lesion that is filled, is less.
 HOLLOW_SHARE = 0.05
-LINE_MM = 30.0  # mm, of a part up to 4 mm or two voxels wide; lesions of the real cohort have 25 at most
-# In mm, of a part that sticks out of one slice; lesions of the real cohort have none, the phantom's 6 at most.
-STROKE_MM = 10.0
+# In mm, of a part up to 4 mm or one voxel wide; lesions of the real cohort have 25 at most, 152 made-up ones 32.
+LINE_MM = 35.0
+# In mm, of a part that sticks out of one slice; lesions of the real cohort have none, 152 made-up ones 11 at most.
+STROKE_MM = 12.0
 USUAL_SHARE = 0.25  # of the scans with lesion, from which small pieces are how the lesions are
 # What a mask may hold in one slice alone, in words.
 IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
@@ -130,6 +131,7 @@ def _boxes(ill: Sequence[Scan]) -> Iterator[Odd]:
                 scan.scan_id,
                 "the lesion is a box with straight edges, which it is in few others",
                 files=(MASK,),
+                shown=((scan.scan_id, MASK),),
             )
 
 
@@ -137,8 +139,8 @@ CHANGED_TIMES = 4 / 3  # times more or less than was drawn; lesions of 5 ml and 
 
 
 def odd_drawn_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
-    """A sentence on the scans whose masks are outlines, on those whose masks are hollow, and on each whose lesion is
-    stored much larger or smaller."""
+    """A sentence on the scans whose masks are outlines, on those whose masks are hollow, and on each other one whose
+    lesion is stored much larger or smaller: an outline is thin, and finer pixels do not fill it."""
     outlined = [scan for scan in scans if _outlined(scan)]
     yield from of_some(
         scans,
@@ -146,6 +148,7 @@ def odd_drawn_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
         f"most of what the mask encloses ({OUTLINE_SHARE:.0%} or more) is not lesion: was an outline drawn and never "
         "filled, or is the mask inverted within a box around the lesion?",
         files=(MASK,),
+        shown_in=MASK,
     )
     yield from of_some(
         scans,
@@ -154,7 +157,7 @@ def odd_drawn_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
         "left out on purpose, as where it is necrotic, or is the mask inverted within a box around the lesion?",
         files=(MASK,),
     )
-    for scan in scans:
+    for scan in (each for each in scans if not _outlined(each)):
         drawn, stored = (scan.placement["lesion"][name] for name in ("drawn_ml", "stored_ml"))
         if not drawn / CHANGED_TIMES <= stored <= drawn * CHANGED_TIMES:
             yield Odd(

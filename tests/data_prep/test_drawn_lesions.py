@@ -48,6 +48,8 @@ def test_an_outline_is_told_and_a_small_hole_is_not():
         "mask inverted within a box around the lesion?"
     )
     assert told({}, {"hollow": 0.6}) == [("p1_a", text, False)]
+    # It is stored smaller than it was drawn, since it is thin: no finer pixels fill it.
+    assert told({}, {"hollow": 0.6, "stored_ml": 0.5}) == [("p1_a", text, False)]
     assert told({"hollow": 0.6}, {"hollow": 0.7})[0][:2] == (
         None,
         f"in 2 scans (p0_a, p1_a), 2 of 2 with lesion, 0 of 0 without, {text}",

@@ -92,6 +92,17 @@ def test_a_line_is_thin_by_its_millimetres_where_voxels_are_fine():
         assert pieces_of(DrawnMask(voxels, affine, "mri"))["thin_mm"] == length
 
 
+def test_a_part_two_voxels_wide_is_no_line_on_a_pet_and_one_voxel_is():
+    """Masks drawn on voxels of 4 mm, of lesions 8 mm thick that are 40 mm long, were called strokes of a brush."""
+    affine = tuple(map(tuple, np.diag([4.0, 4.0, 4.0, 1.0]).tolist()))
+    voxels = np.zeros(SHAPE, bool)
+    voxels[4:7, 10:20, 20:34] = True
+    for rows, length in ((2, 0.0), (1, 40.0)):
+        part = voxels.copy()
+        part[5, 12 : 12 + rows, 10:20] = True
+        assert pieces_of(DrawnMask(part, affine, "pet"))["thin_mm"] == length
+
+
 def test_a_header_in_metres_makes_no_line_of_thousands_of_voxels():
     """Millimetres a thousandth as large as they are: what is wrong is told by fields, and nothing takes gigabytes."""
     affine = tuple(map(tuple, np.diag([1e-3, 1e-3, 3e-3, 1.0]).tolist()))
@@ -121,7 +132,7 @@ def test_what_sticks_out_of_one_slice_is_as_long_as_what_lies_8_mm_beside_the_sl
 def test_a_long_piece_far_above_the_lesion_is_a_stray_one_and_a_rough_outline_leaves_small_ones():
     voxels = np.zeros(SHAPE, bool)
     voxels[1:6, 12:34, 14:36] = True
-    for rows, z, count in ((8, 8, 1), (8, 7, 0), (4, 8, 0)):  # of 1.5 mm; slices of 4 mm
+    for rows, z, count in ((10, 8, 1), (10, 7, 0), (8, 8, 0)):  # of 1.5 mm; slices of 4 mm
         piece = voxels.copy()
         piece[z, 15 : 15 + rows, 20:24] = True
         assert found(piece)["stray"] == count
@@ -138,12 +149,12 @@ def test_strokes_are_told_where_few_scans_have_any_and_lines_not_of_outlines():
         ]
         return [odd.scan_id for odd in odd_pieces(scans)]
 
-    assert told({}, {"mirrored": True}, {"thin_mm": 31.0}) == ["p1_a", "p2_a"]
-    assert told({"thin_mm": 31.0}, {"thin_mm": 29.0}, hollow=0.6) == []
+    assert told({}, {"mirrored": True}, {"thin_mm": 36.0}) == ["p1_a", "p2_a"]
+    assert told({"thin_mm": 36.0}, {"thin_mm": 34.0}, hollow=0.6) == []
     assert told({"stray": 2}, {}, {}, {}) == ["p0_a"]
     assert told(*[{"stray": 1}] * 2, *[{}] * 6) == [None]
     assert told(*[{"stray": 1}] * 3, *[{}] * 6) == []
-    assert told({"over_mm": 10.0}, {"over_mm": 9.0}, {}, {}) == ["p0_a"]
+    assert told({"over_mm": 12.0}, {"over_mm": 11.0}, {}, {}) == ["p0_a"]
     assert told(*[{"over_mm": 12.0}] * 2, *[{}] * 6) == [None]
     assert told(*[{"over_mm": 12.0}] * 3, *[{}] * 6) == []
 
@@ -169,7 +180,7 @@ def test_prepare_tells_what_was_drawn_beside_a_lesion(tmp_path):
     words = ("mirror image of another", "small pieces in a single slice", "a line of a few voxels")
     told = [each.split(":")[0] for each in store.odd if any(word in each for word in words)]
     assert told == ["scan mirrored", "scan line", "scan stroke"]
-    out = "the mask sticks out in a single slice, by a part 10 mm long or more"
+    out = "the mask sticks out in a single slice, by a part 12 mm long or more"
     assert [each for each in store.odd if out in each] == [
         f"in 2 scans (line, brush), 2 of 8 with lesion, 0 of 0 without, {out} far beside what the slices above and "
         "below it hold: a stroke of a brush?"
