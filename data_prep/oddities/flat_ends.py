@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.masks.pieces import TOUCHING
+from data_prep.oddities.odd import comparable
 from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd, of_some
 from data_prep.oddities.off_border import SHOWN_FALL
 from data_prep.placing.edges import SIDES
@@ -42,26 +43,22 @@ class _FlatEnd:
 
 def ends_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
     """(Z, C, H, W), with the mask (Z, H, W) -> (C, 6): how far each modality stands out beyond the end of the mask on
-    each side (edges.SIDES), as a share of how far the lesion does; 0 where the mask does not end flat, or as far as
-    the modality shows anything."""
+    each side (edges.SIDES), as a share of how far the lesion does; 0 where the mask does not end flat, or ends with
+    the image."""
     found = np.zeros((images.shape[1], 6), np.float32)
     if not lesion.any():
         return found
     box = _with_margin(lesion, scan.spacing_mm)
-    drawn, first = lesion[box], box[0].start
+    drawn = lesion[box]
     around = _ring(drawn, scan.spacing_mm)
     ends = list(_flat_ends(drawn, scan.spacing_mm))
-    for at, name in enumerate(scan.placement["values"] if around.any() else ()):
+    for at in range(len(found) if around.any() else 0):
         image = images[:, at][box]
         contrast = float(image[drawn].mean() - np.median(image[around]))
-        unseen = np.array(scan.placement.get("outside", {}).get(name, []), np.int64) - first
-        for end in ends:
-            beyond = end.layers if end.side > 1 else np.setdiff1d(end.layers, unseen)
-            planes = np.take(image, beyond, axis=end.side // 2)
-            planes = np.moveaxis(planes, end.side // 2, 0)
-            if len(planes) and contrast:
-                out = planes[:, end.last].mean() - np.median(planes[:, end.around])
-                found[at, end.side] = max(found[at, end.side], out / contrast)
+        for end in ends if contrast else ():
+            planes = np.moveaxis(image, end.side // 2, 0)[end.layers]
+            out = planes[:, end.last].mean() - np.median(planes[:, end.around])
+            found[at, end.side] = max(found[at, end.side], out / contrast)
     return found
 
 
@@ -110,11 +107,13 @@ def ended_flat(
     """A sentence on the scans whose masks end flat amid the lesion, by side; of each by the first modality on which it
     is seen. Nothing of boxes, and of masks that leave out slices, which are told to be these.
 
-    ends: (C, 6) of each scan, what `ends_of` gave. known: scans on whose mask (MASK) something likelier is told.
+    ends: (C, 6) of each scan, what `ends_of` gave. known: scans with a modality, or with a mask (MASK), on which
+    something likelier is told.
     """
-    asked = [at for at, scan in enumerate(scans) if _may_end_flat(scan) and (scan.scan_id, MASK) not in known]
+    asked = [at for at, scan in enumerate(scans) if _may_end_flat(scan)]
     for number, modality in enumerate(modalities):
-        shown = [at for at in asked if _stands_out(scans[at], modality)]
+        ids = {scan.scan_id for scan in comparable(scans, modality, known)}
+        shown = [at for at in asked if scans[at].scan_id in ids and _stands_out(scans[at], modality)]
         if len(shown) < max(LEAST_SCANS, SHOWN_SCANS_SHARE * len(asked)):
             continue
         cut = [at for at in shown if ends[at][number].max() >= ON_SHARE]

@@ -5,7 +5,7 @@ in the scan, and with the other scans. Of a single mask nothing is said by a mod
 no border.
 """
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from statistics import median
@@ -44,14 +44,6 @@ ELSEWHERE_TIMES, GAIN_SHARE = 2.0, 0.3  # times more elsewhere, and of the media
 # Of several masks where the others, three at least, have a border that is clear: of what the image shows elsewhere less
 # than the one, and nearly all scans show one or the other.
 LOST_SHARE, LEAST_LOST_SCANS, LEAST_CLEAR_SCANS, NEARLY_ALL_SHARE = 0.25, 2, 3, 0.9
-# Of masks that are drawn larger or smaller than their lesion where no other is: times clearer, further in or out, than
-# where they lie; and less clear than that in all others. Further in it was 1.07 times in true masks of the real cohort
-# and 0.55 in made-up heads, further out 2 and 0.8.
-RESIZED_TIMES, OWN_SIZE_TIMES = 1.3, 1.15
-RESIZED_WORDS = (
-    ("in", "larger", "was a margin drawn with it, as around what is irradiated? Draw the lesion alone"),
-    ("out", "smaller", "was its core drawn alone, as by a high threshold? Draw the whole lesion"),
-)
 ODD_SIDE_SHARE = 0.5  # of the fall across the whole border, less than the median lesion's weakest side has
 # Of several masks that are cut on one and the same side, where no other mask has so weak a side, and no side of any is
 # in between. Of 2,000 draws each of 5 to 20 true masks of the real cohort at most two were parted so.
@@ -60,7 +52,7 @@ CUT_SHARE, WHOLE_SHARE = 0.45, 0.65
 
 
 @dataclass(frozen=True)
-class _Edge:
+class Edge:
     """How far values fall across the border of a scan's lesion, across each side of it, and elsewhere."""
 
     scan: Scan
@@ -78,29 +70,18 @@ class _Edge:
         """The most that they fall across it moved, mirrored or turned."""
         return max(fall for how, fall in self.elsewhere.items() if "border" not in how)
 
-    def resized(self, way: str) -> float:
-        """The most that they fall across it further in or out; 0 where they fall more across it moved, mirrored or
-        turned: that says nothing of the mask's size then."""
-        fall = max((fall for how, fall in self.elsewhere.items() if how.endswith(way)), default=0.0)
-        return fall if fall >= max(self.moved, 0.0) else 0.0
-
     @property
     def best(self) -> tuple[float, str]:
         return max((fall, how) for how, fall in self.elsewhere.items())
 
 
-def off_border(scans: Sequence[Scan], modality: str, unlike: Container[str] = ()) -> Iterator[Odd]:
-    """What is odd about where the masks lie on a modality: most of them, or one against the others. unlike: the ids of
-    scans whose masks are told to be something else than a lesion, which are not asked."""
-    edges = [edge for edge in _edges(scans, modality) if edge.scan.scan_id not in unlike]
+def off_border(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
+    """What is odd about where the masks lie on a modality: most of them, or one against the others."""
+    edges = edges_by_sign(scans, modality)
     if len(edges) < LEAST_SCANS:
         return
     most = [*_most_elsewhere(edges, modality), *_most_open(edges, modality)]
     yield from most
-    resized = [] if most else _resized(scans, edges, modality)
-    yield from resized
-    told = {scan_id for odd in resized for scan_id, _ in odd.shown}
-    edges = [edge for edge in edges if edge.scan.scan_id not in told]
     lost = [] if most else _lost(edges)
     if len(lost) >= LEAST_LOST_SCANS:
         text = (
@@ -120,13 +101,13 @@ def off_border(scans: Sequence[Scan], modality: str, unlike: Container[str] = ()
         yield from _cut(scans, closed, modality) or _open(closed, modality)
 
 
-def _edges(scans: Sequence[Scan], modality: str) -> list[_Edge]:
+def edges_by_sign(scans: Sequence[Scan], modality: str) -> list[Edge]:
     """Of all scans with lesion; turned about where the cohort's lesions are darker than what surrounds them."""
     edges = [(scan, scan.placement["lesion"]["edges"][modality]) for scan in scans]
     found = [(scan, facts) for scan, facts in edges if facts is not None]
     sign = -1 if found and median(facts["own"] for _, facts in found) < 0 else 1
     return [
-        _Edge(
+        Edge(
             scan,
             sign * facts["own"],
             {name: sign * fall for name, fall in facts["sides"].items()},
@@ -136,7 +117,7 @@ def _edges(scans: Sequence[Scan], modality: str) -> list[_Edge]:
     ]
 
 
-def _most_elsewhere(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
+def _most_elsewhere(edges: Sequence[Edge], modality: str) -> Iterator[Odd]:
     """Where most masks would have a clearer border than where they lie, all of them in the same direction."""
     found = []
     for how in edges[0].elsewhere:
@@ -162,7 +143,7 @@ def _most_elsewhere(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
         )
 
 
-def _most_open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
+def _most_open(edges: Sequence[Edge], modality: str) -> Iterator[Odd]:
     """Sides on which most masks end where the lesion does not."""
     for side in ("head", "foot", "back", "front", "left", "right"):
         there = [edge for edge in edges if side in edge.sides and edge.own >= SHOWN_FALL]
@@ -178,27 +159,7 @@ def _most(count: int, of: int, chance: float = CHANCE_PROBABILITY) -> bool:
     return of > 0 and float(stats.binomtest(count, of, 0.5, alternative="greater").pvalue) < chance
 
 
-def _resized(scans: Sequence[Scan], edges: Sequence[_Edge], modality: str) -> list[Odd]:
-    """Masks that are drawn larger, or smaller, than their lesion, of a cohort that is parted by it."""
-    found: list[Odd] = []
-    least = CLEARLY_NOT_SHARE * median(edge.own for edge in edges)
-    for way, size, why in RESIZED_WORDS:
-        there = [(edge, edge.resized(f"further {way}")) for edge in edges]
-        wrong = [edge for edge, fall in there if fall > max(least, RESIZED_TIMES * edge.own)]
-        others = [(edge, fall) for edge, fall in there if edge not in wrong]
-        clear = [edge for edge, _ in others if edge.own >= SHOWN_FALL]
-        if len(clear) >= LEAST_CLEAR_SCANS and all(
-            fall <= OWN_SIZE_TIMES * edge.own for edge, fall in others if fall
-        ):
-            text = (
-                f"the mask is drawn {size} than the lesion that {modality} shows: its values fall more across the "
-                f"mask's border 4 or 8 mm further {way} than where it lies, unlike in the other scans; {why}"
-            )
-            found += of_some(scans, [edge.scan for edge in wrong], text, files=(MASK,), shown_in=MASK)
-    return found
-
-
-def _lost(edges: Sequence[_Edge]) -> list[Scan]:
+def _lost(edges: Sequence[Edge]) -> list[Scan]:
     """The scans whose masks have no border beside what they would have elsewhere, of a cohort that is parted by it."""
     found = [edge for edge in edges if edge.moved >= SHOWN_FALL and edge.own < LOST_SHARE * edge.moved]
     clear = [edge for edge in edges if edge.own >= max(SHOWN_FALL, edge.moved)]
@@ -206,7 +167,7 @@ def _lost(edges: Sequence[_Edge]) -> list[Scan]:
     return [edge.scan for edge in found] if parted else []
 
 
-def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd]:
+def _unseen(edges: Sequence[Edge], usual: float, modality: str) -> Iterator[Odd]:
     """Masks with no border where they lie, or with a much clearer one elsewhere."""
     logs = [log(max(edge.own / usual, LEAST_FALL_SHARE)) for edge in edges]
     # The fewer the scans, the less is known of how much right ones differ.
@@ -228,7 +189,7 @@ def _unseen(edges: Sequence[_Edge], usual: float, modality: str) -> Iterator[Odd
             )
 
 
-def _apart(edges: Sequence[_Edge], usual: float) -> float:
+def _apart(edges: Sequence[Edge], usual: float) -> float:
     """The fall up to which a mask stands apart from all others; -inf where falls of every size occur."""
     falls = [edge.own for edge in edges]
     low = [fall for fall in falls if fall < CLEARLY_SEEN_SHARE * usual]
@@ -236,7 +197,7 @@ def _apart(edges: Sequence[_Edge], usual: float) -> float:
     return max(low) if apart else float("-inf")
 
 
-def _cut(scans: Sequence[Scan], edges: Sequence[_Edge], modality: str) -> list[Odd]:
+def _cut(scans: Sequence[Scan], edges: Sequence[Edge], modality: str) -> list[Odd]:
     """Masks that end on one and the same side where the lesion does not, of a cohort that is parted by it."""
     weak = [edge for edge in edges if edge.weakest[0] < WHOLE_SHARE]
     sides = {edge.weakest[1] for edge in weak}
@@ -248,7 +209,7 @@ def _cut(scans: Sequence[Scan], edges: Sequence[_Edge], modality: str) -> list[O
     )
 
 
-def _open(edges: Sequence[_Edge], modality: str) -> Iterator[Odd]:
+def _open(edges: Sequence[Edge], modality: str) -> Iterator[Odd]:
     """Masks of which a side ends where the lesion does not, as in no other scan."""
     weakest = [edge.weakest for edge in edges]
     usual = median(share for share, _ in weakest)

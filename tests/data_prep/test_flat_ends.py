@@ -17,7 +17,7 @@ SIDES = ("head", "foot", "back", "front", "left", "right")
 
 
 def told(
-    drawn: dict, lift: float = 3.0, shape: tuple[int, ...] = SHAPE, known=frozenset(), **lesion
+    drawn: dict, lift: float = 3.0, shape: tuple[int, ...] = SHAPE, known=frozenset(), outside=(), **lesion
 ) -> list[tuple[str | None, str]]:
     """What is said of blurred ellipsoids, `lift` brighter than noise; drawn: what was made of some masks, by number."""
     scans, ends = [], []
@@ -29,7 +29,7 @@ def told(
         image = ndimage.gaussian_filter(2 + lift * whole + rng.normal(0, 0.3, shape), (0.6, 1.2, 1.2))
         mask = drawn[number](whole) if number in drawn else whole
         facts = {
-            "values": {"pet": {}},
+            "outside": {"pet": outside},
             "lesion": {
                 "edges": {"pet": edges_of(image, mask, SPACING, 0.0, 1.2)},
                 "box": False,
@@ -94,29 +94,17 @@ def test_of_two_pieces_of_a_mask_one_that_is_cut_is_told():
     assert told({3: beside}) == [("p3_a", sentence("head"))]
 
 
-def test_what_lesions_without_a_border_what_is_known_and_what_has_a_sentence_of_its_own_hold_is_not_told():
+def test_nothing_is_said_of_lesions_without_a_border_of_what_is_known_and_of_what_is_told_otherwise():
     assert told({3: without("head")}, lift=0.0) == []
-    assert told({3: without("head")}, known={("p3_a", MASK)}) == []
+    for name in ("pet", MASK):
+        assert told({3: without("head")}, known={("p3_a", name)}) == []
+    assert told({3: without("head")}, outside=[0]) == []  # PET does not show a slice of the lesion
     assert told({3: without("head")}, box=True) == [] and told({3: without("head")}, left_out=2) == []
 
 
 def test_a_mask_that_ends_with_the_image_is_not_cut():
     """Ellipsoids of 30 mm and more in five slices of 4 mm."""
     assert told({}, shape=(5, 40, 40)) == []
-
-
-def test_slices_that_a_modality_does_not_show_say_nothing():
-    """Below the lesion's middle PET ends, and its last slice was repeated: so does the mask end there."""
-    rng = np.random.default_rng(0)
-    apart = np.indices(SHAPE) - np.array([8.5, 19.5, 19.5])[:, None, None, None]
-    whole = np.sqrt(sum((each * mm) ** 2 for each, mm in zip(apart, SPACING, strict=True))) < 16
-    image = np.where(whole, 5.0, 2.0) + rng.normal(0, 0.1, SHAPE)
-    image[:9], whole[:9] = image[9], False
-    for unseen, on in (([], True), ([*range(9)], False)):
-        facts = {"values": {"pet": {}}, "outside": {"pet": unseen}}
-        of = replace(scan("p0", (0, 4)), spacing_mm=SPACING, placement=facts)
-        ends = ends_of(image[:, None].astype(np.float32), whole, of)
-        assert (ends[0, SIDES.index("foot")] > 0.9) == on and ends[0, SIDES.index("head")] == 0
 
 
 def test_prepare_tells_half_a_mask_as_that_and_not_as_a_voxel_off_and_nothing_more_of_outlines(tmp_path):
