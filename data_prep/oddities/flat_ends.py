@@ -73,7 +73,7 @@ def _with_margin(lesion: Bools, spacing_mm: Spacing) -> tuple[slice, ...]:
 
 
 def _flat_ends(lesion: Bools, spacing_mm: Spacing) -> Iterator[_FlatEnd]:
-    """The ends of the mask's large pieces whose last layer is about as large as their largest one."""
+    """The ends, of the large pieces of a mask (Z, H, W), whose last layer is about as large as their largest one."""
     numbered, count = ndimage.label(lesion, TOUCHING)
     for piece in (numbered == number for number in range(1, count + 1)):
         if piece.sum() < LARGE_PIECE_SHARE * lesion.sum():
@@ -92,7 +92,7 @@ def _flat_ends(lesion: Bools, spacing_mm: Spacing) -> Iterator[_FlatEnd]:
 
 
 def _ring(drawn: Bools, spacing_mm: Sequence[float]) -> Bools:
-    """What lies around a lesion, of its shape."""
+    """What lies around a lesion in a layer of two axes; of its shape."""
     apart = ndimage.distance_transform_edt(~drawn, sampling=spacing_mm)
     ring: Bools = (apart > NEAR_MM) & (apart <= AROUND_MM)
     return ring
