@@ -19,6 +19,9 @@ KEPT_SLICES = 16  # of a file, at equal parts of its length
 # Correlation of what is kept of two files: differences of 0.4 % of its contrast, which rounding to 256 values makes
 # half of. Two acquisitions of one head at rest differ by several %.
 COPIED_CORRELATION = 0.99999
+# The same, of what may be a copy: smoothed by half a voxel, or cut off at the top. Visits of made-up patients have 0.97
+# at most.
+NEARLY_CORRELATION = 0.9995
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,16 @@ class Kept:
 
 @dataclass(frozen=True)
 class Copied:
-    """Two files that hold the same image, each by the positions of its scan and of its modality, the earlier first."""
+    """Two files that hold the same image, or nearly (not `same`), each by the positions of its scan and of its
+    modality, the earlier first."""
 
     first: tuple[int, int]
     second: tuple[int, int]
+    correlation: float
+
+    @property
+    def same(self) -> bool:
+        return self.correlation > COPIED_CORRELATION
 
 
 def kept_of(volume: Volume) -> Kept:
@@ -53,7 +62,7 @@ def kept_of(volume: Volume) -> Kept:
 
 
 def find_copies(files: Sequence[Sequence[Kept]]) -> list[Copied]:
-    """Return every pair of files that hold the same image, also mirrored in the plane of the slices, in order.
+    """Return every pair of files that hold the same image, or nearly, also mirrored in the plane of the slices.
 
     files: what `kept_of` gave of the modalities of each scan, in one order.
     """
@@ -62,17 +71,21 @@ def find_copies(files: Sequence[Sequence[Kept]]) -> list[Copied]:
         for modality, each in enumerate(kept):
             alike.setdefault(each.shape, []).append((scan, modality))
     found = [
-        Copied(places[one], places[other])
+        Copied(places[one], places[other], correlation)
         for places in alike.values()
-        for one, other in _same(np.stack([files[scan][modality].means for scan, modality in places]))
+        for one, other, correlation in _same(
+            np.stack([files[scan][modality].means for scan, modality in places])
+        )
     ]
     return sorted(found, key=lambda each: (each.second, each.first))
 
 
-def _same(means: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Which two, the earlier first, of the means of files of one shape, (n, values), are of one image."""
+def _same(means: NDArray[np.float32]) -> list[tuple[int, int, float]]:
+    """Which two, the earlier first, of the means of files of one shape, (n, values), are of one image, and how much so
+    they are."""
     whole = means.astype(np.float64)
     slices = whole.reshape(len(whole), -1, SIDE_PIXELS, SIDE_PIXELS)
     flipped = (np.flip(slices, tuple(axis + 2 for axis in flip)).reshape(whole.shape) for flip in FLIPS)
     alike = np.max([whole @ each.T for each in flipped], axis=0)
-    return [(int(one), int(other)) for one, other in np.argwhere(np.triu(alike > COPIED_CORRELATION, 1))]
+    found = np.argwhere(np.triu(alike > NEARLY_CORRELATION, 1))
+    return [(int(one), int(other), float(alike[one, other])) for one, other in found]

@@ -21,7 +21,7 @@ from data_prep.oddities.lying_otherwise import midlines, odd_mirrored, odd_order
 from data_prep.oddities.marks import Marks, marks
 from data_prep.oddities.nudged import moves_of, nudged
 from data_prep.oddities.numbers import emptied, inverted, odd_numbers, rounded
-from data_prep.oddities.odd import odd_scans, shows_lesion
+from data_prep.oddities.odd import odd_borders, odd_scans, shows_lesion
 from data_prep.oddities.odd_lesions import odd_drawn_lesions, odd_pieces
 from data_prep.oddities.oddity import Odd, cut_short, of_cohort
 from data_prep.oddities.one_sided import one_sided
@@ -108,9 +108,10 @@ def judged(
         )
     )
     dark = _known([odd for name in modalities for odd in inverted(scans, name)])
-    drawn = _drawn(scans, modalities, images, _known(shared) | dark)
-    looks, moved = _looks(rows, scans, images, _known([*shared, *drawn]) | dark)
-    known = _known([*shared, *drawn, *looks])
+    order = list(odd_order(scans, modalities, [each.slices for each in images]))
+    drawn = _drawn(scans, modalities, images, _known([*shared, *order]) | dark)
+    looks, moved = _looks(rows, scans, images, _known([*shared, *order, *drawn]) | dark)
+    known = _known([*shared, *order, *drawn, *looks])
     black = {(scan.scan_id, name) for scan in scans for name in modalities if not shows_lesion(scan, name)}
     off = list(nudged(scans, modalities, [each.moves for each in images], known | black | _known(moved)))
     # A mask that is a slice off ends within the lesion on one side, but lacks no part.
@@ -134,7 +135,7 @@ def judged(
         *odd_planes(scans, modalities),
         *moved,
         *unlike_bodies(whole, modalities, known, moved),
-        *odd_order(scans, modalities, [each.slices for each in images]),
+        *order,
     ]
     _check_odd(rows, odd, accept_odd)
     return odd
@@ -157,7 +158,7 @@ def _looks(
     """What is odd about how scans look; and about modalities whose body is moved, of which it may be asked yet whether
     it is another scan's. Each asks of those alone that look otherwise for no likelier reason: a scan that is turned,
     mirrored or moved does not fade, and one that fades has no other scale and went through no curve. told: scans with
-    modalities that are another scan's, or inverted, or masks that hold something else."""
+    modalities that are another scan's, inverted, or of slices in another order, or masks that hold something else."""
     modalities, slices = list(rows[0].files), [each.slices for each in images]
     turned = list(lying_otherwise(scans, modalities, slices))
     known = told | _known(turned)
@@ -171,7 +172,8 @@ def _looks(
     fades = list(faded(shown, modalities, means, alike, known | _known([*high, *moved])))
     values = odd_scans(scans, modalities, told | _known(fades), known | _known([*moved, *fades]))
     high = [odd for odd in high if not _known([odd]) & _known(values)]
-    return [*values, *turned, *high, *fades], moved
+    looks = [*values, *turned, *high, *fades]
+    return [*looks, *odd_borders(scans, modalities, known | _known([*fades, *moved, *high]))], moved
 
 
 def _known(odd: Sequence[Odd]) -> Known:

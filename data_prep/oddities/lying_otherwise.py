@@ -60,6 +60,7 @@ def odd_order(
             f"the slices of {modality} do not follow one another: they are more like others far away than like their "
             "neighbours; were they sorted by name, or in the order in which they were acquired?",
             files=(modality,),
+            shown_in=modality,
         )
 
 

@@ -31,8 +31,7 @@ def odd_scans(
 ) -> list[Odd]:
     """Return everything that is odd, the cohort's own first, then scan by scan in the order given.
 
-    known, unlike: as of `odd_values`; nor are masks compared with a modality that is in either, or that does not show
-    the slices of the lesion, nor those that are `known` to be something else than a lesion (MASK).
+    known, unlike: as of `odd_values`.
     """
     found = [
         *odd_orientations(scans, modalities),
@@ -45,10 +44,25 @@ def odd_scans(
             *separating(scans, modality),
             *less_covered(scans, modality),
         ]
-        found += off_border(comparable(scans, modality, {*known, *unlike}), modality)
     found += odd_lesions(scans)
     for scan in scans:
         found += unmeasured(scan, modalities)
+    return _in_order(found, scans)
+
+
+def odd_borders(
+    scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
+) -> list[Odd]:
+    """Return what is odd about where masks lie, in the order of `odd_scans`. They are not compared with a modality that
+    is `known` to look otherwise for a reason that is told, or that does not show the slices of the lesion; nor are
+    those that are `known` to be something else than a lesion (MASK)."""
+    found: list[Odd] = []
+    for modality in modalities:
+        found += off_border(comparable(scans, modality, known), modality)
+    return _in_order(found, scans)
+
+
+def _in_order(found: Sequence[Odd], scans: Sequence[Scan]) -> list[Odd]:
     order = {None: -1} | {scan.scan_id: position for position, scan in enumerate(scans)}
     return sorted(found, key=lambda odd: order[odd.scan_id])
 
@@ -84,7 +98,7 @@ def odd_values(
     turned = list(inverted(scans, modality))
     others = [scan for scan in scans if scan.scan_id not in _of(turned)]
     told = {scan.scan_id for scan in others if (scan.scan_id, modality) in known}
-    elsewhere = told | {scan_id for scan_id, _ in unlike}
+    elsewhere = told | {scan_id for scan_id, name in unlike if name != MASK}
     compared = [scan for scan in others if not cut_short(scan) and not not_measured(scan, modality)]
     curves = [odd for odd in curved(compared, modality) if odd.scan_id not in elsewhere]
     told |= _of(curves)

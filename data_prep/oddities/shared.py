@@ -14,7 +14,7 @@ from data_prep.oddities.copies import Copied, Kept, find_copies
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
 from data_prep.oddities.oddity import Odd
-from data_prep.oddities.twins import ReadImages, Twins, find_between, find_twins
+from data_prep.oddities.twins import SAME_CORRELATION, ReadImages, Twins, find_between, find_twins
 from hnscc.base.in_words import count_of
 
 # Correlation of all that two visits of a patient have, where that is one modality: a still head, laid on one atlas, may
@@ -50,7 +50,7 @@ def shared_images(scans: Compared) -> list[Odd]:
     return [
         *_between_scans(scans, copied),
         *_between_visits(scans, copied),
-        *_between_modalities(scans, [each for each in copies if each not in copied]),
+        *_between_modalities(scans, [each for each in copies if each.same and each not in copied]),
     ]
 
 
@@ -86,9 +86,11 @@ def _between_visits(scans: Compared, copied: Sequence[Copied]) -> Iterator[Odd]:
         for first, second in combinations(range(len(rows)), 2)
         if rows[first].patient_id == rows[second].patient_id
     ]
-    told = {(each.first[0], *each.second) for each in copied}
-    found = find_between(scans.slices, visits, scans.read)
-    for (first, second), both in groupby(found, key=lambda twins: (twins.first, twins.second)):
+    told = {(each.first[0], *each.second) for each in copied if each.same}
+    found = {_key(twins): twins for twins in map(_twins_of, copied) if (twins.first, twins.second) in visits}
+    found |= {_key(twins): twins for twins in find_between(scans.slices, visits, scans.read)}
+    in_order = [found[key] for key in sorted(found)]
+    for (first, second), both in groupby(in_order, key=lambda twins: (twins.first, twins.second)):
         alike = list(both)
         of = f"scan {rows[first].scan_id}, of the same patient"
         if len(alike) == len(modalities):
@@ -119,7 +121,8 @@ def _between_modalities(scans: Compared, copies: Sequence[Copied]) -> Iterator[O
         name, other = scans.modalities[modality], scans.modalities[of]
         where = "" if at == later else f" of scan {first.scan_id}"
         text = f"{name} is the image that {other}{where} is, too: which of both is it?"
-        yield Odd(second.scan_id, text, files=(name,) if at != later else (other, name))
+        files = (name,) if at != later else (other, name)
+        yield Odd(second.scan_id, text, files=files, shown=tuple((second.scan_id, file) for file in files))
 
 
 def _how(twins: Twins) -> str:
@@ -131,13 +134,24 @@ def _how(twins: Twins) -> str:
     )
 
 
+def _key(twins: Twins) -> tuple[int, int, int]:
+    return twins.first, twins.second, twins.modality
+
+
+def _twins_of(each: Copied) -> Twins:
+    """Two files of one modality as two scans that share it."""
+    correlation = 1.0 if each.same else min(each.correlation, SAME_CORRELATION)
+    return Twins(each.first[0], *each.second, correlation)
+
+
 def _pairs(scans: Compared, copied: Sequence[Copied]) -> list[Twins]:
     """Scans that share images, as they were read or as they are stored; of two patients, also those that do once one is
     moved or changed."""
     rows = scans.rows
-    pairs = {(each.first[0], *each.second): Twins(each.first[0], *each.second, 1.0) for each in copied}
-    for twins in find_twins(scans.slices, scans.read):
-        pairs.setdefault((twins.first, twins.second, twins.modality), twins)
+    pairs = {_key(twins): twins for twins in find_twins(scans.slices, scans.read)}
+    for twins in map(_twins_of, copied):
+        if twins.same or _key(twins) not in pairs:
+            pairs[_key(twins)] = twins
     known = {(first, second) for first, second, _ in pairs}
     moved = find_moved(
         scans.marks,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from nibabel import orientations
 from scans import LPS, prepare, refused, save, scan_arrays, volume, write
+from scipy import ndimage
 
 from data_prep.oddities.copies import find_copies, kept_of
 
@@ -62,6 +63,18 @@ def test_a_file_of_one_visit_in_the_row_of_another_is_told(tmp_path, how):
     assert "scan S1: pet is that of scan S0, of the same patient, too: of which visit is it?" in store.odd
 
 
+@pytest.mark.parametrize(
+    "change", [lambda data: ndimage.gaussian_filter(data, 0.4), lambda data: np.minimum(data, 7.5)]
+)
+@pytest.mark.parametrize("patient, whose", [("P0", "the same patient"), ("P1", "another patient")])
+def test_a_copy_that_was_smoothed_or_cut_off_is_told(tmp_path, change, patient, whose):
+    manifest = visits(tmp_path, lambda data, affine: (change(data), affine), patient=patient)
+    store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1, accept_odd="units")
+    assert any(
+        text.startswith(f"scan S1: pet is nearly that of scan S0, of {whose} (corr") for text in store.odd
+    )
+
+
 @pytest.mark.parametrize("how", COPIES)
 def test_a_file_of_one_patient_in_the_row_of_another_is_refused(tmp_path, how):
     manifest = visits(tmp_path, COPIES[how], patient="P1")
@@ -89,7 +102,7 @@ def test_the_image_of_one_modality_in_both_columns_of_a_row_is_told(tmp_path):
 def test_what_two_acquisitions_differ_by_is_no_copy(noise, same):
     """Noise of 0.6 % and of 17 % of the contrast."""
     files = [[kept_of(volume(pet(1, each)))] for each in (0.0, noise)]
-    assert bool(find_copies(files)) == same
+    assert [each.same for each in find_copies(files)] == [True] * same
 
 
 def test_volumes_of_one_value_or_of_another_shape_are_no_copies():
