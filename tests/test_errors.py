@@ -73,6 +73,63 @@ def test_a_refusal_says_what_to_do(text):
     assert says_what_to_do(text), "it says what is wrong, and not what to do"
 
 
+# What tells nothing of what stands there; a text of a patient's file is never repeated, nor what is known of a person.
+SAYS_NOTHING = re.compile(r"(an?other|others?|several|some|something|more|different)( (?!than)\w+)?")
+
+
+def found_in(tree: ast.Module, makers: dict[str, int]) -> list[tuple[int, ast.expr]]:
+    """The line and the argument `found` of each call of InputError, or of a function that hands it on."""
+    calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call)]
+    named = [(each, getattr(each.func, "id", getattr(each.func, "attr", ""))) for each in calls]
+    return [
+        (call.lineno, found)
+        for call, name in named
+        if name in makers
+        for found in [
+            *(each.value for each in call.keywords if each.arg == "found"),
+            *call.args[makers[name] : makers[name] + 1],
+        ]
+    ]
+
+
+def makers_in(tree: ast.Module) -> dict[str, int]:
+    """The functions that take what was found as a text, and at which place."""
+    return {
+        each.name: names.index("found")
+        for each in ast.walk(tree)
+        if isinstance(each, ast.FunctionDef)
+        for names in [[argument.arg for argument in each.args.args]]
+        if "found" in names and ast.unparse(each.args.args[names.index("found")].annotation or each) == "str"
+    }
+
+
+TREES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in FILES}
+FOUND = [
+    (f"{path}:{line}", found)
+    for makers in [{"InputError": 99} | {k: v for each in TREES.values() for k, v in makers_in(each).items()}]
+    for path, tree in TREES.items()
+    for line, found in found_in(tree, makers)
+]
+
+
+def says_nothing(found: ast.expr) -> bool:
+    return isinstance(found, ast.Constant) and SAYS_NOTHING.fullmatch(str(found.value)) is not None
+
+
+def test_a_refusal_says_what_was_found():
+    """`several`, `others`, `more`: it leaves the reader to look for what we know (how many, by how much)."""
+    assert len(FOUND) > 350
+    assert [place for place, found in FOUND if says_nothing(found)] == []
+
+
+@pytest.mark.parametrize("text", ["several", "others", "another", "another value", "something else", "more"])
+def test_what_tells_nothing_is_found(text):
+    source = f"def _no(problem, found: str): ...\nraise _no('wrong', {text!r})\nraise InputError('x', found={text!r})"
+    tree = ast.parse(source)
+    told = found_in(tree, {"InputError": 99} | makers_in(tree))
+    assert [says_nothing(found) for _, found in told] == [True, True]
+
+
 def test_they_are_found():
     assert len(MESSAGES) > 40
     raised = messages_in("def f(x):\n    raise ValueError(f'{x} is 0..1; {do}')\nraise TypeError\n")

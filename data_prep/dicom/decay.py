@@ -19,6 +19,7 @@ from data_prep.dicom.header import (
     unusable,
     value_of,
 )
+from hnscc.base.in_words import count_of, word_among
 
 _MOMENT = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})(\d{2}):?(\d{2}):?(\d{2})?(\.\d{1,6})?([+-]\d{4})?")
 _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
@@ -85,7 +86,7 @@ def moment_of(header: Dataset, keyword: str, where: str) -> datetime | None:
     text = text_of(header, keyword, where)
     moment = moment_at(text)
     if text and moment is None:
-        raise unusable(f"The attribute {keyword} is unusable.", where, "a date and time", "something else")
+        raise unusable(f"The attribute {keyword} is unusable.", where, "a date and time", _length(text))
     return moment
 
 
@@ -94,7 +95,7 @@ def of_day(header: Dataset, keyword: str, where: str) -> timedelta | None:
     text = text_of(header, keyword, where)
     found = _TIME.fullmatch(text)
     if text and found is None:
-        raise unusable(f"The attribute {keyword} is unusable.", where, "a time of day", "something else")
+        raise unusable(f"The attribute {keyword} is unusable.", where, "a time of day", _length(text))
     if found is None:
         return None
     hour, minute, second, part = found.groups()
@@ -132,7 +133,9 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
     header = headers[0]
     (dose, half_life), *others = {(_dose(each, where), _half_life(each, where)) for each in headers}
     if others:
-        raise unusable("The injection differs between the slices.", where, "one for all", "several")
+        raise unusable(
+            "The injection differs between the slices.", where, "one for all", f"{len(others) + 1}"
+        )
     correction = text_of(header, "DecayCorrection", where)
     if correction == "ADMIN":
         return dose
@@ -141,7 +144,7 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
             "The attribute DecayCorrection gives no SUV.",
             where,
             "START or ADMIN",
-            "NONE, another, or nothing",
+            word_among(correction, ("NONE",)),
         )
     start = _scan_start(headers, half_life, where)
     elapsed = (start - _injected_at(header, start, half_life, where)).total_seconds()
@@ -170,7 +173,7 @@ def _injected_at(header: Dataset, start: datetime, half_life: float, where: str)
             "RadiopharmaceuticalStartDateTime and RadiopharmaceuticalStartTime differ.",
             where,
             "one time",
-            "two",
+            f"{_apart(moment, _midnight(moment) + time):.0f} s apart",
         )
     return moment
 
@@ -237,7 +240,7 @@ def _private_moment(value: Any, where: str) -> datetime:
     moment = moment_at(str(value))
     if moment is None:
         raise unusable(
-            "The private attribute (0009,100d) is unusable.", where, "a date and time", "another value"
+            "The private attribute (0009,100d) is unusable.", where, "a date and time", _length(str(value))
         )
     return moment
 
@@ -250,10 +253,16 @@ def _moment(header: Dataset, name: str, where: str) -> datetime:
             raise lacking_attribute(f"{name}{part}", where)
     moment = moment_at("".join(both))
     if moment is None or moment.tzinfo is not None:  # a time of day bears no offset
+        found = "a time with a UTC offset" if moment else " and ".join(map(_length, both))
         raise unusable(
-            f"The attributes {name}Date and {name}Time are unusable.", where, "a date, a time", "others"
+            f"The attributes {name}Date and {name}Time are unusable.", where, "a date and a time", found
         )
     return moment
+
+
+def _length(text: str) -> str:
+    """What is told of a text that is no moment: it may be anything."""
+    return f"a text of {count_of(len(text), 'character')}"
 
 
 def _apart(one: datetime, other: datetime) -> float:

@@ -1,4 +1,7 @@
-"""Values of DICOM attributes, checked; an error names the attribute, and never repeats what stands in it."""
+"""Values of DICOM attributes, checked; an error names the attribute, and tells numbers that are not of the patient.
+
+It repeats no text of a file but words that DICOM defines: any other may be, or hold, a name.
+"""
 
 import contextlib
 import logging
@@ -17,7 +20,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, word_among
 
 # What pydicom and its decoders raise on files that are cut short, damaged, or not what they say they are.
 UNREADABLE = (
@@ -35,6 +38,20 @@ UNREADABLE = (
     MemoryError,
     struct.error,
     zlib.error,
+)
+# What else PhotometricInterpretation may say.
+_COLOURS = (
+    *(
+        "MONOCHROME1",
+        "PALETTE COLOR",
+        "RGB",
+        "YBR_FULL",
+        "YBR_FULL_422",
+        "YBR_PARTIAL_420",
+        "YBR_ICT",
+        "YBR_RCT",
+    ),
+    "XYB",
 )
 
 
@@ -93,7 +110,10 @@ def value_of(header: Dataset, keyword: str, where: str) -> Any:
         empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
     except UNREADABLE:
         raise unusable(
-            f"The attribute {keyword} cannot be read.", where, "a value of its type", "something else"
+            f"The attribute {keyword} cannot be read.",
+            where,
+            "a value of its type",
+            "bytes that cannot be decoded as one",
         ) from None
     return None if empty else value
 
@@ -127,11 +147,16 @@ def maybe_numbers(header: Dataset, keyword: str, count: int, where: str) -> tupl
     try:
         numbers = tuple(float(each) for each in (value if several else [value]))
     except UNREADABLE:
-        numbers = ()
-    if len(numbers) != count or not all(math.isfinite(each) for each in numbers):
-        expected = count_of(count, "finite number")
-        raise unusable(f"The attribute {keyword} is unusable.", where, expected, "something else")
+        raise _unusable_numbers(keyword, where, count, "text that is no number") from None
+    finite = sum(map(math.isfinite, numbers))
+    if len(numbers) != count or finite != count:
+        infinite = f", {len(numbers) - finite} of them infinite or NaN" if finite < len(numbers) else ""
+        raise _unusable_numbers(keyword, where, count, count_of(len(numbers), "number") + infinite)
     return numbers
+
+
+def _unusable_numbers(keyword: str, where: str, count: int, found: str) -> InputError:
+    return unusable(f"The attribute {keyword} is unusable.", where, count_of(count, "finite number"), found)
 
 
 def numbers_of(header: Dataset, keyword: str, count: int, where: str) -> tuple[float, ...]:
@@ -150,7 +175,7 @@ def whole_number(header: Dataset, keyword: str, least: int, most: int, where: st
             f"The attribute {keyword} is out of range.",
             where,
             f"a whole number from {least} to {most}",
-            "another",
+            f"{number:.10g}",
         )
     return int(number)
 
@@ -194,6 +219,15 @@ def fault_of(error: Exception, damaged: InputError) -> InputError:
     return damaged
 
 
+def check_grey(header: Dataset, where: str) -> None:
+    """InputError unless the pixels are plain grey values."""
+    kind = text_of(header, "PhotometricInterpretation", where)
+    if kind != "MONOCHROME2":
+        raise unusable(
+            "The pixels are no plain grey values.", where, "MONOCHROME2", word_among(kind, _COLOURS)
+        )
+
+
 def private_value(header: Dataset, creator: tuple[int, str], element: int) -> Any:
     """What stands in a vendor's private attribute; None where it is missing or cannot be decoded."""
     try:
@@ -203,11 +237,12 @@ def private_value(header: Dataset, creator: tuple[int, str], element: int) -> An
 
 
 def check_range(keyword: str, value: float, least: float, most: float, unit: str, where: str) -> None:
-    """InputError where a value, in the unit that is named, is outside of what can be."""
+    """InputError where a value, in the unit that is named, is outside of what can be; the patient's is not repeated."""
     if not least <= value <= most:
+        of_patient = keyword.startswith("Patient")
         raise unusable(
             f"The attribute {keyword} is out of range.",
             where,
             f"{least:g} to {most:g} {unit}",
-            "another value",
+            "another value" if of_patient else f"{value:.4g} {unit}",
         )

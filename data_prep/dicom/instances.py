@@ -165,7 +165,12 @@ def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
             elif found is None:
                 strange += 1
         if len(files) > MAX_FILES:
-            raise unusable("The folder holds too many files.", where, f"at most {MAX_FILES} files", "more")
+            raise unusable(
+                "The folder holds too many files.",
+                where,
+                f"at most {MAX_FILES} files",
+                f"{len(files)} or more",
+            )
     return sorted(files), strange + len(closed)
 
 

@@ -30,9 +30,9 @@ from pydicom.uid import (
 
 from data_prep.dicom.header import (
     UNREADABLE,
+    check_grey,
     fault_of,
     lacking_attribute,
-    text_of,
     unusable,
     value_of,
     whole_number,
@@ -170,10 +170,7 @@ def _syntax(header: Dataset, where: str) -> UID:
 
 def _check_kind(header: Dataset, where: str) -> None:
     """InputError unless the pixels are grey values in whole numbers."""
-    if text_of(header, "PhotometricInterpretation", where) != "MONOCHROME2":
-        raise unusable(
-            "The pixels are no plain grey values.", where, "MONOCHROME2", "colour or inverted grey"
-        )
+    check_grey(header, where)
     whole_number(header, "SamplesPerPixel", 1, 1, where)
     whole_number(header, "PixelRepresentation", 0, 1, where)
     allocated = whole_number(header, "BitsAllocated", 8, 32, where)
@@ -184,7 +181,7 @@ def _check_kind(header: Dataset, where: str) -> None:
             "The pixels are packed in an unusual way.",
             where,
             "8, 16 or 32 bits, HighBit one below BitsStored",
-            "others",
+            f"{allocated} bits, HighBit {high}, BitsStored {stored}",
         )
 
 

@@ -83,9 +83,13 @@ def _in_suv(ordered: list[Slice], suv: str, where: str) -> list[Slice]:
 
 def series_stack(series: Series, where: str) -> tuple[list[Slice], Grid]:
     """Return the slices of a series in order, and their grid; InputError where they make none."""
-    if len({text_of(each.header, "FrameOfReferenceUID", where) for each in series.instances}) > 1:
+    frames = {text_of(each.header, "FrameOfReferenceUID", where) for each in series.instances}
+    if len(frames) > 1:
         raise unusable(
-            "The slices of the series have several frames of reference.", where, "one for all", "several"
+            "The slices of the series have several frames of reference.",
+            where,
+            "one for all",
+            f"{len(frames)}",
         )
     _check_count(series, where)
     _check_size(series, where)
@@ -111,4 +115,7 @@ def _check_size(series: Series, where: str) -> None:
     sides = [maybe_numbers(header, name, 1, where) or (1.0,) for name in ("Columns", "Rows")]
     voxels = series.slices * sides[0][0] * sides[1][0]
     if voxels > min(MAX_VOXELS, MAX_BYTES / 4):
-        raise unusable("The series is too large for memory.", where, f"at most {MAX_VOXELS} voxels", "more")
+        most = min(MAX_VOXELS, MAX_BYTES // 4)
+        raise unusable(
+            "The series is too large for memory.", where, f"at most {most} voxels", f"{voxels:.0f}"
+        )

@@ -50,7 +50,7 @@ def write_referring(
                 f"No DICOM {kind} can be made of the series' attributes.",
                 where,
                 "attributes as DICOM defines them",
-                "others",
+                "one or more that pydicom cannot write",
                 "Use the NIfTI mask" + (", or leave --keep-identity out." if keep_identity else "."),
             ) from None
     path.write_bytes(content.getvalue())

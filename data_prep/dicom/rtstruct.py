@@ -56,8 +56,9 @@ def structure_of(header: Dataset, region: str | None, where: str) -> Structure:
     numbers = chosen(names, region, where)
     frames = {text_of(rois[number], "ReferencedFrameOfReferenceUID", where) for number in numbers}
     if len(frames) > 1:
+        found = f"{len(frames)} frames of reference"
         raise _refused(
-            "The regions lie in several frames of reference.", where, "regions of one image", "several"
+            "The regions lie in several frames of reference.", where, "regions of one image", found
         )
     told = [f"regions that are lesion together: {len(numbers)}"] if len(numbers) > 1 else []
     regions = []
@@ -95,11 +96,13 @@ def _points(item: Dataset, where: str) -> Floats:
     values = _numbers(item, where)
     told = maybe_numbers(item, "NumberOfContourPoints", 1, where)
     if len(values) % 3 or (told is not None and told[0] * 3 != len(values)):
-        raise _refused(
-            "A contour is damaged.", where, "three numbers for each of its points", "another count"
-        )
-    if not np.isfinite(values).all():
-        raise _refused("A contour is damaged.", where, "finite numbers", "infinite ones, or none")
+        points = f", and NumberOfContourPoints {told[0]:g}" if told is not None else ""
+        found = count_of(len(values), "number") + points
+        raise _refused("A contour is damaged.", where, "three numbers for each of its points", found)
+    finite = int(np.isfinite(values).sum())
+    if finite < len(values):
+        found = f"{len(values) - finite} of {len(values)} infinite or NaN"
+        raise _refused("A contour is damaged.", where, "finite numbers", found)
     mm: Floats = values.reshape(-1, 3) * TO_RAS.diagonal()
     return mm
 
@@ -114,7 +117,7 @@ def _numbers(item: Dataset, where: str) -> Floats:
             return np.array(text.split(b"\\") if text else []).astype(np.float64)
         return np.array(value_of(item, "ContourData", where) or [], dtype=np.float64).reshape(-1)
     except ValueError:
-        raise _refused("A contour is damaged.", where, "numbers", "something else") from None
+        raise _refused("A contour is damaged.", where, "numbers", "text that is no number") from None
 
 
 def _series(header: Dataset, where: str) -> list[str]:

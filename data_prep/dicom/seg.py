@@ -20,7 +20,7 @@ from data_prep.dicom.header import (
     whole_number,
 )
 from data_prep.dicom.regions import chosen
-from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume
+from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume, degrees_apart
 from hnscc.base.arrays import Bools, Floats
 from hnscc.base.in_words import count_of
 
@@ -122,7 +122,10 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
         for each in groups
     ]
     if np.ptp(orientations, axis=0).max() > 1e-4:
-        raise unusable("The frames differ in orientation.", where, "one orientation", "several")
+        apart = (
+            f"orientations up to {degrees_apart(np.array(orientations).reshape(-1, 2, 3)):.3g} degrees apart"
+        )
+        raise unusable("The frames differ in orientation.", where, "one orientation", apart)
     measures = _group(header, groups[0], "PixelMeasuresSequence", where)
     between_rows, between_columns = numbers_of(measures, "PixelSpacing", 2, where)
     along_row, along_column = np.array(orientations[0]).reshape(2, 3)
@@ -134,17 +137,25 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
     first = positions[np.argmin(along)]
     aside = positions - first - np.outer(planes * step, normal)
     if np.abs(aside).max() > _UNEVEN_STEPS * max(step, _ONE_PLANE_MM):
-        raise unusable("The frames do not lie in even steps above each other.", where, "even steps", "others")
+        found = f"a frame {np.abs(aside).max():.3g} mm away from where they put it"
+        expected = f"even steps of {step:.4g} mm"
+        raise unusable("The frames do not lie in even steps above each other.", where, expected, found)
     affine = np.eye(4)
     steps = [along_row * between_columns, along_column * between_rows, normal * step, first]
     affine[:3] = TO_RAS @ np.column_stack(steps)
-    if not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
-        raise unusable("The frames span no volume.", where, "axes that are independent", "others")
+    determinant = np.linalg.det(affine[:3, :3])
+    if not abs(determinant) > 1e-9:
+        found = f"axes whose determinant is {determinant:.3g}"
+        raise unusable("The frames span no volume.", where, "axes that are independent", found)
     columns, rows = (whole_number(header, name, 1, _MOST_COUNT, where) for name in ("Columns", "Rows"))
     deep = int(planes.max()) + 1
-    if columns * rows * deep > MAX_VOXELS:
-        raise unusable("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
+    _check_size(columns * rows * deep, where)
     return Grid((columns, rows, deep), affine, True, "DICOM"), [int(plane) for plane in planes]
+
+
+def _check_size(voxels: int, where: str) -> None:
+    if voxels > MAX_VOXELS:
+        raise unusable("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", f"{voxels}")
 
 
 def _step(along: Floats, measures: Dataset, where: str) -> float:
@@ -171,13 +182,15 @@ def _step(along: Floats, measures: Dataset, where: str) -> float:
 def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
     """The stored values: (frames, rows, columns)."""
     columns, rows = (whole_number(header, name, 1, _MOST_COUNT, where) for name in ("Columns", "Rows"))
-    if columns * rows * frames > MAX_VOXELS:
-        raise unusable("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", "more")
+    _check_size(columns * rows * frames, where)
     try:
         pixels: NDArray[np.generic] = header.pixel_array.reshape(frames, rows, columns)
     except UNREADABLE as error:
         damaged = unusable(
-            "The pixels of the segmentation cannot be read.", where, "whole, undamaged pixels", "others"
+            "The pixels of the segmentation cannot be read.",
+            where,
+            "whole, undamaged pixels",
+            "cut short or damaged ones",
         )
         raise fault_of(error, damaged) from None
     return pixels
@@ -194,6 +207,5 @@ def _lesion(header: Dataset, pixels: NDArray[np.generic], numbers: Sequence[int]
         return np.asarray(pixels.astype(np.float64) >= HALF_FRACTION * most)
     if kind == "LABELMAP":
         return np.isin(pixels, numbers)
-    raise unusable(
-        "The segmentation is of an unknown type.", where, "BINARY, FRACTIONAL or LABELMAP", "another"
-    )
+    expected, found = "BINARY, FRACTIONAL or LABELMAP", "another word" if kind else "none"
+    raise unusable("The segmentation is of an unknown type.", where, expected, found)

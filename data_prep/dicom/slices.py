@@ -11,6 +11,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import (
+    check_grey,
     first_item,
     lacking_attribute,
     maybe_numbers,
@@ -81,10 +82,7 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
     InputError where it does not say where they lie, how large they are, or how their values are scaled.
     """
     header = instance.header
-    if text_of(header, "PhotometricInterpretation", where) != "MONOCHROME2":
-        raise unusable(
-            "The pixels are no plain grey values.", where, "MONOCHROME2", "colour or inverted grey"
-        )
+    check_grey(header, where)
     if value_of(header, "ModalityLUTSequence", where) is not None:
         raise unusable(
             "The values are scaled by a table (ModalityLUTSequence).",
@@ -117,15 +115,14 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
 
 def _slice(instance: Instance, frame: int, groups: Sequence[Dataset], modality: str, where: str) -> Slice:
     position = _numbers(groups, "PlanePositionSequence", "ImagePositionPatient", 3, where)
-    if max(abs(each) for each in position) > MAX_MM:
-        raise unusable(
-            "The attribute ImagePositionPatient is out of range.", where, f"up to {MAX_MM:g} mm", "more"
-        )
+    farthest = max(abs(each) for each in position)
+    if farthest > MAX_MM:
+        expected, found = f"up to {MAX_MM:g} mm", f"{farthest:.4g} mm"
+        raise unusable("The attribute ImagePositionPatient is out of range.", where, expected, found)
     between_rows, between_columns = _numbers(groups, "PixelMeasuresSequence", "PixelSpacing", 2, where)
     if not (1e-3 <= between_rows <= 1e3 and 1e-3 <= between_columns <= 1e3):
-        raise unusable(
-            "The attribute PixelSpacing is out of range.", where, "0.001 to 1000 mm", "another length"
-        )
+        found = f"{between_rows:.4g} and {between_columns:.4g} mm"
+        raise unusable("The attribute PixelSpacing is out of range.", where, "0.001 to 1000 mm", found)
     slope, intercept = _scale(groups, modality, where)
     return Slice(
         file=instance.file,
@@ -170,7 +167,8 @@ def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float,
     (slope,) = numbers_of(holder, "RescaleSlope", 1, where)
     (intercept,) = numbers_of(holder, "RescaleIntercept", 1, where)
     if not 1e-20 <= abs(slope) <= 1e20 or abs(intercept) > 1e20:
-        raise unusable("The attribute RescaleSlope is unusable.", where, "a number other than 0", "another")
+        expected, found = "a slope other than 0", f"slope {slope:.4g}, intercept {intercept:.4g}"
+        raise unusable("The attribute RescaleSlope is unusable.", where, expected, found)
     return slope, intercept
 
 
@@ -179,12 +177,13 @@ def _axes(cosines: tuple[float, ...], where: str) -> Floats:
     right angle."""
     axes = np.array(cosines).reshape(2, 3)
     lengths = np.linalg.norm(axes, axis=1)
-    if np.abs(lengths - 1).max() > _SQUARE or abs(axes[0] @ axes[1]) > _SQUARE:
+    cosine = axes[0] @ axes[1]
+    if np.abs(lengths - 1).max() > _SQUARE or abs(cosine) > _SQUARE:
         raise unusable(
             "The attribute ImageOrientationPatient is unusable.",
             where,
-            "two directions of length 1 at a right angle",
-            "others",
+            "two directions of length 1 at a right angle, whose product is 0",
+            f"lengths {lengths[0]:.4g} and {lengths[1]:.4g}, product {cosine:.4g}",
         )
     unit: Floats = axes / lengths[:, None]
     return unit

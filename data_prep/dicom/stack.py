@@ -6,9 +6,8 @@ import numpy as np
 
 from data_prep.dicom.header import unusable
 from data_prep.dicom.slices import Slice, differing
-from data_prep.volumes.volume import TO_RAS, Grid
+from data_prep.volumes.volume import TO_RAS, Grid, degrees_apart
 from hnscc.base.arrays import Floats
-from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
 # Voxels: how far a slice may lie from where even steps put it (the tolerance of equal grids).
@@ -70,14 +69,15 @@ def _check_alike(slices: Sequence[Slice], where: str) -> None:
     side = max(first.columns, first.rows)
     pixels = np.array([each.pixel for each in slices])
     if (np.abs(pixels / pixels[0] - 1) * side > APART_VOXELS).any():
-        raise unusable("The slices differ in pixel spacing.", where, "one spacing", "several", _EXPORT)
-    turned = np.array([np.abs(each.axes - first.axes).max() for each in slices])
-    if (turned * side > 2 * APART_VOXELS).any():
+        found = f"spacings from {pixels.min():.6g} to {pixels.max():.6g} mm"
+        raise unusable("The slices differ in pixel spacing.", where, "one spacing", found, _EXPORT)
+    axes = np.array([each.axes for each in slices])
+    if np.abs(axes - axes[0]).max() * side > 2 * APART_VOXELS:
         raise unusable(
             "The slices of the series differ in orientation.",
             where,
             "one orientation",
-            "several, as in a localiser of three planes",
+            f"orientations up to {degrees_apart(axes):.3g} degrees apart (a localiser has three planes, 90 apart)",
             "Name a series of one orientation, or take the scan out.",
         )
 
@@ -154,11 +154,7 @@ def _check_straight(
             "Correct the tilt with the scanner's software or dcm2niix, or take the scan out.",
         )
     even = positions[0] + np.arange(len(positions))[:, None] * step
-    if np.linalg.norm(positions - even, axis=1).max() > APART_VOXELS * max(
-        pixel, float(np.linalg.norm(step))
-    ):
-        raise _not_straight(where)
-
-
-def _not_straight(where: str) -> InputError:
-    return unusable("The slices do not lie on one line.", where, "one line", "another course", _EXPORT)
+    off_line = float(np.linalg.norm(positions - even, axis=1).max())
+    if off_line > APART_VOXELS * max(pixel, float(np.linalg.norm(step))):
+        found = f"a slice {off_line:.3g} mm away from it"
+        raise unusable("The slices do not lie on one line.", where, "one line", found, _EXPORT)

@@ -22,7 +22,7 @@ from data_prep.dicom.header import (
 )
 from data_prep.settings import SUV
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, word_among
 from hnscc.cohort.store_format import SUV_UNITS
 
 BODY_WEIGHT, LEAN_BODY_MASS = SUV
@@ -50,6 +50,7 @@ _KNOWN_UNITS = (
     ),
     *("UMOLML", "PROPCNTS", "PROPCPS", "MLMINML", "MLML", "STDDEV"),
 )
+_KNOWN_TYPES = ("BSA", "BW", "LBM", "LBMJAMES128", "LBMJANMA", "IBW")
 _TYPES = {BODY_WEIGHT: ("", "BW"), LEAN_BODY_MASS: ("LBMJANMA",)}
 # Enhanced PET, and what archives convert classic PET to.
 _ENHANCED = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
@@ -71,7 +72,7 @@ def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[
     if units not in ("BQML", "CNTS"):
         if not units:
             raise _enhanced(where) if _is_enhanced(headers[0], where) else lacking_attribute("Units", where)
-        found = units if units in _KNOWN_UNITS else "another"
+        found = word_among(units, _KNOWN_UNITS)
         raise unusable("The PET's Units give no SUV.", where, "BQML, GML, or CNTS of Philips", found)
     _check_corrected(headers[0], where)
     mass = _mass(headers[0], weighting, where)
@@ -124,28 +125,30 @@ def _private(header: Dataset, creator: tuple[int, str], element: int, where: str
         raise unusable(
             f"The private attribute ({group:04x},10{element:02x}) is unusable.",
             where,
-            "a number",
-            "another value",
+            "a number of 0 or more",
+            "text that is no number" if math.isnan(number) else f"{number:.4g}",
         )
     return number or None
 
 
 def _check_one(headers: Sequence[Dataset], where: str) -> None:
     for keyword in _ONE:
-        if len({text_of(each, keyword, where) for each in headers}) > 1:
+        values = {text_of(each, keyword, where) for each in headers}
+        if len(values) > 1:
             raise unusable(
-                f"The attribute {keyword} differs between the slices.", where, "one for all", "several"
+                f"The attribute {keyword} differs between the slices.", where, "one for all", f"{len(values)}"
             )
 
 
 def _check_type(header: Dataset, weighting: str, where: str) -> None:
     """InputError where values that are SUV already are of another type than the one asked for."""
-    if text_of(header, "SUVType", where) not in _TYPES[weighting]:
+    kind = text_of(header, "SUVType", where)
+    if kind not in _TYPES[weighting]:
         raise unusable(
             "The PET is in SUV of another type (SUVType).",
             where,
             f"{UNITS[weighting]}: SUVType {' or '.join(each or 'empty' for each in _TYPES[weighting])}",
-            "another",
+            word_among(kind, _KNOWN_TYPES),
             "Choose the type that all scans share (--suv), or export the series in Bq/ml.",
         )
 
@@ -173,7 +176,10 @@ def _mass(header: Dataset, weighting: str, where: str) -> float:
     sex = text_of(header, "PatientSex", where)
     if sex not in ("M", "F"):
         raise unusable(
-            "The attribute PatientSex gives no lean body mass.", where, "M or F", "another, or none"
+            "The attribute PatientSex gives no lean body mass.",
+            where,
+            "M or F",
+            "another word" if sex else "none",
         )
     constant, per_index = (6680, 216) if sex == "M" else (8780, 244)
     return 1000 * 9270 * weight / (constant + per_index * weight / size**2)

@@ -14,6 +14,7 @@ from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, TO_RAS, Grid, Volume
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 
 # The readers of SimpleITK by ending: no other is let near the file.
 READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
@@ -100,12 +101,13 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     found = f"{' x '.join(map(str, size))} voxels"
     if len(size) < 3 or any(count != 1 for count in size[3:]):
         raise no_volume("The file does not hold one 3D volume.", where, "three axes, one frame", found)
+    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in NUMBERS:
         raise no_volume(
             "The volume does not hold real numbers.",
             where,
-            "integers or floats",
-            "vectors, colour or complex",
+            "one integer or float for each voxel",
+            f"{count_of(reader.GetNumberOfComponents(), 'number')} for each: {kind}",
             _OF_LAYERS if reader.GetFileName().lower().endswith(".seg.nrrd") else "",
         )
     bytes_each = max(np.dtype(NUMBERS[reader.GetPixelID()]).itemsize, 4)
@@ -124,9 +126,8 @@ def _affine(reader: sitk.ImageFileReader, where: str) -> Floats:
     affine[:3, :3] = TO_RAS @ direction * np.array(reader.GetSpacing()[:3])
     affine[:3, 3] = TO_RAS @ np.array(reader.GetOrigin()[:3])
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise no_volume(
-            "The volume's affine cannot be inverted.", where, "axes that are independent", "others"
-        )
+        found = f"axes whose determinant is {np.linalg.det(affine[:3, :3]):.3g}"
+        raise no_volume("The volume's affine cannot be inverted.", where, "axes that are independent", found)
     return affine
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, word_among
 
 MAX_HEADER_BYTES = 2**22  # bytes: 3D Slicer writes every segment's name and colour there
 _SPACES = (
@@ -28,6 +28,8 @@ _PLACE = (
     ("elementspacing",),
 )
 _CHUNK = 1 << 20
+_ENCODINGS = ("raw", "gzip", "gz", "ascii", "text", "txt", "hex", "bzip2", "bz2")
+_OTHER_UNITS = ("m", "cm", "um", "µm", "nm", "in", "meter", "centimeter", "micrometer", "pixels")
 _TRUE = ("true", "1")
 
 
@@ -88,15 +90,15 @@ def _nrrd(start: bytes, where: str) -> Header | None:
             "The values are written in a way that is not read.",
             where,
             "encoding raw or gzip, without a skip",
-            "another encoding or a skip",
+            f"encoding {word_among(encoding, _ENCODINGS)}{', with a skip' if skips else ''}",
         )
     if fields.get("space", "").lower() not in _SPACES or not {"space directions", "space origin"} <= set(
         fields
     ):
         raise _nowhere("a space of left or right, space directions and space origin", where)
-    units = fields.get("space units", '"mm"').replace('"', "").split()
-    if any(unit not in ("mm", "millimeter", "millimeters", "none", "???") for unit in units):
-        raise _refused("The header states lengths in another unit.", where, "mm", "another unit")
+    for unit in fields.get("space units", '"mm"').replace('"', "").split():
+        if unit not in ("mm", "millimeter", "millimeters", "none", "???"):
+            raise _in_another_unit(unit, where)
     little = fields.get("endian", "little").lower() == "little"
     return Header(min(ends), encoding != "raw", little)
 
@@ -111,11 +113,13 @@ def _meta_image(start: bytes, where: str) -> Header | None:
     if fields.get("elementdatafile", "").upper() != "LOCAL":
         raise _detached(where)
     if fields.get("binarydata", "").lower() not in _TRUE:
-        raise _refused("The values are written as text.", where, "BinaryData = True", "another way")
+        found = word_among(fields.get("binarydata", "").lower(), ("false", "0"))
+        raise _refused("The values are written as text.", where, "BinaryData = True", found)
     if not all(set(names) & set(fields) for names in _PLACE):
         raise _nowhere("TransformMatrix, Offset and ElementSpacing", where)
-    if fields.get("distanceunits", "mm").lower() not in ("mm", "?"):
-        raise _refused("The header states lengths in another unit.", where, "mm", "another unit")
+    unit = fields.get("distanceunits", "mm").lower()
+    if unit not in ("mm", "?"):
+        raise _in_another_unit(unit, where)
     packed = fields.get("compresseddata", "").lower() in _TRUE
     order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "")).lower()
     return Header(end, packed, order not in _TRUE)
@@ -148,6 +152,10 @@ def _detached(where: str) -> InputError:
         "a header alone",
         "Save the volume as one file, for example as .nii.gz.",
     )
+
+
+def _in_another_unit(unit: str, where: str) -> InputError:
+    return _refused("The header states lengths in another unit.", where, "mm", word_among(unit, _OTHER_UNITS))
 
 
 def _nowhere(expected: str, where: str) -> InputError:

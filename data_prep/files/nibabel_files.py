@@ -212,7 +212,7 @@ def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
                     "The file unpacks to more than its header tells.",
                     where,
                     f"at most {MAX_PADDING_BYTES / 2**20:g} MiB behind the last value",
-                    "more",
+                    f"{(stream.tell() - end) / 2**20:.3g} MiB or more",
                 )
     return data
 

@@ -98,7 +98,8 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
             else:
                 others.update(sorted((each for each in _OTHERS if name.lower().endswith(each)), key=len)[-1:])
         if len(paths) > MAX_FILES:
-            raise unusable("The folder holds too many files.", _WHERE, f"at most {MAX_FILES} files", "more")
+            found = f"{len(paths)} or more"
+            raise unusable("The folder holds too many files.", _WHERE, f"at most {MAX_FILES} files", found)
     return _each_once(sorted(path for path in paths if not _is_second_half(path))), others
 
 

@@ -140,9 +140,8 @@ def _column_fault(table: Cells, position: int, folder: Path) -> InputError | Non
             else f"Leave the {column} out: every column but {', '.join(REQUIRED + OPTIONAL)} is a modality.",
         )
     if not SAFE.fullmatch(name):
-        return _fault(
-            "A modality has an unusable name.", f"{_HEADER}, {number}", SAFE_NAMES, "other characters"
-        )
+        found = f"other characters among its {len(name)}" if len(name) <= 100 else "more than 100 characters"
+        return _fault("A modality has an unusable name.", f"{_HEADER}, {number}", SAFE_NAMES, found)
     return None
 
 

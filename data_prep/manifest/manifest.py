@@ -22,6 +22,7 @@ from data_prep.manifest.ids import alike, lines_of, rows_text
 from data_prep.manifest.nearly import nothing_there
 from data_prep.manifest.paths import elsewhere, is_elsewhere, path_of
 from hnscc.base.errors import InputError, several
+from hnscc.base.in_words import count_of
 from hnscc.base.split_names import SPLITS
 
 _UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
@@ -141,7 +142,8 @@ def _row(
     split = values.get("split") or None
     if split is not None and split not in SPLITS:
         expected = ", ".join(SPLITS)
-        faults.append(refused("The split is unknown.", f"{where}, column split", expected, "another word"))
+        found = f"another word, of {count_of(len(split), 'character')}"
+        faults.append(refused("The split is unknown.", f"{where}, column split", expected, found))
         split = _UNKNOWN
     mask = files.pop("mask", None)
     ids = values["patient_id"], values["scan_id"]
@@ -239,9 +241,10 @@ def _split_faults(rows: list[Row]) -> Iterator[Fault]:
                 refused("A patient is in two splits.", where, "one per patient", found, _ONE_SPLIT),
             )
         elif row.split is None and some:
+            found = f"none here, and one in {count_of(sum(bool(each.split) for each in rows), 'row')}"
             yield (
                 row.line,
-                refused("The split is missing.", where, "one in every row, or none", "some", _ALL_SPLITS),
+                refused("The split is missing.", where, "one in every row, or none", found, _ALL_SPLITS),
             )
 
 

@@ -219,7 +219,7 @@ def _strange(address: str) -> InputError:
         "The answer is not GitHub's.",
         where=InNetwork(address).shown,
         expected="a listing of the repository as JSON",
-        found="something else",
+        found="an answer without one",
         do="see whether a proxy answers in its place, or use a copy of the cohort (--from)",
     )
 

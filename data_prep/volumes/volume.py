@@ -147,14 +147,22 @@ def corners(shape: tuple[int, int, int]) -> Floats:
     return ends * last[:, None]
 
 
+def degrees_apart(axes: Floats) -> float:
+    """The most degrees by which one of many pairs of directions, (n, 2, 3), points elsewhere than the first pair."""
+    unit = axes / np.maximum(np.linalg.norm(axes, axis=2, keepdims=True), 1e-12)
+    return float(np.degrees(np.arccos(np.clip((unit * unit[0]).sum(axis=2), -1, 1))).max())
+
+
 def check_axes(grid: Grid, scan: str) -> None:
     """InputError unless the axes are at right angles, and the slices nearer to transaxial than to anything else.
 
     Resizing in mm needs both. `scan` is how the error names the scan.
     """
     axes = to_lps(grid).affine[:3, :3] / to_lps(grid).spacing
-    if np.abs(axes.T @ axes - np.eye(3)).max() > 0.01:
-        raise cannot_place("The grid is skewed.", scan, "axes at right angles", "axes at other angles")
+    off = float(np.abs(axes.T @ axes - np.eye(3)).max())
+    if off > 0.01:
+        found = f"two that are {np.degrees(np.arcsin(min(off, 1))):.3g} degrees away from one"
+        raise cannot_place("The grid is skewed.", scan, "axes at right angles", found)
     tilt = float(np.degrees(np.arccos(np.clip(axes[2, 2], -1, 1))))
     if tilt > 45:
         raise cannot_place(

@@ -1,6 +1,6 @@
 """How messages name things of which there may be many."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -59,6 +59,12 @@ def count_of(count: float, one: str, many: str | None = None) -> str:
     """A count with its noun: `1 patient`, `1,464 slices`; of a number that is not whole three digits: `1.5 voxels`."""
     text = f"{count:,}" if isinstance(count, Integral) else f"{count:.3g}"
     return f"{text} {noun_of(1 if text == '1' else 0, one, many)}"
+
+
+def word_among(text: str, known: Collection[str]) -> str:
+    """A word out of a file, where it is one of those that a format knows; else `none` or `another word`, since it may
+    be anything, a name too."""
+    return text if text in known else "another word" if text else "none"
 
 
 def listed(names: Sequence[str]) -> str:

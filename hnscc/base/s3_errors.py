@@ -1,5 +1,6 @@
 """What goes wrong with S3-compatible storage, in the words of this project: no answer, no right, no room, no bucket."""
 
+import os
 import re
 
 from hnscc.base.errors import InputError, StorageError
@@ -34,8 +35,9 @@ def error_of(where: str, bucket: str, text: str) -> InputError | StorageError:
         )
     if found in REFUSED or (status and status[1] in ("401", "403")):
         return misconfigured(bucket, "credentials that may list, read, write and delete there", found)
+    stated = f"AWS_REGION: {os.environ.get('AWS_REGION') or 'none'}"
     if "redirect without LOCATION" in text or (status and status[1].startswith("3")):
-        return misconfigured(bucket, "the region of the bucket", "another region", "AWS_REGION")
+        return misconfigured(bucket, "the region of the bucket", f"another ({stated})", "AWS_REGION")
     if status and status[1].startswith("4") and status[1] not in ("408", "409", "429"):
         return misconfigured(bucket, "a storage that does what S3 does", found, ENDPOINT_URL)
     return NoAnswer(

@@ -64,7 +64,7 @@ def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
             "The file that says what `precision: auto` stands for is damaged.",
             where=f"{folder.precision.name} in {folder.root}",
             expected="what an earlier invocation wrote there",
-            found="other content",
+            found="a file that was cut short or changed after it was written",
             do="restore the file; or delete it, and `auto` stands for what the first trained trial was trained in",
         ) from None
     kept: dict[str, str] = {}
