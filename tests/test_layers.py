@@ -300,3 +300,15 @@ def test_a_type_stands_for_one_thing():
         for name in types_of(path):
             owners.setdefault(name, []).append(module)
     assert {name: modules for name, modules in owners.items() if len(modules) > 1} == {}
+
+
+def test_a_function_stands_for_one_thing():
+    """A command and the function that does its work bear one name; else a name that two modules define means one thing
+    in each."""
+    owners: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text()).body if wing_of(module) != "commands" else []:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name != "main":
+                owners.setdefault(node.name, []).append(module)
+    assert len(owners) > 800
+    assert {name: modules for name, modules in owners.items() if len(modules) > 1} == {}

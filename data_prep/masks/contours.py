@@ -21,7 +21,7 @@ OFF_PLANE_SLICES = 0.1  # slices: by so much an outline may leave its plane, and
 ONE_PLANE_SLICES = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
 SLIVER_SHARE = 0.01  # of the smaller outline: what two outlines may share and still lie beside one another
 MIN_KEPT_SHARE = 0.9  # of the volume outlined that must lie on the grid
-# Slices: outlines that lie farther apart are those of several lesions, or of one that was sampled.
+# Slices: outlines that lie farther apart are those of several lesions, or of one that was resampled.
 MOST_THICK_SLICES = 5
 LEAN_SLICES = 1e-3  # slices: by so much a slab's end is moved that would halve a slice
 # Of the distances between planes that must be one for their slabs to be thicker than a slice.

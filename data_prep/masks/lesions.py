@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data_prep.volumes.lying import off_grid
+from data_prep.volumes.resampling import POSITION_DECIMALS, ROUNDING_VOXELS, finer
 from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
-from data_prep.volumes.sampling import POSITION_DECIMALS, ROUNDING_VOXELS, finer
 from data_prep.volumes.volume import (
     Grid,
     Volume,

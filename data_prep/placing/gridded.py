@@ -1,4 +1,4 @@
-"""A modality on the grid of the slices: sampled through its affine, resized, and what of the slices it shows; whether
+"""A modality on the grid of the slices: resampled through its affine, resized, and what of the slices it shows; whether
 the modalities cover this grid and the lesion, and whether two columns look exchanged."""
 
 from collections.abc import Collection, Iterator, Mapping
@@ -8,8 +8,8 @@ import numpy as np
 
 from data_prep.placing.absent import absent
 from data_prep.placing.planes import planes_of
+from data_prep.volumes.resampling import ROUNDING_VOXELS, parts_of, resampled
 from data_prep.volumes.resize import Window, resize_image
-from data_prep.volumes.sampling import ROUNDING_VOXELS, parts_of, sampled
 from data_prep.volumes.volume import (
     CannotPlace,
     Grid,
@@ -139,7 +139,7 @@ class Gridded:
 
 
 def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridded:
-    """Sample a modality on the grid of the slices and resize it. lesion: (Z, Y, X), on that grid."""
+    """Resample a modality on the grid of the slices and resize it. lesion: (Z, Y, X), on that grid."""
     fill = float(volume.data.min())
     flat = FLAT_SHARE * (float(volume.data.max()) - fill)
     data = turned_to_lps(volume.data, volume.grid)
@@ -148,8 +148,8 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
     gone = _gone(marked, blank, volume, grid)
     usual = _usual(gone)
     slices, unseen, covered, covered_lesion = [], [], 0, 0
-    sampling = zip(sampled(volume, grid), _held(volume, grid), lesion, strict=True)
-    for z, ((values, inside), held, drawn_lesion) in enumerate(sampling):
+    resampling = zip(resampled(volume, grid), _held(volume, grid), lesion, strict=True)
+    for z, ((values, inside), held, drawn_lesion) in enumerate(resampling):
         shown = inside & held
         covered += int(shown.sum())
         covered_lesion += int((shown & drawn_lesion).sum())
@@ -185,7 +185,7 @@ def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid)
     if nearly_same_grid(lps, grid, ROUNDING_VOXELS):
         return np.asarray(shown.mean(axis=(0, 1)))
     held = Volume(shown.astype(np.float32), lps)
-    shares = [float(((values >= 0.5) & inside).mean()) for values, inside in sampled(held, grid)]
+    shares = [float(((values >= 0.5) & inside).mean()) for values, inside in resampled(held, grid)]
     return np.array(shares)
 
 
@@ -201,4 +201,4 @@ def _held(volume: Volume, grid: Grid) -> Iterator[Bools]:
         yield from (np.broadcast_to(np.bool_(True), grid.shape[1::-1]) for _ in range(grid.shape[2]))
     else:
         held = Volume((~volume.blank).astype(np.float32), volume.grid)
-        yield from (values >= 0.5 for values, _ in sampled(held, grid))
+        yield from (values >= 0.5 for values, _ in resampled(held, grid))

@@ -4,7 +4,7 @@
    never interpolated, so that slices are transaxial, rows run to posterior and columns to the patient's left. A mask
    that was drawn on another modality's grid is brought there by area: lesion is what it covers at least half of.
 2. The other modalities are laid on it by a registration where that is asked for (data_prep.registering), which changes
-   their affines alone. They are sampled there through their affines: linearly, or where the grid is coarser, as means
+   their affines alone. They are resampled there through their affines: linearly, or where the grid is coarser, as means
    over its voxels. Outside of a modality's volume stands the volume's minimum; so it does where
    the file holds no number (NaN around a field of view). What states no orientation (Analyze): data_prep.volumes.lying.
 3. Each slice becomes size x size square pixels around the centre of the grid: images by a triangle filter that is as
@@ -49,8 +49,8 @@ MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop of
 class PlacedScan:
     """One scan, ready to be stored: images (Z, C, H, W) in raw units, mask (Z, H, W) of 0 and 1.
 
-    `volumes` are the modalities as they were sampled: oriented and, where that was asked for, registered; `lesion` is
-    the mask as it was drawn, and on the grid that they were sampled on; `before` are the slices (Z, H, W) of each
+    `volumes` are the modalities as they were resampled: oriented and, where that was asked for, registered; `lesion` is
+    the mask as it was drawn, and on the grid that they were resampled on; `before` are the slices (Z, H, W) of each
     modality that was registered as they would be without, at its position among the C, where these were asked for. The
     rest is told by hnscc.cohort.store_format.Scan.
     """

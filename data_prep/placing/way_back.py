@@ -1,7 +1,7 @@
 """From stored slices back to the grid of a scan's own files, or of its mask: predicted masks and probabilities; and a
 lesion on the voxels of an image, so that this is measured as its file holds it.
 
-Sampled on a finer grid, an image loses its highest values: no voxel of it lies where the finer grid asks.
+Resampled on a finer grid, an image loses its highest values: no voxel of it lies where the finer grid asks.
 """
 
 from collections.abc import Iterator

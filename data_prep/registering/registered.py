@@ -1,6 +1,6 @@
 """The modalities of a scan laid on its reference modality by rigid motions, and how well that went.
 
-Only affines change: a moved modality is sampled once, on the grid of the slices, as any other is. The reference
+Only affines change: a moved modality is resampled once, on the grid of the slices, as any other is. The reference
 modality and its grid stay as they are.
 """
 

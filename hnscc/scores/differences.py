@@ -40,7 +40,7 @@ def median_differences(
     if lacking := _no_interval(with_lesion, len(a), len(b)):
         return [Comparison(n=patients, difference=each, reason=lacking) for each in differences]
     weights = patient_weights(rng, lesion, bootstraps)
-    sums = [resampled(each, weights) for each in (a, b)]
+    sums = [pooled_resamples(each, weights) for each in (a, b)]
     rows = [rng.integers(len(each), size=(bootstraps, len(each))) for each in (a, b)]
     few = _no_p(with_lesion, len(a), len(b))
     found = []
@@ -53,7 +53,7 @@ def median_differences(
 
 def _interval_and_p(differences: Floats, few: str | None) -> dict[str, Any]:
     """Interval and p of resampled differences (B,); `few` says why there is no p."""
-    low, high = percentiles(differences)
+    low, high = bootstrap_limits(differences)
     if few:
         return {"low": low, "high": high, "reason": few}
     smallest = 2 / (len(differences) + 1)
@@ -117,7 +117,7 @@ def patient_weights(rng: np.random.Generator, lesion: Bools, bootstraps: int) ->
     return weights
 
 
-def resampled(counts: Counts, weights: Floats) -> tuple[Floats, Floats, Floats]:
+def pooled_resamples(counts: Counts, weights: Floats) -> tuple[Floats, Floats, Floats]:
     """Pixels of overlap, prediction and truth pooled over every resample: counts (..., P), weights (B, P) -> three
     float64 arrays (B, ...), exact since every sum is a whole number below 2^53."""
     parts = np.stack((counts.overlap, counts.pred, counts.truth)).astype(np.float64)
@@ -127,7 +127,7 @@ def resampled(counts: Counts, weights: Floats) -> tuple[Floats, Floats, Floats]:
     return overlap, pred, truth
 
 
-def percentiles(values: Floats) -> tuple[float, float]:
+def bootstrap_limits(values: Floats) -> tuple[float, float]:
     """The 2.5 % and 97.5 % percentiles of values (B,)."""
     low, high = np.quantile(values, [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)

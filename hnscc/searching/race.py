@@ -27,7 +27,7 @@ from statistics import fmean, median
 from hnscc.base.in_words import count_of
 from hnscc.searching.ledger import Batch, Curve, Key, Ledger, Wanted
 from hnscc.searching.standings import Standing, alpha_of_a_test, standings
-from hnscc.study.ranges import Configuration, kept_of, number_to_try, rungs_of
+from hnscc.study.ranges import Configuration, number_kept, number_to_try, rungs_of
 from hnscc.study.search_schema import Search
 
 Propose = Callable[[Sequence[tuple[Configuration, float]], int], list[Configuration]]
@@ -42,7 +42,7 @@ def best_third(curves: Mapping[int, Sequence[Curve]], rung: int) -> set[int]:
     """Return who is among the best third, by the mean of the repeats' best scores until then: successive halving."""
     best = _best(curves, rung)
     order = sorted(curves, key=lambda c: (-best[c], c))
-    return set(order[: kept_of(len(order))])
+    return set(order[: number_kept(len(order))])
 
 
 def not_below_the_median(curves: Mapping[int, Sequence[Curve]], rung: int) -> set[int]:

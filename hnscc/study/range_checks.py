@@ -12,9 +12,9 @@ from hnscc.study.ranges import (
     Configuration,
     base_of,
     combinations_of,
-    ends_of,
+    ends_of_ranges,
     is_whole,
-    kept_of,
+    number_kept,
     number_to_try,
     rungs_of,
     search_of,
@@ -48,7 +48,7 @@ def check_search(study: Study) -> Search:
 
 def _check_values(study: Study) -> None:
     """Every combination can be trained. One at fault by itself is named by itself; some are only valid together."""
-    ends = ends_of(study)
+    ends = ends_of_ranges(study)
     # More corners than this are not tried one by one: each end is, and a configuration when it is proposed.
     few = math.prod(map(len, ends.values())) <= MOST_CORNERS
     corners = list(combinations_of(ends)) if few else []
@@ -197,14 +197,14 @@ def _first_cost(study: Study, search: Search) -> float:
         cost, before = 0.0, 0
         for rung in (*rungs_of(epochs), epochs):
             cost += n * (rung - before) / epochs
-            n, before = min(n, kept_of(n)), rung
+            n, before = min(n, number_kept(n)), rung
     return cost * search.repeats.first
 
 
 def _longest(study: Study) -> float:
     """The longest training that is searched, in trainings of the study's own epochs."""
     epochs = base_of(study).training.epochs
-    return max(epochs, *map(int, ends_of(study).get("training.epochs", [epochs]))) / epochs
+    return max(epochs, *map(int, ends_of_ranges(study).get("training.epochs", [epochs]))) / epochs
 
 
 def _wrong(problem: str, where: str, expected: str, found: str, do: str) -> InputError:

@@ -50,7 +50,7 @@ def search_of(study: Study) -> Search:
     return study.search
 
 
-def ends_of(study: Study) -> dict[str, list[Any]]:
+def ends_of_ranges(study: Study) -> dict[str, list[Any]]:
     """For each searched setting the values of its list, or the two ends of its range."""
     return {
         path: [_whole(study, path, value) for value in (each.low, each.high)]
@@ -64,7 +64,7 @@ def variants_to_try(study: Study) -> list[Variant]:
     """Return a variant for each network, and each number of slices in a batch, that the ranges name by lists and ends:
     to be tried before anything is trained."""
     tried = ("training.network", "training.batch_size", "augmentation.copies", "augmentation.originals")
-    named = {path: values for path, values in ends_of(study).items() if path.startswith(tried)}
+    named = {path: values for path, values in ends_of_ranges(study).items() if path.startswith(tried)}
     first = itertools.islice(combinations_of(named), MOST_CORNERS)
     return [variant_of(study, settings, "search.ranges") for settings in first]
 
@@ -79,7 +79,7 @@ def rungs_of(epochs: int) -> list[int]:
     return sorted({max(1, round(share * epochs)) for share in RUNGS} - {epochs})
 
 
-def kept_of(reached: int) -> int:
+def number_kept(reached: int) -> int:
     """Of so many that have reached a rung, how many successive halving lets go on."""
     return max(2, math.ceil(reached * KEPT))
 

@@ -8,7 +8,7 @@ from typing import Any
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from rayjobs.doctor.aws_safeguards import aws_problems
-from rayjobs.doctor.cluster_file import ClusterFile, all_texts, dotted, with_defaults
+from rayjobs.doctor.cluster_file import ClusterFile, all_texts, field_name, with_defaults
 from rayjobs.doctor.fields import PROVIDERS, field_problems
 from rayjobs.doctor.marked_yaml import NotYamlError, Problem, read_marked
 from rayjobs.doctor.safeguards import missing_safeguards
@@ -128,7 +128,7 @@ def _problems(file: ClusterFile) -> Iterator[Problem]:
 def _to_fill_in(file: ClusterFile) -> Iterator[Problem]:
     for path, text in all_texts(file.marked.data):
         if "FILL-IN" in text:
-            problem = f"{dotted(path)} is still to be filled in"
+            problem = f"{field_name(path)} is still to be filled in"
             yield file.problem(path, problem, "what is yours", "replace FILL-IN")
 
 

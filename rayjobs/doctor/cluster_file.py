@@ -92,7 +92,7 @@ def items(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def dotted(path: FieldPath) -> str:
+def field_name(path: FieldPath) -> str:
     """Return a path as messages spell it, such as `provider.region`."""
     return ".".join(map(str, path))
 

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from rayjobs.doctor.cluster_file import ClusterFile, at, dotted
+from rayjobs.doctor.cluster_file import ClusterFile, at, field_name
 from rayjobs.doctor.marked_yaml import FieldPath, MarkedYaml, Problem
 
 # The providers whose fields open_fields.yaml knows.
@@ -44,7 +44,7 @@ def field_problems(file: ClusterFile) -> Iterator[Problem]:
 def _told(marked: MarkedYaml, error: jsonschema.ValidationError) -> Iterator[Problem]:
     """A schema's complaint with its line: one Problem for each unknown key, else one."""
     path: FieldPath = tuple(error.absolute_path)
-    where = dotted(path) or "the file"
+    where = field_name(path) or "the file"
     if "propertyNames" in error.schema_path:
         yield _unknown(marked, (*path, error.instance), error.validator_value)
     elif error.validator == "additionalProperties":
@@ -64,7 +64,7 @@ def _unknown(marked: MarkedYaml, path: FieldPath, known: Any) -> Problem:
     close = difflib.get_close_matches(str(path[-1]), known, n=1)
     listed = ", ".join(sorted(known)) if len(known) <= 12 else "one of the fields that Ray or EC2 knows here"
     do = f"did you mean {close[0]}? Rename it, or delete it" if close else "delete it"
-    return Problem(marked.line(path), f"{dotted(path)} is no field", close[0] if close else listed, do)
+    return Problem(marked.line(path), f"{field_name(path)} is no field", close[0] if close else listed, do)
 
 
 def _expected(error: jsonschema.ValidationError) -> str:

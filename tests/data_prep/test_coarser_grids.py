@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scans import place, to_itk, volume
 from scipy.spatial.transform import Rotation
 
-from data_prep.volumes.sampling import sampled, sampled_by_voxels
+from data_prep.volumes.resampling import resampled, resampled_by_voxels
 from data_prep.volumes.volume import Grid
 
 FINE = (0.64, 0.64, 1.0)
@@ -30,7 +30,7 @@ def coarse_grid(angle: float = 0.0, spacing: float = 4.0, shape=(12, 12, 8)) -> 
 
 
 def stored(data: np.ndarray, grid: Grid) -> np.ndarray:
-    slices = list(sampled(fine_volume(data), grid))
+    slices = list(resampled(fine_volume(data), grid))
     assert all(inside.all() for _, inside in slices)
     return np.stack([values for values, _ in slices])
 
@@ -62,7 +62,7 @@ def test_the_mean_of_a_voxel_by_hand():
     data[0] = [[1, 3], [5, 7], [0, 0], [0, 4]]
     grid = Grid((3, 2, 1), np.diag([-1.0, -2.0, 2.0, 1.0]), True)
     grid.affine[:3, 3] = (0, -0.5, 0.5)
-    ((values, inside),) = sampled(volume(data, np.diag([-1.0, -1, 1, 1])), grid)
+    ((values, inside),) = resampled(volume(data, np.diag([-1.0, -1, 1, 1])), grid)
     np.testing.assert_allclose(values, [[4, 0, 0], [1, 0, 0]])
     assert inside.all()
 
@@ -80,7 +80,7 @@ def test_means_are_those_of_simpleitk(factors, shape, seed):
     oracle = sitk.BinShrink(to_itk(data, affine), factors)
     coarse = affine @ np.diag([*map(float, factors), 1.0])
     coarse[:3, 3] = affine[:3, :3] @ ((np.array(factors) - 1) / 2)
-    values = np.stack([part for part, _ in sampled(volume(data, affine), Grid(shape, coarse, True))])
+    values = np.stack([part for part, _ in resampled(volume(data, affine), Grid(shape, coarse, True))])
     np.testing.assert_allclose(values, sitk.GetArrayFromImage(oracle), rtol=1e-5)
 
 
@@ -89,7 +89,7 @@ def test_means_are_those_of_simpleitk(factors, shape, seed):
 def test_a_grid_that_is_nowhere_coarser_is_sampled_as_before(angle, spacing):
     data = np.random.default_rng(1).random(SHAPE, np.float32)
     grid = coarse_grid(angle, spacing)
-    expected = [values for values, _ in sampled_by_voxels(fine_volume(data), grid)]
+    expected = [values for values, _ in resampled_by_voxels(fine_volume(data), grid)]
     np.testing.assert_array_equal(stored(data, grid), np.stack(expected))
 
 
@@ -100,7 +100,7 @@ def test_a_voxel_is_inside_where_half_of_it_is():
     for out, expected in ((1.0, True), (3.0, False)):
         grid = Grid((1, 1, 1), np.diag([-4.0, -4, 4, 1]), True)
         grid.affine[:3, 3] = (-1.5 - out, -1.5, 1.5)
-        ((values, inside),) = sampled(fine, grid)
+        ((values, inside),) = resampled(fine, grid)
         assert values == 7.0 and bool(inside.all()) is expected
 
 

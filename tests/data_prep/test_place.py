@@ -12,7 +12,7 @@ from scans import LPS, cohort, dice, place, refused, scan_arrays, to_itk, volume
 from scipy.spatial.transform import Rotation
 
 from data_prep.placing.way_back import to_input_grid
-from data_prep.volumes.sampling import sampled, sampled_by_voxels
+from data_prep.volumes.resampling import resampled, resampled_by_voxels
 from data_prep.volumes.volume import Grid, Volume, to_lps
 from hnscc.base.errors import InputError
 
@@ -78,8 +78,8 @@ def test_sampling_by_lines_is_sampling_by_voxels(axes, angle, far):
     )
     pet = volume(orientations.apply_orientation(data, turn), affine)
     grid = Grid((20, 18, 7), oblique(angle, (0.9, 0.8, 2.0), (8.0, 7.0, -6.0)), True)
-    lines = list(sampled(pet, grid))
-    voxels = list(sampled_by_voxels(Volume(data, to_lps(pet.grid)), grid))
+    lines = list(resampled(pet, grid))
+    voxels = list(resampled_by_voxels(Volume(data, to_lps(pet.grid)), grid))
     assert len(lines) == len(voxels) == 7
     assert all(inside.all() for _, inside in lines) == (far == 0)
     for (one, inside_one), (other, inside_other) in zip(lines, voxels, strict=True):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hnscc.base.seeds import generator
 from hnscc.scores.counts import Counts
-from hnscc.scores.differences import patient_weights, percentiles, resampled
+from hnscc.scores.differences import bootstrap_limits, patient_weights, pooled_resamples
 from hnscc.scores.intervals import (
     ALL_ALIKE,
     Interval,
@@ -34,7 +34,7 @@ def patients(*cases: tuple[int, int, int]) -> Counts:
 def interval_of(counts: Counts, score: Score, rng: np.random.Generator, bootstraps: int) -> Interval:
     """The percentile interval of a pooled score over patients."""
     weights = patient_weights(rng, counts.truth > 0, bootstraps)
-    return Interval(*percentiles(score(*resampled(counts, weights))))
+    return Interval(*bootstrap_limits(score(*pooled_resamples(counts, weights))))
 
 
 def test_interval_of_two_patients_spans_their_scores():

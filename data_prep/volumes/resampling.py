@@ -24,7 +24,7 @@ ROUNDING_VOXELS = 0.4 * 10**-POSITION_DECIMALS  # voxels: what such a rounding t
 GridSlices = Iterator[tuple[NDArray[np.float32], Bools]]
 
 
-def sampled(volume: Volume, grid: Grid) -> GridSlices:
+def resampled(volume: Volume, grid: Grid) -> GridSlices:
     """Return the volume at the voxels of a grid that lies LPS, slice by slice (y, x), by the quickest way that the
     two allow.
 
@@ -82,15 +82,15 @@ def _at_centres(volume: Volume, grid: Grid) -> GridSlices:
         data = turned_to_lps(volume.data, volume.grid)
         yield from ((values, np.broadcast_to(np.bool_(True), values.shape)) for values in data.T)
     elif _turned_about_x(voxels_of(lps, grid), grid.shape):
-        yield from sampled_by_lines(volume, grid)
+        yield from resampled_by_lines(volume, grid)
     else:
-        yield from sampled_by_voxels(volume, grid)
+        yield from resampled_by_voxels(volume, grid)
 
 
-def sampled_by_lines(volume: Volume, grid: Grid) -> GridSlices:
-    """As `sampled`, slices (y, x), for grids whose lines along x are such of the volume, at most turned about them.
+def resampled_by_lines(volume: Volume, grid: Grid) -> GridSlices:
+    """As `resampled`, slices (y, x), for grids whose lines along x are such of the volume, at most turned about them.
 
-    Each line is weighed out of the four around it and then sampled: the sums are those by voxels, but fewer.
+    Each line is weighed out of the four around it and then resampled: the sums are those by voxels, but fewer.
     """
     data = turned_to_lps(volume.data, volume.grid)
     matrix = voxels_of(to_lps(volume.grid), grid)
@@ -112,8 +112,8 @@ def sampled_by_lines(volume: Volume, grid: Grid) -> GridSlices:
         yield weigh(lines, rows, columns).astype(np.float32), inside
 
 
-def sampled_by_voxels(volume: Volume, grid: Grid) -> GridSlices:
-    """As `sampled`, slices (y, x), for any two grids: each voxel of the grid out of the eight around it."""
+def resampled_by_voxels(volume: Volume, grid: Grid) -> GridSlices:
+    """As `resampled`, slices (y, x), for any two grids: each voxel of the grid out of the eight around it."""
     data = turned_to_lps(volume.data, volume.grid)
     matrix = voxels_of(to_lps(volume.grid), grid)
     width, height, depth = grid.shape
