@@ -208,6 +208,9 @@ def _placed(
     }
 
 
+_FILLED_WITH = "the volume's minimum"  # beyond its faces
+
+
 def _how_placed(reference: str, settings: PrepareSettings) -> CohortPlacement:
     """How the scans were placed and resized, for the store's attributes."""
     placed: CohortPlacement = {
@@ -219,7 +222,7 @@ def _how_placed(reference: str, settings: PrepareSettings) -> CohortPlacement:
         "resampling": "through the affines: linear, or the mean over the voxel where the grid is coarser",
         "images": "triangle filter, anti-aliased",
         "mask": "1 where lesion covers at least half of the pixel",
-        "outside": "the volume's minimum",
+        "outside": _FILLED_WITH,
         "min_coverage": MIN_COVERAGE,
     }
     if settings.register:  # only then, so that the digests of other stores stay as they are

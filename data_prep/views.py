@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Floats, Images, Integers, Masks, Spacing
+from hnscc.cohort.placement import unseen_by_modality
 from hnscc.cohort.store_format import Scan
 
 AXIAL_SLICES = 6  # slices
@@ -99,7 +100,9 @@ def slices_to_show(scan: Scan) -> list[int]:
     if pixels.any():
         among = np.flatnonzero(pixels)
     else:
-        seen = sorted(set(range(scan.slices)) - scan.unseen(scan.placement["outside"])) or range(scan.slices)
+        seen = sorted(set(range(scan.slices)) - scan.unseen(unseen_by_modality(scan.placement))) or range(
+            scan.slices
+        )
         edge = len(seen) // 10  # the ends of a scan show little
         among = np.array(seen[edge : len(seen) - edge])
     spread = among[np.unique(np.linspace(0, len(among) - 1, AXIAL_SLICES).round().astype(int))]

@@ -66,8 +66,7 @@ def odd_order(
 
 def _seen(scan: Scan, modality: str, slices: NDArray[np.float32]) -> NDArray[np.float32]:
     """(Z, 16, 16) -> (Z, 256), without those that the modality does not show: beside black ones they are half black."""
-    unseen = scan.placement.get("outside", {}).get(modality, [])
-    return np.delete(slices.reshape(len(slices), -1), unseen, axis=0)
+    return np.delete(slices.reshape(len(slices), -1), sorted(scan.unseen([modality])), axis=0)
 
 
 def _disordered(slices: NDArray[np.float32]) -> bool:

@@ -81,7 +81,7 @@ def comparable(scans: Sequence[Scan], modality: str, told: Container[tuple[str, 
 
 def shows_lesion(scan: Scan, modality: str) -> bool:
     """Return whether a modality shows every slice of the lesion, and those beside it."""
-    return not any(any(scan.lesion_px[max(0, z - 1) : z + 2]) for z in scan.placement["outside"][modality])
+    return not any(any(scan.lesion_px[max(0, z - 1) : z + 2]) for z in scan.unseen([modality]))
 
 
 def odd_values(

@@ -8,6 +8,7 @@ import numpy as np
 
 from hnscc.base.arrays import Floats
 from hnscc.base.in_words import count_of, first_of
+from hnscc.cohort.placement import unseen_by_modality
 from hnscc.cohort.store_format import Scan
 
 LEAST_SCANS = 5  # scans, below which nothing is compared with the others' median
@@ -43,7 +44,7 @@ def of_cohort(text: str, refused: bool = False, shown: tuple[tuple[str, str], ..
 def cut_short(scan: Scan, modality: str | None = None) -> bool:
     """Return whether a modality, any unless one is named, does not show more than a tenth of the scan's slices: it is
     told so, and its values are of another part of the body than in the other scans, or of what was filled in."""
-    unseen = scan.placement.get("outside", {})
+    unseen = unseen_by_modality(scan.placement)
     names = unseen if modality is None else [modality]
     return any(len(unseen.get(name, ())) > CUT_SHARE * scan.slices for name in names)
 

@@ -15,7 +15,7 @@ from scipy import stats
 from data_prep.oddities.oddity import Odd, of_cohort
 from hnscc.base.arrays import Bools, Floats, Texts
 from hnscc.base.in_words import count_of
-from hnscc.cohort.placement import Placement
+from hnscc.cohort.placement import Placement, unseen_slices
 from hnscc.cohort.store_format import Scan
 
 # Difference between the shares of scans with and without lesion that were taken in one way.
@@ -53,7 +53,7 @@ TAKEN: dict[str, tuple[Callable[[Placement, str], bool], str]] = {
     "is read from DICOM": (lambda facts, name: _orientation(facts, name) == "DICOM", "kind"),
     "had NaN around it": (lambda facts, name: facts["values"][name]["nan"] > 0, ""),
     "had a value that stands for nothing": (lambda facts, name: bool(facts["values"][name]["padding"]), ""),
-    "does not show all slices": (lambda facts, name: bool(facts["outside"][name]), ""),
+    "does not show all slices": (lambda facts, name: bool(unseen_slices(facts, [name])), ""),
 }
 
 

@@ -137,7 +137,7 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
     """What a scan's files do not hold: values other than one, slices, numbers, the place of its mask."""
     lesion = scan.placement["lesion"]
     for modality in modalities:
-        facts, unseen = scan.placement["values"][modality], scan.placement["outside"][modality]
+        facts, unseen = scan.placement["values"][modality], scan.unseen([modality])
         if facts["low"] == facts["high"]:
             yield Odd(
                 scan.scan_id, f"{modality} is {facts['low']:g} everywhere", files=(modality,), refused=True

@@ -4,7 +4,7 @@ All of it is JSON: numbers, words, lists, and mappings from names. Lengths are i
 otherwise. A store of an earlier version lacks what was not kept yet; hence no key is sure to be there (total=False).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 # Why a modality does not show a slice, which is then unseen (`Placement.outside`), in the words of all messages on it.
@@ -259,9 +259,10 @@ class CohortPlacement(TypedDict, total=False):
     reference: the modality whose grid is used. pixel_mm: the stored pixels' size, None for the whole field of view.
     suv: how PET of DICOM became SUV, bw or lbm. register: how modalities were registered, where that was asked for.
     units: the unit of each modality whose files all state the same. min_coverage: the least share of the grid that a
-    modality must cover. field_of_view, orientation, resampling, images, mask, outside: the rules, in words. lying: by
-    modality, where its scans look alike. odd: what preparing found odd. accepted: the reason for which that was taken
-    as it is, where one was needed.
+    modality must cover. field_of_view, orientation, resampling, images, mask: the rules, in words. outside: what is
+    filled in beyond a volume (of one scan, another fact bears that name: `unseen_by_modality`). lying: by modality,
+    where its scans look alike. odd: what preparing found odd. accepted: the reason for which that was taken as it is,
+    where one was needed.
     """
 
     reference: str
@@ -281,8 +282,13 @@ class CohortPlacement(TypedDict, total=False):
     accepted: str | None
 
 
+def unseen_by_modality(placement: Placement) -> Mapping[str, Sequence[int]]:
+    """Return the slices (z) that each modality does not show: all code but this calls them unseen, not `outside`.
+    Stores that were made before preparing looked for them tell of none."""
+    return placement.get("outside", {})
+
+
 def unseen_slices(placement: Placement, modalities: Iterable[str]) -> frozenset[int]:
-    """Return the stored slices (z) that some of these modalities do not show (`Placement.outside`). Stores that were
-    made before preparing looked for them tell of none."""
-    unseen = placement.get("outside", {})
+    """Return the stored slices (z) that some of these modalities do not show."""
+    unseen = unseen_by_modality(placement)
     return frozenset(z for name in modalities for z in unseen.get(name, ()))

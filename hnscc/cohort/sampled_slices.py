@@ -87,9 +87,9 @@ def _even_quota(available: Mapping[str, int], most: int | None) -> dict[str, int
     return quota
 
 
-def sample_from(pool: Sequence[PlannedSlice], n: int, random: np.random.Generator) -> list[PlannedSlice]:
+def sample_from(pool: Sequence[PlannedSlice], n: int, rng: np.random.Generator) -> list[PlannedSlice]:
     """Sample `n` slices of the pool without replacement, or all where it has fewer; they keep the pool's order."""
-    chosen = random.permutation(len(pool))[:n]
+    chosen = rng.permutation(len(pool))[:n]
     return [pool[i] for i in sorted(chosen)]
 
 
@@ -99,13 +99,13 @@ def share_of(share: float, n: int, *, at_least: bool) -> int:
 
 
 def validation_by_slices(
-    slices: Mapping[str, tuple[PlannedSlice, ...]], share: float, random: np.random.Generator
+    slices: Mapping[str, tuple[PlannedSlice, ...]], share: float, rng: np.random.Generator
 ) -> dict[str, tuple[PlannedSlice, ...]]:
     """Move a share of training's slices to validation, of those with and without lesion alike, as the paper did."""
     validation: set[PlannedSlice] = set()
     for positive in (True, False):
         stratum = [each for each in slices["train"] if each.positive == positive]
-        validation |= set(sample_from(stratum, share_of(share, len(stratum), at_least=positive), random))
+        validation |= set(sample_from(stratum, share_of(share, len(stratum), at_least=positive), rng))
     train = tuple(each for each in slices["train"] if each not in validation)
     return {
         "train": train,

@@ -136,8 +136,8 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     slices, too_few = _sampled_slices(store.scans, study, fold, assigned)
     warnings = [*_unseen(store.scans, shown), *too_few]
     if study.split.validation_unit == "slice":
-        random = generator(study.seed, "validation", fold_name(fold))
-        slices = validation_by_slices(slices, study.split.validation, random)
+        rng = generator(study.seed, "validation", fold_name(fold))
+        slices = validation_by_slices(slices, study.split.validation, rng)
         warnings += [BY_SLICES, *([BY_SLICES_OF_WHOLE] if study.whole_splits else [])]
     plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
     check_disjoint(plan, validation_unit=study.split.validation_unit)
@@ -166,8 +166,8 @@ def _sampled_slices(
             everywhere = negative_candidates(scans, "any_scan", shown=shown)
             more = sum(assigned[each.patient_id] == split for each in everywhere) - len(pool)
             warnings.append(_too_few(split, wanted, len(pool), more))
-        random = generator(study.seed, "negatives", fold_name(fold), split)
-        slices[split] = tuple(sorted([*chosen, *sample_from(pool, wanted, random)], key=by_scan_and_z))
+        rng = generator(study.seed, "negatives", fold_name(fold), split)
+        slices[split] = tuple(sorted([*chosen, *sample_from(pool, wanted, rng)], key=by_scan_and_z))
     return slices, warnings
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from data_prep.registering.judged import registrations_told
 from hnscc.base.console import Console, print_line, print_rows
 from hnscc.base.in_words import count_of
+from hnscc.cohort.placement import unseen_by_modality
 
 if TYPE_CHECKING:
     from hnscc.cohort.placement import ValueFacts
@@ -81,7 +82,7 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
             "values": scan.placement["values"],
             "lesion": scan.placement["lesion"],
             "coverage": scan.placement["coverage"],
-            "outside": scan.placement["outside"],
+            "outside": unseen_by_modality(scan.placement),
             "assumed": scan.placement["assumed"],
             "lesion_free": scan.placement.get("lesion_free"),
             "registered": scan.placement.get("registered", {}),

@@ -169,7 +169,7 @@ def intensities_of(scan: NewScan, models: Models) -> dict[str, TableRow]:
     for channel, name in enumerate(models.variant.modalities):
         image = scan.images[:, channel]
         bounds = dict.fromkeys(member.bounds[channel] for member in models.members)
-        found[name] = max((_within(image, each) for each in bounds), key=lambda each: each["outside"])
+        found[name] = max((_within(image, each) for each in bounds), key=_beyond_bounds)
     return found
 
 
@@ -180,6 +180,11 @@ def _within(image: NDArray[np.float32], bounds: Bounds) -> TableRow:
     return {"low": bounds[0], "high": bounds[1], "outside": round(beyond, 6), "reach": float(f"{reach:.4g}")}
 
 
+def _beyond_bounds(intensities: TableRow) -> float:
+    """The share of a modality's pixels that lie beyond the bounds, by its name in the JSON."""
+    return float(intensities["outside"])
+
+
 def told_of(
     scan: NewScan, models: Models, found: dict[str, TableRow], units: Mapping[str, Units]
 ) -> list[str]:
@@ -188,10 +193,10 @@ def told_of(
     found: its `intensities`; units: those of its modalities (data_prep.new_scans).
     """
     told = [
-        f"{name}: {each['outside']:.1%} of the pixels lie outside of {each['low']:.4g} to {each['high']:.4g}, the "
+        f"{name}: {_beyond_bounds(each):.1%} of the pixels lie outside of {each['low']:.4g} to {each['high']:.4g}, the "
         "values that the network was trained on"
         for name, each in found.items()
-        if each["outside"] > BEYOND_BOUNDS
+        if _beyond_bounds(each) > BEYOND_BOUNDS
     ]
     told += [
         f"{name}: the highest value reaches {each['reach']:.2%} of the way from {each['low']:.4g} to "
@@ -234,7 +239,7 @@ def _unseen(scan: NewScan, modalities: Sequence[str]) -> list[str]:
     """What the modalities that the networks see do not show."""
     told, depth = [], len(scan.images)
     for name in modalities:
-        if unseen := scan.placement["outside"][name]:
+        if unseen := scan.unseen([name]):
             told.append(
                 f"{name}: {len(unseen)} of {count_of(depth, 'slice')} ({min(unseen)} to {max(unseen)}, counted from "
                 f"0 at the feet) are not shown, since {WHY_UNSEEN}: no lesion is predicted there"

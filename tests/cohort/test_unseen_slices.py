@@ -1,6 +1,8 @@
 """Slices outside of a modality's field of view: known to the store, told, and used by no training and no score."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,3 +114,17 @@ def test_slices_come_from_no_unknown_kind_of_scans():
         assert len(negative_candidates(cohort(0, 2), kind)) == 12
     with pytest.raises(ValueError, match="lesion_free_scans, any_scan"):
         negative_candidates(cohort(0, 2), "lesion_free")
+
+
+READERS = {"hnscc/cohort/placement.py": 1, "hnscc/commands/predicted_scan.py": 1}
+
+
+def test_the_stored_name_is_read_in_one_place():
+    """`outside` names three facts in files; code reads each by one function, which says which it is."""
+    root = Path(__file__).parent.parent.parent
+    found: dict[str, int] = {}
+    for wing in ("hnscc", "data_prep", "rayjobs"):
+        for path in (root / wing).rglob("*.py"):
+            count = len(re.findall(r"""(\[|\.get\()['"]outside['"]""", path.read_text()))
+            found |= {path.relative_to(root).as_posix(): count} if count else {}
+    assert found == READERS
