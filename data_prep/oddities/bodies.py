@@ -9,8 +9,8 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.oddities.lying_otherwise import BothBodies, odd_turned
 from data_prep.oddities.oddity import LEAST_SCANS, SD_BY_MEDIAN, Odd, limit
+from data_prep.oddities.turned_bodies import BothBodies, odd_turned
 from hnscc.base.arrays import Floats
 from hnscc.cohort.placement import BodyFacts
 from hnscc.cohort.store_format import Scan

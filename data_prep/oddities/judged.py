@@ -17,8 +17,8 @@ from data_prep.oddities.fades import faded
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.flat_ends import ended_flat, ends_of
 from data_prep.oddities.heights import too_high
-from data_prep.oddities.lying_otherwise import midlines, odd_mirrored, odd_order
 from data_prep.oddities.marks import Marks, marks
+from data_prep.oddities.midlines import midlines, odd_mirrored
 from data_prep.oddities.nudged import moves_of, nudged
 from data_prep.oddities.numbers import emptied, inverted, odd_numbers, rounded
 from data_prep.oddities.odd import odd_borders, odd_scans, shows_lesion
@@ -29,6 +29,7 @@ from data_prep.oddities.orientation import lying_of, lying_otherwise
 from data_prep.oddities.planes import odd_planes
 from data_prep.oddities.resized import resized
 from data_prep.oddities.shared import Compared, shared_images
+from data_prep.oddities.slice_order import odd_order
 from data_prep.oddities.taken import odd_codes
 from data_prep.oddities.twins import means_of, reduced
 from data_prep.volumes.volume import Volume
@@ -51,7 +52,7 @@ class Reduced:
 
     means: (C, Z, 16, 16), of parts of each slice, in the images' units; slices: the same, each slice of mean 0 and
     length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the column
-    midway between both sides of the skin, NaN where it does not show (oddities.lying_otherwise). moves: (C, 3), in mm
+    midway between both sides of the skin, NaN where it does not show (oddities.midlines). moves: (C, 3), in mm
     along z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged). ends: how
     far each modality goes on beyond the mask's flat ends, (C, 6) by side (oddities.flat_ends). files: what finds copies
     of each modality's file (oddities.copies).

@@ -7,8 +7,8 @@ from scans import prepare, save, write
 from scipy import ndimage
 from stores import scan
 
-from data_prep.oddities.lying_otherwise import odd_order
 from data_prep.oddities.orientation import lying_otherwise
+from data_prep.oddities.slice_order import odd_order
 from data_prep.oddities.twins import means_of, reduced
 from hnscc.commands.cohort_table import odd_about
 

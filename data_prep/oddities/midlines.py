@@ -1,0 +1,81 @@
+"""Modalities that are mirror images of one another from left to right.
+
+A modality is mirrored where a header lost which way an axis runs (its handedness, NIfTI's qfac). Heads are nearly their
+own mirror image, so that no mean image of a cohort shows it. But no skin is quite even: where the line midway between
+its left and its right side leaves to the left on one modality, from row to row and from slice to slice, it does so on
+the other; on one that is mirrored it leaves to the right.
+"""
+
+from collections.abc import Container, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, of_some
+from data_prep.placing.bodies import largest_filled
+from data_prep.placing.found import body, smoothed
+from hnscc.base.arrays import Bools, Images
+from hnscc.cohort.store_format import Scan
+
+# Of the widest row of a slice: where narrower ones end depends on how a modality shows the skin.
+WIDE_SHARE = 0.6
+LEAST_ROWS = 100  # rows of all slices that both modalities show
+# Of the lines of two modalities, whatever its sign, from which it tells which way they lie.
+CLEAR_CORRELATION = 0.5
+CLEAR_SCANS_SHARE = 0.8  # of the scans, in which it must
+
+
+def midlines(images: Images) -> NDArray[np.float32]:
+    """(Z, C, H, W) -> (C, Z, H) float32: in each row of each slice, the column midway between both sides of the skin;
+    NaN where the body is narrow, or not shown."""
+    return np.stack([_midline(largest_filled(body(smoothed(image)))) for image in images.swapaxes(0, 1)])
+
+
+def _midline(shown: Bools) -> NDArray[np.float32]:
+    """shown: (Z, H, W), the body without holes."""
+    first = shown.argmax(axis=2)
+    last = shown.shape[2] - 1 - shown[:, :, ::-1].argmax(axis=2)
+    width = np.where(shown.any(axis=2), last - first + 1, 0)
+    wide = width > WIDE_SHARE * width.max(axis=1, keepdims=True)
+    found: NDArray[np.float32] = np.where(wide, (first + last) / 2, np.nan).astype(np.float32)
+    return found
+
+
+def odd_mirrored(
+    scans: Sequence[Scan],
+    modalities: Sequence[str],
+    lines: Sequence[NDArray[np.float32]],
+    known: Container[tuple[str, str]] = (),
+) -> Iterator[Odd]:
+    """A sentence on the scans in which a modality and that of the grid are mirror images of one another.
+
+    lines: (C, Z, H) of each scan, what `midlines` gave. known: scans with a modality that look otherwise for a reason
+    that is told. Nothing is said of a cohort whose scans do not show clearly which way they lie.
+    """
+    reference = scans[0].placement["reference"]
+    of = list(modalities).index(reference)
+    for at, modality in enumerate(modalities):
+        alike = np.array([_correlation(each[at], each[of]) for each in lines])
+        clear = np.abs(alike) >= CLEAR_CORRELATION
+        if at == of or len(scans) < LEAST_SCANS or clear.mean() < CLEAR_SCANS_SHARE:
+            continue
+        chosen = [
+            scan
+            for scan, each in zip(scans, alike, strict=True)
+            if each <= -CLEAR_CORRELATION
+            and not any((scan.scan_id, name) in known for name in (modality, reference))
+        ]
+        text = (
+            f"{modality} and {reference} are mirror images of one another from left to right: where the skin is uneven "
+            "to the left on one of them, it is so to the right on the other. Which of both is mirrored is not seen: "
+            "does a header say wrongly which way its axis runs (in NIfTI, a lost qfac)?"
+        )
+        yield from of_some(scans, chosen, text, files=(modality, reference), shown_in=modality)
+
+
+def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """Of two lines (Z, H), where both are known; 0 where that is too little."""
+    both = np.isfinite(one) & np.isfinite(other)
+    if both.sum() < LEAST_ROWS or min(np.ptp(one[both]), np.ptp(other[both])) == 0:
+        return 0.0
+    return float(np.corrcoef(one[both], other[both])[0, 1])

@@ -1,0 +1,67 @@
+"""Slices that stand in another order than the body: sorted by name, or as they were acquired, every second first."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import minimum_spanning_tree
+
+from data_prep.oddities.oddity import Odd, of_some
+from hnscc.cohort.store_format import Scan
+
+LEAST_SLICES = 8  # slices that show something
+FAR_SLICES = 2  # slices apart: neighbours, or those next to them where one slice is poor
+SYMMETRIC_SHARE = 0.5  # of these, mirrored at one slice: the body is alike above and below it
+MANY_SLICES = 3  # slices that belong beside one far away
+LONGER_TIMES = 1.12  # times the shortest way to join all slices; in volumes of any kind 1.05
+# Median distance along that, of slices of length 1: a correlation of 0.5; noise alone has 1.4.
+JOINED_DISTANCE = 1.0
+
+
+def odd_order(
+    scans: Sequence[Scan], modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]
+) -> Iterator[Odd]:
+    """A sentence on the scans of each modality whose slices belong beside others than they lie beside.
+
+    slices: (C, Z, 16, 16) of each scan, each of length 1, what data_prep.oddities.twins.reduced gave.
+    """
+    for at, modality in enumerate(modalities):
+        chosen = [
+            scan
+            for scan, each in zip(scans, slices, strict=True)
+            if _disordered(_seen(scan, modality, each[at]))
+        ]
+        yield from of_some(
+            scans,
+            chosen,
+            f"the slices of {modality} do not follow one another: they are more like others far away than like their "
+            "neighbours; were they sorted by name, or in the order in which they were acquired?",
+            files=(modality,),
+            shown_in=modality,
+        )
+
+
+def _seen(scan: Scan, modality: str, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(Z, 16, 16) -> (Z, 256), without those that the modality does not show: beside black ones they are half black."""
+    return np.delete(slices.reshape(len(slices), -1), sorted(scan.unseen([modality])), axis=0)
+
+
+def _disordered(slices: NDArray[np.float32]) -> bool:
+    """Whether the way from slice to slice (Z, 256) is longer than the shortest tree that joins them, which has far
+    jumps then."""
+    shown = slices[slices.any(axis=1)].astype(np.float64)
+    if len(shown) < LEAST_SLICES:
+        return False
+    # Not 0, which would be no connection.
+    apart = np.sqrt(np.maximum(2 - 2 * shown @ shown.T, 1e-9))
+    tree = minimum_spanning_tree(apart).tocoo()
+    far = np.abs(tree.row - tree.col) > FAR_SLICES
+    way = float(np.diag(apart, 1).sum())
+    if far.sum() < MANY_SLICES or _mirrored((tree.row + tree.col)[far]):
+        return False
+    return way >= LONGER_TIMES * float(tree.data.sum()) and float(np.median(tree.data)) <= JOINED_DISTANCE
+
+
+def _mirrored(sums: NDArray[np.int32]) -> bool:
+    """Whether many pairs of slices, given by the sums of their positions, lie around one and the same slice."""
+    return bool((np.abs(sums - np.median(sums)) <= 1).mean() >= SYMMETRIC_SHARE)

@@ -1,0 +1,53 @@
+"""Modalities that show the body turned against that of the grid, in the plane of the slices."""
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+import numpy as np
+
+from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit
+from hnscc.base.arrays import Floats
+from hnscc.cohort.placement import BodyFacts
+from hnscc.cohort.store_format import Scan
+
+TURNED_DEGREES = 8.0  # against the other scans, from which a body is told as turned
+MOST_TURNED_DEGREES = 90.0  # degrees, beyond which a body that is nearly round fits by chance
+ALIKE_CORRELATION = 0.85  # correlation of shapes, from which an angle is believed
+GAIN_CORRELATION = 0.1  # in correlation, by turning
+
+BothBodies = tuple[Scan, BodyFacts, BodyFacts]  # a scan, with the body of a modality and that of the grid's
+
+
+def odd_turned(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
+    """A sentence on each scan whose bodies are turned against one another by more than most scans' are."""
+    turns = [_turn(one, two) for _, one, two in both]
+    known = [turn for turn in turns if turn is not None]
+    if len(known) < LEAST_SCANS:
+        return
+    usual = median(known)
+    most = limit([turn - usual for turn in known], TURNED_DEGREES)
+    for (scan, _, _), turn in zip(both, turns, strict=True):
+        if turn is not None and abs(turn - usual) > most:
+            yield Odd(
+                scan.scan_id,
+                f"{modality} shows the body turned by {abs(turn - usual):.0f} degrees in the plane of the slices "
+                f"against {reference}: does its header place it rightly?",
+                files=(modality,),
+            )
+
+
+def _turn(one: BodyFacts, two: BodyFacts) -> float | None:
+    """Degrees by which one body is turned against the other; None where they are too unlike to say."""
+    shapes = [_unit(np.array(each["radii"])) for each in (one, two)]
+    alike = np.fft.irfft(np.fft.rfft(shapes[0]) * np.conj(np.fft.rfft(shapes[1])), len(shapes[0]))
+    best = int(np.argmax(alike))
+    turn = (360 * best / len(alike) + 180) % 360 - 180
+    if alike[best] < ALIKE_CORRELATION or abs(turn) > MOST_TURNED_DEGREES:
+        return None
+    return turn if alike[best] - alike[0] >= GAIN_CORRELATION else 0.0
+
+
+def _unit(radii: Floats) -> Floats:
+    centred: Floats = radii - radii.mean()
+    length = float(np.sqrt((centred**2).sum()))
+    return centred / length if length > 0 else centred
