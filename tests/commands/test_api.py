@@ -287,4 +287,4 @@ def test_flags_are_found():
 def test_a_value_of_another_type_is_refused(call, option, found, finished):
     with pytest.raises(InputError) as caught:
         call(finished)
-    assert caught.value.where == option and caught.value.found == found
+    assert caught.value.where == f"{option}, in Python {option[2:]}" and caught.value.found == found
