@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import Odd, limit, robust_sd
 from data_prep.placing.edges import peak_of
+from hnscc.base.arrays import Floats
 from hnscc.cohort.store_format import Scan
 
 LEAST_SCANS = 8  # of fewer nothing is said: the likes of a slice are sought in the other scans
@@ -41,31 +42,43 @@ def too_high(
     if len(scans) < LEAST_SCANS:
         return
     reference = scans[0].placement["reference"]
-    of = list(modalities).index(reference)
-    for at, modality in enumerate(modalities):
-        if at == of:
+    reference_at = list(modalities).index(reference)
+    for modality_at, modality in enumerate(modalities):
+        if modality_at == reference_at:
             continue
-        one, two = ([each[which].reshape(len(each[which]), -1) for each in slices] for which in (at, of))
-        ways = np.array([_heights(number, scan, patients, one, two) for number, scan in enumerate(scans)])
-        ways -= np.nanmedian(ways, axis=0)
-        sure = [float(each) for each in ways.mean(axis=1) if np.isfinite(each)]
-        if len(sure) < LEAST_SCANS or robust_sd(sure) > SURE_SD_MM:
-            continue
-        most = limit(sure, OFF_MM, OFF_SDS)
-        off = np.where(
-            np.ptp(np.sign(ways), axis=1) == 0, np.sign(ways[:, 0]) * np.abs(ways).min(axis=1), 0.0
+        shown, of_grid = (
+            [each[at].reshape(len(each[at]), -1) for each in slices] for at in (modality_at, reference_at)
         )
-        for scan, each in zip(scans, off, strict=True):
-            unknown = not any((scan.scan_id, name) in known for name in (modality, reference))
-            if abs(each) > most and unknown:
-                end = "head" if each > 0 else "feet"
-                yield Odd(
-                    scan.scan_id,
-                    f"{modality} shows the body about {abs(each):.0f} mm nearer to the {end} than {reference} does, "
-                    "against the other scans: does its header place it rightly?",
-                    files=(modality,),
-                    shown=((scan.scan_id, modality),),
-                )
+        heights_mm = np.array(
+            [_heights(number, scan, patients, shown, of_grid) for number, scan in enumerate(scans)]
+        )
+        for scan, deviation_mm in _deviating(scans, heights_mm):
+            if not any((scan.scan_id, name) in known for name in (modality, reference)):
+                yield _told_as_higher(scan, modality, reference, deviation_mm)
+
+
+def _deviating(scans: Sequence[Scan], heights_mm: Floats) -> Iterator[tuple[Scan, float]]:
+    """The scans whose heights, (scans, 2) as `_heights` gives them, deviate from the others' both in one direction,
+    with the smaller of both deviations in mm; none where the cohort's heights are not known well enough."""
+    deviations_mm = heights_mm - np.nanmedian(heights_mm, axis=0)
+    sure = [float(each) for each in deviations_mm.mean(axis=1) if np.isfinite(each)]
+    if len(sure) < LEAST_SCANS or robust_sd(sure) > SURE_SD_MM:
+        return
+    most = limit(sure, OFF_MM, OFF_SDS)
+    agree = np.ptp(np.sign(deviations_mm), axis=1) == 0
+    smaller = np.where(agree, np.sign(deviations_mm[:, 0]) * np.abs(deviations_mm).min(axis=1), 0.0)
+    yield from ((scan, float(each)) for scan, each in zip(scans, smaller, strict=True) if abs(each) > most)
+
+
+def _told_as_higher(scan: Scan, modality: str, reference: str, deviation_mm: float) -> Odd:
+    end = "head" if deviation_mm > 0 else "feet"
+    return Odd(
+        scan.scan_id,
+        f"{modality} shows the body about {abs(deviation_mm):.0f} mm nearer to the {end} than {reference} does, "
+        "against the other scans: does its header place it rightly?",
+        files=(modality,),
+        shown=((scan.scan_id, modality),),
+    )
 
 
 def _heights(
