@@ -72,13 +72,34 @@ def check_study(
     if half_width is not None:
         check_number("half_width", half_width, *HALF_WIDTH)
     rules = check_search(study) if study.search else None
+    folder = run_folder_of(study.name, out)
+    store, plans, chosen = _refuse_what_cannot_run(study, folder, address, accept_versions=accept_versions)
+    return _described(study, folder, store, plans, chosen, rules, half_width)
+
+
+def _refuse_what_cannot_run(
+    study: Study, folder: RunFolder, address: str | None, *, accept_versions: bool
+) -> tuple[Store, list[FoldPlan], dict[str, tuple[str, str]]]:
+    """Give the store, the plans of its folds, and for each variant its device and precision."""
     store, plans = plan_folds(study)
     check_networks(*networks_of(study, store, plans))
-    folder = run_folder_of(study.name, out)
     with _asked_first(study, given_or_set(address)) as resolve:
         chosen = choose_devices(study, folder, resolve)
     check_same_store(study, folder, store, plans)
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)
+    return store, plans, chosen
+
+
+def _described(
+    study: Study,
+    folder: RunFolder,
+    store: Store,
+    plans: list[FoldPlan],
+    chosen: Mapping[str, tuple[str, str]],
+    rules: Search | None,
+    half_width: float | None,
+) -> Checked:
+    """What `hnscc check` tells of a study that can run. chosen: device and precision of each variant."""
     states = _states(study, folder, store, plans)
     variants = {name: _variant(study, name, store, plans, *chosen[name]) for name in study.variants}
     proven = _proven(study, plans)

@@ -74,20 +74,27 @@ def prepare(
 ) -> Store:
     """Place, resize and store every slice of every scan of a manifest; returns the store, opened.
 
-    manifest: a CSV with patient_id, scan_id, mask and a column per modality, on a disk. store: where the Zarr hierarchy
-    is written, whole or not at all: images float32 (Z, C, H, W) in the files' units, masks uint8 (Z, H, W), H = W =
-    size, 8 to 4096. pixel_mm: the pixel size, 0.01 to 100 mm, by cropping and padding; None keeps the whole field of
-    view. reference: the modality whose grid is used; None takes the one that the masks are drawn on. workers:
-    processes, 1 to 4096; None for one per core. Each holds one scan at a time; with more than one, in a script, call it
-    below `if __name__ == "__main__":`. overwrite: replace a store that is there. accept_odd: the reason why scans that
-    are odd against the others (another unit, say) are right as they are; the store keeps it, and `store.odd` says what
-    was odd. suv: how PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass). register: "rigid"
-    lays every modality that does not share the reference's DICOM frame of reference, or states none, on the reference
-    by a rigid registration (mutual information), and each scan's `placement["registered"]` says how far it was moved
-    and how well it fits; "none" takes all as their files lie; None does so too, but refuses images in other frames.
-    progress: called with the scans done, their number, and the current one's id.
-    Beside the scans, the store holds prepare.html: one file that shows people the cohort, with histograms, pictures and
-    the geometry of every scan, and what is odd.
+    The store holds images float32 (Z, C, H, W) in the files' units and masks uint8 (Z, H, W), H = W = size. Beside the
+    scans stands prepare.html: one file that shows people the cohort, with histograms, pictures and the geometry of
+    every scan, and what is odd.
+
+    - manifest: a CSV with patient_id, scan_id, mask and a column per modality, on a disk.
+    - store: where the Zarr hierarchy is written, whole or not at all.
+    - size: pixels of a slice's side, 8 to 4096.
+    - pixel_mm: the pixel size, 0.01 to 100 mm, by cropping and padding; None keeps the whole field of view.
+    - reference: the modality whose grid is used; None takes the one that the masks are drawn on.
+    - workers: processes, 1 to 4096; None for one per core. Each holds one scan at a time; with more than one, in a
+      script, call it below `if __name__ == "__main__":`.
+    - overwrite: replace a store that is there.
+    - accept_odd: the reason why scans that are odd against the others (another unit, say) are right as they are; the
+      store keeps it, and `store.odd` says what was odd.
+    - suv: how PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass).
+    - register: "rigid" lays every modality that does not share the reference's DICOM frame of reference, or states
+      none, on the reference by a rigid registration (mutual information), and each scan's `placement["registered"]`
+      says how far it was moved and how well it fits; "none" takes all as their files lie; None does so too, but refuses
+      images in other frames.
+    - progress: called with the scans done, their number, and the current one's id.
+
     InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.
     """
     from data_prep.build import build_store

@@ -29,22 +29,36 @@ def predict(
 ) -> Predicted:
     """Predict lesions in new scans by the trained models of a finished study; writes the folder `out`, or nothing.
 
-    run: a run folder. scans: a CSV as for `prepare`, on a disk; its column mask may be missing. Or a mapping that names
-    one scan's files by modality, and maybe its `mask` and `roi`. Or a folder of scans, or a list of them, whose scans
-    are those that `scan` would write into a manifest, under the same pseudonyms. Scans that have a mask are scored.
-    variant: by name; None for the only one, or the one whose median models score best on the validation slices.
-    ensemble: all repeats instead of the median model of each fold. Several models predict by the mean of their
-    probabilities, and placing, bounds and threshold are those of the study.
-    For each scan: `<scan_id>.nii.gz`, its mask of 0 and 1 on the grid of its own reference file, and `<scan_id>.png`;
-    with `probabilities` and `disagreement` (the models' standard deviation) maps of 0 to 1 beside them. Where the
-    reference file is DICOM, `<scan_id>.seg.dcm`, a segmentation that refers to its series, and with `rtstruct`
-    `<scan_id>.rtstruct.dcm`, its contours; they bear the scan's patient_id, or with `keep_identity` the source's
-    patient and study attributes. lesions.csv and lesions.json list the lesions: volume in ml, position in mm, highest
-    and mean value of each modality; where PET is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG.
-    scores.csv: Dice of the scans with a mask. predictions.json: all of it in short, and what is to be known of each
-    scan. overwrite: replace such a folder. accept_odd: the reason why scans whose files state another unit than the
-    study's are right as they are; predictions.json keeps it. progress: called with the scans done, their number, and
-    the current one's id.
+    The median model of each fold predicts, several by the mean of their probabilities; placing, bounds and threshold
+    are those of the study. Scans that have a mask are scored.
+
+    - run: a run folder.
+    - scans: a CSV as for `prepare`, on a disk; its column mask may be missing. Or a mapping that names one scan's files
+      by modality, and maybe its `mask` and `roi`. Or a folder of scans, or a list of them, whose scans are those that
+      `scan` would write into a manifest, under the same pseudonyms.
+    - out: the folder that is written.
+    - variant: by name; None for the only one, or the one whose median models score best on the validation slices.
+    - ensemble: all repeats instead of the median model of each fold.
+    - probabilities, disagreement: write maps of the mean, and of the models' standard deviation.
+    - pet_is_suv: the modality `pet` is in SUV where its files do not say so.
+    - rtstruct: write the contours as DICOM too.
+    - keep_identity: masks in DICOM bear the source's patient and study attributes, not the scan's patient_id.
+    - overwrite: replace such a folder.
+    - accept_odd: the reason why scans whose files state another unit than the study's are right as they are;
+      predictions.json keeps it.
+    - progress: called with the scans done, their number, and the current one's id.
+
+    The folder holds:
+
+    - `<scan_id>.nii.gz`: the mask of 0 and 1 on the grid of the scan's own reference file.
+    - `<scan_id>.png`: a picture of it. Maps of 0 to 1 stand beside it, where they were asked for.
+    - `<scan_id>.seg.dcm`: where the reference file is DICOM, a segmentation that refers to its series; with `rtstruct`
+      also its contours, `<scan_id>.rtstruct.dcm`.
+    - lesions.csv, lesions.json: the lesions, with volume in ml, position in mm, highest and mean value of each
+      modality; where PET is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG.
+    - scores.csv: Dice of the scans with a mask.
+    - predictions.json: all of it in short, and what is to be known of each scan.
+
     The result has folder, and facts, the content of predictions.json. InputError for no run folder, an unfinished
     study, an unknown variant, scans that are named otherwise, a missing modality, and every fault of the manifest and
     its scans, all in one.
