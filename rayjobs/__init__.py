@@ -1,6 +1,6 @@
-"""The cluster: studies and searches run by Ray, which no other package imports.
+"""The cluster: studies and searches run by Ray, which is imported here alone.
 
-Others may use what the commands call of `study`, `search`, `aggregate`, `progress` and `doctor`.
+Commands use `study`, `search`, `aggregate`, `cluster`, `doctor`, `requests`, `surroundings`, `run_end`, `search_end`.
 
 It may import base, study, scores, cohort, training, aggregation, reporting and searching. Inside, imports
 point one way: search -> study -> scheduling -> watch, worker -> gpu_shares, inside_tune, progress, search_end,

@@ -59,7 +59,7 @@ def train_trials(
             contextlib.suppress(AllDone),
         ):
             _tuner(ready, assignments, token, scratch, shown, watch).fit()
-        _record_deaths(ready, watch.dead)
+        record_deaths(ready, watch.dead)
         gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
         if interrupted:
             return True
@@ -216,13 +216,18 @@ def _interruptible() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _record_deaths(ready: ReadyRun, dead: dict[Trial, str]) -> None:
-    """A trial whose process died too often fails by name, like one whose code failed. dead: the last error of each."""
+def record_deaths(ready: ReadyRun, dead: Mapping[Trial, str]) -> None:
+    """A trial whose process died too often fails by name, like one whose code failed. dead: the last error of each.
+
+    The record keeps the attempts that the newest checkpoint names; later ones left nothing that says where they were.
+    """
     # Here, for it loads PyTorch, and processes seldom die.
     from hnscc.training.trial import begin, write_failure
 
     for trial, error in dead.items():
         task = ready.task(trial)
         began = begin(ready.study, trial, task.data.digest, device=task.device, precision=task.precision)
+        saved = newest_facts(task.folder)
+        attempts = saved.attempts if saved and saved.identity == began.identity else ()
         failure = f"its process died {RESTARTS + 1} times without finishing an epoch"
-        write_failure(task.folder, began, (), failure, error)
+        write_failure(task.folder, began, attempts, failure, error)

@@ -243,7 +243,7 @@ def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
     if may_have_gpu():
         return 0, ()
     at_once = min(trials_at_once(resources_here(), study, {"cpu"}), len(plan_trials(study)))
-    library = any(each.training.network.width is None for each in study.variants.values())
+    library = not all(each.training.network.is_papers for each in study.variants.values())
     modules = ("rayjobs.worker", "hnscc.training.trial")
     return at_once, (*modules, "hnscc.training.library") if library else modules
 

@@ -108,6 +108,11 @@ class Network(Settings):
         says("The filters of the first level of `paper`; each level below has twice as many.", PAPERS_CODE),
     ] = None
 
+    @property
+    def is_papers(self) -> bool:
+        """Whether it is the paper's own network, which has a width, and no encoder."""
+        return self.architecture == "paper"
+
     @field_validator("architecture")
     @classmethod
     def _architecture_exists(cls, name: str) -> str:
@@ -118,7 +123,7 @@ class Network(Settings):
 
     @model_validator(mode="after")
     def _settings_belong_to_the_architecture(self) -> "Network":
-        paper = self.architecture == "paper"
+        paper = self.is_papers
         encoder = [name for name in ("encoder", "encoder_weights") if getattr(self, name) is not None]
         if paper and encoder:
             raise conflict(self, "architecture paper has a width and no encoder", "architecture", *encoder)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -24,8 +24,8 @@ def build_model(network: Network, in_channels: int, *, seed: int) -> nn.Module:
     InputError for an architecture, encoder or weights file that does not exist or does not fit.
     """
     with seeded(seed):
-        if network.width is not None:  # the schema gives it to the architecture `paper` alone, and always
-            return PaperUNet(in_channels, network.width)
+        if network.is_papers:
+            return PaperUNet(in_channels, cast(int, network.width))  # the schema demands it
         model = _create(network, in_channels)
     if network.encoder_weights:
         _load_encoder(model, network.encoder_weights)
@@ -79,10 +79,11 @@ def _checked(
             found=f"{size}" if step else said,
             do=f"prepare the store{again}, or choose another architecture",
         )
+    empty = model.to("meta")  # in place: from here on the model has shapes, and no values
     for batch in batches:
-        if found := _fails(network, model, in_channels, size, batch, loss):
-            raise _untrainable(network, model, in_channels, size, batch, loss, found)
-    return sum(parameter.numel() for parameter in model.parameters())
+        if found := _fails(network, empty, in_channels, size, batch, loss):
+            raise _untrainable(network, empty, in_channels, size, batch, loss, found)
+    return sum(parameter.numel() for parameter in empty.parameters())
 
 
 def _refused(model: nn.Module, in_channels: int, size: int) -> str | None:
@@ -110,12 +111,12 @@ def _sizes_near(model: nn.Module, in_channels: int, size: int) -> tuple[int | No
 
 
 def _fails(
-    network: Network, model: nn.Module, in_channels: int, size: int, batch: int, loss: str
+    network: Network, empty: nn.Module, in_channels: int, size: int, batch: int, loss: str
 ) -> Exception | None:
-    """What a step of training with so many slices raises. One without data may raise what one in full does not, where
-    a network looks at values: then the latter counts."""
+    """What a step of training with so many slices raises. empty: the network on the device `meta`, without values. One
+    without data may raise what one in full does not, where a network looks at values: then the latter counts."""
     load_meta_kernels()
-    if _step(model.to("meta"), in_channels, size, batch, loss) is None:
+    if _step(empty, in_channels, size, batch, loss) is None:
         return None
     return _step(build_model(network, in_channels, seed=0), in_channels, size, batch, loss)
 
@@ -142,10 +143,10 @@ def _tried(part: Callable[[], Any]) -> tuple[Any, Exception | None]:
 
 
 def _untrainable(
-    network: Network, model: nn.Module, in_channels: int, size: int, batch: int, loss: str, error: Exception
+    network: Network, empty: nn.Module, in_channels: int, size: int, batch: int, loss: str, error: Exception
 ) -> InputError:
     where = f"training.batch_size, training.network ({_named(network)}), slices of {size} x {size}"
-    if batch == 1 and not _fails(network, model, in_channels, size, 2, loss):
+    if batch == 1 and not _fails(network, empty, in_channels, size, 2, loss):
         return InputError(
             "The network cannot be trained on a batch of 1 slice.",
             where=where,

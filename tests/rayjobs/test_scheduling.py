@@ -1,10 +1,14 @@
-"""In which order Tune is told to train a study's trials."""
+"""In which order Tune is told to train a study's trials, and what is recorded of those whose processes died."""
 
 from types import SimpleNamespace
 
 from ray.tune.experiment import Trial as TuneTrial
+from stores import make_store, study_of
+from trials import train_trial
 
-from rayjobs.scheduling import InOrder
+from hnscc.training.ready import make_run_ready
+from hnscc.training.records import read_record
+from rayjobs.scheduling import InOrder, record_deaths
 
 
 def test_the_first_that_waits_comes_next_and_one_that_paused_after_all_that_are_new():
@@ -20,3 +24,21 @@ def test_the_first_that_waits_comes_next_and_one_that_paused_after_all_that_are_
         order.append(trials.index(chosen))
         chosen.set_status(TuneTrial.RUNNING)
     assert order == [2, 3, 1]
+
+
+def test_a_trial_whose_process_died_too_often_keeps_where_it_was_trained(tmp_path):
+    """Which machine and GPU they were is asked first of all; what was never trained for an epoch names none."""
+    run = make_run_ready(study_of(make_store(tmp_path, patients=10, size=16).location), tmp_path / "run")
+    trained, never = run.not_completed()[:2]
+    folder = run.folder.trial(trained.trial_id)
+    epochs = train_trial(run.study, trained, run.folds[trained.fold], folder, device="cpu", precision="fp32")
+    next(epochs)
+    epochs.close()
+    record_deaths(run, {trained: "killed", never: "killed"})
+    record = read_record(folder)
+    assert (record.status, record.error) == ("failed", "killed") and record.failure.startswith(
+        "its process died"
+    )
+    (attempt,) = record.attempts
+    assert attempt.node and attempt.hardware and attempt.from_epoch == 1
+    assert read_record(run.folder.trial(never.trial_id)).attempts == ()
