@@ -8,7 +8,7 @@ from typing import Protocol
 
 from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.masks.mask_of_cell import Mask
-from data_prep.oddities.judged import Reduced, judged, reduce_images, told
+from data_prep.oddities.judged import Reduced, judged, kept_oddities, reduce_images
 from data_prep.oddities.orientation import lying_of
 from data_prep.placing.gridded import MIN_COVERAGE, may_be_reference
 from data_prep.placing.place import PlacedScan, place_scan
@@ -204,7 +204,7 @@ def _placed(
         **_how_placed(reference, settings),
         **_units(scans),
         **_lying(list(rows[0].files), images),
-        **told(odd, settings.accept_odd),
+        **kept_oddities(odd, settings.accept_odd),
     }
 
 

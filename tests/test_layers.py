@@ -187,6 +187,13 @@ def test_every_wing_says_what_it_is_for_what_others_may_use_and_how_it_imports(w
     assert_one_way(order_in(inside), within)
 
 
+def test_rayjobs_names_what_commands_use():
+    used = {each for name in MODULES if wing_of(name) == "commands" for each in ours(name)}
+    told = re.search(r"Commands use (.+?)\.", docstring_of("rayjobs"))[1]
+    within = {each.split(".")[1] for each in used if each.startswith("rayjobs.")}
+    assert set(re.findall(r"`(\w+)`", told)) == within
+
+
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
 
 
@@ -312,3 +319,17 @@ def test_a_function_stands_for_one_thing():
                 owners.setdefault(node.name, []).append(module)
     assert len(owners) > 800
     assert {name: modules for name, modules in owners.items() if len(modules) > 1} == {}
+
+
+def test_tests_import_public_names_alone():
+    """What a test asks of a private name, it asks of how a thing is done, not of what."""
+    found = [
+        f"{path.relative_to(ROOT)}: {alias.name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").split(".")[0] in ("hnscc", "data_prep", "rayjobs")
+        for alias in node.names
+        if alias.name.startswith("_")
+    ]
+    assert found == []

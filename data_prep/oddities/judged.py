@@ -209,7 +209,7 @@ def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) 
     )
 
 
-def told(odd: Sequence[Odd], accept_odd: str | None) -> CohortPlacement:
+def kept_oddities(odd: Sequence[Odd], accept_odd: str | None) -> CohortPlacement:
     """What was odd, for the store's attributes, and by which reason it was accepted, where that was needed."""
     told = [OddFact(scan_id=each.scan_id, text=each.text, files=list(each.files)) for each in odd]
     needed = accept_odd is not None and any(each.refused for each in odd)

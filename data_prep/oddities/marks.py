@@ -80,13 +80,13 @@ def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[Floats, NDArra
         return np.zeros((0, 3)), np.zeros((0, _length()), np.float32)
     apart /= np.sqrt(np.maximum(spread, 0)) + np.float32(LEAST_CONTRAST_SHARE * (high - low))
     height = np.abs(apart)
-    at = _peaks(height)
+    at = peaks_in(height)
     at = at[_round(apart, at)]
     at = at[np.argsort(-height[tuple(at.T)], kind="stable")[:most]]
     return at.astype(np.float64), _looks(smooth, at)
 
 
-def _peaks(height: NDArray[np.float32]) -> NDArray[np.intp]:
+def peaks_in(height: NDArray[np.float32]) -> NDArray[np.intp]:
     """(N, 3): the places in (Z, H, W), none in its margin, that no other in 3 slices x 5 x 5 pixels around overtops."""
     inner = slice(MARGIN_PIXELS, -MARGIN_PIXELS)
     reach = slice(MARGIN_PIXELS - 2, 2 - MARGIN_PIXELS)

@@ -128,7 +128,7 @@ def _this_process() -> Invocation:
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         process=os.getpid(),
         command=(Path(sys.argv[0]).name, *sys.argv[1:]),
-        commit=_commit(),
+        commit=commit_of(),
         versions={"python": platform.python_version(), **{name: _version(name) for name in LIBRARIES}},
         hardware=hardware(),
     )
@@ -141,7 +141,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit(code: Path = Path(__file__)) -> str | None:
+def commit_of(code: Path = Path(__file__)) -> str | None:
     """The commit of the checkout that this file of the code is of; None where it is of none. Where git does not say
     it, `unknown` and git's words without paths, which have no place in a report."""
     if not any((folder / ".git").exists() for folder in code.parents):

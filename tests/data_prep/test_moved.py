@@ -6,7 +6,7 @@ import pytest
 from scans import prepare, refused, save
 from scipy import ndimage
 
-from data_prep.oddities.marks import LEAST_HEIGHT, MARGIN_PIXELS, _peaks, marks
+from data_prep.oddities.marks import LEAST_HEIGHT, MARGIN_PIXELS, marks, peaks_in
 from data_prep.oddities.moved import find_moved
 from data_prep.volumes.resize import Window, resize_image
 
@@ -45,7 +45,7 @@ def test_marks_are_peaks_of_the_slices_beside_and_of_five_by_five_pixels():
         expected[:, [*range(MARGIN_PIXELS), *range(-MARGIN_PIXELS, 0)]] = False
         expected[:, :, [*range(MARGIN_PIXELS), *range(-MARGIN_PIXELS, 0)]] = False
         assert expected.any()
-        assert (_peaks(height) == np.argwhere(expected)).all()
+        assert (peaks_in(height) == np.argwhere(expected)).all()
 
 
 MOVES = {

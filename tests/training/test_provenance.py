@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from hnscc.training.provenance import _commit
+from hnscc.training.provenance import commit_of
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed here")
 
@@ -34,14 +34,14 @@ def git(root, *asked):
 
 def test_the_commit_is_that_of_the_checkout_and_says_whether_it_was_edited(checkout):
     code, head = checkout / "hnscc" / "code.py", git(checkout, "rev-parse", "HEAD").strip()
-    assert _commit(code) == head
+    assert commit_of(code) == head
     code.write_text("pass  # edited\n")
-    assert _commit(code) == f"{head}+changes"
+    assert commit_of(code) == f"{head}+changes"
 
 
 def test_code_of_no_checkout_has_no_commit(tmp_path):
     (tmp_path / "code.py").write_text("pass\n")
-    assert _commit(tmp_path / "code.py") is None
+    assert commit_of(tmp_path / "code.py") is None
 
 
 def test_code_that_is_installed_in_another_projects_checkout_has_no_commit(checkout):
@@ -50,25 +50,27 @@ def test_code_that_is_installed_in_another_projects_checkout_has_no_commit(check
     installed = checkout / ".venv" / "lib" / "code.py"
     installed.parent.mkdir(parents=True)
     installed.write_text("pass\n")
-    assert _commit(installed) is None
+    assert commit_of(installed) is None
 
 
 def test_where_git_refuses_the_reason_stands_in_place_of_the_commit(checkout, monkeypatch):
     """A checkout of another user, as in a container: it was as if the code was of no checkout."""
     monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
     monkeypatch.setenv("LANGUAGE", "de")
-    found = _commit(checkout / "hnscc" / "code.py")
+    found = commit_of(checkout / "hnscc" / "code.py")
     assert found is not None and found.startswith("unknown: git says fatal: ")
     assert "ownership" in found and str(checkout) not in found
 
 
 def test_where_there_is_no_git_that_stands_in_place_of_the_commit(checkout, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert _commit(checkout / "hnscc" / "code.py") == "unknown: git cannot be run (No such file or directory)"
+    assert (
+        commit_of(checkout / "hnscc" / "code.py") == "unknown: git cannot be run (No such file or directory)"
+    )
 
 
 def test_a_hook_of_another_repository_does_not_give_its_commit(checkout, tmp_path, monkeypatch):
     head = git(checkout, "rev-parse", "HEAD").strip()
     git(tmp_path, "init", "-q", "other")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
-    assert _commit(checkout / "hnscc" / "code.py") == head
+    assert commit_of(checkout / "hnscc" / "code.py") == head
