@@ -209,7 +209,7 @@ def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> dat
     acquired = [_moment(each, "Acquisition", where) for each in headers]
     if series <= min(acquired) + timedelta(seconds=1):
         return series
-    private = private_value(headers[0], _GE, 0x0D)
+    private = private_value(headers[0], _GE, 0x0D, where)
     if private is not None:
         return on_clock(_private_moment(private, where), headers[0], "(0009,100d)", where)
     starts = sorted(

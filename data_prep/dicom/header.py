@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, PrivateBlock
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
@@ -228,12 +228,35 @@ def check_grey(header: Dataset, where: str) -> None:
         )
 
 
-def private_value(header: Dataset, creator: tuple[int, str], element: int) -> Any:
-    """What stands in a vendor's private attribute; None where it is missing or cannot be decoded."""
+def private_value(header: Dataset, creator: tuple[int, str], element: int, where: str) -> Any:
+    """Return what stands in a vendor's private attribute, None where it is missing.
+
+    InputError where it cannot be decoded.
+    """
+    group = creator[0]
     try:
-        return header.private_block(*creator)[element].value
-    except UNREADABLE:
+        block = _private_block(header, creator)
+        return block[element].value if block is not None and element in block else None
+    except UNREADABLE as error:
+        damaged = unusable(
+            f"The private attribute {private_name(group, element)} cannot be read.",
+            where,
+            "a value of its type",
+            "bytes that cannot be decoded as one",
+        )
+        raise fault_of(error, damaged) from None
+
+
+def _private_block(header: Dataset, creator: tuple[int, str]) -> PrivateBlock | None:
+    try:
+        return header.private_block(*creator)
+    except KeyError:  # so pydicom says that there is none
         return None
+
+
+def private_name(group: int, element: int) -> str:
+    """Return how a private attribute is named in errors, in the first block of its group."""
+    return f"({group:04x},10{element:02x})"
 
 
 def check_range(keyword: str, value: float, least: float, most: float, unit: str, where: str) -> None:

@@ -16,6 +16,7 @@ from data_prep.dicom.header import (
     check_range,
     lacking_attribute,
     numbers_of,
+    private_name,
     private_value,
     text_of,
     unusable,
@@ -115,15 +116,14 @@ def _philips_factors(headers: Sequence[Dataset], mass: float, weighting: str, wh
 
 def _private(header: Dataset, creator: tuple[int, str], element: int, where: str) -> float | None:
     """A number above 0 in a vendor's private attribute; None where it is missing, empty or 0."""
-    value = private_value(header, creator, element)
+    value = private_value(header, creator, element, where)
     try:
         number = float(value) if value is not None else 0.0
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number < math.inf:
-        group = creator[0]
         raise unusable(
-            f"The private attribute ({group:04x},10{element:02x}) is unusable.",
+            f"The private attribute {private_name(creator[0], element)} is unusable.",
             where,
             "a number of 0 or more",
             "text that is no number" if math.isnan(number) else f"{number:.4g}",

@@ -199,6 +199,36 @@ def test_counts_by_the_private_factors_of_philips(tmp_path):
         read(tmp_path / "5", Units="CNTS", change=philips(0x00, "0"))
 
 
+def both_of_philips(data, z):
+    for element in (0x00, 0x09):
+        philips(element, "0.00052500")(data, z)
+
+
+@pytest.mark.parametrize(
+    "units, change, typed, name",
+    [
+        ("BQML", ge_private, b"\x09\x00\x0d\x10DT", r"\(0009,100d\)"),
+        ("CNTS", both_of_philips, b"\x53\x70\x00\x10DS", r"\(7053,1000\)"),
+        ("CNTS", philips(0x09, "0.00052500"), b"\x53\x70\x09\x10DS", r"\(7053,1009\)"),
+    ],
+)
+def test_a_private_attribute_that_is_damaged_does_not_count_as_missing(tmp_path, units, change, typed, name):
+    """It did, and the SUV were by another rule, without a word of it."""
+
+    def late(data, z):
+        data.FrameReferenceTime, data.ActualFrameDuration = f"{1000 * (60 * z + 30)}", "60000"
+        change(data, z)
+
+    read(tmp_path, change=late, Units=units)
+    for file in (tmp_path / "s").iterdir():
+        content = file.read_bytes()
+        assert content.count(typed) == 1
+        file.write_bytes(content.replace(typed, typed[:4] + b"FD"))  # numbers of 8 bytes, of which none fit
+    with pytest.raises(InputError, match=f"The private attribute {name} cannot be read") as refused:
+        read_volume(tmp_path / "s", "row 2")
+    assert refused.value.where == "row 2" and refused.value.found == "bytes that cannot be decoded as one"
+
+
 @pytest.mark.parametrize(
     "name",
     [
