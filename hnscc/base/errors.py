@@ -13,7 +13,8 @@ class _Told(Exception):
     """Says what is wrong, where, what was expected, what was found and what to do.
 
     Name scans by their pseudonym, columns and rows by name and number, settings by their path in the study
-    file. Never put a path of a patient's file, or anything read from its header, into the text.
+    file. Never put a path of a patient's file into the text, or what its header says of the patient; of a header tell
+    numbers of the images, and words that the format itself defines.
     """
 
     exit_code: int
