@@ -58,7 +58,8 @@ def train_trials(
             full_memory_noted() as full,
             contextlib.suppress(AllDone),
         ):
-            _tuner(ready, assignments, token, scratch, shown, watch).fit()
+            worker = tune.with_parameters(TrialWorker, ready=ready, token=token)
+            _tuner(worker, ready, assignments, scratch, shown, watch, counting=token is None).fit()
         record_deaths(ready, watch.dead)
         gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
         if interrupted:
@@ -161,26 +162,28 @@ class InOrder(FIFOScheduler):
 
 
 def _tuner(
+    worker: Any,
     ready: ReadyRun,
     assignments: list[Assignment],
-    token: str | None,
     scratch: str,
     shown: StudyProgress,
     watch: Watch,
+    *,
+    counting: bool,
 ) -> tune.Tuner:
-    """What runs a `TrialWorker` for each assignment, as machines come free. scratch: the folder of its own files."""
+    """What runs a worker for each assignment, as machines come free. scratch: the folder of its own files. counting:
+    whether counting processes says where one is free, as on this machine alone; with shares of GPUs it never does."""
     cpus = ready.study.resources.cpus
-    # On this machine alone, and without shares of GPUs, counting does.
-    take_processes_that_stand_by(counting=token is None and not any(each["gpus"] for each in assignments))
+    take_processes_that_stand_by(counting=counting and not any(each["gpus"] for each in assignments))
     least = {"CPU": cpus, "GPU": min(each["gpus"] for each in assignments)}
-    worker = tune.with_resources(
-        tune.with_parameters(TrialWorker, ready=ready, token=token),
+    placed = tune.with_resources(
+        worker,
         lambda config: tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["assignment"]["gpus"]}]),
     )
     # Made one after another: of a grid, Tune would copy all assignments anew for each trial.
     following = iter(assignments)
     return tune.Tuner(
-        worker,
+        placed,
         param_space={"assignment": tune.sample_from(lambda _: next(following))},
         tune_config=tune.TuneConfig(
             num_samples=len(assignments),

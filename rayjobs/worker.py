@@ -54,7 +54,7 @@ class TrialWorker(tune.Trainable):
             attempts=[Attempt.model_validate(each) for each in assignment["attempts"]],
             pause_after=assignment["pause_after"],
         )
-        self.rows = steps_of_trial(self.task)
+        self.steps = steps_of_trial(self.task)
         self.report: dict[str, Any] = {
             "trial": trial.trial_id,
             "variant": trial.variant,
@@ -82,10 +82,10 @@ class TrialWorker(tune.Trainable):
                 # A process of this trial may have died after it had written its record, before Tune heard of it.
                 if is_completed(self.task.folder, self.task.data.others_digest):
                     return self._ended()
-            for row in self.rows:
-                if row:
-                    best = max(self.report["val_soft_jaccard"], row["val_soft_jaccard"])
-                    self.report |= {"epoch": row["epoch"], "val_soft_jaccard": best}
+            for epoch in self.steps:
+                if epoch:
+                    best = max(self.report["val_soft_jaccard"], epoch["val_soft_jaccard"])
+                    self.report |= {"epoch": epoch["epoch"], "val_soft_jaccard": best}
                 if time.monotonic() > until:
                     return self.report
         except (InputError, StorageError) as error:

@@ -283,8 +283,7 @@ def test_each_step_of_a_command_is_called_by_the_one_before():
     assert lengths == {"prepare": 5, "run": 6, "predict": 3, "search": 4, "check": 3, "aggregate": 4}
     for steps in found.values():
         for step, (_, name) in pairwise(steps):
-            if name != "TrialWorker":  # Tune calls its steps
-                assert name.rpartition(".")[2] in called_in(*step), f"{step} does not call {name}"
+            assert name.rpartition(".")[2] in called_in(*step), f"{step} does not call {name}"
 
 
 def types_of(path: Path) -> set[str]:

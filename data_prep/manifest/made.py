@@ -23,7 +23,7 @@ NAMED_SCANS = 3  # scans that a note names, of more
 
 def read_pseudonyms(path: Path) -> dict[str, str]:
     """Return the pseudonyms of such a file by the patients: their PatientID of DICOM, else the words of the path that
-    say whose a file is. None where the file is not there.
+    say whose a file is. Empty where the file is not there.
 
     InputError where the file is no such table: it says what was found, and repeats none of its text.
     """
