@@ -15,6 +15,7 @@ from hnscc.searching.results import load_race, write_search_results
 from hnscc.study.loading import open_run
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.in_use import writing_tables
+from hnscc.training.provenance import read_invocations
 from rayjobs.patient_files import refuse_in_job
 
 
@@ -22,11 +23,13 @@ def aggregate(folder: RunFolder) -> list[TrialProblem]:
     """Write every table, figure and the report from the completed trials; what `hnscc aggregate` does.
 
     Returns what was found wrong with trials, and which the study leaves out; these stand in no table.
-    Another process that writes the tables is waited for. InputError where the folds are damaged or there is no study,
-    and in a job whose working directory came with patient files.
+    Another process that writes the tables is waited for. InputError where the folds or provenance.json are damaged or
+    there is no study, and in a job whose working directory came with patient files; every file is then as it was.
+    What ends this later leaves no report of earlier tables.
     """
     refuse_in_job()
     with writing_tables(folder):
+        read_invocations(folder)  # the report needs them: refused before the first table is written
         if folder.holds_search:
             study, race = load_race(folder)
             write_search_results(folder, study, race)

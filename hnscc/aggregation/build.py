@@ -31,7 +31,7 @@ from hnscc.aggregation.trials import Completed, Result
 from hnscc.aggregation.whole_patients import mean_rows
 from hnscc.base.arrays import Integers
 from hnscc.base.encode import parquet_bytes
-from hnscc.base.files import storage_errors, write_bytes
+from hnscc.base.files import delete, write_bytes
 from hnscc.base.in_words import count_of, noun_of
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, OUTCOMES, THRESHOLDS, Counts, misplaced, outcome_codes, threshold_of
@@ -71,10 +71,11 @@ def write_tables(run: RunFolder) -> list[TrialProblem]:
 
 def write_files(run: RunFolder, contents: Mapping[str, bytes]) -> None:
     """Write the files of tables, by name. `trials` goes first and comes last, and nobody reads the others without it:
-    whatever ends this halfway, tables of two times are never read together."""
+    whatever ends this halfway, tables of two times are never read together. The report's pages go too: none of them
+    tells of other tables than those that stand beside it."""
     last = run.table(WRITTEN_LAST)
-    with storage_errors(last):
-        last.unlink(missing_ok=True)
+    for earlier in (*run.pages(), last):
+        delete(earlier)
     others = [name for name in contents if name != WRITTEN_LAST]
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda name: write_bytes(run.table(name), contents[name]), others))

@@ -143,6 +143,12 @@ def write_errors(folder: Path) -> Iterator[None]:
         raise
 
 
+def delete(path: Location) -> None:
+    """Delete a file, if it is there. StorageError where the disk does not answer."""
+    with storage_errors(path):
+        path.unlink(missing_ok=True)
+
+
 def write_text(path: Location, text: str) -> None:
     """Write UTF-8 as `write_bytes` does."""
     write_bytes(path, text.encode())

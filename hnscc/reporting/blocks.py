@@ -12,7 +12,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.base.files import write_bytes, write_text
+from hnscc.base.files import delete, write_bytes, write_text
 from hnscc.study.run_folder import RunFolder
 
 
@@ -170,17 +170,21 @@ def write_pages(run: RunFolder, title: str, sections: Sequence[Section], figures
     """Write report.html, report.md and figures/*.png and *.svg of a run folder.
 
     report.html needs no other file and loads nothing. `figures` names every figure that such a report may have: those
-    of an earlier report that this one no longer has are removed.
+    of an earlier report that this one no longer has are removed. Pages of an earlier report go first and report.html
+    comes last: whatever ends this halfway, no page stands beside figures of another time.
     """
+    as_markdown, as_html = markdown(title, sections), html(title, sections)
+    for earlier in run.pages():
+        delete(earlier)
     pictures = [block for section in sections for block in section.blocks if isinstance(block, Picture)]
     for picture in pictures:
         write_bytes(run.figure(picture.name, "png"), picture.png)
         write_bytes(run.figure(picture.name, "svg"), picture.svg)
     for name in set(figures) - {picture.name for picture in pictures}:
         for kind in ("png", "svg"):
-            run.figure(name, kind).unlink(missing_ok=True)
-    write_text(run.markdown, markdown(title, sections))
-    write_text(run.html, html(title, sections))
+            delete(run.figure(name, kind))
+    write_text(run.markdown, as_markdown)
+    write_text(run.html, as_html)
 
 
 def html(title: str, sections: Sequence[Section]) -> str:

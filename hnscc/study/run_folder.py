@@ -113,6 +113,10 @@ class RunFolder:
     def markdown(self) -> Location:
         return self.root / "report.md"
 
+    def pages(self) -> list[Location]:
+        """The pages of the report. What they tell is written over only once they are deleted."""
+        return [self.markdown, self.html]
+
     @property
     def tables(self) -> Location:
         return self.root / "tables"
