@@ -1,10 +1,13 @@
 """Whoever gives a function what it cannot take is told what to give instead, as people are by InputError."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
 
 import pytest
+
+from data_prep.dicom.header import unusable
 
 ROOT = Path(__file__).parent.parent
 FILES = [path for each in ("hnscc", "data_prep", "rayjobs") for path in sorted((ROOT / each).rglob("*.py"))]
@@ -120,6 +123,41 @@ def test_a_refusal_says_what_was_found():
     """`several`, `others`, `more`: it leaves the reader to look for what we know (how many, by how much)."""
     assert len(FOUND) > 350
     assert [place for place, found in FOUND if says_nothing(found)] == []
+
+
+# A copy of the series is as large, as many files, or in the same unit.
+AS_BEFORE = re.compile(r"too (many|large)")
+
+
+def as_before_of(path: str, tree: ast.Module) -> list[str]:
+    """What a new copy is advised for, though it would be the same: of SUV, all but what is damaged."""
+    calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call)]
+    advised = [
+        text_of(each.args[0])
+        for each in calls
+        if getattr(each.func, "id", "") == "unusable" and ast.unparse(each.args[-1]) == "EXPORT_AGAIN"
+    ]
+    of_suv = path == "data_prep/dicom/suv.py"
+    return [
+        each
+        for each in advised
+        if AS_BEFORE.search(each) or (of_suv and not each.startswith("The private attribute "))
+    ]
+
+
+def test_a_new_copy_is_advised_where_it_helps():
+    """It was what to do wherever nothing else was said, such as of too many files or of a PET in another unit."""
+    assert inspect.signature(unusable).parameters["do"].default is inspect.Parameter.empty
+    assert {path: found for path, tree in TREES.items() if (found := as_before_of(path, tree))} == {}
+
+
+def test_a_new_copy_that_does_not_help_is_found():
+    tree = ast.parse("""unusable("It is too large.", where, "1", "2", EXPORT_AGAIN)
+unusable("It is too large.", where, "1", "2", "Crop it.")
+unusable("The unit is another.", where, "1", "2", EXPORT_AGAIN)
+unusable(f"The private attribute {name} is unusable.", where, "1", "2", EXPORT_AGAIN)""")
+    assert as_before_of("data_prep/dicom/seg.py", tree) == ["It is too large."]
+    assert as_before_of("data_prep/dicom/suv.py", tree) == ["It is too large.", "The unit is another."]
 
 
 @pytest.mark.parametrize("text", ["several", "others", "another", "another value", "something else", "more"])

@@ -10,6 +10,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import (
+    EXPORT_AGAIN,
     check_range,
     first_item,
     lacking_attribute,
@@ -27,6 +28,8 @@ _TIME = re.compile(r"(\d{2}):?(\d{2}):?(\d{2})?(\.\d{1,6})?")
 MOST_HALF_LIVES = 8.0  # between injection and scan
 MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
 _GE = (0x0009, "GEMS_PETD_01")
+# What to do in the end, where a copy of the series would be the same.
+OR_CONVERT = "or convert it to SUV in NIfTI."
 
 
 def moment_at(text: str) -> datetime | None:
@@ -74,6 +77,7 @@ def on_clock(moment: datetime, header: Dataset, keyword: str, where: str) -> dat
             where,
             f"TimezoneOffsetFromUTC, or {keyword} without an offset",
             "an offset alone",
+            f"Export it again with TimezoneOffsetFromUTC, {OR_CONVERT}",
         )
     return moment.astimezone(own).replace(tzinfo=None)
 
@@ -86,7 +90,9 @@ def moment_of(header: Dataset, keyword: str, where: str) -> datetime | None:
     text = text_of(header, keyword, where)
     moment = moment_at(text)
     if text and moment is None:
-        raise unusable(f"The attribute {keyword} is unusable.", where, "a date and time", _length(text))
+        raise unusable(
+            f"The attribute {keyword} is unusable.", where, "a date and time", _length(text), EXPORT_AGAIN
+        )
     return moment
 
 
@@ -95,7 +101,9 @@ def of_day(header: Dataset, keyword: str, where: str) -> timedelta | None:
     text = text_of(header, keyword, where)
     found = _TIME.fullmatch(text)
     if text and found is None:
-        raise unusable(f"The attribute {keyword} is unusable.", where, "a time of day", _length(text))
+        raise unusable(
+            f"The attribute {keyword} is unusable.", where, "a time of day", _length(text), EXPORT_AGAIN
+        )
     if found is None:
         return None
     hour, minute, second, part = found.groups()
@@ -105,7 +113,13 @@ def of_day(header: Dataset, keyword: str, where: str) -> timedelta | None:
 def _injection(header: Dataset, where: str) -> Dataset | None:
     value = value_of(header, "RadiopharmaceuticalInformationSequence", where)
     if value is not None and len(value) > 1:
-        raise unusable("The PET is of several injections.", where, "one radiopharmaceutical", f"{len(value)}")
+        raise unusable(
+            "The PET is of several injections.",
+            where,
+            "one radiopharmaceutical",
+            f"{len(value)}",
+            f"Name a PET of one injection, {OR_CONVERT}",
+        )
     return first_item(header, "RadiopharmaceuticalInformationSequence", where)
 
 
@@ -134,7 +148,11 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
     (dose, half_life), *others = {(_dose(each, where), _half_life(each, where)) for each in headers}
     if others:
         raise unusable(
-            "The injection differs between the slices.", where, "one for all", f"{len(others) + 1}"
+            "The injection differs between the slices.",
+            where,
+            "one for all",
+            f"{len(others) + 1}",
+            EXPORT_AGAIN,
         )
     correction = text_of(header, "DecayCorrection", where)
     if correction == "ADMIN":
@@ -145,6 +163,7 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
             where,
             "START or ADMIN",
             word_among(correction, ("NONE",)),
+            f"Reconstruct it with decay corrected to the start of the scan or to the injection, {OR_CONVERT}",
         )
     start = _scan_start(headers, half_life, where)
     elapsed = (start - _injected_at(header, start, half_life, where)).total_seconds()
@@ -154,6 +173,7 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
             where,
             f"an injection 0 to {MOST_HALF_LIVES:g} half-lives before the scan",
             f"{elapsed / half_life:.3g} half-lives",
+            f"Export it again with the right times, {OR_CONVERT}",
         )
     return dose * 2 ** (-elapsed / half_life)
 
@@ -174,6 +194,7 @@ def _injected_at(header: Dataset, start: datetime, half_life: float, where: str)
             where,
             "one time",
             f"{_apart(moment, _midnight(moment) + time):.0f} s apart",
+            EXPORT_AGAIN,
         )
     return moment
 
@@ -191,6 +212,7 @@ def _last_before(start: datetime, time: timedelta, half_life: float, where: str)
             where,
             "RadiopharmaceuticalStartDateTime, or a half-life so short that only the last such time fits",
             f"RadiopharmaceuticalStartTime alone, and a half-life of {half_life / 3600:.3g} h",
+            f"Export it again with the day of the injection, {OR_CONVERT}",
         )
     return moment
 
@@ -222,6 +244,7 @@ def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> dat
             where,
             f"one moment, within {MOST_APART_S:g} s",
             f"{_apart(starts[0], starts[-1]):.0f} s",
+            EXPORT_AGAIN,
         )
     return starts[len(starts) // 2]
 
@@ -240,7 +263,11 @@ def _private_moment(value: Any, where: str) -> datetime:
     moment = moment_at(str(value))
     if moment is None:
         raise unusable(
-            "The private attribute (0009,100d) is unusable.", where, "a date and time", _length(str(value))
+            "The private attribute (0009,100d) is unusable.",
+            where,
+            "a date and time",
+            _length(str(value)),
+            EXPORT_AGAIN,
         )
     return moment
 
@@ -255,7 +282,11 @@ def _moment(header: Dataset, name: str, where: str) -> datetime:
     if moment is None or moment.tzinfo is not None:  # a time of day bears no offset
         found = "a time with a UTC offset" if moment else " and ".join(map(_length, both))
         raise unusable(
-            f"The attributes {name}Date and {name}Time are unusable.", where, "a date and a time", found
+            f"The attributes {name}Date and {name}Time are unusable.",
+            where,
+            "a date and a time",
+            found,
+            EXPORT_AGAIN,
         )
     return moment
 

@@ -39,6 +39,8 @@ UNREADABLE = (
     struct.error,
     zlib.error,
 )
+# What to do where the file is damaged or lacks something; not where a copy would be the same.
+EXPORT_AGAIN = "Export or copy the series again, from the scanner or the archive, or take the scan out."
 # What else PhotometricInterpretation may say.
 _COLOURS = (
     *(
@@ -114,6 +116,7 @@ def value_of(header: Dataset, keyword: str, where: str) -> Any:
             where,
             "a value of its type",
             "bytes that cannot be decoded as one",
+            EXPORT_AGAIN,
         ) from None
     return None if empty else value
 
@@ -156,14 +159,21 @@ def maybe_numbers(header: Dataset, keyword: str, count: int, where: str) -> tupl
 
 
 def _unusable_numbers(keyword: str, where: str, count: int, found: str) -> InputError:
-    return unusable(f"The attribute {keyword} is unusable.", where, count_of(count, "finite number"), found)
+    return unusable(
+        f"The attribute {keyword} is unusable.", where, count_of(count, "finite number"), found, EXPORT_AGAIN
+    )
 
 
-def numbers_of(header: Dataset, keyword: str, count: int, where: str) -> tuple[float, ...]:
-    """Return `count` finite numbers; InputError where the attribute is missing, empty or holds something else."""
+def numbers_of(
+    header: Dataset, keyword: str, count: int, where: str, do: str = EXPORT_AGAIN
+) -> tuple[float, ...]:
+    """Return `count` finite numbers; InputError where the attribute is missing, empty or holds something else.
+
+    do: what to do where it is missing.
+    """
     numbers = maybe_numbers(header, keyword, count, where)
     if numbers is None:
-        raise lacking_attribute(keyword, where)
+        raise lacking_attribute(keyword, where, do)
     return numbers
 
 
@@ -176,6 +186,7 @@ def whole_number(header: Dataset, keyword: str, least: int, most: int, where: st
             where,
             f"a whole number from {least} to {most}",
             f"{number:.10g}",
+            EXPORT_AGAIN,
         )
     return int(number)
 
@@ -186,14 +197,13 @@ def first_item(header: Dataset, keyword: str, where: str) -> Dataset | None:
     return value[0] if isinstance(value, Sequence) and isinstance(value[0], Dataset) else None
 
 
-def lacking_attribute(keyword: str, where: str) -> InputError:
+def lacking_attribute(keyword: str, where: str, do: str = EXPORT_AGAIN) -> InputError:
     """Return the error of an attribute that is needed and not there."""
-    return unusable(f"The attribute {keyword} is missing.", where, "a value", "none")
+    return unusable(f"The attribute {keyword} is missing.", where, "a value", "none", do)
 
 
-def unusable(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
-    """Return the error of a DICOM file or series that cannot be used."""
-    do = do or "Export or copy the series again, from the scanner or the archive, or take the scan out."
+def unusable(problem: str, where: str, expected: str, found: str, do: str) -> InputError:
+    """Return the error of a DICOM file or series that cannot be used; `do` is EXPORT_AGAIN where it is damaged."""
     return InputError(problem, where=where, expected=expected, found=found, do=do)
 
 
@@ -224,7 +234,11 @@ def check_grey(header: Dataset, where: str) -> None:
     kind = text_of(header, "PhotometricInterpretation", where)
     if kind != "MONOCHROME2":
         raise unusable(
-            "The pixels are no plain grey values.", where, "MONOCHROME2", word_among(kind, _COLOURS)
+            "The pixels are no plain grey values.",
+            where,
+            "MONOCHROME2",
+            word_among(kind, _COLOURS),
+            "Name the series of the images themselves, not of pictures of them, or take the scan out.",
         )
 
 
@@ -243,6 +257,7 @@ def private_value(header: Dataset, creator: tuple[int, str], element: int, where
             where,
             "a value of its type",
             "bytes that cannot be decoded as one",
+            EXPORT_AGAIN,
         )
         raise fault_of(error, damaged) from None
 
@@ -259,7 +274,9 @@ def private_name(group: int, element: int) -> str:
     return f"({group:04x},10{element:02x})"
 
 
-def check_range(keyword: str, value: float, least: float, most: float, unit: str, where: str) -> None:
+def check_range(
+    keyword: str, value: float, least: float, most: float, unit: str, where: str, do: str = EXPORT_AGAIN
+) -> None:
     """InputError where a value, in the unit that is named, is outside of what can be; the patient's is not repeated."""
     if not least <= value <= most:
         of_patient = keyword.startswith("Patient")
@@ -268,4 +285,5 @@ def check_range(keyword: str, value: float, least: float, most: float, unit: str
             where,
             f"{least:g} to {most:g} {unit}",
             "another value" if of_patient else f"{value:.4g} {unit}",
+            do,
         )

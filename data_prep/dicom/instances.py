@@ -16,7 +16,7 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from data_prep.dicom.header import UNREADABLE, fault_of, lacking_attribute, text_of, unusable
+from data_prep.dicom.header import EXPORT_AGAIN, UNREADABLE, fault_of, lacking_attribute, text_of, unusable
 from hnscc.base.in_words import count_of
 
 MAX_FILES = 100_000  # of one folder, those below it included
@@ -170,6 +170,7 @@ def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
                 where,
                 f"at most {MAX_FILES} files",
                 f"{len(files)} or more",
+                "Name a folder below it, such as that of one scan.",
             )
     return sorted(files), strange + len(closed)
 
@@ -204,7 +205,11 @@ def read_attributes(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
         size = path.stat().st_size
         if size > MAX_FILE_BYTES:
             raise unusable(
-                "A file is too large.", where, f"at most {MAX_FILE_BYTES} bytes", count_of(size, "byte")
+                "A file is too large.",
+                where,
+                f"at most {MAX_FILE_BYTES} bytes",
+                count_of(size, "byte"),
+                "Crop or resample the volume that it holds, or take the file out of the folder.",
             )
         content = (
             path.read_bytes()
@@ -218,6 +223,7 @@ def read_attributes(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
                     where,
                     "a plain data set, whose pixels may be compressed",
                     "a deflated one",
+                    "Export it again as Explicit VR Little Endian, or take the scan out.",
                 )
             file.seek(0)
             return dcmread(
@@ -225,7 +231,11 @@ def read_attributes(path: Path, where: str, tags: Sequence[str]) -> FileDataset:
             )
     except UNREADABLE as error:
         damaged = unusable(
-            "A DICOM file cannot be read.", where, "whole, undamaged files", "one cut short or damaged"
+            "A DICOM file cannot be read.",
+            where,
+            "whole, undamaged files",
+            "one cut short or damaged",
+            EXPORT_AGAIN,
         )
         raise fault_of(error, damaged) from None
 
@@ -261,7 +271,11 @@ def without_copies(instances: Sequence[Instance], where: str) -> list[Instance]:
         first = kept.setdefault(uid, each)
         if first is not each and _digest(first.file) != _digest(each.file):
             raise unusable(
-                "Two files that differ bear one SOPInstanceUID.", where, "one file for each instance", "two"
+                "Two files that differ bear one SOPInstanceUID.",
+                where,
+                "one file for each instance",
+                "two",
+                "Leave the one in the folder that is right, or export the series again.",
             )
     return list(kept.values())
 

@@ -29,6 +29,7 @@ from pydicom.uid import (
 )
 
 from data_prep.dicom.header import (
+    EXPORT_AGAIN,
     UNREADABLE,
     check_grey,
     fault_of,
@@ -182,6 +183,7 @@ def _check_kind(header: Dataset, where: str) -> None:
             where,
             "8, 16 or 32 bits, HighBit one below BitsStored",
             f"{allocated} bits, HighBit {high}, BitsStored {stored}",
+            "Convert it to NIfTI, or take the scan out.",
         )
 
 
@@ -200,6 +202,7 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
                 where,
                 count_of(needed, "byte"),
                 count_of(len(data), "byte"),
+                EXPORT_AGAIN,
             )
         return []
     if not _ends_with_its_items(data):
@@ -209,7 +212,7 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
     except UNREADABLE as error:
         raise fault_of(error, _damaged(where)) from None
     if len(pieces) != frames:
-        raise unusable("Compressed frames are missing.", where, f"{frames}", f"{len(pieces)}")
+        raise unusable("Compressed frames are missing.", where, f"{frames}", f"{len(pieces)}", EXPORT_AGAIN)
     for piece in pieces if syntax != RLELossless else ():
         if not piece.rstrip(b"\0").endswith(_END) or coded_size(piece) != shape:
             raise _damaged(where)
@@ -274,4 +277,5 @@ def _damaged(where: str) -> InputError:
         where,
         "whole, undamaged pixels of the size that the header states",
         "cut short or damaged ones",
+        EXPORT_AGAIN,
     )

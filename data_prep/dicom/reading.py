@@ -8,7 +8,7 @@ the series behind a `#`: `scans/p01#1.2.840.113619.2.5` or `scans/p01#3f2a9c1e`,
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.dicom.header import maybe_numbers, quiet, text_of, unusable
+from data_prep.dicom.header import EXPORT_AGAIN, maybe_numbers, quiet, text_of, unusable
 from data_prep.dicom.instances import is_dicom
 from data_prep.dicom.pixels import values_of_slices
 from data_prep.dicom.series import Series, all_series, choose_series
@@ -90,6 +90,7 @@ def series_stack(series: Series, where: str) -> tuple[list[Slice], Grid]:
             where,
             "one for all",
             f"{len(frames)}",
+            EXPORT_AGAIN,
         )
     _check_count(series, where)
     _check_size(series, where)
@@ -107,6 +108,7 @@ def _check_count(series: Series, where: str) -> None:
             where,
             f"{stated[0]:g}, which NumberOfSlices states",
             f"{series.slices}",
+            EXPORT_AGAIN,
         )
 
 
@@ -117,5 +119,9 @@ def _check_size(series: Series, where: str) -> None:
     if voxels > min(MAX_VOXELS, MAX_BYTES / 4):
         most = min(MAX_VOXELS, MAX_BYTES // 4)
         raise unusable(
-            "The series is too large for memory.", where, f"at most {most} voxels", f"{voxels:.0f}"
+            "The series is too large for memory.",
+            where,
+            f"at most {most} voxels",
+            f"{voxels:.0f}",
+            "Crop or resample it, and name the NIfTI file that holds the result; or take the scan out.",
         )

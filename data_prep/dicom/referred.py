@@ -67,7 +67,11 @@ def _check_reference(slices: list[Slice], where: str, kind: str) -> None:
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         if not all(text_of(each.groups[-1], name, where) for each in slices):
             raise unusable(
-                f"A DICOM {kind} cannot refer to the series.", where, f"a {name} in every file", "none"
+                f"A DICOM {kind} cannot refer to the series.",
+                where,
+                f"a {name} in every file",
+                "none",
+                "Use the NIfTI mask, or export the series again with that UID.",
             )
     files = {each.file for each in slices}
     if 1 < len(files) < len(slices):
@@ -76,6 +80,7 @@ def _check_reference(slices: list[Slice], where: str, kind: str) -> None:
             where,
             "one file for each slice, or one for all",
             f"{count_of(len(slices), 'slice')} in {count_of(len(files), 'file')}",
+            "Use the NIfTI mask, or export the series again as one of these.",
         )
 
 

@@ -34,7 +34,9 @@ def save_rtstruct(
     other arguments and errors are those of data_prep.dicom.seg_out.save_seg; InputError too where the mask is empty.
     """
     if not mask.any():
-        raise unusable("There is nothing to outline.", where, "lesion", "none")
+        raise unusable(
+            "There is nothing to outline.", where, "lesion", "none", "Use the NIfTI mask, which may be empty."
+        )
     write_referring(
         path,
         source,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import (
+    EXPORT_AGAIN,
     UNREADABLE,
     fault_of,
     first_item,
@@ -93,6 +94,7 @@ def _frames(header: Dataset, where: str) -> list[_Frame]:
             where,
             count_of(count, "item"),
             f"{len(groups)}",
+            EXPORT_AGAIN,
         )
     labels = text_of(header, "SegmentationType", where) == "LABELMAP"
     frames = []
@@ -125,7 +127,7 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
         apart = (
             f"orientations up to {degrees_apart(np.array(orientations).reshape(-1, 2, 3)):.3g} degrees apart"
         )
-        raise unusable("The frames differ in orientation.", where, "one orientation", apart)
+        raise unusable("The frames differ in orientation.", where, "one orientation", apart, EXPORT_AGAIN)
     measures = _group(header, groups[0], "PixelMeasuresSequence", where)
     between_rows, between_columns = numbers_of(measures, "PixelSpacing", 2, where)
     along_row, along_column = np.array(orientations[0]).reshape(2, 3)
@@ -139,14 +141,16 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
     if np.abs(aside).max() > _UNEVEN_STEPS * max(step, _ONE_PLANE_MM):
         found = f"a frame {np.abs(aside).max():.3g} mm away from where they put it"
         expected = f"even steps of {step:.4g} mm"
-        raise unusable("The frames do not lie in even steps above each other.", where, expected, found)
+        raise unusable(
+            "The frames do not lie in even steps above each other.", where, expected, found, EXPORT_AGAIN
+        )
     affine = np.eye(4)
     steps = [along_row * between_columns, along_column * between_rows, normal * step, first]
     affine[:3] = TO_RAS @ np.column_stack(steps)
     determinant = np.linalg.det(affine[:3, :3])
     if not abs(determinant) > 1e-9:
         found = f"axes whose determinant is {determinant:.3g}"
-        raise unusable("The frames span no volume.", where, "axes that are independent", found)
+        raise unusable("The frames span no volume.", where, "axes that are independent", found, EXPORT_AGAIN)
     columns, rows = (whole_number(header, name, 1, _MOST_COUNT, where) for name in ("Columns", "Rows"))
     deep = int(planes.max()) + 1
     _check_size(columns * rows * deep, where)
@@ -155,7 +159,13 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
 
 def _check_size(voxels: int, where: str) -> None:
     if voxels > MAX_VOXELS:
-        raise unusable("The segmentation is too large.", where, f"at most {MAX_VOXELS} voxels", f"{voxels}")
+        raise unusable(
+            "The segmentation is too large.",
+            where,
+            f"at most {MAX_VOXELS} voxels",
+            f"{voxels}",
+            "Crop or resample it, and name the file that holds the result; or take the scan out.",
+        )
 
 
 def _step(along: Floats, measures: Dataset, where: str) -> float:
@@ -191,6 +201,7 @@ def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
             where,
             "whole, undamaged pixels",
             "cut short or damaged ones",
+            EXPORT_AGAIN,
         )
         raise fault_of(error, damaged) from None
     return pixels
@@ -208,4 +219,4 @@ def _lesion(header: Dataset, pixels: NDArray[np.generic], numbers: Sequence[int]
     if kind == "LABELMAP":
         return np.isin(pixels, numbers)
     expected, found = "BINARY, FRACTIONAL or LABELMAP", "another word" if kind else "none"
-    raise unusable("The segmentation is of an unknown type.", where, expected, found)
+    raise unusable("The segmentation is of an unknown type.", where, expected, found, EXPORT_AGAIN)

@@ -11,6 +11,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import (
+    EXPORT_AGAIN,
     check_grey,
     first_item,
     lacking_attribute,
@@ -89,6 +90,7 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
             where,
             "RescaleSlope, RescaleIntercept",
             "a table",
+            "Convert it to NIfTI with the table applied, or take the scan out.",
         )
     frames = value_of(header, "PerFrameFunctionalGroupsSequence", where)
     if frames is None:
@@ -98,6 +100,7 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
                 where,
                 "single slices, or an enhanced object with PerFrameFunctionalGroupsSequence",
                 "an old multi-frame object",
+                "Export it again with a file for each slice, or take the scan out.",
             )
         return [_slice(instance, 0, [header], modality, where)]
     count = whole_number(header, "NumberOfFrames", 1, MAX_FRAMES, where)
@@ -107,6 +110,7 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
             where,
             count_of(count, "item"),
             f"{len(frames)}",
+            EXPORT_AGAIN,
         )
     shared = first_item(header, "SharedFunctionalGroupsSequence", where)
     rest = [*([shared] if shared else []), header]
@@ -118,11 +122,15 @@ def _slice(instance: Instance, frame: int, groups: Sequence[Dataset], modality: 
     farthest = max(abs(each) for each in position)
     if farthest > MAX_MM:
         expected, found = f"up to {MAX_MM:g} mm", f"{farthest:.4g} mm"
-        raise unusable("The attribute ImagePositionPatient is out of range.", where, expected, found)
+        raise unusable(
+            "The attribute ImagePositionPatient is out of range.", where, expected, found, EXPORT_AGAIN
+        )
     between_rows, between_columns = _numbers(groups, "PixelMeasuresSequence", "PixelSpacing", 2, where)
     if not (1e-3 <= between_rows <= 1e3 and 1e-3 <= between_columns <= 1e3):
         found = f"{between_rows:.4g} and {between_columns:.4g} mm"
-        raise unusable("The attribute PixelSpacing is out of range.", where, "0.001 to 1000 mm", found)
+        raise unusable(
+            "The attribute PixelSpacing is out of range.", where, "0.001 to 1000 mm", found, EXPORT_AGAIN
+        )
     slope, intercept = _scale(groups, modality, where)
     return Slice(
         file=instance.file,
@@ -168,7 +176,7 @@ def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float,
     (intercept,) = numbers_of(holder, "RescaleIntercept", 1, where)
     if not 1e-20 <= abs(slope) <= 1e20 or abs(intercept) > 1e20:
         expected, found = "a slope other than 0", f"slope {slope:.4g}, intercept {intercept:.4g}"
-        raise unusable("The attribute RescaleSlope is unusable.", where, expected, found)
+        raise unusable("The attribute RescaleSlope is unusable.", where, expected, found, EXPORT_AGAIN)
     return slope, intercept
 
 
@@ -184,6 +192,7 @@ def _axes(cosines: tuple[float, ...], where: str) -> Floats:
             where,
             "two directions of length 1 at a right angle, whose product is 0",
             f"lengths {lengths[0]:.4g} and {lengths[1]:.4g}, product {cosine:.4g}",
+            EXPORT_AGAIN,
         )
     unit: Floats = axes / lengths[:, None]
     return unit

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
-from data_prep.dicom.decay import decayed_dose
+from data_prep.dicom.decay import OR_CONVERT, decayed_dose
 from data_prep.dicom.header import (
+    EXPORT_AGAIN,
     check_range,
     lacking_attribute,
     numbers_of,
@@ -55,6 +56,9 @@ _KNOWN_TYPES = ("BSA", "BW", "LBM", "LBMJAMES128", "LBMJANMA", "IBW")
 _TYPES = {BODY_WEIGHT: ("", "BW"), LEAN_BODY_MASS: ("LBMJANMA",)}
 # Enhanced PET, and what archives convert classic PET to.
 _ENHANCED = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
+_BODY_WEIGHT_DOES = (
+    "Take SUV by body weight, which needs neither size nor sex (--suv bw); or take the scan out."
+)
 _PHILIPS = (0x7053, "Philips PET Private Group")
 
 
@@ -74,7 +78,13 @@ def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[
         if not units:
             raise _enhanced(where) if _is_enhanced(headers[0], where) else lacking_attribute("Units", where)
         found = word_among(units, _KNOWN_UNITS)
-        raise unusable("The PET's Units give no SUV.", where, "BQML, GML, or CNTS of Philips", found)
+        raise unusable(
+            "The PET's Units give no SUV.",
+            where,
+            "BQML, GML, or CNTS of Philips",
+            found,
+            f"Reconstruct it in Bq/ml, {OR_CONVERT}",
+        )
     _check_corrected(headers[0], where)
     mass = _mass(headers[0], weighting, where)
     if units == "BQML":
@@ -109,6 +119,7 @@ def _philips_factors(headers: Sequence[Dataset], mass: float, weighting: str, wh
             where,
             "the private attribute (7053,1000) or (7053,1009) of Philips",
             "neither",
+            f"Export it again with its private attributes, which de-identification takes out, {OR_CONVERT}",
         )
     dose = decayed_dose(headers, where)
     return [factor * mass / dose for factor in to_activity if factor]
@@ -127,6 +138,7 @@ def _private(header: Dataset, creator: tuple[int, str], element: int, where: str
             where,
             "a number of 0 or more",
             "text that is no number" if math.isnan(number) else f"{number:.4g}",
+            EXPORT_AGAIN,
         )
     return number or None
 
@@ -136,7 +148,11 @@ def _check_one(headers: Sequence[Dataset], where: str) -> None:
         values = {text_of(each, keyword, where) for each in headers}
         if len(values) > 1:
             raise unusable(
-                f"The attribute {keyword} differs between the slices.", where, "one for all", f"{len(values)}"
+                f"The attribute {keyword} differs between the slices.",
+                where,
+                "one for all",
+                f"{len(values)}",
+                "Leave the files of one series in the folder, as the scanner wrote them, or take the scan out.",
             )
 
 
@@ -162,6 +178,7 @@ def _check_corrected(header: Dataset, where: str) -> None:
                 where,
                 f"{word} among its words",
                 f"{count_of(sum(map(bool, corrected)), 'word')}, none of which is {word}",
+                f"Name a series that is corrected for {name}, or reconstruct one, {OR_CONVERT}",
             )
 
 
@@ -171,8 +188,8 @@ def _mass(header: Dataset, weighting: str, where: str) -> float:
     check_range("PatientWeight", weight, 0.5, 500, "kg", where)
     if weighting == BODY_WEIGHT:
         return 1000 * weight
-    (size,) = numbers_of(header, "PatientSize", 1, where)
-    check_range("PatientSize", size, 0.3, 2.6, "m", where)
+    (size,) = numbers_of(header, "PatientSize", 1, where, _BODY_WEIGHT_DOES)
+    check_range("PatientSize", size, 0.3, 2.6, "m", where, _BODY_WEIGHT_DOES)
     sex = text_of(header, "PatientSex", where)
     if sex not in ("M", "F"):
         raise unusable(
@@ -180,6 +197,7 @@ def _mass(header: Dataset, weighting: str, where: str) -> float:
             where,
             "M or F",
             "another word" if sex else "none",
+            _BODY_WEIGHT_DOES,
         )
     constant, per_index = (6680, 216) if sex == "M" else (8780, 244)
     return 1000 * 9270 * weight / (constant + per_index * weight / size**2)

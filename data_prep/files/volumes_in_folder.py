@@ -99,7 +99,13 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
                 others.update(sorted((each for each in _OTHERS if name.lower().endswith(each)), key=len)[-1:])
         if len(paths) > MAX_FILES:
             found = f"{len(paths)} or more"
-            raise unusable("The folder holds too many files.", _WHERE, f"at most {MAX_FILES} files", found)
+            raise unusable(
+                "The folder holds too many files.",
+                _WHERE,
+                f"at most {MAX_FILES} files",
+                found,
+                "Name a folder below it.",
+            )
     return _each_once(sorted(path for path in paths if not _is_second_half(path))), others
 
 
@@ -176,7 +182,13 @@ def _is_file(path: Path) -> bool:
 def _read(path: Path, says: Named) -> FoundFile:
     try:
         if not _is_file(path):  # a link to nothing, a pipe, which nothing may ever come out of
-            raise unusable("A file cannot be opened.", _WHERE, "a file", "none")
+            raise unusable(
+                "A file cannot be opened.",
+                _WHERE,
+                "a file",
+                "none",
+                "Mend the link, or take the file out of the folder.",
+            )
         return FoundFile(path, says, read_grid(path, _WHERE), read_numbers(path, _WHERE), "")
     except InputError as error:
         return FoundFile(path, says, None, "", error.problem)

@@ -287,6 +287,24 @@ def test_what_gives_no_suv_is_refused(tmp_path, attributes, words):
     assert "SECRET" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "attributes, words",
+    [
+        ({"Units": "PROPCNTS"}, "convert it to SUV in NIfTI"),
+        ({"Units": "CNTS"}, "convert it to SUV in NIfTI"),
+        ({"DecayCorrection": "NONE"}, "convert it to SUV in NIfTI"),
+        ({"CorrectedImage": ["DECY"]}, "Name a series that is corrected for attenuation"),
+        ({"suv": "lbm"}, "--suv bw"),
+        ({"suv": "lbm", "PatientSize": 175}, "--suv bw"),
+        ({"suv": "lbm", "PatientSize": 1.75, "PatientSex": "O"}, "--suv bw"),
+    ],
+)
+def test_what_to_do_is_no_copy_that_would_be_the_same(tmp_path, attributes, words):
+    with pytest.raises(InputError) as refused:
+        read(tmp_path, **attributes)
+    assert words in refused.value.do and "copy" not in refused.value.do
+
+
 def test_slices_of_different_weights_or_doses_are_refused(tmp_path):
     def heavier(data, z):
         data.PatientWeight = 70 + z
