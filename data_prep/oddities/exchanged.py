@@ -31,18 +31,18 @@ def exchanged(
 ) -> Iterator[Odd]:
     """A sentence on both scans of each pair whose masks fit when they are exchanged. told: what is odd about masks."""
     ids = {scan_id for odd in told for scan_id, what in odd.shown if what == MASK}
-    ill = [at for at, scan in enumerate(scans) if scan.has_lesion]
-    told_of = [at for at in ill if scans[at].scan_id in ids]
-    if len(told_of) > MOST_SCANS_ASKED or len(ill) < LEAST_SCANS:
+    with_lesion = [at for at, scan in enumerate(scans) if scan.has_lesion]
+    told_of = [at for at in with_lesion if scans[at].scan_id in ids]
+    if len(told_of) > MOST_SCANS_ASKED or len(with_lesion) < LEAST_SCANS:
         return
-    asked = sorted({*told_of, *_weakest(scans, modalities, ill)})
-    across = _across(scans, modalities, asked, ill, read)
+    asked = sorted({*told_of, *_weakest(scans, modalities, with_lesion)})
+    across = _across(scans, modalities, asked, with_lesion, read)
     for modality, falls in zip(modalities, across, strict=True):
-        falls |= {(at, at): _own(scans[at], modality) for at in ill}
+        falls |= {(at, at): _own(scans[at], modality) for at in with_lesion}
         signed = _bright_inside(falls, scans, modality)
-        usual = abs(median(signed[at, at] for at in ill))
+        usual = abs(median(signed[at, at] for at in with_lesion))
         for one in asked:
-            fitting = [other for other in ill if other != one and _fit(signed, one, other, usual)]
+            fitting = [other for other in with_lesion if other != one and _fit(signed, one, other, usual)]
             other = max(fitting, key=lambda each: min(signed[one, each], signed[each, one]), default=None)
             if other is None or (other in asked and other < one):
                 continue
@@ -55,24 +55,28 @@ def exchanged(
                 )
 
 
-def _weakest(scans: Sequence[Scan], modalities: Sequence[str], ill: Sequence[int]) -> Iterator[int]:
+def _weakest(scans: Sequence[Scan], modalities: Sequence[str], with_lesion: Sequence[int]) -> Iterator[int]:
     """The scans with the weakest borders on each modality on which the cohort's lesions have one."""
     for modality in modalities:
-        falls = _bright_inside({(at, at): _own(scans[at], modality) for at in ill}, scans, modality)
+        falls = _bright_inside({(at, at): _own(scans[at], modality) for at in with_lesion}, scans, modality)
         if median(falls.values()) >= SHOWN_FALL:
             yield from (at for at, _ in sorted(falls, key=lambda both: falls[both])[:WEAKEST_SCANS])
 
 
 def _across(
-    scans: Sequence[Scan], modalities: Sequence[str], asked: Sequence[int], ill: Sequence[int], read: ReadBoth
+    scans: Sequence[Scan],
+    modalities: Sequence[str],
+    asked: Sequence[int],
+    with_lesion: Sequence[int],
+    read: ReadBoth,
 ) -> list[_Falls]:
     """By modality, how far values fall across the border of each asked scan's mask on the images of every other one
     with lesion, and the other way round; 0 where the two have not as many slices. Only scans that are compared are
     read, each once; those that are asked and one more are held."""
-    pairs = [(one, other) for one in asked for other in ill if one != other]
+    pairs = [(one, other) for one in asked for other in with_lesion if one != other]
     falls: list[_Falls] = [dict.fromkeys([*pairs, *(pair[::-1] for pair in pairs)], 0.0) for _ in modalities]
     held: dict[int, tuple[Images, Bools]] = {}
-    for other in ill:
+    for other in with_lesion:
         # Of two scans that are asked, the later one is compared with the earlier.
         before = [one for one in asked if one < other or other not in asked]
         compared = [one for one in before if one != other and scans[one].slices == scans[other].slices]

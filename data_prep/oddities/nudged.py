@@ -43,22 +43,24 @@ def nudged(
 ) -> Iterator[Odd]:
     """A sentence on the scans whose masks would have a clearer border a little beside where they lie, by direction.
 
-    moves: (C, 3) of each scan, what `moves_of` gave. known: scans with a modality, or with a mask (off_border.MASK),
+    moves: (C, 3) of each scan, what `moves_of` gave. known: scans with a modality, or with a mask (oddity.MASK),
     on which something likelier is told.
     """
     for at, modality in enumerate(modalities):
-        ill = [
+        shown = [
             (scan, move[at])
             for scan, move in zip(scans, moves, strict=True)
             if _shown(scan, move[at], modality)
         ]
-        ill = [
-            each for each in ill if not any((each[0].scan_id, name) in known for name in (*modalities, MASK))
+        shown = [
+            each
+            for each in shown
+            if not any((each[0].scan_id, name) in known for name in (*modalities, MASK))
         ]
-        if len(ill) < LEAST_SCANS:
+        if len(shown) < LEAST_SCANS:
             continue
-        along = np.array([move for _, move in ill], np.float64)
-        least = OFF_VOXELS * np.median([scan.spacing_mm for scan, _ in ill], axis=0)
+        along = np.array([move for _, move in shown], np.float64)
+        least = OFF_VOXELS * np.median([scan.spacing_mm for scan, _ in shown], axis=0)
         off = np.column_stack([_off(each, float(by)) for each, by in zip(along.T, least, strict=True)])
         # A mask that is off along one axis seems so along others, by less.
         off[np.abs(off) < np.abs(off).max(axis=1, keepdims=True)] = 0
@@ -69,7 +71,7 @@ def nudged(
                 f"the {SIDES[axis][way]} than where the mask lies, in the other scans where it lies: is the mask a "
                 f"voxel off, or is {modality}?"
             )
-            moved = [scan for (scan, _), each in zip(ill, chosen, strict=True) if each]
+            moved = [scan for (scan, _), each in zip(shown, chosen, strict=True) if each]
             yield from of_some(scans, moved, text, files=(MASK, modality), shown_in=END)
 
 

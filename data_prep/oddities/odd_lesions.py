@@ -40,22 +40,22 @@ IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
 
 def odd_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
     """What is odd about each scan's lesion, by itself and against the other scans with lesion."""
-    ill = [scan for scan in scans if scan.has_lesion]
+    with_lesion = [scan for scan in scans if scan.has_lesion]
     yield from _empty(scans)
     for scan in scans:
         yield from _share(scan)
-    for scan in ill:
+    for scan in with_lesion:
         yield from _shape(scan)
-    if len(ill) < LEAST_SCANS:
+    if len(with_lesion) < LEAST_SCANS:
         return
-    yield from _volumes(ill)
-    yield from _boxes(ill)
+    yield from _volumes(with_lesion)
+    yield from _boxes(with_lesion)
 
 
 def _empty(scans: Sequence[Scan]) -> Iterator[Odd]:
-    free = [scan for scan in scans if not scan.has_lesion]
-    empty = [scan for scan in free if scan.placement["lesion"]["drawn_on"]]
-    if len(empty) < len(free) / 2:
+    without_lesion = [scan for scan in scans if not scan.has_lesion]
+    empty = [scan for scan in without_lesion if scan.placement["lesion"]["drawn_on"]]
+    if len(empty) < len(without_lesion) / 2:
         for scan in empty:
             yield Odd(
                 scan.scan_id,
@@ -105,9 +105,9 @@ def _shape(scan: Scan) -> Iterator[Odd]:
         )
 
 
-def _volumes(ill: Sequence[Scan]) -> Iterator[Odd]:
+def _volumes(with_lesion: Sequence[Scan]) -> Iterator[Odd]:
     # Volumes are kept in steps of 0.1 mm3: less than half of that is kept as none.
-    measured = [scan for scan in ill if scan.placement["lesion"]["ml"] > 0]
+    measured = [scan for scan in with_lesion if scan.placement["lesion"]["ml"] > 0]
     if len(measured) < LEAST_SCANS:
         return
     usual = median(scan.placement["lesion"]["ml"] for scan in measured)
@@ -123,9 +123,9 @@ def _volumes(ill: Sequence[Scan]) -> Iterator[Odd]:
             )
 
 
-def _boxes(ill: Sequence[Scan]) -> Iterator[Odd]:
-    boxes = [scan for scan in ill if scan.placement["lesion"]["box"]]
-    if len(boxes) < len(ill) / 2:
+def _boxes(with_lesion: Sequence[Scan]) -> Iterator[Odd]:
+    boxes = [scan for scan in with_lesion if scan.placement["lesion"]["box"]]
+    if len(boxes) < len(with_lesion) / 2:
         for scan in boxes:
             yield Odd(
                 scan.scan_id,
@@ -172,10 +172,10 @@ def odd_drawn_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
 def odd_pieces(scans: Sequence[Scan]) -> Iterator[Odd]:
     """A sentence on the scans whose masks hold their own mirror image, and on those with pieces that look like strokes
     of a brush: thin lines, and small pieces and parts in one slice where few scans have any."""
-    ill = [scan for scan in scans if scan.has_lesion]
+    with_lesion = [scan for scan in scans if scan.has_lesion]
 
     def chosen(holds: Callable[[dict[str, Any]], bool]) -> list[Scan]:
-        return [scan for scan in ill if holds(scan.placement["lesion"]["pieces"])]
+        return [scan for scan in with_lesion if holds(scan.placement["lesion"]["pieces"])]
 
     text = "one piece of the mask is the mirror image of another, voxel by voxel: was the mask joined with its own?"
     yield from of_some(scans, chosen(lambda pieces: pieces["mirrored"]), text, files=(MASK,))
@@ -184,9 +184,8 @@ def odd_pieces(scans: Sequence[Scan]) -> Iterator[Odd]:
     yield from of_some(scans, lines, text, files=(MASK,))
     for text, holds in IN_ONE_SLICE:
         found = chosen(holds)
-        yield from (
-            of_some(scans, found, text, files=(MASK,)) if len(found) <= max(1, USUAL_SHARE * len(ill)) else ()
-        )
+        if len(found) <= max(1, USUAL_SHARE * len(with_lesion)):
+            yield from of_some(scans, found, text, files=(MASK,))
 
 
 def _outlined(scan: Scan) -> bool:

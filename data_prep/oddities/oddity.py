@@ -111,8 +111,8 @@ def of_some(
     if len(chosen) == 1:
         yield Odd(chosen[0].scan_id, text, files, refused, shown)
     elif chosen:
-        ill = [scan.has_lesion for scan in scans]
+        with_lesion = sum(scan.has_lesion for scan in scans)
         with_ = sum(scan.has_lesion for scan in chosen)
-        sides = f"{with_} of {sum(ill)} with lesion, {len(chosen) - with_} of {len(ill) - sum(ill)} without"
+        sides = f"{with_} of {with_lesion} with lesion, {len(chosen) - with_} of {len(scans) - with_lesion} without"
         ids = [scan.scan_id for scan in chosen]
         yield of_cohort(f"in {scans_in_words(ids)}, {sides}, {text}", refused, shown)

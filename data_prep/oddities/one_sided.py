@@ -59,20 +59,20 @@ TAKEN: dict[str, tuple[Callable[[Placement, str], bool], str]] = {
 
 def taken_otherwise(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
     """A sentence for each way in which a modality was taken far more often with lesion than without, or the reverse."""
-    ill = _ill(scans)
+    with_lesion = _have_lesion(scans)
     for modality in modalities:
-        for what, holds in _told_ways(scans, modality, ill).items():
-            with_, without = (int(holds[side].sum()) for side in (ill, ~ill))
+        for what, holds in _told_ways(scans, modality, with_lesion).items():
+            with_, without = (int(holds[side].sum()) for side in (with_lesion, ~with_lesion))
             yield of_cohort(
-                f"{modality} {what} in {with_} of {count_of(ill.sum(), 'scan')} with lesion and in {without} of "
-                f"{(~ill).sum()} without: a model could tell them apart by it",
+                f"{modality} {what} in {with_} of {count_of(with_lesion.sum(), 'scan')} with lesion and in "
+                f"{without} of {(~with_lesion).sum()} without: a model could tell them apart by it",
             )
 
 
-def _told_ways(scans: Sequence[Scan], modality: str, ill: Bools) -> dict[str, Bools]:
-    """The ways that are told of, and whether each scan's modality was taken so: (scans,). ill: which scans have a
-    lesion, (scans,)."""
-    if not ill.any() or ill.all():
+def _told_ways(scans: Sequence[Scan], modality: str, with_lesion: Bools) -> dict[str, Bools]:
+    """The ways that are told of, and whether each scan's modality was taken so: (scans,). with_lesion: which
+    scans have a lesion, (scans,)."""
+    if not with_lesion.any() or with_lesion.all():
         return {}
     ways = {
         what: np.array([taken(scan.placement, modality) for scan in scans])
@@ -81,7 +81,7 @@ def _told_ways(scans: Sequence[Scan], modality: str, ill: Bools) -> dict[str, Bo
     return {
         what: holds
         for what, holds in ways.items()
-        if abs(holds[ill].mean() - holds[~ill].mean()) >= TAKEN_APART_SHARE
+        if abs(holds[with_lesion].mean() - holds[~with_lesion].mean()) >= TAKEN_APART_SHARE
     }
 
 
@@ -89,7 +89,8 @@ def _orientation(facts: Placement, modality: str) -> str:
     return facts["values"][modality]["orientation"]
 
 
-def _ill(scans: Sequence[Scan]) -> Bools:
+def _have_lesion(scans: Sequence[Scan]) -> Bools:
+    """Which scans have a lesion: (scans,)."""
     return np.array([scan.has_lesion for scan in scans], dtype=bool)
 
 
@@ -101,8 +102,8 @@ def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
     Bonferroni's correction for the properties that vary). Nothing is told of few scans, where chance can give it; nor
     is a word that `taken_otherwise` tells of the same scans.
     """
-    ill = _ill(scans)
-    if not ill.any() or ill.all():
+    with_lesion = _have_lesion(scans)
+    if not with_lesion.any() or with_lesion.all():
         return
     for modality in modalities:
         facts = [_facts(scan, modality) for scan in scans]
@@ -113,15 +114,15 @@ def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
             name: np.array([str(each.get(key, each["written"].get(key, ""))) for each in facts])
             for key, name in WORDS.items()
         }
-        ways = _told_ways(scans, modality, ill)
+        ways = _told_ways(scans, modality, with_lesion)
         known = {
             name: [holds for what, holds in ways.items() if TAKEN[what][1] == key]
             for key, name in WORDS.items()
         }
         varying = sum(len(set(values.tolist())) > 1 for values in (*numbers.values(), *words.values()))
         told = [
-            *(_parted(name, values, ill, varying) for name, values in numbers.items()),
-            *(_had(name, values, ill, varying, known[name]) for name, values in words.items()),
+            *(_parted(name, values, with_lesion, varying) for name, values in numbers.items()),
+            *(_had(name, values, with_lesion, varying, known[name]) for name, values in words.items()),
         ]
         if texts := [text for text in told if text]:
             yield of_cohort(
@@ -143,33 +144,35 @@ def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def _parted(name: str, values: Floats, ill: Bools, tests: int) -> str:
-    """How the best bound parts the scans; empty where it does not do so well. values: (scans,) of a property; ill:
-    which scans have a lesion, (scans,); tests: how many properties vary."""
+def _parted(name: str, values: Floats, with_lesion: Bools, tests: int) -> str:
+    """How the best bound parts the scans; empty where it does not do so well. values: (scans,) of a property;
+    with_lesion: which scans have a lesion, (scans,); tests: how many properties vary."""
     bounds = np.unique(values)[1:]
     if not len(bounds):
         return ""
-    with_, without = ((values[side] >= bounds[:, None]).mean(axis=1) for side in (ill, ~ill))
-    best = int(np.argmax(np.abs(with_ - without)))
-    apart = abs(with_[best] - without[best])
-    p = stats.ks_2samp(values[ill], values[~ill], method="exact").pvalue
+    share, other = ((values[side] >= bounds[:, None]).mean(axis=1) for side in (with_lesion, ~with_lesion))
+    best = int(np.argmax(np.abs(share - other)))
+    apart = abs(share[best] - other[best])
+    p = stats.ks_2samp(values[with_lesion], values[~with_lesion], method="exact").pvalue
     if not _counts(apart, p, tests, two=len(bounds) == 1):
         return ""
-    return f"{name} at least {bounds[best]:g} in {_sides(values >= bounds[best], ill)}"
+    return f"{name} at least {bounds[best]:g} in {_sides(values >= bounds[best], with_lesion)}"
 
 
-def _had(name: str, values: Texts, ill: Bools, tests: int, known: Sequence[Bools]) -> str:
+def _had(name: str, values: Texts, with_lesion: Bools, tests: int, known: Sequence[Bools]) -> str:
     """Which word one side has and the other has not; empty where there is none, or it parts the scans as something that
-    is known already does. values, ill: as of `_parted`; each known: (scans,), whether it holds of the scan."""
+    is known already does. values, with_lesion: as of `_parted`; each known: (scans,), whether it holds of the scan."""
     words = sorted(set(values.tolist()))
     for word in words:
         holds = values == word
-        table = [[int((holds & side).sum()), int((~holds & side).sum())] for side in (ill, ~ill)]
-        apart = abs(holds[ill].mean() - holds[~ill].mean())
+        table = [
+            [int((holds & side).sum()), int((~holds & side).sum())] for side in (with_lesion, ~with_lesion)
+        ]
+        apart = abs(holds[with_lesion].mean() - holds[~with_lesion].mean())
         p = stats.fisher_exact(table).pvalue
         if _counts(apart, p, tests * max(1, len(words) - 1), two=len(words) == 2):
             parts_alike = any((holds == other).all() or (holds != other).all() for other in known)
-            return "" if parts_alike else f"{name} {word or 'not stated'} in {_sides(holds, ill)}"
+            return "" if parts_alike else f"{name} {word or 'not stated'} in {_sides(holds, with_lesion)}"
     return ""
 
 
@@ -181,6 +184,6 @@ def _counts(apart: float, p: float, tests: int, two: bool) -> bool:
     )
 
 
-def _sides(holds: Bools, ill: Bools) -> str:
-    with_, without = (f"{(holds & side).sum()} of {side.sum()}" for side in (ill, ~ill))
+def _sides(holds: Bools, with_lesion: Bools) -> str:
+    with_, without = (f"{(holds & side).sum()} of {side.sum()}" for side in (with_lesion, ~with_lesion))
     return f"{with_} with lesion, {without} without"

@@ -214,10 +214,10 @@ def _groups(scans: Sequence[Scan], turns: Sequence[int], modality: str) -> str:
     parts = []
     for turn in sorted(set(turns)):
         group = [scan for scan, each in zip(scans, turns, strict=True) if each == turn]
-        ill = sum(scan.has_lesion for scan in group)
+        with_lesion = sum(scan.has_lesion for scan in group)
         way = "moved or turned against these" if turn == MOVED else f"turned {TURNS[turn][0]} against these"
         way = way if turn else "one way"
         parts.append(
-            f"{way} in {scans_in_words([scan.scan_id for scan in group])}, {ill} of them with lesion"
+            f"{way} in {scans_in_words([scan.scan_id for scan in group])}, {with_lesion} of them with lesion"
         )
     return f"{modality} lies {'; '.join(parts)}; the headers say that all lie alike: which is right is for you to say"

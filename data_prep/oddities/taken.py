@@ -78,8 +78,8 @@ def _lie(spaces: Mapping[str, int]) -> str:
 def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
     """Orientations that no file states. They are refused where scans with lesion are taken by others than those
     without: a model could tell lesion by them alone."""
-    ill = [scan for scan in scans if scan.has_lesion]
-    free = [scan for scan in scans if not scan.has_lesion]
+    with_lesion = [scan for scan in scans if scan.has_lesion]
+    without_lesion = [scan for scan in scans if not scan.has_lesion]
     for modality in modalities:
         by = Counter(_assumed(scan, modality) for scan in scans)
         for how, count in sorted(by.items()):
@@ -87,12 +87,13 @@ def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterat
                 yield of_cohort(f"{modality} states no orientation in any scan; assumed: {how}")
             elif how:
                 with_, without = (
-                    sum(_assumed(scan, modality) == how for scan in each) for each in (ill, free)
+                    sum(_assumed(scan, modality) == how for scan in each)
+                    for each in (with_lesion, without_lesion)
                 )
-                one_sided = bool(ill and free) and not (with_ and without)
+                one_sided = bool(with_lesion and without_lesion) and not (with_ and without)
                 yield of_cohort(
                     f"{modality} states no orientation in {count} of {count_of(len(scans), 'scan')}; assumed: {how} "
-                    f"({with_} of {len(ill)} with lesion, {without} of {len(free)} without)",
+                    f"({with_} of {len(with_lesion)} with lesion, {without} of {len(without_lesion)} without)",
                     refused=one_sided,
                 )
     masked = [scan.placement for scan in scans if scan.placement["lesion"]["drawn_on"]]

@@ -90,17 +90,17 @@ def make_phantom(
 
 def plan_visits(patients: int, seed: int) -> list[Visit]:
     """Who is scanned how often, and with lesion or without; patients are numbered in random order."""
-    with_lesion = max(6, round(patients * 18 / 44))  # scans
+    scans_with_lesion = max(6, round(patients * 18 / 44))
     followed = round(patients * 18 / 44)  # patients with two scans
-    both = with_lesion // 8  # of them: with lesion in both
+    both = scans_with_lesion // 8  # of them: with lesion in both
     once = (followed - both) // 2  # with lesion in one of the two
-    free = followed - both - once  # without lesion
-    ill = with_lesion - both  # patients with lesion
+    without_lesion = followed - both - once  # with lesion in neither
+    patients_with_lesion = scans_with_lesion - both
     states: list[tuple[bool, ...]] = [(True, True)] * both
     states += [(True, False) if count % 2 else (False, True) for count in range(once)]
-    states += [(True,)] * (ill - both - once)
-    states += [(False, False)] * free
-    states += [(False,)] * (patients - ill - free)
+    states += [(True,)] * (patients_with_lesion - both - once)
+    states += [(False, False)] * without_lesion
+    states += [(False,)] * (patients - patients_with_lesion - without_lesion)
     order = generator(seed, "phantom", "order").permutation(patients)
     width = max(2, len(str(patients)))
     return [

@@ -74,10 +74,13 @@ def begin_study(
     scans = scans_in(listing, prefer)
     if not listing.series and not listing.files:
         raise _no_store(folder, "a folder without scans")
-    ill = {each.patient for each in scans if each.mask}
-    open_ = {each.patient for each in scans} - ill  # FILL-IN: with lesion or without, nobody said so yet
+    with_lesion = {each.patient for each in scans if each.mask}
+    # FILL-IN: with lesion or without, nobody said so yet.
+    unknown = {each.patient for each in scans} - with_lesion
     columns = tuple(image_columns(scans))
-    cohort = CohortFacts(columns, len(ill), splits=False, size=PrepareSettings.size, unknown=len(open_))
+    cohort = CohortFacts(
+        columns, len(with_lesion), splits=False, size=PrepareSettings.size, unknown=len(unknown)
+    )
     text = _text(cohort, str(store), path) if cohort.modalities else ""
     with write_errors(path.parent):
         made = write_manifest(scans, manifest)

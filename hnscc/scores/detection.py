@@ -3,7 +3,7 @@
 A case is a scan or a patient. It is called positive where anything is predicted in it (or by whatever rule the caller
 has), and has a score that rises with the evidence for a lesion, such as its highest stored probability or its
 predicted volume. Every case has both, so that none leaves a rate for want of a prediction. Rates without a denominator
-are None; whether they exist depends on the truth alone (the rule of `masks`).
+are None; whether they exist depends on the truth alone (the rule of `empty_masks`).
 """
 
 from dataclasses import dataclass

@@ -3,7 +3,7 @@
 A lesion is a connected component of a mask in 3D. A true lesion is found if at least one of its voxels is predicted,
 and at least `share` of them. A predicted lesion is false if it holds no voxel of the truth; one that touches a true
 lesion without finding it is neither found nor false. So taking a predicted lesion away that touches the truth can
-lose found lesions and never a false one. The rule for empty masks is that of `masks`.
+lose found lesions and never a false one. The rule for empty masks is that of `empty_masks`.
 """
 
 import itertools

@@ -1,6 +1,6 @@
 """The scores of whole scans at one threshold: volumes, distances of surfaces, lesions; of a patient's scans together.
 
-The rule for empty masks is that of `masks`, which also says when missing more lesions may improve a score.
+The rule for empty masks is that of `empty_masks`, which also says when missing more lesions may improve a score.
 """
 
 import math

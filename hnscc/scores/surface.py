@@ -2,7 +2,7 @@
 
 Every element of each surface (`surface_elements`) has its distance to the nearest element of the other one, in mm, and
 counts by its size. A scan of one slice is scored in its plane, by contours. Masks that reach the border of the scan
-have a surface there. The rule for empty masks is that of `masks`: a surface that is absent lies the diagonal of
+have a surface there. The rule for empty masks is that of `empty_masks`: a surface that is absent lies the diagonal of
 the scan away.
 
 MONAI's HD95 and average distance take the centres of border voxels instead, each counted once; its surface Dice with

@@ -1,7 +1,7 @@
 """Volumes of a predicted and a true mask in ml, what is wrong in them, and the uptake that they hold.
 
 The metabolic tumour volume (MTV) is the volume of a mask; the total lesion glycolysis (TLG) is that volume times its
-mean uptake, in SUV ml, where PET is in SUV. The rule for empty masks is that of `masks`.
+mean uptake, in SUV ml, where PET is in SUV. The rule for empty masks is that of `empty_masks`.
 """
 
 import math

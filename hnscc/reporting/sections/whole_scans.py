@@ -150,14 +150,17 @@ def _of(
 
 def _lesion_columns(scans: RowsOrReason) -> Columns:
     return {
-        "Scans (with lesion)": _of(scans, lambda own: f"{len(own)} ({len(_ill(own))})"),
+        "Scans (with lesion)": _of(scans, lambda own: f"{len(own)} ({len(_with_lesion(own))})"),
         "Lesions found": _of(
             scans, lambda own: _share(_number(own, "lesions_found"), _number(own, "lesions"))
         ),
         "False lesions": _of(scans, lambda own: whole(_number(own, "false_lesions"))),
         "per scan": _of(scans, lambda own: f"{_number(own, 'false_lesions') / len(own):.2f}"),
         "Scans without lesion that hold one": _of(
-            scans, lambda own: _share(sum(row["false_lesions"] > 0 for row in _well(own)), len(_well(own)))
+            scans,
+            lambda own: _share(
+                sum(row["false_lesions"] > 0 for row in _without_lesion(own)), len(_without_lesion(own))
+            ),
         ),
     }
 
@@ -170,15 +173,15 @@ def _surface_columns(scans: RowsOrReason) -> Columns:
 def _surface_column(scans: RowsOrReason, metric: ScanMetric) -> tuple[str, Callable[[TableRow], Cell | str]]:
     """Show of shares the mean; of distances, whose mean a few large ones move, the median."""
     if metric.measured_in is None:
-        return f"{metric.label}: mean", _of(scans, lambda own: _mean(_ill(own), metric.name))
+        return f"{metric.label}: mean", _of(scans, lambda own: _mean(_with_lesion(own), metric.name))
     title = f"{metric.label} in {metric.measured_in}: median (quartiles)"
-    return title, _of(scans, lambda own: _quartiles(_ill(own), metric.name, metric.decimals))
+    return title, _of(scans, lambda own: _quartiles(_with_lesion(own), metric.name, metric.decimals))
 
 
 def _size_columns(scans: RowsOrReason) -> Columns:
     return {
         **_surface_columns(scans),
-        "Dice of scans: mean": _of(scans, lambda own: _mean(_ill(own), "dice")),
+        "Dice of scans: mean": _of(scans, lambda own: _mean(_with_lesion(own), "dice")),
         "True volume in ml": _of(scans, lambda own: f"{_sum(own, 'truth_ml'):.1f}"),
         "Predicted": _of(scans, lambda own: f"{_sum(own, 'pred_ml'):.1f}"),
         "False": _of(scans, lambda own: f"{_sum(own, 'fp_ml'):.1f}"),
@@ -189,10 +192,10 @@ def _size_columns(scans: RowsOrReason) -> Columns:
 
 def _drawn_columns(drawn: RowsOrReason) -> Columns:
     return {
-        "Dice of scans: mean, stored slices": _of(drawn, lambda own: _mean(_ill(own), "dice_stored")),
-        "as drawn": _of(drawn, lambda own: _mean(_ill(own), "dice")),
+        "Dice of scans: mean, stored slices": _of(drawn, lambda own: _mean(_with_lesion(own), "dice_stored")),
+        "as drawn": _of(drawn, lambda own: _mean(_with_lesion(own), "dice")),
         "difference": _of(drawn, _lost),
-        "a perfect model": _of(drawn, lambda own: _mean(_ill(own), "dice_of_mask_sent_back")),
+        "a perfect model": _of(drawn, lambda own: _mean(_with_lesion(own), "dice_of_mask_sent_back")),
         "Pooled by ml, as drawn": _of(drawn, _pooled_by_ml),
         **_surface_columns(drawn),
     }
@@ -200,7 +203,7 @@ def _drawn_columns(drawn: RowsOrReason) -> Columns:
 
 def _lost(own: Sequence[TableRow]) -> Cell | str:
     """Return the mean difference that the grid makes, negative where resampling costs something."""
-    each = [row["dice"] - row["dice_stored"] for row in _ill(own)]
+    each = [row["dice"] - row["dice_stored"] for row in _with_lesion(own)]
     return signed(float(np.mean(each))) if each else Cell(DASH, NO_LESION)
 
 
@@ -250,11 +253,11 @@ def _detection_columns(source: Source) -> Columns:
     }
 
 
-def _ill(rows: Sequence[TableRow]) -> list[TableRow]:
+def _with_lesion(rows: Sequence[TableRow]) -> list[TableRow]:
     return [row for row in rows if row["lesions"]]
 
 
-def _well(rows: Sequence[TableRow]) -> list[TableRow]:
+def _without_lesion(rows: Sequence[TableRow]) -> list[TableRow]:
     return [row for row in rows if not row["lesions"]]
 
 
