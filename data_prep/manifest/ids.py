@@ -76,10 +76,10 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
     They look alike (`look_alike`); or one is the other with something behind or before it, as it is typed at a second
     visit: P05 and P05_v2, P05-2, P05b, v2P05; or an id is written otherwise than most and has the number of one of
     those: 5, 05P or Pat05 beside P01, P02, ... P05; or letters and number change places: AB-05, 05-AB; or a spreadsheet
-    took one for a date, 11-02, 11-Feb, 11.02, or for a number, 1E3 and 1000, of which it keeps 15 digits; or a number
-    far from all others is one of theirs with two digits exchanged or a year put in: P102 or P2012 beside P001 to P020
-    (P021 is not far, and may be a patient). Sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike`
-    are left out.
+    took one for a date, 11-02, 11-Feb, 11.02, or for a number, 1E3 and 1000, 4.714.350 and 4714350, of which it keeps
+    15 digits; or a number far from all others is one of theirs with two digits exchanged or a year put in: P102 or
+    P2012 beside P001 to P020 (P021 is not far, and may be a patient). Sites that count from 1 each, A01 and B01, are
+    none of it. Pairs of `alike` are left out.
     """
     distinct = list(dict.fromkeys(ids))
     sure = {later for later, _ in alike(distinct)}
@@ -163,11 +163,13 @@ def _as_date(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _as_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Pairs of an id that a spreadsheet takes for a number, and of what it makes of it: 1E3 and 1000; of more than 15
-    digits the others become zeros."""
+    digits the others become zeros; with dots by thousands, 4.714.350 and 4714350."""
     there = {each.lstrip("0"): each for each in ids}
     for each in ids:
         if re.fullmatch(r"\d{1,15}[eE]\d{1,2}", each):
             made = f"{float(each):.0f}"
+        elif re.fullmatch(r"\d{1,3}(\.\d{3})+", each):
+            made = each.replace(".", "").lstrip("0")
         elif each.isdecimal():
             made = each[:DIGITS_KEPT] + "0" * len(each[DIGITS_KEPT:])
         else:

@@ -20,7 +20,7 @@ from data_prep.oddities.heights import too_high
 from data_prep.oddities.marks import Marks, marks
 from data_prep.oddities.midlines import midlines, odd_mirrored
 from data_prep.oddities.nudged import moves_of, nudged
-from data_prep.oddities.numbers import emptied, inverted, odd_numbers, rounded
+from data_prep.oddities.numbers import emptied, inverted, odd_numbers, rounded, scaled_by_themselves
 from data_prep.oddities.odd import odd_borders, odd_scans, shows_lesion
 from data_prep.oddities.odd_lesions import odd_drawn_lesions, odd_pieces
 from data_prep.oddities.oddity import Odd, cut_short, of_cohort
@@ -132,6 +132,7 @@ def judged(
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities, dark),
         *rounded(scans, modalities),
+        *scaled_by_themselves(scans, modalities),
         *emptied(scans, modalities, known),
         *odd_planes(scans, modalities),
         *moved,

@@ -90,6 +90,19 @@ def not_measured(scan: Scan, modality: str) -> bool:
     return numbers is not None and any(holds(numbers[modality]) for _, _, holds in KINDS)
 
 
+def scaled_by_themselves(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
+    """A sentence on the cohort, of each modality whose highest value is the same in all scans and is not cut off there:
+    each was scaled by itself, to 0..1 or to the range of a number type, or its scale factor was lost."""
+    for modality in modalities:
+        highest = {scan.placement["values"][modality]["high"] for scan in scans}
+        top = [scan.placement["numbers"][modality]["highest"] for scan in scans]
+        if len(scans) >= LEAST_SCANS and len(highest) == 1 and max(top) == 0:
+            yield of_cohort(
+                f"{modality} has the same highest value in all {len(scans)} scans, {highest.pop():.4g}: was each "
+                "scaled by itself, or its scale factor lost? Values of one scan then say nothing of another's"
+            )
+
+
 def rounded(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
     """A sentence on the scans of each modality whose values are far fewer than those of most scans, as after rounding
     to whole numbers. Of the public cohort's 34 scans none has less than a ninth of the median scan's."""

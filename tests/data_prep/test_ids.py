@@ -86,8 +86,13 @@ def test_an_id_that_a_spreadsheet_took_for_a_date_is_told(typed):
 
 @pytest.mark.parametrize(
     "first, later",
-    [("1E3", "1000"), ("05e2", "500"), ("123456789012345678", "123456789012345000")],
-    ids=["an exponent", "a small one", "a long number"],
+    [
+        ("1E3", "1000"),
+        ("05e2", "500"),
+        ("123456789012345678", "123456789012345000"),
+        ("4714350", "4.714.350"),
+    ],
+    ids=["an exponent", "a small one", "a long number", "dots by thousands"],
 )
 def test_an_id_that_a_spreadsheet_took_for_a_number_is_told(first, later):
     assert may_be_one([*USUAL, first, later]) == [(later, first)]

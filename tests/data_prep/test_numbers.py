@@ -7,7 +7,7 @@ import pytest
 from scans import LPS, prepare, refused, save, write
 from stores import scan
 
-from data_prep.oddities.numbers import emptied, odd_numbers, rounded
+from data_prep.oddities.numbers import emptied, odd_numbers, rounded, scaled_by_themselves
 from data_prep.placing.numbers import number_facts
 from data_prep.volumes.volume import Grid, Volume
 
@@ -146,6 +146,25 @@ def test_scans_of_far_fewer_values_than_most_are_told():
     ((both, text),) = told([*usual, 10, 9])
     assert both is None and "2 scans (p6_a, p7_a)" in text
     assert told([60, 70, 80, 90, 95, 1]) == told([500, 500, 500, 1]) == []
+
+
+def test_scans_of_one_highest_value_are_told():
+    """PET whose scale factor was lost, so that each scan reaches to 32767; not where values are cut off at the top, nor
+    where one scan has another highest value, nor of few scans."""
+
+    def told(highs, top=0.0):
+        scans = [
+            replace(
+                scan(f"p{at}", (0, at % 2)),
+                placement={"values": {"pet": {"high": high}}, "numbers": {"pet": {"highest": top}}},
+            )
+            for at, high in enumerate(highs)
+        ]
+        return [odd.text for odd in scaled_by_themselves(scans, ["pet"])]
+
+    (text,) = told([32767.0] * 8)
+    assert "the same highest value in all 8 scans, 3.277e+04" in text
+    assert told([32767.0] * 7 + [32766.0]) == told([3071.0] * 8, top=0.01) == told([1.0] * 2) == []
 
 
 def test_scans_whose_low_values_were_set_to_one_are_told():
