@@ -123,7 +123,7 @@ def train_wanted(
         else:
             if not ray.is_initialized():
                 during.enter_context(connected(None))
-            print(f"{race.now}: {count_of(len(wanted), 'training')}", flush=True)
+            print(f"{race.now}: {count_of(len(wanted), 'trial')}", flush=True)
             pause_after = {trial_of(key): epoch for key, epoch in wanted.items()}
             todo = list(pause_after)
             interrupted = train_trials(ready, todo, token, planned=todo, left=todo, pause_after=pause_after)

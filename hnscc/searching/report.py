@@ -162,7 +162,7 @@ def _spent(study: Study, race: Race, rows: Sequence[TableRow]) -> Points:
     limits = [f"{value:g} {name.replace('_', ' ')}" for name, value in budget.items()]
     items = [
         f"Budget: {listed(limits)}.",
-        f"Spent: {count_of(sum(row['trials'] for row in rows), 'training')}, {count_of(epochs, 'epoch')} "
+        f"Spent: {count_of(sum(row['trials'] for row in rows), 'trial')}, {count_of(epochs, 'epoch')} "
         f"({epochs / race.epochs:.1f} whole trainings), {duration(seconds)} of training.",
     ]
     if race.spent_early:
@@ -223,7 +223,7 @@ def _budget(race: Race, rows: Sequence[TableRow]) -> Iterator[Picture]:
         budget_figure(race, rows),
         "budget",
         "Soft Jaccard against budget",
-        "One dot per training, in the order of the race, against what had been spent until then. The line is the "
+        "One dot per trial, in the order of the race, against what had been spent until then. The line is the "
         "soft Jaccard of the leader of that moment: it falls where a lucky first one is repeated.",
     )
 

@@ -1,10 +1,10 @@
 """One trial, from its fold's data to its record; several of them side by side in one process; how much of a GPU
 one takes.
 
-A trial computes beside others what it would compute alone, in the same order, on tensors of its own, and draws by its
-own keys: its bits are the same whoever is beside it, which tests show on a processor. There is nothing to gain there;
-on a GPU, one trial's epoch is to be computed while another's is prepared, for which each needs a stream of its own
-first. That is not built, and this was never run on a GPU.
+A trial computes beside others what it would compute alone, in the same order, on tensors of its own, and chooses at
+random by its own keys: its bits are the same whoever is beside it, which tests show on a processor. There is nothing to
+gain there; on a GPU, one trial's epoch is to be computed while another's is prepared, for which each needs a stream of
+its own first. That is not built, and this was never run on a GPU.
 """
 
 import contextlib

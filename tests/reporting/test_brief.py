@@ -26,7 +26,7 @@ TESTED = "Table 2, tests. Differences in Dice between variants"
 
 
 def test_failed_missing_collapsed_and_warnings_are_told(corrected, page):
-    assert "11 of 12 planned trainings completed (4 variants x 3 repeats)." in page.text
+    assert "11 of 12 planned trials completed (4 variants x 3 repeats)." in page.text
     again = "the traceback is in its record.json; hnscc run trains it again, once the cause is mended"
     assert f"Failed (failed: RuntimeError; {again}): pet-f0-r02." in page.text
     assert "secret" not in page.text + corrected.markdown.read_text()
@@ -67,7 +67,7 @@ def test_several_folds_and_lengths(tmp_path):
     assert "every patient is tested once" in page.text
     assert "each fold has its own threshold" in page.text
     assert "The 3 folds are pooled in the tables of scores" in page.text
-    assert "trainings completed (2 variants x 3 folds x 2 repeats)." in page.text
+    assert "trials completed (2 variants x 3 folds x 2 repeats)." in page.text
     assert [cells[0] for cells in page.rows("Patients and slices")][-1] == "test, fold 2"
 
 

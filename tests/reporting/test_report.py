@@ -81,7 +81,7 @@ def test_nothing_completed(tmp_path):
     shutil.rmtree(run.root / "trials")
     add_failure(run, plan_trials(study)[0], "ValueError: no")
     text, markdown = report(run)
-    assert "0 of 4 planned trainings completed" in text and "no completed trial" in text
+    assert "0 of 4 planned trials completed" in text and "no completed trial" in text
     assert "no median model has a test slice to show" in markdown
     assert not run.figures.exists()
 

@@ -16,7 +16,7 @@ from hnscc.scores.describe import quartered
 
 @styled
 def learning_curves(epochs: Sequence[TableRow], appearances: Appearances) -> Figure | None:
-    """Draw per variant the validation soft Jaccard and both losses: each repeat, their median, and of 4 or more
+    """Draw per variant the validation soft Jaccard and both losses: each trial, their median, and of 4 or more
     their quartiles.
 
     `epochs` are rows of table `epochs`.

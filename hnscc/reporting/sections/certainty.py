@@ -112,7 +112,7 @@ def _trials(source: Source) -> Iterator[str]:
     trials = source.tables["trials"]
     lost = [row for row in trials if row["status"] != "completed"]
     done = len(trials) - len(lost)
-    yield f"{done} of {count_of(len(trials), 'planned training')} completed{_planned(source)}."
+    yield f"{done} of {count_of(len(trials), 'planned trial')} completed{_planned(source)}."
     why: dict[str, list[str]] = {}
     for row in lost:
         why.setdefault(f"{row['status'].capitalize()} ({row['reason']})", []).append(row["trial_id"])
@@ -124,14 +124,14 @@ def _trials(source: Source) -> Iterator[str]:
 
 
 def _versions(source: Source) -> Iterator[str]:
-    """Say which trainings are of which versions, where they are not all of the same."""
+    """Say which trials are of which versions, where they are not all of the same."""
     trained: dict[str, list[str]] = {}
     for row in source.tables["trials"]:
         if row["versions"]:
             trained.setdefault(row["versions"], []).append(row["trial_id"])
     if len(trained) > 1:
         yield (
-            f"The trainings come from {count_of(len(trained), 'different set')} of versions, which may give other "
+            f"The trials come from {count_of(len(trained), 'different set')} of versions, which may give other "
             "weights: their differences cannot be told from those between variants or repeats."
         )
         for versions, names in trained.items():

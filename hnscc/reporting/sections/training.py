@@ -1,4 +1,4 @@
-"""The section "How the training went": repeats that ended and that did not, learning curves, choice of thresholds."""
+"""The section "How the training went": trials that ended and that did not, learning curves, choice of thresholds."""
 
 from collections.abc import Callable, Iterator
 
@@ -26,14 +26,14 @@ def _blocks(source: Source) -> Iterator[Block]:
     lost = [row for row in source.tables["trials"] if row["status"] != "completed"]
     if lost:
         yield Points(
-            "Repeats that stand in no score",
+            "Trials that stand in no score",
             tuple(f"`{row['trial_id']}`: {row['status']}; {row['reason']}" for row in lost),
         )
     yield from picture(
         drawing.learning_curves(read_table(source.run, "epochs").to_pylist(), source.appearances),
         "learning",
         "Learning curves",
-        "Thin lines are single repeats (with several folds: in one fold); the thick line is their median and, of "
+        "Thin lines are single trials; the thick line is their median and, of "
         f"{fewest.VALUES_FOR_QUARTILES} or more, the band their quartiles, drawn while at least half of them still "
         "train.",
         "Validation soft Jaccard and losses against the epoch per variant",
@@ -56,8 +56,7 @@ def _held_out(source: Source) -> list[TableRow]:
 
 
 def _training_table(source: Source) -> Table:
-    each = "The repeats of each fold are counted by themselves. " if source.study.split.folds > 1 else ""
-    none = Cell(DASH, "no completed repeat")
+    none = Cell(DASH, "no completed trial")
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         **{name.capitalize(): wholes(name) for name in (*STATUSES, "collapsed")},
@@ -67,8 +66,8 @@ def _training_table(source: Source) -> Table:
         "Training time, all": lambda row: duration(row["seconds"]),
     }
     return table(
-        "Repeats of each variant",
-        f"{each}Collapsed: the model marks no pixel of any validation or test slice at threshold 0.5.",
+        "Trials of each variant",
+        "Collapsed: the model marks no pixel of any validation or test slice at threshold 0.5.",
         columns,
         [_summed(source, variant) for variant in source.appearances],
     )
