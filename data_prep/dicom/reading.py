@@ -17,6 +17,7 @@ from data_prep.dicom.stack import stack_slices
 from data_prep.dicom.suv import BODY_WEIGHT, UNITS, suv_factors
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
+from hnscc.base.in_words import count_of
 
 _SEPARATOR = "#"
 _UNITS = {"CT": "HU", "MR": ""}
@@ -121,7 +122,7 @@ def _check_size(series: Series, where: str) -> None:
         raise unusable(
             "The series is too large for memory.",
             where,
-            f"at most {most} voxels",
-            f"{voxels:.0f}",
+            f"at most {count_of(most, 'voxel')}",
+            count_of(int(voxels), "voxel"),
             "Crop or resample it, and name the NIfTI file that holds the result; or take the scan out.",
         )

@@ -97,9 +97,10 @@ def scaled_by_themselves(scans: Sequence[Scan], modalities: Sequence[str]) -> It
         highest = {scan.placement["values"][modality]["high"] for scan in scans}
         top = [scan.placement["numbers"][modality]["highest"] for scan in scans]
         if len(scans) >= LEAST_SCANS and len(highest) == 1 and max(top) == 0:
+            all_of_them = count_of(len(scans), "scan")
             yield of_cohort(
-                f"{modality} has the same highest value in all {len(scans)} scans, {highest.pop():.4g}: was each "
-                "scaled by itself, or its scale factor lost? Values of one scan then say nothing of another's"
+                f"{modality} has the same highest value in all {all_of_them}, {highest.pop():.4g}: was each scaled by "
+                "itself, or its scale factor lost? Values of one scan then say nothing of another's"
             )
 
 

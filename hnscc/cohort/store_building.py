@@ -47,7 +47,7 @@ from hnscc.cohort.store_format import (
 from hnscc.cohort.store_reading import no_store, root_attributes
 
 UPLOADS_AT_ONCE = 4
-DELETIONS, SECONDS_BETWEEN_DELETIONS = 20, 0.1
+DELETIONS, LOOKS, SECONDS_BETWEEN_DELETIONS = 30, 3, 0.1
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,12 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
 
 def discard(unfinished: Path) -> None:
     """Delete the folder of a store that was given up; what cannot be deleted stays."""
-    # Zarr writes by threads: one may still write a moment after another has failed, into what is deleted meanwhile.
+    # Zarr writes by threads: one may still write a moment after another has failed, into what is deleted meanwhile, or
+    # make it anew. Gone is what is gone at several looks in a row.
+    looks = 0
     for _ in range(DELETIONS):
-        if not unfinished.exists():
+        looks = 0 if unfinished.exists() else looks + 1
+        if looks == LOOKS:
             return
         shutil.rmtree(unfinished, ignore_errors=True)
         time.sleep(SECONDS_BETWEEN_DELETIONS)
