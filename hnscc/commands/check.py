@@ -1,4 +1,4 @@
-"""What a study would do, before anything is trained: `hnscc check`. Gathered here, printed by `printing`."""
+"""What a study would do, before anything is trained: `hnscc check`. Gathered here, printed by `printed_plans`."""
 
 import contextlib
 from collections import Counter
