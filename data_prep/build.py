@@ -208,9 +208,6 @@ def _placed(
     }
 
 
-_FILLED_WITH = "the volume's minimum"  # beyond its faces
-
-
 def _how_placed(reference: str, settings: PrepareSettings) -> CohortPlacement:
     """How the scans were placed and resized, for the store's attributes."""
     placed: CohortPlacement = {
@@ -222,7 +219,7 @@ def _how_placed(reference: str, settings: PrepareSettings) -> CohortPlacement:
         "resampling": "through the affines: linear, or the mean over the voxel where the grid is coarser",
         "images": "triangle filter, anti-aliased",
         "mask": "1 where lesion covers at least half of the pixel",
-        "outside": _FILLED_WITH,
+        "outside": "the volume's minimum",  # beyond its faces
         "min_coverage": MIN_COVERAGE,
     }
     if settings.register:  # only then, so that the digests of other stores stay as they are

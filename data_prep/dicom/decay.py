@@ -15,6 +15,7 @@ from data_prep.dicom.header import (
     first_item,
     lacking_attribute,
     numbers_of,
+    private_name,
     private_value,
     text_of,
     unusable,
@@ -27,7 +28,8 @@ _OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
 _TIME = re.compile(r"(\d{2}):?(\d{2}):?(\d{2})?(\.\d{1,6})?")
 MOST_HALF_LIVES = 8.0  # between injection and scan
 MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
-_GE = (0x0009, "GEMS_PETD_01")
+_GE, _SCAN_START = (0x0009, "GEMS_PETD_01"), 0x0D
+_GE_SCAN_START = private_name(_GE[0], _SCAN_START)
 # What to do in the end, where a copy of the series would be the same.
 OR_CONVERT = "or convert it to SUV in NIfTI."
 
@@ -231,9 +233,9 @@ def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> dat
     acquired = [_moment(each, "Acquisition", where) for each in headers]
     if series <= min(acquired) + timedelta(seconds=1):
         return series
-    private = private_value(headers[0], _GE, 0x0D, where)
+    private = private_value(headers[0], _GE, _SCAN_START, where)
     if private is not None:
-        return on_clock(_private_moment(private, where), headers[0], "(0009,100d)", where)
+        return on_clock(_private_moment(private, where), headers[0], _GE_SCAN_START, where)
     starts = sorted(
         moment - timedelta(seconds=_into_scan(each, half_life, where))
         for moment, each in zip(acquired, headers, strict=True)
@@ -263,7 +265,7 @@ def _private_moment(value: Any, where: str) -> datetime:
     moment = moment_at(str(value))
     if moment is None:
         raise unusable(
-            "The private attribute (0009,100d) is unusable.",
+            f"The private attribute {_GE_SCAN_START} is unusable.",
             where,
             "a date and time",
             _length(str(value)),

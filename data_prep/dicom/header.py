@@ -43,17 +43,8 @@ UNREADABLE = (
 EXPORT_AGAIN = "Export or copy the series again, from the scanner or the archive, or take the scan out."
 # What else PhotometricInterpretation may say.
 _COLOURS = (
-    *(
-        "MONOCHROME1",
-        "PALETTE COLOR",
-        "RGB",
-        "YBR_FULL",
-        "YBR_FULL_422",
-        "YBR_PARTIAL_420",
-        "YBR_ICT",
-        "YBR_RCT",
-    ),
-    "XYB",
+    *("MONOCHROME1", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT"),
+    *("YBR_RCT", "XYB"),
 )
 
 

@@ -93,7 +93,7 @@ def choose_series(series: list[Series], chosen: str | None, where: str) -> Serie
         named = [each for each in series if chosen.strip().upper() in (each.uid, each.key.upper())]
         if not named:
             raise _to_choose(
-                "The folder holds no such series.", series, f"{count_of(len(series), 'other')}", where
+                "The folder holds no such series.", series, count_of(len(series), "other"), where
             )
     else:
         named = [each for each in series if each.modality]

@@ -14,7 +14,7 @@ from scipy import ndimage
 from data_prep.masks.pieces import TOUCHING
 from data_prep.oddities.odd import comparable
 from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd, of_some
-from data_prep.oddities.off_border import SHOWN_FALL
+from data_prep.oddities.off_border import has_border
 from data_prep.placing.edges import SIDES
 from hnscc.base.arrays import Bools, Images, Integers, Spacing
 from hnscc.cohort.store_format import Scan
@@ -50,9 +50,10 @@ def ends_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
         return found
     box = _with_margin(lesion, scan.spacing_mm)
     drawn = lesion[box]
-    around = _ring(drawn, scan.spacing_mm)
     ends = list(_flat_ends(drawn, scan.spacing_mm))
-    for at in range(len(found) if around.any() else 0):
+    if not ends or not (around := _ring(drawn, scan.spacing_mm)).any():
+        return found
+    for at in range(len(found)):
         image = images[:, at][box]
         contrast = float(image[drawn].mean() - np.median(image[around]))
         for end in ends if contrast else ():
@@ -83,11 +84,13 @@ def _flat_ends(lesion: Bools, spacing_mm: Spacing) -> Iterator[_FlatEnd]:
             across = [other for other in range(3) if other != axis]
             areas = piece.sum(axis=tuple(across))
             at = int(np.flatnonzero(areas)[-1 if way > 0 else 0])
+            if areas[at] < FLAT_SHARE * areas.max():
+                continue
             layers = at + way * np.arange(1, 1 + max(1, round(BEYOND_MM / spacing_mm[axis])))
             layers = layers[(layers >= 0) & (layers < lesion.shape[axis])]
             last = np.take(piece, at, axis=axis)
             around = _ring(last, [spacing_mm[other] for other in across])
-            if len(layers) and around.any() and areas[at] >= FLAT_SHARE * areas.max():
+            if len(layers) and around.any():
                 yield _FlatEnd(side, layers, last, around)
 
 
@@ -113,7 +116,7 @@ def ended_flat(
     asked = [at for at, scan in enumerate(scans) if _may_end_flat(scan)]
     for number, modality in enumerate(modalities):
         ids = {scan.scan_id for scan in comparable(scans, modality, known)}
-        shown = [at for at in asked if scans[at].scan_id in ids and _stands_out(scans[at], modality)]
+        shown = [at for at in asked if scans[at].scan_id in ids and has_border(scans[at], modality)]
         if len(shown) < max(LEAST_SCANS, SHOWN_SCANS_SHARE * len(asked)):
             continue
         cut = [at for at in shown if ends[at][number].max() >= ON_SHARE]
@@ -130,8 +133,3 @@ def ended_flat(
 def _may_end_flat(scan: Scan) -> bool:
     lesion = scan.placement["lesion"]
     return scan.has_lesion and not lesion["box"] and not lesion["left_out"]
-
-
-def _stands_out(scan: Scan, modality: str) -> bool:
-    edges = scan.placement["lesion"]["edges"][modality]
-    return edges is not None and abs(edges["own"]) >= SHOWN_FALL

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data_prep.oddities.factors import LEAST_PARTED_SCANS, parted
 from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd, limit, of_some, robust_sd
-from data_prep.oddities.off_border import END, SHOWN_FALL
+from data_prep.oddities.off_border import END, has_border
 from data_prep.placing.edges import SIDES, clearest_move
 from hnscc.base.arrays import Bools, Floats, Images
 from hnscc.cohort.store_format import Scan
@@ -80,9 +80,8 @@ def _median(values: Floats) -> float:
 
 
 def _shown(scan: Scan, move: NDArray[np.float32], modality: str) -> bool:
-    """Whether a scan's lesion has a border on a modality."""
-    edges = scan.placement["lesion"]["edges"][modality]
-    return edges is not None and abs(edges["own"]) >= SHOWN_FALL and bool(np.isfinite(move).all())
+    """Whether a scan's lesion has a border on a modality, and a move (3,) that is known."""
+    return has_border(scan, modality) and bool(np.isfinite(move).all())
 
 
 def _off(along: Floats, least: float) -> Floats:

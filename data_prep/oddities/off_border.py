@@ -101,6 +101,12 @@ def off_border(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         yield from _cut(scans, closed, modality) or _open(closed, modality)
 
 
+def has_border(scan: Scan, modality: str) -> bool:
+    """Whether values of a modality rise or fall across the border of the scan's mask."""
+    edges = scan.placement["lesion"]["edges"][modality]
+    return edges is not None and abs(edges["own"]) >= SHOWN_FALL
+
+
 def edges_by_sign(scans: Sequence[Scan], modality: str) -> list[Edge]:
     """Of all scans with lesion; turned about where the cohort's lesions are darker than what surrounds them."""
     edges = [(scan, scan.placement["lesion"]["edges"][modality]) for scan in scans]

@@ -81,7 +81,10 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
 
 
 def discard(unfinished: Path) -> None:
-    """Delete the folder of a store that was given up; what cannot be deleted stays."""
+    """Delete the folder of a store that was given up; what cannot be deleted stays. Of a finished store nothing is left
+    there, and nothing is waited for."""
+    if not unfinished.exists():
+        return
     # Zarr writes by threads: one may still write a moment after another has failed, into what is deleted meanwhile, or
     # make it anew. Gone is what is gone at several looks in a row.
     looks = 0

@@ -34,6 +34,19 @@ def study(draw, patients, repeats, difference=0.0, training=TRAINING):
     return mean_difference(a + own + difference, b)
 
 
+def true_pilot(patients, repeats):
+    """A pilot that found the true parts."""
+    joint = TRUE.joint / (patients * repeats)
+    return Estimate(
+        0.1,
+        patients=patients,
+        repeats=(repeats, repeats),
+        patient_variance=TRUE.patients / patients + joint,
+        repeat_variance=((TRUE.repeats / repeats + joint) / 2,) * 2,
+        joint_variance=joint,
+    )
+
+
 def test_parts_of_a_pilot_by_hand():
     pilot = Estimate(
         0.1,
@@ -176,16 +189,7 @@ def test_with_few_repeats_the_planned_study_is_not_taken_to_know_its_spread(pati
 
 def test_more_patients_may_see_less_with_two_repeats_and_the_least_are_found_all_the_same():
     """With 2 repeats that differ, many patients leave them all that varies: the study then hardly knows its spread."""
-    joint = TRUE.joint / 40
-    of_repeats = (TRUE.repeats / 2 + joint) / 2
-    pilot = Estimate(
-        0.1,
-        patients=20,
-        repeats=(2, 2),
-        patient_variance=TRUE.patients / 20 + joint,
-        repeat_variance=(of_repeats, of_repeats),
-        joint_variance=joint,
-    )
+    pilot = true_pilot(20, 2)
     design = design_of(pilot)
     seen = {n: smallest_seen(design, n, 2) for n in range(4, 60)}
     aim = 1.05 * min(seen.values())
@@ -226,16 +230,7 @@ def test_the_smallest_study_is_that_of_all_sizes_tried_one_by_one(difference):
 
 def test_the_smallest_study_finds_the_difference_as_often_as_it_is_said():
     """Where neither more patients nor more repeats alone would; simulated."""
-    joint = TRUE.joint / 18
-    brought = (TRUE.repeats / 3 + joint) / 2
-    pilot = Estimate(
-        0.1,
-        patients=6,
-        repeats=(3, 3),
-        patient_variance=TRUE.patients / 6 + joint,
-        repeat_variance=(brought, brought),
-        joint_variance=joint,
-    )
+    pilot = true_pilot(6, 3)
     assert (
         patients_needed(pilot, 0.07, repeats=3).value is repeats_needed(pilot, 0.07, patients=6).value is None
     )
