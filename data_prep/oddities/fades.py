@@ -1,11 +1,12 @@
-"""Scans of which a modality fades from one end of the body to the other, beside the cohort's mean image.
+"""Scans of which a modality fades from one end of the body to the other, beside the cohort's mean image; and smooth
+fields over the images by which a model could tell scans with lesion from those without.
 
 What a scan shows at each place is divided by what most scans show there; a plane through the logarithms tells how it
-fades along the slices, their rows and columns. Only that modality counts, so that no other one is blamed, whose body
-ends elsewhere for it or not.
+fades along the slices, their rows and columns, and to the rim. Only that modality counts, so that no other one is
+blamed, whose body ends elsewhere for it or not.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import ndimage
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, robust_sd
 from data_prep.oddities.orientation import deep
 from data_prep.oddities.scales import size
+from data_prep.oddities.separating import Property, separates
 from data_prep.placing.edges import SIDES
 from hnscc.base.arrays import Bools, Floats
 from hnscc.cohort.store_format import Scan
@@ -33,6 +35,24 @@ ROUNDS, FAR_SDS = 6, 2.0
 # made-up heads none differs by more than 4.2 deviations, and no plane explains more than 0.65.
 FADED_TIMES, FADED_SDS, UNLIKE_LOGARITHM = 1.5, 5.0, 0.3
 CLEARLY_SDS, EXPLAINED_SHARE = 3.5, 0.7
+# Ways in which brightness may change over a body; how far the places of its ends are apart; the least difference of the
+# logarithm between the medians of scans with lesion and those without. Corrections of a coil's field change 0.2 and
+# more from end to end.
+WAYS = (
+    *((f"{bright} of the body beside its {dark}", 2.0, 0.1) for bright, dark in SIDES),
+    ("rim of the body beside its middle", 1.0, 0.05),
+)
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """What scans show beside most, at the places where most show the body. along: (places, 3), where these lie along
+    the axes, from -1 to 1; levels: (places, levels), 1 where the mean image is of a level of brightness; off: (n,
+    places), the logarithm of how many times brighter a scan is there."""
+
+    along: Floats
+    levels: Floats
+    off: Floats
 
 
 @dataclass(frozen=True)
@@ -92,7 +112,43 @@ def _told(modality: str, axis: int, slope: float) -> str:
     )
 
 
+def fields_apart(
+    scans: Sequence[Scan],
+    modalities: Sequence[str],
+    means: Sequence[NDArray[np.float32]],
+    alike: Container[str],
+) -> Iterator[Odd]:
+    """A sentence on each way in which the brightness of a modality changes over the body in scans with lesion and not
+    in those without, as a correction of the coil's field leaves it that one side alone went through. Arguments as of
+    `faded`."""
+    for at, modality in enumerate(modalities if len(scans) >= LEAST_SCANS else ()):
+        beside = _beside(scans, modality, np.stack([deep(each[at]) for each in means]))
+        if modality not in alike or beside is None:
+            continue
+        design = np.hstack([beside.along, (beside.along[:, 1:] ** 2).sum(axis=1, keepdims=True)])
+        found = np.array([_fitted(each, design, beside.levels)[0] for each in beside.off])
+        for (name, ends, least), column in zip(WAYS, found.T, strict=True):
+            of = _by_scan({scan.scan_id: ends * value for scan, value in zip(scans, column, strict=True)})
+            name = f"brightness at the {name} (against most scans)"
+            if odd := separates(scans, modality, Property(name, of, True, least, of_body=True)):
+                yield odd
+
+
+def _by_scan(values: Mapping[str, float]) -> Callable[[Scan, str], float]:
+    return lambda scan, _: values[scan.scan_id]
+
+
 def _fits(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> _Fits | None:
+    """images: (n, 16, 16, 16), of this modality; None where scans have too few places in common."""
+    beside = _beside(scans, modality, images)
+    if beside is None:
+        return None
+    found = [_fitted(each, beside.along, beside.levels) for each in beside.off]
+    slopes = np.array([slope for slope, _ in found])
+    return _Fits(2 * (slopes - np.median(slopes, axis=0)), np.array([better for _, better in found]))
+
+
+def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> _Beside | None:
     """images: (n, 16, 16, 16), of this modality; None where scans have too few places in common."""
     sizes = np.array([size(scan, modality) for scan in scans])
     if (sizes <= 0).any():
@@ -104,10 +160,7 @@ def _fits(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> 
         return None
     logs = np.log(np.maximum(tall[:, common], LEAST_SHARE))
     usual = np.median(logs, axis=0)
-    planes = _planes(common), _levels(usual)
-    found = [_fitted(each, *planes) for each in logs - usual]
-    slopes = np.array([slope for slope, _ in found])
-    return _Fits(2 * (slopes - np.median(slopes, axis=0)), np.array([better for _, better in found]))
+    return _Beside(_planes(common), _levels(usual), logs - usual)
 
 
 def _planes(common: Bools) -> Floats:
@@ -126,8 +179,9 @@ def _levels(usual: Floats) -> Floats:
 
 
 def _fitted(off: Floats, along: Floats, levels: Floats) -> tuple[Floats, float]:
-    """The slopes (3,) of a plane through values (places,), beside a level for each brightness; and the share of what
-    differs that it explains. Places far from the plane, such as a lesion's, count less."""
+    """How steeply values (places,) rise with each column of `along` (places, columns), beside a level for each
+    brightness; and the share of what differs that these slopes explain. Places far from it, such as a lesion's, count
+    less."""
     design = np.hstack([along, levels])
     weights = np.ones(len(off))
     for _ in range(ROUNDS):
@@ -137,4 +191,4 @@ def _fitted(off: Floats, along: Floats, levels: Floats) -> tuple[Floats, float]:
         weights = np.maximum(1 - (left / far) ** 2, 0.0)  # Tukey's biweight, its root
     without = off - levels @ np.linalg.lstsq(levels * weights[:, None], off * weights, rcond=None)[0]
     better = 1 - float(((weights * left) ** 2).sum() / max(((weights * without) ** 2).sum(), 1e-12))
-    return found[:3].astype(np.float64), better
+    return found[: along.shape[1]].astype(np.float64), better

@@ -20,7 +20,7 @@ from data_prep.oddities.scales import size
 from hnscc.cohort.store_format import Scan
 
 MOSTLY_AREA = 0.85  # area under the ROC curve, from which a property separates
-CHANCE_PROBABILITY = 0.001  # of the exact rank test: some fifteen properties of each modality are looked at
+CHANCE_PROBABILITY = 0.001  # of the exact rank test: some twenty properties of each modality are looked at
 # Of the difference between the medians: of a logarithm (11 %), of a share of the range.
 LEAST_LOGARITHM, LEAST_RANGE_SHARE = 0.1, 0.01
 LEAST_WIDTH_LOGARITHM, LEAST_MOVE_MM, LEAST_TURN_DEGREES = 0.04, 5.0, 5.0  # of a logarithm; mm; degrees
@@ -33,7 +33,7 @@ CLEAR_GAP = 0.4
 class Property:
     """What is compared, by its name in a sentence. `of` gives it of a modality of a scan, or None where it has none;
     logarithms of ratios are shown as ratios. least: of the difference between the medians that counts.
-    of_body: whether it is of where the body lies, not of values."""
+    of_body: whether it is of where the body lies, or where it is bright, not of how bright it is."""
 
     name: str
     of: Callable[[Scan, str], float | None]
@@ -44,13 +44,15 @@ class Property:
 
 def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """The properties of a modality that separate scans with lesion from those without, most of them."""
-    told = {each: odd for each in PROPERTIES if (odd := _told(scans, modality, each))}
+    told = {each: odd for each in PROPERTIES if (odd := separates(scans, modality, each))}
     yield from told.values()
-    if not told.keys() & {BRIGHTNESS, SPREAD} and (odd := _told(scans, modality, MIDDLE)):
+    if not told.keys() & {BRIGHTNESS, SPREAD} and (odd := separates(scans, modality, MIDDLE)):
         yield odd
 
 
-def _told(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
+def separates(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
+    """A sentence on the cohort where a property of a modality separates scans with lesion from those without; else
+    None."""
     values = [(what.of(scan, modality), scan.has_lesion) for scan in scans]
     with_ = [value for value, lesion in values if lesion and value is not None]
     without = [value for value, lesion in values if not lesion and value is not None]
