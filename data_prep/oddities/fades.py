@@ -119,8 +119,10 @@ def fields_apart(
     alike: Container[str],
 ) -> Iterator[Odd]:
     """A sentence on each way in which the brightness of a modality changes over the body in scans with lesion and not
-    in those without, as a correction of the coil's field leaves it that one side alone went through. Arguments as of
-    `faded`."""
+    in those without, as a correction of the coil's field leaves it that one side alone went through.
+
+    means: (C, Z, 16, 16) of each scan; alike: the modalities in which scans look alike; both as those of `faded`.
+    """
     for at, modality in enumerate(modalities if len(scans) >= LEAST_SCANS else ()):
         beside = _beside(scans, modality, np.stack([deep(each[at]) for each in means]))
         if modality not in alike or beside is None:
@@ -180,8 +182,8 @@ def _levels(usual: Floats) -> Floats:
 
 def _fitted(off: Floats, along: Floats, levels: Floats) -> tuple[Floats, float]:
     """How steeply values (places,) rise with each column of `along` (places, columns), beside a level for each
-    brightness; and the share of what differs that these slopes explain. Places far from it, such as a lesion's, count
-    less."""
+    brightness; and the share of what differs that these slopes explain. Places far off, such as a lesion's, count less.
+    """
     design = np.hstack([along, levels])
     weights = np.ones(len(off))
     for _ in range(ROUNDS):

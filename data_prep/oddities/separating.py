@@ -51,8 +51,7 @@ def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def separates(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
-    """A sentence on the cohort where a property of a modality separates scans with lesion from those without; else
-    None."""
+    """A sentence on the cohort where a property of a modality separates scans with lesion from those without."""
     values = [(what.of(scan, modality), scan.has_lesion) for scan in scans]
     with_ = [value for value, lesion in values if lesion and value is not None]
     without = [value for value, lesion in values if not lesion and value is not None]
