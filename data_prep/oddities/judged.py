@@ -14,6 +14,7 @@ from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.copies import Kept, kept_of
 from data_prep.oddities.exchanged import exchanged
 from data_prep.oddities.fades import faded, fields_apart
+from data_prep.oddities.far_off import far_off
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.flat_ends import ended_flat, ends_of
 from data_prep.oddities.heights import too_high
@@ -113,6 +114,8 @@ def judged(
     drawn = _drawn(scans, modalities, images, _known([*shared, *order]) | dark)
     looks, moved = _looks(rows, scans, images, _known([*shared, *order, *drawn]) | dark)
     known = _known([*shared, *order, *drawn, *looks])
+    looks += far_off(scans, modalities, known | _known(moved), read)
+    known |= _known(looks)
     black = {(scan.scan_id, name) for scan in scans for name in modalities if not shows_lesion(scan, name)}
     off = list(nudged(scans, modalities, [each.moves for each in images], known | black | _known(moved)))
     # A mask that is a slice off ends within the lesion on one side, but lacks no part.

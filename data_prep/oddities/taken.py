@@ -172,8 +172,10 @@ def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
         yield Odd(scan.scan_id, text + within, files=(modality,))
     if facts["padding"]:
         value, voxels = facts["padding"]["value"], facts["padding"]["voxels"]
-        where = f"{modality} holds {value:g} in {count_of(voxels, 'voxel')}"
-        text = f"{where} and nothing near it: a value that stands for nothing"
+        where, beside = f"{modality} holds {value:g} in {count_of(voxels, 'voxel')}", "and nothing near it"
+        if mixed := facts["padding"]["mixed"]:
+            beside = f"(in {mixed:,} of them mixed with the image, as interpolation does)"
+        text = f"{where} {beside}: a value that stands for nothing"
         filled = (
             ", filled as NaN is"
             if facts["padding"]["filled"]

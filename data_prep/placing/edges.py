@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import fft
 
 from hnscc.base.arrays import Bools, Floats, Images, Integers, Spacing
 
@@ -122,6 +123,35 @@ def clearest_move(
         ]
         found.append(peak_of(np.array(falls)) - NEAR_VOXELS)
     return found
+
+
+def clearest_within(
+    image: Images, lesion: Bools, spacing_mm: Spacing, dark: float, brightness: float, far_mm: float
+) -> tuple[float, float] | None:
+    """How far a modality's values fall at most across the border of a mask that is moved by up to `far_mm` mm in any
+    direction, and by how many mm it is moved for that. None as of `edges_of`, whose other arguments these are; for
+    lesions that are darker than what surrounds them, give -image, -dark."""
+    border = _border(lesion, spacing_mm)
+    if border is None or brightness <= 0:
+        return None
+    reach = np.minimum(np.round(far_mm / np.array(spacing_mm)).astype(np.int64), image.shape)
+    first, last = border.points.min(axis=0), border.points.max(axis=0)
+    weights = np.zeros(last - first + 1, np.float32)
+    np.add.at(weights, tuple((border.points - first).T), border.weights / border.pairs.sum())
+    # As _falls does, beyond the image there are its last values.
+    before = np.maximum(0, reach - first)
+    after = np.maximum(0, last + reach + 1 - image.shape)
+    values = np.clip((image - dark) / brightness, -BRIGHTEST_TIMES, BRIGHTEST_TIMES).astype(np.float32)
+    values = np.pad(values, np.column_stack([before, after]), mode="edge")
+    # Of all moves at once: the correlation of the image with the weights of the border.
+    shape = [fft.next_fast_len(side, real=True) for side in values.shape]
+    falls = fft.irfftn(fft.rfftn(values, shape) * fft.rfftn(weights, shape).conj(), shape)
+    start = before + first - reach
+    falls = falls[tuple(slice(at, at + 2 * side + 1) for at, side in zip(start, reach, strict=True))]
+    steps = np.ogrid[tuple(slice(-side, side + 1) for side in reach)]
+    moved_mm = np.sqrt(sum((step * mm) ** 2 for step, mm in zip(steps, spacing_mm, strict=True)))
+    most = np.unravel_index(np.argmax(np.where(moved_mm <= far_mm, falls, -np.inf)), falls.shape)
+    return float(falls[most]), float(moved_mm[most])
 
 
 def peak_of(curve: Floats) -> float:

@@ -4,7 +4,8 @@ found and taken as NaN is; within a volume they are refused.
 Programs that reslice a volume write NaN, or one value, where it does not reach. A field of view is convex, so that
 what lies outside of it reaches the border of every plane that it is seen in; what is enclosed by values in some plane
 is a hole. The one value is told from measured ones by three marks: it is the lowest or the highest of the volume, many
-voxels hold exactly it, and nothing lies near it.
+voxels hold exactly it, and nothing lies near it. Where such a volume is resliced once more, values between it and the
+image's fill the gap: a lowest value is found then too, as it lies far below nearly all others.
 """
 
 import numpy as np
@@ -22,6 +23,11 @@ MOST_FILLED_SHARE = 0.5
 # Of the range of the other values, by which these lie apart: a negative value below all, as no image has air there;
 # and any value above all, which could be a hot spot's if it were near.
 BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
+# The same of a lowest value where interpolation left values between, a fifth of the others at most: ranges of the rest
+# below it. Mixtures lie at all shares of the gap: a quarter of them below this one. Air on CT with -3024 around its
+# field of view lies at 0.67.
+BELOW_REST_RANGES, BETWEEN_SHARE, QUARTER_MIXED_SHARE = 20.0, 0.2, 0.55
+MIXED_SHARE = 0.001  # of the value: what differs by more is a mixture, by less is rounding
 LEAST_OTHER_VALUES = 16  # other values at least: a mask or a labelled image holds fewer
 SAMPLED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
 
@@ -109,18 +115,19 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
     Where it is more than half of the volume, no field of view is meant: it is told, and stays. InputError where it
     lies within the volume.
     """
-    found = _padding(data)
+    found, blank = _interpolated(data) or (_padding(data), None)
     if found is None or not found.filled:
         return data, found
-    blank = data == np.float32(found.value)
+    if blank is None:
+        blank = data == np.float32(found.value)
     holes = int(enclosed(blank).sum())
     if holes:
         raise InputError(
             "The volume holds a value that stands for nothing.",
             where=where,
             expected="it around the field of view alone, in one piece with the border",
-            found=f"{found.value:g} in {count_of(holes, 'voxel')} within it ({found.voxels} in all), and no value near "
-            "it",
+            found=f"{found.value:g} in {count_of(holes, 'voxel')} within it ({found.voxels} in all), and no value of "
+            "the image near it",
             do="Reslice or export the volume again so that every voxel within it holds a measured value, or take the "
             "scan out.",
         )
@@ -150,3 +157,27 @@ def _padding(data: NDArray[np.float32]) -> Padding | None:
         if abs(float(next_to) - float(value)) > apart * (last - first):
             return Padding(float(value), count, count <= MOST_FILLED_SHARE * data.size)
     return None
+
+
+def _interpolated(data: NDArray[np.float32]) -> tuple[Padding, Bools] | None:
+    """The lowest value of a volume (x, y, z), where it stands for nothing and interpolation mixed it with the image;
+    and where it and such mixtures are. None where the values between are measured ones: air on CT."""
+    value = float(np.fmin.reduce(data, axis=None))
+    if not np.isfinite(value) or value >= 0:
+        return None
+    highest = value * (1 - MIXED_SHARE)
+    sample = data.flat[:: max(1, data.size // SAMPLED_VOXELS)]
+    rest = sample[sample > highest]
+    if len(np.unique(rest)) < LEAST_OTHER_VALUES:
+        return None
+    first, last = (float(each) for each in np.percentile(rest, [100 * BETWEEN_SHARE, 99]))
+    if first - value <= BELOW_REST_RANGES * (last - first):
+        return None
+    # Images without a value below 0 have none then but mixtures.
+    blank, pure = data < (0.0 if first >= 0 else first - (last - first)), data <= highest
+    voxels, mixed = int(blank.sum()), int((blank & ~pure).sum())
+    if not mixed or voxels - mixed < LEAST_SHARE * data.size:
+        return None
+    if np.percentile(data[blank & ~pure], 25) > value + QUARTER_MIXED_SHARE * (first - value):
+        return None
+    return Padding(value, voxels, voxels <= MOST_FILLED_SHARE * data.size, mixed), blank

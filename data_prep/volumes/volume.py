@@ -48,11 +48,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Padding:
-    """`voxels` of a volume hold `value`, which stands for nothing. `filled`: they are taken as NaN is."""
+    """`voxels` of a volume hold `value`, which stands for nothing, `mixed` of them a mixture of it with the image, as
+    interpolation leaves at its border. `filled`: they are taken as NaN is."""
 
     value: float
     voxels: int
     filled: bool
+    mixed: int = 0
 
 
 @dataclass(frozen=True)

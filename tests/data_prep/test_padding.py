@@ -90,6 +90,39 @@ def test_padding_in_all_scans_is_no_duplicate(tmp_path):
     assert store.scans[0].placement["coverage"]["mri"] == pytest.approx((~AROUND).mean())
 
 
+def resliced(number: int) -> np.ndarray:
+    """PET (SUV) in a field of view with -1000 around it, resliced: at its border values lie between."""
+    pet = np.where((X < 2) | (X >= 18), -1000, scan_arrays(number)[0] / 2)
+    return np.where(Y < 8, 0.25 * pet + 0.75 * np.roll(pet, 1, 0), 0.6 * pet + 0.4 * np.roll(pet, 1, 0))
+
+
+def test_padding_that_was_resliced_in_all_scans_is_no_duplicate(tmp_path):
+    """Values between the padding and the image hid it, and it made nearly all of the contrast of every slice."""
+    rows = [["patient_id", "scan_id", "pet", "mask"]]
+    for number in range(4):
+        write(tmp_path / f"{number}.nii", resliced(number))
+        rows.append([f"P{number}", f"S{number}", f"{number}.nii", ""])
+    store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=20, workers=1)
+    text = (
+        "pet holds -1000 in 400 voxels (in 160 of them mixed with the image, as interpolation does): a value that "
+        "stands for nothing, filled as NaN is"
+    )
+    assert [odd for odd in store.odd if "-1000" in odd] == [f"scan S{number}: {text}" for number in range(4)]
+    assert all(store.read(f"S{number}")[0].min() >= 0 for number in range(4))
+
+
+def test_air_above_a_value_that_stands_for_nothing_is_no_mixture_with_it():
+    """CT: -3024 around the field of view, air at one end of the body, soft tissue of which the bright is cut off."""
+    shape = (40, 16, 5)
+    x = np.indices(shape)[0]
+    rng = np.random.default_rng(0)
+    tissue = np.where(x > 35, rng.normal(-1000, 10, shape), rng.normal(40, 40, shape)).clip(-1024, 160)
+    data = np.where(x < 2, -3024, np.where(x == 2, -1500, tissue)).astype(np.float32)
+    found = measured(data, Grid(shape, LPS, True), "S")
+    assert found.padding == Padding(-3024.0, 160, True)
+    np.testing.assert_array_equal(found.data[x > 2], data[x > 2])
+
+
 def test_padding_in_the_scans_with_lesion_alone_is_told(tmp_path):
     rows = [["patient_id", "scan_id", "mri", "mask"]]
     for number in range(4):
