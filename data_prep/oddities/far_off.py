@@ -7,9 +7,10 @@ judged by itself, however many are wrong, and the others only show whether lesio
 must be read for it, of the few scans alone that are asked.
 """
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from statistics import median
 
+from data_prep.oddities.exchanged import ReadBoth
 from data_prep.oddities.odd import comparable
 from data_prep.oddities.oddity import MASK, Odd, of_some
 from data_prep.oddities.off_border import LOST_SHARE, SHOWN_FALL, Edge, edges_by_sign
@@ -25,16 +26,14 @@ CLEAR_SHARE = 0.3
 # Scans whose lesions stand out: so many, and this share of those that are compared, show that lesions do.
 LEAST_SHOWN_SCANS, SHOWN_SCANS_SHARE = 3, 0.5
 
-# The images (Z, C, H, W) and the mask (Z, H, W) of a scan by its position.
-ReadBoth = Callable[[int], tuple[Images, Bools]]
-
 
 def far_off(
     scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]], read: ReadBoth
 ) -> Iterator[Odd]:
     """A sentence on the scans whose lesion stands out some cm beside where the mask lies, by modality.
 
-    known: scans with a modality, or with a mask (MASK), on which something is told.
+    known: scans with a modality, or with a mask (MASK), on which something is told. read: the images
+    (Z, C, H, W) and the mask (Z, H, W) of a scan by its position.
     """
     positions = {scan.scan_id: at for at, scan in enumerate(scans)}
     for number, modality in enumerate(modalities):
@@ -44,21 +43,26 @@ def far_off(
             continue
         least = max(SHOWN_FALL, CLEAR_SHARE * median(shown))
         darker = any(_is_darker(edge, modality) for edge in edges)
-        found, moves_mm = [], []
+        moves_mm: dict[str, float] = {}
         for edge in edges:
             if edge.own >= LOST_SHARE * max(shown):
                 continue  # no border nearby is likely to be so much clearer
             images, lesion = read(positions[edge.scan.scan_id])
             fall, moved_mm = _clearest(images[:, number], lesion, edge.scan, modality, darker)
             if fall >= least and edge.own < LOST_SHARE * fall:
-                found.append(edge.scan)
-                moves_mm.append(moved_mm)
-        if found:
-            text = (
-                f"the lesion does not stand out on {modality} where the mask lies, but {min(moves_mm):.0f} to "
-                f"{max(moves_mm):.0f} mm beside it as lesions of the other scans do: does the mask belong here?"
-            )
-            yield from of_some(scans, found, text, files=(MASK,), shown_in=MASK)
+                moves_mm[edge.scan.scan_id] = moved_mm
+        yield from _told(scans, modality, moves_mm)
+
+
+def _told(scans: Sequence[Scan], modality: str, moves_mm: Mapping[str, float]) -> Iterator[Odd]:
+    """The sentence on the scans that are found, each with by how many mm its mask is moved for the clearest border."""
+    if moves_mm:
+        text = (
+            f"the lesion does not stand out on {modality} where the mask lies, but about "
+            f"{median(moves_mm.values()):.0f} mm beside it as lesions of the other scans do: does the mask belong here?"
+        )
+        found = [scan for scan in scans if scan.scan_id in moves_mm]
+        yield from of_some(scans, found, text, files=(MASK,), shown_in=MASK)
 
 
 def _is_darker(edge: Edge, modality: str) -> bool:

@@ -129,8 +129,10 @@ def clearest_within(
     image: Images, lesion: Bools, spacing_mm: Spacing, dark: float, brightness: float, far_mm: float
 ) -> tuple[float, float] | None:
     """How far a modality's values fall at most across the border of a mask that is moved by up to `far_mm` mm in any
-    direction, and by how many mm it is moved for that. None as of `edges_of`, whose other arguments these are; for
-    lesions that are darker than what surrounds them, give -image, -dark."""
+    direction, and by how many mm it is moved for that. None as of `edges_of`, whose other arguments these are.
+
+    image, lesion: (Z, H, W). Of lesions that are darker than what surrounds them, give -image and -dark.
+    """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
         return None

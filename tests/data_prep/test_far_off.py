@@ -48,7 +48,7 @@ def test_several_masks_29_mm_beside_their_lesions_are_told_together(wrong, count
     _, (odd,) = told(wrong, count, lift)
     names = ", ".join(f"p{number}_a" for number in sorted(wrong))
     assert odd.scan_id is None and odd.text.startswith(f"in {len(wrong)} scans ({names}), ")
-    assert "does not stand out on pet where the mask lies, but 2" in odd.text
+    assert "does not stand out on pet where the mask lies, but about 2" in odd.text
     assert odd.text.endswith(" mm beside it as lesions of the other scans do: does the mask belong here?")
     assert set(odd.shown) == {(f"p{number}_a", "mask") for number in wrong}
 
