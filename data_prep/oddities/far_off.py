@@ -18,8 +18,8 @@ from data_prep.placing.edges import clearest_within
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.store_format import Scan
 
-# In mm, by which masks are moved. Within it the public cohort's 34 lesions have borders of 1.6 times their own at most,
-# but two that have none (0.1 at most); made-up lesions none that is clearer than their own.
+# In mm, by which masks are moved. Within it, wherever there is a border on PET of `SHOWN_FALL` at all, the public
+# cohort's lesions have 0.62 of the clearest one where their masks lie at least, and made-up ones 0.9.
 FAR_MM = 60.0
 # Of the median fall of those that stand out: a mask that is smaller than its lesion has that much of it at least.
 CLEAR_SHARE = 0.3
