@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scans import prepare, save, write
 from scipy import ndimage
 from stores import scan
 
@@ -89,3 +90,21 @@ def test_the_clearest_border_is_found_with_its_distance_and_no_farther_than_aske
     end[:3, 4:8, 5:9] = True
     found = clearest_within(np.where(end, 10.0, 2.0), end, (4.0, 4.0, 4.0), 0.0, 4.0, 40.0)
     assert found == pytest.approx((2.0, 0.0), abs=1e-5)
+
+
+def test_prepare_tells_two_of_six_masks(tmp_path):
+    """The lesions of four scans have the masks that they should, those of two masks that were saved 29 mm beside."""
+    rows = [["patient_id", "scan_id", "pet", "mask"]]
+    for number in range(6):
+        image, mask = body(number, 3.0)
+        drawn = np.roll(mask, ROLLED, (0, 1, 2)) if number in (1, 4) else mask
+        image[:, :3] = image[:, -3:] = image[:, :, :3] = image[:, :, -3:] = 0.0  # air
+        affine = np.diag([-2.0, -2.0, 4.0, 1.0])
+        write(tmp_path / f"{number}.nii", image.T, affine)
+        write(tmp_path / f"{number}-mask.nii", drawn.T.astype(np.uint8), affine)
+        rows.append([f"P{number}", f"S{number}", f"{number}.nii", f"{number}-mask.nii"])
+    store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=48, workers=1)
+    assert [text for text in store.odd if "does not stand out" in text] == [
+        "in 2 scans (S1, S4), 2 of 6 with lesion, 0 of 0 without, the lesion does not stand out on pet where the mask "
+        "lies, but about 29 mm beside it as lesions of the other scans do: does the mask belong here?"
+    ]
