@@ -35,6 +35,13 @@ FILLED_SLICES, OF_MEAN_SDS = 3, 0.002
 # across four, and far less than elsewhere. In volumes of any kind they differ 1.2 times as much across four, where not
 # less than elsewhere.
 SQUARE_VOXELS, ACROSS_SLICES, SLOWER_TIMES, LESS_TIMES = 8, 4, 1.15, 0.5
+# Slices in a row at an end whose voxels differ far less from those beside them than in any other slice: blurred copies,
+# or the mean of many. Times at least, from the noisiest of them to the calmest of the others; between the medians. In
+# untouched volumes the first is 1.07 at most, where made-up ends have 1.4 and more.
+CALM_SLICES, CALMER_TIMES, MUCH_CALMER_TIMES = 3, 1.25, 2.0
+EVERY_CALM_VOXELS = 3  # voxels of a slice, of whose lines one is looked at for that
+LEAST_CALM_VOXELS = 100  # of these, that are tissue
+COARSE_SHARE = 0.1  # of these, that differ by nothing where values are too few to say
 MIN_CUT_SHARE = 0.05  # of a row or column, that is of one value from its end on
 WIDE_SHARE = 0.25  # of a line of the slice, that some body fills: of a smaller one nothing is said
 # Of the most body in a line of a slice, that the line behind a cut holds; a body begins thinner.
@@ -121,28 +128,35 @@ def _by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
         & bool(shown.sum() >= LEAST_SLICES and np.median(alike[pairs]) >= ALIKE_CORRELATION)
     )
     copied = _left(thin, length, alike) & pairs
-    unlike |= _mirrored(thin, shown) | _filled(thin, length, shown) | _standing(data, shown)
+    unlike |= (
+        _mirrored(thin, shown) | _filled(thin, length, shown) | _standing(data, shown) | _calm(data, shown)
+    )
     within = slice(shown.argmax(), len(shown) - shown[::-1].argmax() - 1)
     kept = np.zeros_like(copied) if _evenly(copied[within]) else copied
     return np.asarray(unlike | np.insert(kept, 0, False))
 
 
 def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
-    """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror."""
+    """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror, which
+    stands in a slice, or between two."""
     found = np.zeros(len(thin), dtype=bool)
     for middle in np.flatnonzero(shown):
-        reach = 0
-        while middle - reach - 1 >= 0 and middle + reach + 1 < len(thin):
-            if (
-                not (thin[middle - reach - 1] == thin[middle + reach + 1]).all()
-                or not shown[middle + reach + 1]
-            ):
-                break
-            reach += 1
-        if reach >= MIRRORED_SLICES:
-            above = len(thin) - middle <= middle + 1
-            found[slice(middle + 1, middle + reach + 1) if above else slice(middle - reach, middle)] = True
+        for low, high in ((middle - 1, middle + 1), (middle, middle + 1)):
+            reach = _reach(thin, shown, low, high)
+            if reach >= MIRRORED_SLICES and not (thin[low] == thin[low - 1]).all():
+                above = len(thin) - high < low + 1
+                found[slice(high, high + reach) if above else slice(low - reach + 1, low + 1)] = True
     return found
+
+
+def _reach(thin: NDArray[np.float32], shown: Bools, low: int, high: int) -> int:
+    """How many slices from `high` on are the same, one by one, as those from `low` back."""
+    reach = 0
+    while low >= reach and high + reach < len(thin) and shown[high + reach]:
+        if not (thin[low - reach] == thin[high + reach]).all():
+            break
+        reach += 1
+    return reach
 
 
 def _filled(thin: NDArray[np.float32], length: NDArray[np.floating], shown: Bools) -> Bools:
@@ -176,6 +190,42 @@ def _standing(data: NDArray[np.float32], shown: Bools) -> Bools:
     same = (far <= SLOWER_TIMES * steps) & (steps <= LESS_TIMES * np.median(steps))
     for z in np.flatnonzero(same[1:] & same[:-1]):
         found[at[z + 1 : z + ACROSS_SLICES + 2]] = True
+    return found
+
+
+def _calm(data: NDArray[np.float32], shown: Bools) -> Bools:
+    """(z,): slices at an end that hold far less noise of their own than any other one, in the volume's unit and beside
+    the brightness of their tissue."""
+    found = np.zeros(data.shape[2], dtype=bool)
+    noise = _noise(data, shown)
+    at = np.flatnonzero(np.isfinite(noise[0]))
+    noise = noise[:, at]
+    for count in range(len(at) // 2, CALM_SLICES - 1, -1) if len(at) >= LEAST_SLICES else ():
+        for few, others, ends in (
+            (noise[:, :count], noise[:, count:], slice(None, at[count - 1] + 1)),
+            (noise[:, -count:], noise[:, :-count], slice(at[-count], None)),
+        ):
+            calmer = (others.min(axis=1) - few.max(axis=1)).min()
+            much = (np.median(others, axis=1) - np.median(few, axis=1)).min()
+            if calmer >= np.log(CALMER_TIMES) and much >= np.log(MUCH_CALMER_TIMES):
+                found[ends] = True
+    return found & shown
+
+
+def _noise(data: NDArray[np.float32], shown: Bools) -> NDArray[np.float64]:
+    """(2, z): how much tissue differs from the voxels beside it in its line, the median's logarithm; and that beside
+    its brightness. NaN where too little of it is shown, or of too few values."""
+    found = np.full((2, data.shape[2]), np.nan)
+    air, bright = percentiles(data[::STEP_VOXELS, ::STEP_VOXELS], [1, 99])
+    tissue = air + BODY_SHARE * (bright - air)
+    for z in np.flatnonzero(shown):
+        lines = data[:, ::EVERY_CALM_VOXELS, z]
+        inner, before, after = lines[1:-1], lines[:-2], lines[2:]
+        inside = (inner > tissue) & (before > tissue) & (after > tissue)
+        differ = np.abs(inner - (before + after) / 2)[inside]
+        if len(differ) >= LEAST_CALM_VOXELS and (differ == 0).mean() <= COARSE_SHARE:
+            noise = np.median(differ)
+            found[:, z] = np.log(noise), np.log(noise / np.median(inner[inside] - air))
     return found
 
 

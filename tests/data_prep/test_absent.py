@@ -270,3 +270,48 @@ def test_thin_slices_of_a_limb_that_hardly_changes_are_whole():
     assert absent((changing()[:, :, :1] + rng.normal(0, 15, (48, 48, 30))).astype(np.float32)) is None
     slow = ndimage.zoom(changing()[:, :, :8], (1, 1, 4), order=1)
     assert absent((slow + rng.normal(0, 15, slow.shape)).astype(np.float32)) is None
+
+
+def ended(how, low: bool) -> tuple[np.ndarray, np.ndarray]:
+    """A body that changes from slice to slice and reaches both ends, its last 6 slices made up; and whether each is."""
+    data = changing()[:, :, :24].copy()
+    how(data, len(data.T) - 6)
+    made = np.arange(data.shape[2]) >= data.shape[2] - 6
+    return (np.ascontiguousarray(data[:, :, ::-1]), made[::-1]) if low else (data, made)
+
+
+def ever_more_blurred(data: np.ndarray, begin: int) -> None:
+    for z in range(begin, data.shape[2]):
+        data[:, :, z] = ndimage.gaussian_filter(data[:, :, begin - 1], 0.6 * (z - begin + 1))
+
+
+def of_many(data: np.ndarray, begin: int) -> None:
+    data[:, :, begin:] = np.mean(
+        [changing(seed)[:, :, begin : data.shape[2]] for seed in range(1, 13)], axis=0
+    )
+
+
+def mirrored_between(data: np.ndarray, begin: int) -> None:
+    data[:, :, begin:] = data[:, :, begin - 1 : begin - 7 : -1]
+
+
+@pytest.mark.parametrize("low", [False, True], ids=["head", "foot"])
+@pytest.mark.parametrize("how", [ever_more_blurred, of_many, mirrored_between])
+def test_slices_made_up_at_an_end_are_found(how, low):
+    """Of two that are the same at the mirror the later one counts as the copy, too."""
+    data, made = ended(how, low)
+    found = absent(data).all(axis=(0, 1))
+    assert found[made].all() and found.sum() - made.sum() <= (low and how is mirrored_between)
+
+
+def test_an_end_of_two_fifths_of_the_noise_is_found_and_one_of_two_thirds_or_of_whole_numbers_is_whole():
+    """Beds of a scanner differ by as much; and of values rounded coarsely nothing is said."""
+    rng = np.random.default_rng(4)
+    fresh = rng.normal(0, 1, (40, 36, 20)).astype(np.float32)
+    at = np.arange(20) >= 14
+    inside = body(1) > 250
+    tissue = np.where(inside.any(axis=2, keepdims=True), 500.0, 0.0)
+    for share, found in ((1.0, False), (0.67, False), (0.4, True)):
+        data = (tissue + 30 * fresh * np.where(at, share, 1.0)).astype(np.float32)
+        assert (absent(data) is not None) == found
+    assert absent(np.round(data / 60).astype(np.float32)) is None
