@@ -140,7 +140,7 @@ def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
     """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror, which
     stands in a slice, or between two."""
     found = np.zeros(len(thin), dtype=bool)
-    for middle in np.flatnonzero(shown):
+    for middle in np.flatnonzero(shown).tolist():
         for low, high in ((middle - 1, middle + 1), (middle, middle + 1)):
             reach = _reach(thin, shown, low, high)
             if reach >= MIRRORED_SLICES and not (thin[low] == thin[low - 1]).all():
