@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# A local Ray of a test. It starts no process before it has something for it to do, and may take long on a busy machine.
+# A local Ray of a test. It may take long on a busy machine.
 LOCAL_RAY = {
     "RAY_worker_niceness": "0",
-    "RAY_prestart_worker_first_driver": "0",
     "RAY_raylet_start_wait_time_s": "120",
 }
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}

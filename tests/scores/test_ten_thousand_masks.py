@@ -172,7 +172,19 @@ def check_lesions(lesions, of_pred, of_truth, sizes):
         assert ours.found == (shared > 0) and ours.dice == pytest.approx(2 * shared / (px + predicted))
 
 
+@pytest.fixture
+def plain_tensors():
+    """MONAI notes each operation on each tensor, unless told not to: half of its time, for what nobody asks here."""
+    from monai.data import get_track_meta, set_track_meta
+
+    before = get_track_meta()
+    set_track_meta(False)
+    yield
+    set_track_meta(before)
+
+
 @NEXT_MONAI
+@pytest.mark.usefixtures("plain_tensors")
 def test_surfaces_are_monai_s_but_for_the_place_of_their_elements():
     """On 1,000 pairs; where one mask is empty MONAI has infinity or NaN, and here the rule stands."""
     from monai.metrics import compute_surface_dice  # of seconds: not in every process of pytest
