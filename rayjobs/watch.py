@@ -14,7 +14,7 @@ from ray import tune
 from ray.exceptions import OutOfMemoryError
 from ray.tune.experiment import Trial as TuneTrial
 
-from hnscc.base.errors import InputError
+from hnscc.base.errors import WorkerError
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import OUT_OF_MEMORY, newest_facts
@@ -53,11 +53,11 @@ class FullMemory:
         self._so_far: Reached | None = None
 
     def wait(self, error: OutOfMemoryError, so_far: Reached, say: Callable[[str], None]) -> None:
-        """Say that memory was full, and wait, the longer the more often. InputError where it stays full."""
+        """Say that memory was full, and wait, the longer the more often. WorkerError where it stays full."""
         self._times = self._times + 1 if so_far == self._so_far else 1
         self._so_far = so_far
         if self._times >= FULL_ROUNDS:
-            raise InputError(
+            raise WorkerError(
                 "The memory of a machine stays full.",
                 where="the machines that train",
                 expected=f"an epoch finished between {FULL_ROUNDS} times that Ray ended the trainings for it",
@@ -173,8 +173,8 @@ class Watch(tune.Callback):
         return len(lost) > self.lost.get(trial_id, self.lost_before)
 
 
-def _hopeless(error: str) -> InputError:
-    return InputError(
+def _hopeless(error: str) -> WorkerError:
+    return WorkerError(
         "No trial gets anywhere: their processes die one after another.",
         where="the machines that train",
         expected="an epoch finished between two deaths",
