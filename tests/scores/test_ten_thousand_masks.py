@@ -1,4 +1,4 @@
-"""Scores on 10,000 pairs of small masks with all degenerate cases, against MONAI, SciPy and SimpleITK.
+"""Scores on 10,000 pairs of small masks with all degenerate cases, against MONAI, SciPy, SimpleITK and scikit-learn.
 
 How the surface scores compare with MONAI's (of `use_subvoxels=True`, which are those of the library surface-distance):
 sizes of elements are the same, and an element stands at the centroid of its surface instead of the cell's middle. So
@@ -15,6 +15,7 @@ import SimpleITK as sitk
 import torch
 from scipy.spatial.distance import cdist
 
+from hnscc.scores.calibration import brier, calibration, reliability
 from hnscc.scores.counts import count
 from hnscc.scores.lesions import find_lesions
 from hnscc.scores.metrics import DICE, JACCARD
@@ -139,6 +140,31 @@ def test_volumes_lesions_and_overlap_are_simpleitk_s(of_spacing, spacing):
             assert precision(found) == pytest.approx(1 - false)
             assert volume_sensitivity(found) == pytest.approx(1 - missed)
         check_lesions(find_lesions(predicted, true, spacing), *(each[i][box] for each in numbers), sizes)
+
+
+def test_brier_and_reliability_are_scikit_learn_s(of_spacing, sklearn):
+    """The Brier score of all pairs and the curve of every eleventh; half the levels lie on edges of bins."""
+    draw = np.random.default_rng(5)
+    by_size = {}
+    for i, (pred, truth, _) in enumerate(itertools.chain(*of_spacing.values())):
+        anywhere, edge, which = draw.integers(0, [[65536], [6], [2]], (3, pred.size)).reshape(3, *pred.shape)
+        levels = (np.where(which, anywhere, edge * 13107) * pred).astype(np.uint16)
+        found = calibration(levels, truth)
+        of_size = by_size.setdefault(truth.size, [])
+        of_size.append((truth.ravel(), levels.ravel() / 65535, brier(found)))
+        if i % 11 == 0:
+            filled = [each for each in reliability(found) if each.n]
+            observed, predicted = sklearn.calibration.calibration_curve(
+                *of_size[-1][:2], pos_label=True, n_bins=10
+            )
+            np.testing.assert_allclose([each.observed for each in filled], observed, atol=1e-12)
+            np.testing.assert_allclose([each.predicted for each in filled], predicted, atol=1e-12)
+    for of_size in by_size.values():
+        truths, probabilities, ours = (np.array(each) for each in zip(*of_size, strict=True))
+        theirs = sklearn.metrics.mean_squared_error(
+            truths.T.astype(float), probabilities.T, multioutput="raw_values"
+        )
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
 def image(array, spacing):
