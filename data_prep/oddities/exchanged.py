@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from statistics import median
 
 from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd
-from data_prep.oddities.off_border import CLEARLY_SEEN_SHARE, SHOWN_FALL
+from data_prep.oddities.off_border import CLEARLY_SEEN_SHARE, SHOWN_FALL, sign_of
 from data_prep.placing.edges import edges_of
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.store_format import Scan
@@ -112,9 +112,7 @@ def _own(scan: Scan, modality: str) -> float:
 
 def _bright_inside(falls: _Falls, scans: Sequence[Scan], modality: str) -> _Falls:
     """The falls with their signs turned where lesions of the cohort are darker than what surrounds them."""
-    edges = [scan.placement["lesion"]["edges"][modality] for scan in scans]
-    own = [each["own"] for each in edges if each is not None]
-    sign = -1 if own and median(own) < 0 else 1
+    sign = sign_of(scans, modality)
     return {pair: sign * fall for pair, fall in falls.items()}
 
 

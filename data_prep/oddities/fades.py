@@ -45,10 +45,10 @@ WAYS = (
 
 
 @dataclass(frozen=True)
-class _Beside:
-    """What scans show beside most, at the places where most show the body. along: (places, 3), where these lie along
-    the axes, from -1 to 1; levels: (places, levels), 1 where the mean image is of a level of brightness; off: (n,
-    places), the logarithm of how many times brighter a scan is there."""
+class BesideMost:
+    """What scans show of a modality beside most, at the places where most show the body. along: (places, 3), where
+    these lie along the axes, from -1 to 1; levels: (places, levels), 1 where the mean image is of a level of
+    brightness; off: (n, places), the logarithm of how many times brighter a scan is there."""
 
     along: Floats
     levels: Floats
@@ -65,27 +65,36 @@ class _Fits:
     better: Floats
 
 
-def faded(
+def beside_most(
     scans: Sequence[Scan],
     modalities: Sequence[str],
     means: Sequence[NDArray[np.float32]],
     alike: Container[str],
-    known: Container[tuple[str, str]] = (),
-) -> Iterator[Odd]:
-    """A sentence on each modality of a scan that fades along an axis of the body, unless it is `known` to look
-    otherwise for a reason that is told (`Odd.shown`): turned, say.
+) -> dict[str, BesideMost]:
+    """What scans show beside most, by modality: of those alone of which there are enough scans, with places in common.
 
     means: (C, Z, 16, 16) of each scan, what data_prep.oddities.twins.means_of gave. alike: the modalities in which the
     scans look like their mean image (data_prep.oddities.orientation.lying_of): of others nothing is said.
     """
     if len(scans) < LEAST_SCANS:
-        return
-    for at, modality in enumerate(modalities):
-        if modality not in alike:
-            continue
-        fits = _fits(scans, modality, np.stack([deep(each[at]) for each in means]))
-        if fits is None:
-            continue
+        return {}
+    found = {
+        modality: _beside(scans, modality, np.stack([deep(each[at]) for each in means]))
+        for at, modality in enumerate(modalities)
+        if modality in alike
+    }
+    return {modality: beside for modality, beside in found.items() if beside}
+
+
+def faded(
+    scans: Sequence[Scan],
+    besides: Mapping[str, BesideMost],
+    known: Container[tuple[str, str]] = (),
+) -> Iterator[Odd]:
+    """A sentence on each modality of a scan that fades along an axis of the body, unless it is `known` to look
+    otherwise for a reason that is told (`Odd.shown`): turned, say. besides: what `beside_most` gave of these scans."""
+    for modality, beside in besides.items():
+        fits = _fits(beside)
         for scan, slopes, far in zip(scans, fits.slopes, _beyond(fits), strict=True):
             axis = int(np.argmax(far))
             if far[axis] > 1 and (scan.scan_id, modality) not in known:
@@ -112,21 +121,13 @@ def _told(modality: str, axis: int, slope: float) -> str:
     )
 
 
-def fields_apart(
-    scans: Sequence[Scan],
-    modalities: Sequence[str],
-    means: Sequence[NDArray[np.float32]],
-    alike: Container[str],
-) -> Iterator[Odd]:
+def fields_apart(scans: Sequence[Scan], besides: Mapping[str, BesideMost]) -> Iterator[Odd]:
     """A sentence on each way in which the brightness of a modality changes over the body in scans with lesion and not
     in those without, as a correction of the coil's field leaves it that one side alone went through.
 
-    means: (C, Z, 16, 16) of each scan; alike: the modalities in which scans look alike; both as those of `faded`.
+    besides: what `beside_most` gave of these scans.
     """
-    for at, modality in enumerate(modalities if len(scans) >= LEAST_SCANS else ()):
-        beside = _beside(scans, modality, np.stack([deep(each[at]) for each in means]))
-        if modality not in alike or beside is None:
-            continue
+    for modality, beside in besides.items():
         design = np.hstack([beside.along, (beside.along[:, 1:] ** 2).sum(axis=1, keepdims=True)])
         found = np.array([_fitted(each, design, beside.levels)[0] for each in beside.off])
         for (name, ends, least), column in zip(WAYS, found.T, strict=True):
@@ -140,17 +141,13 @@ def _by_scan(values: Mapping[str, float]) -> Callable[[Scan, str], float]:
     return lambda scan, _: values[scan.scan_id]
 
 
-def _fits(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> _Fits | None:
-    """images: (n, 16, 16, 16), of this modality; None where scans have too few places in common."""
-    beside = _beside(scans, modality, images)
-    if beside is None:
-        return None
+def _fits(beside: BesideMost) -> _Fits:
     found = [_fitted(each, beside.along, beside.levels) for each in beside.off]
     slopes = np.array([slope for slope, _ in found])
     return _Fits(2 * (slopes - np.median(slopes, axis=0)), np.array([better for _, better in found]))
 
 
-def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> _Beside | None:
+def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> BesideMost | None:
     """images: (n, 16, 16, 16), of this modality; None where scans have too few places in common."""
     sizes = np.array([size(scan, modality) for scan in scans])
     if (sizes <= 0).any():
@@ -162,7 +159,7 @@ def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -
         return None
     logs = np.log(np.maximum(tall[:, common], LEAST_SHARE))
     usual = np.median(logs, axis=0)
-    return _Beside(_planes(common), _levels(usual), logs - usual)
+    return BesideMost(_planes(common), _levels(usual), logs - usual)
 
 
 def _planes(common: Bools) -> Floats:

@@ -13,7 +13,7 @@ from statistics import median
 from data_prep.oddities.exchanged import ReadBoth
 from data_prep.oddities.odd import comparable
 from data_prep.oddities.oddity import MASK, Odd, of_some
-from data_prep.oddities.off_border import LOST_SHARE, SHOWN_FALL, Edge, edges_by_sign
+from data_prep.oddities.off_border import LOST_SHARE, SHOWN_FALL, edges_by_sign, sign_of
 from data_prep.placing.edges import clearest_within
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.store_format import Scan
@@ -37,18 +37,18 @@ def far_off(
     """
     positions = {scan.scan_id: at for at, scan in enumerate(scans)}
     for number, modality in enumerate(modalities):
-        edges = edges_by_sign(comparable(scans, modality, known), modality)
+        compared = comparable(scans, modality, known)
+        edges, sign = edges_by_sign(compared, modality), sign_of(compared, modality)
         shown = [edge.own for edge in edges if edge.own >= SHOWN_FALL]
         if len(shown) < max(LEAST_SHOWN_SCANS, SHOWN_SCANS_SHARE * len(edges)):
             continue
         least = max(SHOWN_FALL, CLEAR_SHARE * median(shown))
-        darker = any(_is_darker(edge, modality) for edge in edges)
         moves_mm: dict[str, float] = {}
         for edge in edges:
             if edge.own >= LOST_SHARE * max(shown):
                 continue  # no border nearby is likely to be so much clearer
             images, lesion = read(positions[edge.scan.scan_id])
-            fall, moved_mm = _clearest(images[:, number], lesion, edge.scan, modality, darker)
+            fall, moved_mm = _clearest(images[:, number], lesion, edge.scan, modality, sign)
             if fall >= least and edge.own < LOST_SHARE * fall:
                 moves_mm[edge.scan.scan_id] = moved_mm
         yield from _told(scans, modality, moves_mm)
@@ -65,19 +65,12 @@ def _told(scans: Sequence[Scan], modality: str, moves_mm: Mapping[str, float]) -
         yield from of_some(scans, found, text, files=(MASK,), shown_in=MASK)
 
 
-def _is_darker(edge: Edge, modality: str) -> bool:
-    """Whether lesions were taken to be darker than what surrounds them: the fall's sign was turned about."""
-    kept = edge.scan.placement["lesion"]["edges"][modality]
-    return kept is not None and kept["own"] * edge.own < 0
-
-
-def _clearest(image: Images, lesion: Bools, scan: Scan, modality: str, darker: bool) -> tuple[float, float]:
+def _clearest(image: Images, lesion: Bools, scan: Scan, modality: str, sign: int) -> tuple[float, float]:
     """The fall across the clearest border near a scan's mask, and how many mm away that is. image, lesion: (Z, H, W).
-    darker: than what surrounds them, as the cohort's lesions are."""
+    sign: -1 where the cohort's lesions are darker than what surrounds them."""
     facts = scan.placement["values"][modality]
     if facts["tissue"] is None:
         return 0.0, 0.0
     dark, bright = facts["first"], facts["tissue"]["last"] - facts["first"]
-    if darker:
-        image, dark = -image, -dark
-    return clearest_within(image, lesion, scan.spacing_mm, dark, bright, FAR_MM) or (0.0, 0.0)
+    found = clearest_within(sign * image, lesion, scan.spacing_mm, sign * dark, bright, FAR_MM)
+    return found or (0.0, 0.0)

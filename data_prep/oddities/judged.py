@@ -13,7 +13,7 @@ from data_prep.manifest.visits import in_groups, of_visits
 from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.copies import Kept, kept_of
 from data_prep.oddities.exchanged import exchanged
-from data_prep.oddities.fades import faded, fields_apart
+from data_prep.oddities.fades import beside_most, faded, fields_apart
 from data_prep.oddities.far_off import far_off
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.flat_ends import ended_flat, ends_of
@@ -173,11 +173,11 @@ def _looks(
     whole = [(scan, each.means) for scan, each in zip(scans, images, strict=True) if not cut_short(scan)]
     shown, means = [scan for scan, _ in whole], [each for _, each in whole]
     moved = list(beside(shown, modalities, known))
-    alike = lying_of(modalities, slices)
-    fades = list(faded(shown, modalities, means, alike, known | _known([*high, *moved])))
+    besides = beside_most(shown, modalities, means, lying_of(modalities, slices))
+    fades = list(faded(shown, besides, known | _known([*high, *moved])))
     values = odd_scans(scans, modalities, told | _known(fades), known | _known([*moved, *fades]))
     high = [odd for odd in high if not _known([odd]) & _known(values)]
-    looks = [*values, *fields_apart(shown, modalities, means, alike), *turned, *high, *fades]
+    looks = [*values, *fields_apart(shown, besides), *turned, *high, *fades]
     return [*looks, *odd_borders(scans, modalities, known | _known([*fades, *moved, *high]))], moved
 
 

@@ -107,11 +107,18 @@ def has_border(scan: Scan, modality: str) -> bool:
     return edges is not None and abs(edges["own"]) >= SHOWN_FALL
 
 
+def sign_of(scans: Sequence[Scan], modality: str) -> int:
+    """1, or -1 where the cohort's lesions are darker on a modality than what surrounds them."""
+    edges = [scan.placement["lesion"]["edges"][modality] for scan in scans]
+    own = [each["own"] for each in edges if each is not None]
+    return -1 if own and median(own) < 0 else 1
+
+
 def edges_by_sign(scans: Sequence[Scan], modality: str) -> list[Edge]:
     """Of all scans with lesion; turned about where the cohort's lesions are darker than what surrounds them."""
     edges = [(scan, scan.placement["lesion"]["edges"][modality]) for scan in scans]
     found = [(scan, facts) for scan, facts in edges if facts is not None]
-    sign = -1 if found and median(facts["own"] for _, facts in found) < 0 else 1
+    sign = sign_of(scans, modality)
     return [
         Edge(
             scan,

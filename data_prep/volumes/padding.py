@@ -115,33 +115,35 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
     Where it is more than half of the volume, no field of view is meant: it is told, and stays. InputError where it
     lies within the volume.
     """
-    found, blank = _interpolated(data) or (_padding(data), None)
-    if found is None or not found.filled:
-        return data, found
-    if blank is None:
-        blank = data == np.float32(found.value)
+    found = _interpolated(data) or _pure(data)
+    if found is None:
+        return data, None
+    padding, blank = found
+    if not padding.filled:
+        return data, padding
     holes = int(enclosed(blank).sum())
     if holes:
         raise InputError(
             "The volume holds a value that stands for nothing.",
             where=where,
             expected="it around the field of view alone, in one piece with the border",
-            found=f"{found.value:g} in {count_of(holes, 'voxel')} within it ({found.voxels} in all), and no value of "
-            "the image near it",
+            found=f"{padding.value:g} in {count_of(holes, 'voxel')} within it ({padding.voxels} in all), and no value "
+            "of the image near it",
             do="Reslice or export the volume again so that every voxel within it holds a measured value, or take the "
             "scan out.",
         )
-    return np.where(blank, np.float32(np.nan), data), found
+    return np.where(blank, np.float32(np.nan), data), padding
 
 
-def _padding(data: NDArray[np.float32]) -> Padding | None:
-    """The lowest or the highest value of a volume (x, y, z), where it stands for nothing. Volumes are large:
-    none is copied."""
+def _pure(data: NDArray[np.float32]) -> tuple[Padding, Bools] | None:
+    """The lowest or the highest value of a volume (x, y, z), where it stands for nothing; and where it is. Volumes are
+    large: none is copied."""
     for lowest, apart in ((True, BELOW_RANGES), (False, ABOVE_RANGES)):
         value = (np.fmin if lowest else np.fmax).reduce(data, axis=None)
         if not np.isfinite(value) or (lowest and value >= 0):  # known at once; voxels take longer to count
             continue
-        count = int(np.count_nonzero(data == value))
+        blank = data == value
+        count = int(np.count_nonzero(blank))
         if count < LEAST_SHARE * data.size:
             continue
         sample = data.flat[:: max(1, data.size // SAMPLED_VOXELS)]
@@ -155,7 +157,7 @@ def _padding(data: NDArray[np.float32]) -> Padding | None:
         )
         first, last = (float(each) for each in np.percentile(rest, [1, 99]))
         if abs(float(next_to) - float(value)) > apart * (last - first):
-            return Padding(float(value), count, count <= MOST_FILLED_SHARE * data.size)
+            return Padding(float(value), count, count <= MOST_FILLED_SHARE * data.size), blank
     return None
 
 

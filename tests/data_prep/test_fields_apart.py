@@ -8,7 +8,7 @@ from facts import facts, scaled
 from heads import AFFINE, SHAPE, head
 from scans import prepare, save, write
 
-from data_prep.oddities.fades import fields_apart
+from data_prep.oddities.fades import beside_most, fields_apart
 
 SCANS = 16
 
@@ -31,9 +31,8 @@ def grid(shape: tuple[int, ...]) -> list[np.ndarray]:
 def told(fields: np.ndarray) -> list[str]:
     """What is said where each scan is multiplied by its field, (scans, z, y, x) or what can be spread to that."""
     scans = facts(SCANS, **scaled([1] * SCANS))
-    return [
-        odd.text for odd in fields_apart(scans, ["pet"], [each[None] for each in means() * fields], {"pet"})
-    ]
+    besides = beside_most(scans, ["pet"], [each[None] for each in means() * fields], {"pet"})
+    return [odd.text for odd in fields_apart(scans, besides)]
 
 
 def in_some(field: np.ndarray, first: int) -> np.ndarray:
