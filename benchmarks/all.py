@@ -59,12 +59,6 @@ WHY = {
     "trials that do nothing hardly outweigh",
 }
 NO_GPU = "not measured: no GPU"
-# Benchmarks that were run by hand, and where the page on it is.
-ELSEWHERE = {
-    "scale": "trials by hand, 2 cores, n = 1 each, beside other work, 27 November 2026, commit 3207be0: one that does "
-    "nothing takes the driving process 0.95 times as much of 2,000 as of 200 (22.1 s and 2.3 s of processor); 20,000 "
-    "take 303 s and 1.8 GiB. Slices are not on this page yet",
-}
 # Benchmarks that are run by hand alone, on data or for a time of their own, and where the page on them is.
 BY_HAND = {
     "search_peers": "searches against others: [search](explanation/search.md#does-it-find-better-configurations)",
@@ -166,7 +160,7 @@ def page(found: dict[str, Run]) -> Iterator[str]:
             yield f"| benchmarks/{name}.py | | {cell('; '.join(each.notes))} | no |"
     for name in BENCHMARKS:
         if name not in found:
-            yield f"| benchmarks/{name}.py | | {ELSEWHERE.get(name, 'not run yet')} | |"
+            yield f"| benchmarks/{name}.py | | not run yet | |"
     for name, where in BY_HAND.items():
         yield f"| benchmarks/{name}.py | | by hand, {where} | |"
     for what, target in ON_GPU.items():

@@ -112,7 +112,7 @@ def by_simpleitk(row: Row, store: Path) -> Scan:
         Placing(
             reference=REFERENCE, size=SETTINGS.size, pixel_mm=SETTINGS.pixel_mm, register=SETTINGS.register
         ),
-        scan=row.where,
+        where=row.where,
     )
     return write_placed(row, placed, None, store, view=False).scan
 

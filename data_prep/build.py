@@ -157,7 +157,7 @@ def prepare_scan(
     placing = Placing(
         reference=reference, size=settings.size, pixel_mm=settings.pixel_mm, register=settings.register
     )
-    placed = place_scan(volumes, mask.volume if mask else None, placing, scan=row.where, show_before=view)
+    placed = place_scan(volumes, mask.volume if mask else None, placing, where=row.where, show_before=view)
     return write_placed(row, placed, mask, folder, view)
 
 
@@ -239,7 +239,7 @@ def _units(scans: list[Scan]) -> CohortPlacement:
 
 def _lying(modalities: Sequence[str], images: Sequence[Reduced]) -> CohortPlacement:
     """How most scans lie, by modality, where they look alike, for the store's attributes."""
-    found = lying_of(modalities, [each.slices for each in images])
+    found = lying_of(modalities, [each.patterns for each in images])
     return {"lying": found} if found else {}
 
 

@@ -145,7 +145,7 @@ def place_new(row: Row, modalities: Sequence[str], placing: Placing) -> NewScan:
     """
     volumes, read = volumes_of(row, placing.reference, placing.suv or _suv_of(placing.units))
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
-    placed = place_scan(volumes, read.volume if read else None, placing, scan=row.where)
+    placed = place_scan(volumes, read.volume if read else None, placing, where=row.where)
     channels = [list(volumes).index(name) for name in modalities]
     known = read is not None or row.said_free  # an empty cell says nothing here
     return NewScan(

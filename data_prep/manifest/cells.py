@@ -99,11 +99,15 @@ def _separator(header: str) -> str:
 
 def _lines(text: str, separator: str) -> list[ManifestLine]:
     """Every line that is not blank."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+    lines: list[ManifestLine] = []
+    ended = 0  # the line in which the last row ended; a cell between quotes may hold several
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
-        lines = [ManifestLine(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
+        for cells in reader:
+            ended = reader.line_num
+            lines.append(ManifestLine(ended, [cell.strip() for cell in cells]))
     except csv.Error:
-        found = "a quotation mark or a line that does not end"
+        found = f"a quotation mark or a line that does not end, from line {ended + 1} on"
         raise _no_table("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
     return [line for line in lines if any(line.cells)]
 

@@ -273,20 +273,13 @@ def files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]
         where = f"{row.where}, column {column}"
         if first is not row:
             found = f"also in row {first.line}, scan {first.scan_id}"
-            yield (
-                row.line,
-                refused("A file is used by two scans.", where, "files of this scan alone", found, _OWN),
-            )
+            fault = refused("A file is used by two scans.", where, "files of this scan alone", found, _OWN)
+            yield row.line, fault
         elif other != column:
+            found = f"also in column {other}"
             yield (
                 row.line,
-                refused(
-                    "A file is named in two columns.",
-                    where,
-                    "a file of its own",
-                    f"also in column {other}",
-                    _OWN,
-                ),
+                refused("A file is named in two columns.", where, "a file of its own", found, _OWN),
             )
 
 

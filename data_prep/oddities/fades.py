@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, robust_sd
 from data_prep.oddities.orientation import deep
-from data_prep.oddities.scales import size
+from data_prep.oddities.scales import brightness
 from data_prep.oddities.separating import Property, separates
 from data_prep.placing.edges import SIDES
 from hnscc.base.arrays import Bools, Floats
@@ -149,11 +149,11 @@ def _fits(beside: BesideMost) -> _Fits:
 
 def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> BesideMost | None:
     """images: (n, 16, 16, 16), of this modality; None where scans have too few places in common."""
-    sizes = np.array([size(scan, modality) for scan in scans])
-    if (sizes <= 0).any():
+    bright = np.array([brightness(scan, modality) for scan in scans])
+    if (bright <= 0).any():
         return None
     dark = np.array([scan.placement["values"][modality]["first"] for scan in scans])
-    tall = (images - dark[:, None, None, None]) / sizes[:, None, None, None]
+    tall = (images - dark[:, None, None, None]) / bright[:, None, None, None]
     common = ndimage.binary_erosion((tall > BODY_SHARE).mean(axis=0) >= COMMON_SHARE, INNER)
     if common.sum() < LEAST_PLACES:
         return None

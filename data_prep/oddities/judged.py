@@ -51,7 +51,7 @@ Known = set[tuple[str, str]]
 class Reduced:
     """What is kept of a scan's images to compare them.
 
-    means: (C, Z, 16, 16), of parts of each slice, in the images' units; slices: the same, each slice of mean 0 and
+    means: (C, Z, 16, 16), of parts of each slice, in the images' units; patterns: the same, each slice of mean 0 and
     length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the column
     midway between both sides of the skin, NaN where it does not show (oddities.midlines). moves: (C, 3), in mm
     along z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged). ends: how
@@ -60,7 +60,7 @@ class Reduced:
     """
 
     means: NDArray[np.float32]
-    slices: NDArray[np.float32]
+    patterns: NDArray[np.float32]
     marks: Sequence[Marks]
     midlines: NDArray[np.float32]
     moves: NDArray[np.float32]
@@ -103,14 +103,14 @@ def judged(
     shared = shared_images(
         Compared(
             rows,
-            [each.slices for each in images],
+            [each.patterns for each in images],
             [each.marks for each in images],
             [each.files for each in images],
             lambda at: read(at)[0],
         )
     )
     dark = _known([odd for name in modalities for odd in inverted(scans, name)])
-    order = list(odd_order(scans, modalities, [each.slices for each in images]))
+    order = list(odd_order(scans, modalities, [each.patterns for each in images]))
     drawn = _drawn(scans, modalities, images, _known([*shared, *order]) | dark)
     looks, moved = _looks(rows, scans, images, _known([*shared, *order, *drawn]) | dark)
     known = _known([*shared, *order, *drawn, *looks])
@@ -164,16 +164,16 @@ def _looks(
     it is another scan's. Each asks of those alone that look otherwise for no likelier reason: a scan that is turned,
     mirrored or moved does not fade, and one that fades has no other scale and went through no curve. told: scans with
     modalities that are another scan's, inverted, or of slices in another order, or masks that hold something else."""
-    modalities, slices = list(rows[0].files), [each.slices for each in images]
-    turned = list(lying_otherwise(scans, modalities, slices))
+    modalities, patterns = list(rows[0].files), [each.patterns for each in images]
+    turned = list(lying_otherwise(scans, modalities, patterns))
     known = told | _known(turned)
     turned += odd_mirrored(scans, modalities, [each.midlines for each in images], known)
     known |= _known(turned)
-    high = list(too_high(scans, [row.patient_id for row in rows], modalities, slices, known))
+    high = list(too_high(scans, [row.patient_id for row in rows], modalities, patterns, known))
     whole = [(scan, each.means) for scan, each in zip(scans, images, strict=True) if not cut_short(scan)]
     shown, means = [scan for scan, _ in whole], [each for _, each in whole]
     moved = list(beside(shown, modalities, known))
-    besides = beside_most(shown, modalities, means, lying_of(modalities, slices))
+    besides = beside_most(shown, modalities, means, lying_of(modalities, patterns))
     fades = list(faded(shown, besides, known | _known([*high, *moved])))
     values = odd_scans(scans, modalities, told | _known(fades), known | _known([*moved, *fades]))
     high = [odd for odd in high if not _known([odd]) & _known(values)]

@@ -53,7 +53,7 @@ def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     yield from found
 
 
-def size(scan: Scan, modality: str) -> float:
+def brightness(scan: Scan, modality: str) -> float:
     """How far the bright tenth of the body lies above the lowest values, without the lesion and what surrounds it; of
     a scan that shows nothing else, the range of most voxels."""
     facts = _values(scan, modality)
@@ -110,20 +110,20 @@ def _two_units(group: Sequence[Scan], scan: Scan, modality: str) -> bool:
 
 def _groups(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """Two or more groups of scans that differ by factors, or else by their lowest values, and none of them is most."""
-    sizes = [size(scan, modality) for scan in scans]
-    if min(sizes, default=0) <= 0:
+    bright = [brightness(scan, modality) for scan in scans]
+    if min(bright, default=0) <= 0:
         return
-    by_scale = grouped(list(np.log(sizes)), float(np.log(TWO_SCALES_TIMES)))
+    by_scale = grouped(list(np.log(bright)), float(np.log(TWO_SCALES_TIMES)))
     if not has_majority(by_scale):
         groups = [[scans[at] for at in sorted(group)] for group in by_scale]
-        usual = [median(sizes[at] for at in group) for group in by_scale]
+        usual = [median(bright[at] for at in group) for group in by_scale]
         if usual[-1] >= TWO_UNITS_TIMES * usual[0]:
             yield of_cohort(_not_one_unit(groups, usual, modality), refused=True)
         else:
             yield _groups_of_scale(groups, usual, modality)
         return
     firsts = [float(_values(scan, modality)["first"]) for scan in scans]
-    by_level = grouped([first / float(np.median(sizes)) for first in firsts], ODD_LEVEL_SHARE)
+    by_level = grouped([first / float(np.median(bright)) for first in firsts], ODD_LEVEL_SHARE)
     if not has_majority(by_level):
         levels = [median(firsts[at] for at in group) for group in by_level]
         told = " and ".join(
@@ -154,16 +154,16 @@ def _ladder(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: 
 
 
 def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    sizes = np.array([size(scan, modality) for scan in scans])
-    if len(scans) < LEAST_SCANS or (sizes <= 0).any():
+    bright = np.array([brightness(scan, modality) for scan in scans])
+    if len(scans) < LEAST_SCANS or (bright <= 0).any():
         return
-    logs = np.log(sizes / np.median(sizes))
+    logs = np.log(bright / np.median(bright))
     usual = max(grouped(list(logs), float(np.log(TWO_SCALES_TIMES))), key=len)
     most = limit(logs[usual], float(np.log(ODD_SCALE_TIMES)))
     together = _minorities(logs)
     by_factor = throughout(scans, modality)
     firsts = np.array([_values(scan, modality)["first"] for scan in scans])
-    levels = (firsts - np.median(firsts)) / np.median(sizes)
+    levels = (firsts - np.median(firsts)) / np.median(bright)
     elsewhere = limit(levels, ONE_LEVEL_SHARE, LEVEL_SDS)
     for at, (scan, log, level) in enumerate(zip(scans, logs, levels, strict=True)):
         if abs(log) > most or at in together:

@@ -16,7 +16,7 @@ from scipy import stats
 from data_prep.oddities.bodies import body_of
 from data_prep.oddities.numbers import air_height
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped, of_cohort
-from data_prep.oddities.scales import size
+from data_prep.oddities.scales import brightness
 from hnscc.cohort.store_format import Scan
 
 MOSTLY_AREA = 0.85  # area under the ROC curve, from which a property separates
@@ -72,9 +72,9 @@ def _separated(with_: Sequence[float], without: Sequence[float], what: Property)
     area, apart = _area(with_, without), abs(median(with_) - median(without))
     if apart < what.least or max(area, 1 - area) < MOSTLY_AREA:
         return False
-    sizes = sorted(map(len, grouped([*with_, *without], CLEAR_GAP)))
+    counts = sorted(map(len, grouped([*with_, *without], CLEAR_GAP)))
     # Bodies lie in any place: of few, those with lesion may all lie apart by chance.
-    if not what.of_body and area in (0.0, 1.0) and sizes == sorted((len(with_), len(without))):
+    if not what.of_body and area in (0.0, 1.0) and counts == sorted((len(with_), len(without))):
         return True
     return float(stats.mannwhitneyu(with_, without, method="exact").pvalue) < CHANCE_PROBABILITY
 
@@ -86,7 +86,7 @@ def _area(with_: Sequence[float], without: Sequence[float]) -> float:
 
 
 def _brightness(scan: Scan, modality: str) -> float | None:
-    bright = size(scan, modality)
+    bright = brightness(scan, modality)
     return log(bright) if bright > 0 else None
 
 
@@ -101,7 +101,7 @@ def _relative(name: str) -> Callable[[Scan, str], float | None]:
 
     def of(scan: Scan, modality: str) -> float | None:
         facts = scan.placement["values"][modality]
-        bright = size(scan, modality)
+        bright = brightness(scan, modality)
         if facts["tissue"] is None or bright <= 0:
             return None
         number = facts["tissue"][name] - (0 if name == "grain" else facts["first"])
@@ -121,7 +121,7 @@ def _signal(name: Literal["step", "values", "cut"], least: float) -> Callable[[S
 
 
 def _level(scan: Scan, modality: str) -> float | None:
-    bright = size(scan, modality)
+    bright = brightness(scan, modality)
     return float(scan.placement["values"][modality]["first"]) / bright if bright > 0 else None
 
 

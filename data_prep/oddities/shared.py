@@ -26,12 +26,12 @@ ONE_MODALITY_CORRELATION = 0.9995
 class Compared:
     """What is kept of each scan of a cohort to find images that scans share, in the order of its rows.
 
-    slices: what oddities.twins.reduced gave. marks, files: of each modality, what oddities.marks.marks and
+    patterns: what oddities.twins.reduced gave. marks, files: of each modality, what oddities.marks.marks and
     oddities.copies.kept_of gave. read: its stored images (Z, C, H, W), by its position.
     """
 
     rows: Sequence[Row]
-    slices: Sequence[NDArray[np.float32]]
+    patterns: Sequence[NDArray[np.float32]]
     marks: Sequence[Sequence[Marks]]
     files: Sequence[Sequence[Kept]]
     read: ReadImages
@@ -88,7 +88,7 @@ def _between_visits(scans: Compared, copied: Sequence[Copied]) -> Iterator[Odd]:
     ]
     told = {(each.first[0], *each.second) for each in copied if each.same}
     found = {_key(twins): twins for twins in map(_twins_of, copied) if (twins.first, twins.second) in visits}
-    found |= {_key(twins): twins for twins in find_between(scans.slices, visits, scans.read)}
+    found |= {_key(twins): twins for twins in find_between(scans.patterns, visits, scans.read)}
     in_order = [found[key] for key in sorted(found)]
     for (first, second), both in groupby(in_order, key=lambda twins: (twins.first, twins.second)):
         alike = list(both)
@@ -148,7 +148,7 @@ def _pairs(scans: Compared, copied: Sequence[Copied]) -> list[Twins]:
     """Scans that share images, as they were read or as they are stored; of two patients, also those that do once one is
     moved or changed."""
     rows = scans.rows
-    pairs = {_key(twins): twins for twins in find_twins(scans.slices, scans.read)}
+    pairs = {_key(twins): twins for twins in find_twins(scans.patterns, scans.read)}
     for twins in map(_twins_of, copied):
         if twins.same or _key(twins) not in pairs:
             pairs[_key(twins)] = twins

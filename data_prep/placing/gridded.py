@@ -35,16 +35,16 @@ MORE_ABSENT_SHARE = 0.1
 MOST_ABSENT_SHARE = 0.9  # of a slice: it shows nothing
 
 
-def check_steps(grids: Mapping[str, Grid], reference: str, scan: str) -> None:
+def check_steps(grids: Mapping[str, Grid], reference: str, where: str) -> None:
     """InputError where a modality's voxels are so much smaller than the reference's that lengths of one of the two
-    cannot be in mm: means over them would take memory without end. `scan` is how the error names it."""
+    cannot be in mm: means over them would take memory without end. `where` is how the error names it."""
     grid = to_lps(grids[reference])
     for name, each in grids.items():
         most = max(parts_of(to_lps(each), grid))
         if most > MAX_PARTS:
             raise cannot_place(
                 f"The voxels are far smaller than those of {reference}: are the lengths of both in mm?",
-                f"{scan}, column {name}",
+                f"{where}, column {name}",
                 f"at most {MAX_PARTS} of its voxels along one of {reference}",
                 f"{most}",
                 "Look at the voxel sizes in both files' headers; convert the one that is wrong again, in mm.",
@@ -56,9 +56,9 @@ def check_coverage(
     lesion: Mapping[str, float],
     grids: Mapping[str, Grid],
     reference: str,
-    scan: str,
+    where: str,
 ) -> None:
-    """InputError where a modality covers too little of the grid of the reference, or of the lesion. `scan` is how the
+    """InputError where a modality covers too little of the grid of the reference, or of the lesion. `where` is how the
     error names it.
 
     coverage, lesion: the shares that each modality covers, 0 to 1. grids: those of the modalities, each oriented.
@@ -72,7 +72,7 @@ def check_coverage(
             continue
         raise cannot_place(
             f"The volume does not cover {problem}.",
-            f"{scan}, column {name}",
+            f"{where}, column {name}",
             f"at least {least:.0%} of its voxels inside the volume",
             f"{share:.1%}",
             _exchanged(name, reference, grids),

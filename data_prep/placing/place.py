@@ -71,13 +71,13 @@ def place_scan(
     mask: Volume | None,
     placing: Placing,
     *,
-    scan: str,
+    where: str,
     show_before: bool = False,
 ) -> PlacedScan:
     """Bring the modalities and the mask of one scan onto square slices of one grid.
 
     Where `placing.pixel_mm` is None, the whole field of view is kept, padded to a square; otherwise stored pixels are
-    of that size, and the field of view is cropped or padded around its centre. `scan` is how errors name it (row and
+    of that size, and the field of view is cropped or padded around its centre. `where` is how errors name it (row and
     scan). show_before: give the slices before registering, too.
 
     InputError is raised where the mask is not binary or on the grid of no modality, where a volume cannot be placed
@@ -85,13 +85,13 @@ def place_scan(
     lesion would be cropped off.
     """
     reference = placing.reference
-    laid = _laid(volumes, mask, reference, placing.register, scan)
-    lesion = lesion_on(laid.mask, laid.grids, reference, f"{scan}, column mask")
+    laid = _laid(volumes, mask, reference, placing.register, where)
+    lesion = lesion_on(laid.mask, laid.grids, reference, f"{where}, column mask")
     grid = to_lps(laid.input_grid)
     window = make_window(grid, placing.size, placing.pixel_mm)
-    cropped = _cropped(lesion.voxels, window, scan)
+    cropped = _cropped(lesion.voxels, window, where)
     shown = {name: gridded(volume, grid, window, lesion.voxels) for name, volume in laid.volumes.items()}
-    _check_shown(shown, laid.grids, reference, scan)
+    _check_shown(shown, laid.grids, reference, where)
     images = np.stack([each.slices for each in shown.values()], axis=1)
     stored = np.stack([resize_mask(slice_, window) for slice_ in lesion.voxels])
     return PlacedScan(
@@ -135,16 +135,16 @@ class _Laid:
 
 
 def _laid(
-    volumes: dict[str, Volume], mask: Volume | None, reference: str, register: str | None, scan: str
+    volumes: dict[str, Volume], mask: Volume | None, reference: str, register: str | None, where: str
 ) -> _Laid:
     """Lay the files of one scan on one another; arguments and InputError as of `place_scan`."""
     assumed = [name for name, volume in _with_mask(volumes, mask).items() if not volume.grid.oriented]
     fitting = fits(mask, {name: volume.grid for name, volume in volumes.items()})
-    volumes, mask = lying(volumes, mask, reference, scan)
+    volumes, mask = lying(volumes, mask, reference, where)
     input_grid = volumes[reference].grid
-    check_axes(input_grid, scan)
+    check_axes(input_grid, where)
     filed = _with_mask(volumes, mask)
-    volumes, mask, registered = laid_together(volumes, mask, reference, register, scan)
+    volumes, mask, registered = laid_together(volumes, mask, reference, register, where)
     laid = _Laid(
         volumes=volumes,
         mask=mask,
@@ -154,15 +154,15 @@ def _laid(
         assumed=assumed,
         fitting=fitting,
     )
-    check_steps(laid.grids, reference, scan)
+    check_steps(laid.grids, reference, where)
     return laid
 
 
-def _check_shown(shown: Mapping[str, Gridded], grids: Mapping[str, Grid], reference: str, scan: str) -> None:
+def _check_shown(shown: Mapping[str, Gridded], grids: Mapping[str, Grid], reference: str, where: str) -> None:
     """InputError where a modality shows too little of the slices, or of the lesion."""
     coverage = {name: each.coverage for name, each in shown.items()}
     lesion = {name: each.lesion_coverage for name, each in shown.items()}
-    check_coverage(coverage, lesion, grids, reference, scan)
+    check_coverage(coverage, lesion, grids, reference, where)
 
 
 def _of_files(laid: _Laid, cropped: int) -> Placement:
@@ -248,7 +248,7 @@ def _with_mask(volumes: dict[str, Volume], mask: Volume | None) -> dict[str, Vol
     return volumes if mask is None else {**volumes, "mask": mask}
 
 
-def _cropped(lesion: Bools, window: Window, scan: str) -> int:
+def _cropped(lesion: Bools, window: Window, where: str) -> int:
     """Count the lesion pixels, of (Z, Y, X) on the reference's grid, whose centre lies outside of the stored slices.
 
     InputError is raised where a slice loses most of its own.
@@ -261,7 +261,7 @@ def _cropped(lesion: Bools, window: Window, scan: str) -> int:
     for z in np.flatnonzero(lost > MAX_LESION_LOSS * lesion.sum(axis=(1, 2))):
         raise InputError(
             "The lesion lies outside of the stored slices.",
-            where=f"{scan}, column mask, slice {z}",
+            where=f"{where}, column mask, slice {z}",
             expected=f"at most {MAX_LESION_LOSS:.0%} of a slice's lesion cropped off",
             found=f"{lost[z]} of {count_of(lesion[z].sum(), 'lesion pixel')} cropped off",
             do="Prepare the store with a larger --size, or without --pixel-mm.",

@@ -33,15 +33,15 @@ def to_register(grids: Mapping[str, Grid], reference: str) -> list[str]:
     ]
 
 
-def check_frames(grids: Mapping[str, Grid], reference: str, scan: str) -> None:
-    """InputError where a modality lies in another frame of reference than the reference modality, by DICOM; `scan` is
+def check_frames(grids: Mapping[str, Grid], reference: str, where: str) -> None:
+    """InputError where a modality lies in another frame of reference than the reference modality, by DICOM; `where` is
     how the error names the scan. What states no frame is taken as it lies."""
     frame = grids[reference].frame_of_reference
     for name, grid in grids.items():
         if frame and grid.frame_of_reference not in ("", frame):
             raise InputError(
                 f"The modality lies in another frame of reference than {reference}.",
-                where=f"{scan}, column {name}",
+                where=f"{where}, column {name}",
                 expected="one frame of reference for all DICOM series of a scan",
                 found="another one: nothing says how the two lie to one another",
                 do="Prepare the store with --register rigid, which lays one on the other and says how well; or, where "

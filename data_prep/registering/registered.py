@@ -36,7 +36,7 @@ Registration = dict[str, Any]
 
 
 def laid_together(
-    volumes: dict[str, Volume], mask: Volume | None, reference: str, register: str | None, scan: str
+    volumes: dict[str, Volume], mask: Volume | None, reference: str, register: str | None, where: str
 ) -> tuple[dict[str, Volume], Volume | None, dict[str, Registration]]:
     """Lay the modalities of a scan on its reference modality, as `register` says (data_prep.settings.REGISTER); return
     the volumes, the mask, and the facts of each modality that was registered, by name.
@@ -47,14 +47,14 @@ def laid_together(
     Facts of one: `to` (the reference), `information_before` and `information_after` (mutual information in nats, as the
     files lie and as registered), `shift_mm` of the middle of the reference's volume, `turn_degrees`, `covered` (the
     share of the reference), and `motion`, 4 x 4, from mm of the reference to mm of the modality's file.
-    InputError for another `register`, as a study's store may have by a later version; and, naming `scan`: an image in
+    InputError for another `register`, as a study's store may have by a later version; and, naming `where`: an image in
     another frame of reference, where `register` is None; one that cannot be registered, or whose registration is not to
     be trusted (data_prep.registering.judged).
     """
     check_register(register, "`register` of the study's store")
     grids = {name: volume.grid for name, volume in volumes.items()}
     if register is None:
-        check_frames(grids, reference, scan)
+        check_frames(grids, reference, where)
     if register in (None, "none"):
         return volumes, mask, {}
     moving = to_register(grids, reference)
@@ -63,7 +63,7 @@ def laid_together(
     facts: dict[str, Registration] = {}
     drawn_on = goes_with(mask.grid, grids, reference) if mask else None
     for name in moving:
-        where = f"{scan}, column {name}"
+        where = f"{where}, column {name}"
         motion, facts[name] = _registered(fixed, small_copy(volumes[name]), reference, where)
         laid[name] = _moved(volumes[name], motion)
         if mask and name == drawn_on:

@@ -142,26 +142,26 @@ def _product(values: tuple[int, ...] | Floats) -> str:
 
 
 def lying(
-    volumes: dict[str, Volume], mask: Volume | None, reference: str, scan: str
+    volumes: dict[str, Volume], mask: Volume | None, reference: str, where: str
 ) -> tuple[dict[str, Volume], Volume | None]:
     """Give each volume of a scan an orientation: `grid.stated_by` says by what ("as mri" where it is assumed).
 
     The reference modality, if it states none, lies as the first modality of its shape and spacing that does, else as
     the mask, else by Analyze's own default. A modality that states none lies voxel by voxel on the reference's grid, in
     file order; a mask that states none on the reference's grid too, or on that of another modality of its shape and
-    spacing. InputError where there is no grid of its shape and spacing. `scan` is how the error names the scan.
+    spacing. InputError where there is no grid of its shape and spacing. `where` is how the error names the scan.
     """
     grid = _of_reference(volumes, mask, reference)
     laid = {reference: replace(volumes[reference], grid=grid)}
     for name, volume in volumes.items():
         if name != reference:
-            where = f"{scan}, column {name}"
+            where = f"{where}, column {name}"
             laid[name] = volume if volume.grid.oriented else _on_reference(volume, reference, grid, where)
     if mask is not None and not mask.grid.oriented:
         grids = {reference: grid, **{name: volume.grid for name, volume in laid.items()}}
         found = on_same_voxels(mask.grid, grids)
         if not found:
-            raise off_grid(mask.grid, grids, f"{scan}, column mask")
+            raise off_grid(mask.grid, grids, f"{where}, column mask")
         mask = _laid(mask, found[0], grids[found[0]])
     return {name: laid[name] for name in volumes}, mask
 

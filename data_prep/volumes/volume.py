@@ -155,20 +155,20 @@ def degrees_apart(axes: Floats) -> float:
     return float(np.degrees(np.arccos(np.clip((unit * unit[0]).sum(axis=2), -1, 1))).max())
 
 
-def check_axes(grid: Grid, scan: str) -> None:
+def check_axes(grid: Grid, where: str) -> None:
     """InputError unless the axes are at right angles, and the slices nearer to transaxial than to anything else.
 
-    Resizing in mm needs both. `scan` is how the error names the scan.
+    Resizing in mm needs both. `where` is how the error names the scan.
     """
     axes = to_lps(grid).affine[:3, :3] / to_lps(grid).spacing
     off = float(np.abs(axes.T @ axes - np.eye(3)).max())
     if off > 0.01:
         found = f"two that are {np.degrees(np.arcsin(min(off, 1))):.3g} degrees away from one"
-        raise cannot_place("The grid is skewed.", scan, "axes at right angles", found)
+        raise cannot_place("The grid is skewed.", where, "axes at right angles", found)
     tilt = float(np.degrees(np.arccos(np.clip(axes[2, 2], -1, 1))))
     if tilt > 45:
         raise cannot_place(
-            "The slices are not transaxial.", scan, "a tilt of at most 45 degrees", f"{tilt:.0f}"
+            "The slices are not transaxial.", where, "a tilt of at most 45 degrees", f"{tilt:.0f}"
         )
 
 

@@ -24,6 +24,7 @@ from hnscc.commands.checked import (
     ToPredict,
     TrialFacts,
     VariantFacts,
+    disk_of,
     memory_of,
     repeats_facts,
 )
@@ -121,7 +122,7 @@ def _described(
         "to_predict": _to_predict(states, plans),
         "left_out": left_out(study, folder),
         "other_versions": _other_versions(states),
-        "disk_mib": _disk(study, store, plans, [each["parameters"] for each in variants.values()]),
+        "disk_mib": disk_of(study, store, plans, [each["parameters"] for each in variants.values()]),
         "memory_mib": memory_of(
             study, store, plans, {name: each["parameters"] for name, each in variants.items()}
         ),
@@ -244,14 +245,6 @@ def _closed(study: Study, plans: list[FoldPlan]) -> list[str]:
         "read: the test set is closed to a search"
         for plan in plans
     ]
-
-
-def _disk(study: Study, store: Store, plans: list[FoldPlan], parameters: list[int]) -> float:
-    """At most so many MiB: predictions before compression, and weights of four bytes a parameter."""
-    slices = sum(len(plan.scored) for plan in plans)
-    predictions = slices * store.size**2 * 2 * len(study.variants)
-    weights = sum(parameters) * 4 * study.split.folds
-    return round(study.most_repeats * (predictions + weights) / 2**20, 1)
 
 
 def _time(study: Study, states: States, devices: Collection[str]) -> TimeFacts:

@@ -1,5 +1,5 @@
-"""What `hnscc check` tells of a study, as typed mappings: all of it, and its parts; the memory that the study takes,
-as far as it is known before an image is read."""
+"""What `hnscc check` tells of a study, as typed mappings: all of it, and its parts; the memory and the disk that
+the study takes, as far as they are known before an image is read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
@@ -36,6 +36,15 @@ def memory_of(
     weights = max(parameters[name] for name in study.variants) * FLOAT * COPIES_OF_WEIGHTS
     worker = max(_predicted_bytes(store, plan) for plan in plans) + weights
     return {"driver": _mib(slices), "object_store": _mib(slices), "worker": _mib(worker)}
+
+
+def disk_of(study: Study, store: Store, plans: Sequence[FoldPlan], parameters: Sequence[int]) -> float:
+    """Return at most how many MiB the trials leave: predictions before compression, and weights. parameters: those of
+    each variant's network."""
+    slices = sum(len(plan.scored) for plan in plans)
+    predictions = slices * store.size**2 * PROBABILITY * len(study.variants)
+    weights = sum(parameters) * FLOAT * study.split.folds
+    return _mib(study.most_repeats * (predictions + weights))
 
 
 def _predicted_bytes(store: Store, plan: FoldPlan) -> int:

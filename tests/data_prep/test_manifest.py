@@ -122,7 +122,8 @@ def test_empty_and_unreadable_manifests_are_refused(tmp_path):
         (lines[0] + "\n", "empty"),
         ("patient_id,scan_id,mask\nP,S,\n", "no modality"),
         (lines[0] + "\nP,S\n", "row 2"),
-        (lines[0] + '\nP,S,"a,b\n', "cannot be read"),
+        (lines[0] + '\nP,S,"a,b\n', "from line 2 on"),
+        (lines[0] + '\n"P\n1",S,a,b\n\nP,S,"a,b\nP,T,a,b\n', "from line 5 on"),
     ):
         manifest.write_text(text)
         refused(manifest, word)

@@ -109,7 +109,7 @@ def place(volumes: dict[str, Volume], mask: Volume | None, **options: Any) -> Pl
     """A scan placed on 16 x 16 pixels of its whole field of view, unless `options` say otherwise."""
     scan, show_before = options.pop("scan", "S"), options.pop("show_before", False)
     plain: dict[str, Any] = {"reference": "mri", "size": 16, "pixel_mm": None}
-    return place_scan(volumes, mask, Placing(**plain | options), scan=scan, show_before=show_before)
+    return place_scan(volumes, mask, Placing(**plain | options), where=scan, show_before=show_before)
 
 
 def dice(one: np.ndarray, other: np.ndarray) -> float:
