@@ -36,7 +36,7 @@ def kept_study(folder: RunFolder) -> Study:
 
 def _text(path: Location) -> str:
     try:
-        return path.read_text()
+        return path.read_bytes().decode()  # UTF-8, whatever the locale says
     except (FileNotFoundError, IsADirectoryError):
         found, do = _instead(path)
         raise InputError(

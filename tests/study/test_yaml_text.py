@@ -1,7 +1,10 @@
 """YAML of study files: what it means, where each setting stands, and one clear error for everything else."""
 
 import math
+import os
 import string
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -260,3 +263,15 @@ SETTINGS = st.recursive(
 def test_it_is_written_as_pyyaml_writes_it(value):
     """Run folders hold study.yaml as PyYAML wrote it, and other programs read it so."""
     assert write_yaml(value) == yaml.safe_dump(value, sort_keys=False)
+
+
+def test_a_study_is_read_as_utf_8_whatever_the_locale_says(tmp_path):
+    """It was read by the locale's encoding: where that is ASCII, a comment in German was an error."""
+    study = tmp_path / "s.yaml"
+    study.write_bytes(b"# f\xc3\xbcr Z\xc3\xbcrich\nname: s\n")
+    code = "import sys; from hnscc.study.loading import load_study; load_study(sys.argv[1])"
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG"))}
+    environment |= {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", code, str(study)]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stderr
+    assert "store" in said and "cannot be read" not in said
