@@ -17,8 +17,8 @@ mean_difference are asked too: unless they give the same intervals and p, this e
 
 import argparse
 import itertools
-from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import scipy.special
@@ -30,6 +30,7 @@ from studies_at_once import (
     Parts,
     Variant,
     check,
+    error,
     means,
     pooled,
     reach,
@@ -37,10 +38,11 @@ from studies_at_once import (
     together,
     variants,
 )
-from validity_page import HEAD, OFF_BY_FEWER, OFF_BY_MORE, Cells, line, missed, page
+from validity_page import HEAD, OFF_BY_COHORTS, OFF_BY_ESTIMATES, Cells, line, missed, page
 
 from hnscc.base.arrays import Bools, Floats
 from hnscc.base.seeds import generator
+from hnscc.scores import forecasts
 from hnscc.scores.crossed import Estimate
 from hnscc.scores.forecasts import Design, design_of, power, smallest_seen
 from hnscc.scores.intervals import ALPHA
@@ -121,21 +123,25 @@ def why_off(
     model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator
 ) -> list[float]:
     """What parts found and forecast in a cell: what is found; what would be if a study's limit did not hang together
-    with its difference, and how they do; the forecast, and what it would be if the patients' part were known by P - 1
-    degrees of freedom, or by one fewer than the effective patients; the difference that was planted, what became of it,
-    and the standard error that studies estimate (of the mean variance) by the true one."""
+    with its difference; how the logarithm of the variance that it finds does; the forecast, and what it would be if all
+    cohorts' patients weighed like the mean's, and if a difference did not hang together with what its study finds; the
+    difference that was planted, what became of it, and the standard error that studies estimate (of the mean variance)
+    by the true one."""
     planted, pilots, tries = _planted(model, patients, repeats, studies, draw)
     limit = reach(tries, patients, repeats, ALPHA)
     design, true = _mean_design(pilots, patients, repeats), float(tries.value.mean())
-    fewer = design.weight - 1 / patients
+    size = design, true, patients, repeats
+    with patch.object(forecasts, "COHORT", 1e9):
+        like_the_mean = power(*size)
+    with patch.object(forecasts, "TOGETHER", 0.0):
+        apart = power(*size)
     return [
         float(np.mean(abs(tries.value) > limit)),
         float(np.mean(abs(tries.value) > draw.permutation(limit))),
-        float(np.corrcoef(tries.value, limit)[0, 1]),
-        *(
-            power(replace(design, weight=each), true, patients, repeats)
-            for each in (design.weight, 1.0, fewer)
-        ),
+        float(np.corrcoef(tries.value, np.log(error(tries)))[0, 1]),
+        power(*size),
+        like_the_mean,
+        apart,
         planted,
         true,
         design.variance(patients, repeats) ** 0.5 / float(tries.value.std()),
@@ -143,15 +149,15 @@ def why_off(
 
 
 def _off(studies: int) -> tuple[float, float]:
-    """By how many points more is found than forecast where P - 1 degrees of freedom do most harm, and where one fewer
-    than the effective patients do."""
-    by_more, by_fewer = (
+    """By how many points more would be found than forecast if all cohorts weighed like the mean's, and if differences
+    did not hang together with what their studies find, in the cells where that does most harm."""
+    of_cohorts, of_estimates = (
         why_off(
             MODELS[name], patients, repeats, studies, generator(0, "validity", "why", name, patients, repeats)
         )
-        for name, patients, repeats in (OFF_BY_MORE, OFF_BY_FEWER)
+        for name, patients, repeats in (OFF_BY_COHORTS, OFF_BY_ESTIMATES)
     )
-    return 100 * (by_more[0] - by_more[4]), 100 * (by_fewer[0] - by_fewer[5])
+    return 100 * (of_cohorts[0] - of_cohorts[4]), 100 * (of_estimates[0] - of_estimates[5])
 
 
 def _mean_design(pilots: Parts, patients: int, repeats: int) -> Design:
@@ -201,8 +207,8 @@ def main() -> None:
         "if independent",
         "correlation",
         "forecast",
-        "by P - 1",
-        "by fewer",
+        "like the mean",
+        "apart",
         "planted",
         "true",
         "error",

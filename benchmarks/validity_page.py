@@ -37,17 +37,15 @@ WHAT_FAILS = (
     "split, one hospital: neither the choice of training patients nor another scanner is in any of these figures."
 )
 WHY_OFF = (
-    "The forecast is that of studies of the same two variants, by the mean of their parts of variance. Less is found "
-    "than forecast with 5 patients and 2 or 3 repeats of heavy and unruly: there studies with a large difference have "
-    "wide limits too, and the forecast takes them for independent. More is found with 10 repeats or more: there the "
-    "variance that studies find is more skewed than the forecast takes it to be. The forecast reckons with as many "
-    "degrees of freedom of the patients' part as there are effective patients. The two pull apart: by more, P - 1, "
-    "{more} would be off by {by_more:+.1f}, by one fewer than the effective patients {fewer} by {by_fewer:+.1f} "
-    "({studies:,} other studies; `python benchmarks/validity.py --why` prints what parts found and forecast). A "
-    "forecast from one pilot is less certain than any of these: `hnscc plan` prints its range."
+    "The forecast is that of studies of the same two variants, by the mean of their parts of variance. It heeds that "
+    "the patients whom a study has decide both how far its difference scatters and how wide its limits are, and that "
+    "a study with a large difference finds a large variance too ([how it reckons](statistics.md)). Both are needed: "
+    "without the first {cohorts} would be off by {by_cohorts:+.1f}, without the second {estimates} by "
+    "{by_estimates:+.1f} ({studies:,} other studies; `python benchmarks/validity.py --why` prints what parts found and "
+    "forecast). A forecast from one pilot is less certain than any of these: `hnscc plan` prints its range."
 )
-# Where more degrees of freedom, and fewer, do most harm.
-OFF_BY_MORE, OFF_BY_FEWER = ("regular", 10, 50), ("heavy", 5, 3)
+# Where it does most harm that all cohorts weigh alike, and that differences have nothing to do with the variance found.
+OFF_BY_COHORTS, OFF_BY_ESTIMATES = ("regular", 10, 50), ("unruly", 5, 3)
 
 
 Cells = dict[Cell, list[float]]  # of every cell the figures, one a column
@@ -60,12 +58,14 @@ def line(cell: Cell, found: list[float]) -> str:
 def page(cells: Cells, again: Cells, off: tuple[float, float], studies: int, times: int, checked: int) -> str:
     """docs/explanation/validity.md: how the figures were made, how far they reach, and the table.
 
-    off: by how many points found and forecast would part in OFF_BY_MORE and in OFF_BY_FEWER.
+    off: by how many points found and forecast would part in OFF_BY_COHORTS and in OFF_BY_ESTIMATES.
     """
-    more, fewer = (
-        f"{model} {patients} x {repeats}" for model, patients, repeats in (OFF_BY_MORE, OFF_BY_FEWER)
+    cohorts, estimates = (
+        f"{model} {patients} x {repeats}" for model, patients, repeats in (OFF_BY_COHORTS, OFF_BY_ESTIMATES)
     )
-    why_off = WHY_OFF.format(more=more, by_more=off[0], fewer=fewer, by_fewer=off[1], studies=studies)
+    why_off = WHY_OFF.format(
+        cohorts=cohorts, by_cohorts=off[0], estimates=estimates, by_estimates=off[1], studies=studies
+    )
     made = (
         f"Simulated studies (`benchmarks/validity.py`; {studies:,} a cell; {date.today().isoformat()}, {machine()}; "
         "what was drawn decides the figures, not the machine). All studies of a cell are computed at once; of "

@@ -28,7 +28,13 @@ MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
 RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
 ROUNDING = 1e-9  # a chance that falls short by less does not
-STEPS = 16, 12  # of the distribution of the patients' part, and of that of each variant's repeats
+STEPS = 4, 8, 12  # of the cohort's weights, of the patients' part as it is found, of each variant's repeats'
+# Both of what follows were found by simulation, not by what is forecast (docs/explanation/statistics.md): of lesions of
+# log-normal sizes, 1 / effective patients differs from cohort to cohort as a chi-square value does that has so many
+# degrees of freedom, divided by (1 - weight)^2; and the correlation of a difference with the logarithm of the variance
+# that its study finds.
+COHORT = 3.0
+TOGETHER = 0.3
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Design:
     """The parts of the variance of a difference, of one patient and one repeat of each variant.
 
     weight: as how many patients of equal weight a patient counts, at most 1: so much less a study knows of the
-    patients' part, and so does the pilot.
+    patients' part, and so does the pilot, and the more that part itself differs from cohort to cohort.
     """
 
     patients: float
@@ -90,45 +96,72 @@ def _of_one_repeat(found: Estimate) -> float:
     return found.repeats[0] * sum(found.repeat_variance)
 
 
+@dataclass(frozen=True)
+class _Studies:
+    """Equally likely studies of one size: their limits (S,), the smallest estimates that p < 0.05 calls a difference;
+    how much larger (S,) than the true difference the estimate of such a study is on average; and the standard error of
+    the rest (S,)."""
+
+    limit: Floats
+    larger: Floats
+    error: Floats
+
+    def find(self, true: float) -> float:
+        """How often their estimates pass their limits, either way."""
+        mean = true + self.larger
+        above, below = (mean - self.limit) / self.error, (-mean - self.limit) / self.error
+        return float(np.mean(scipy.special.ndtr(above) + scipy.special.ndtr(below)))
+
+
 def power(design: Design, difference: float, patients: int, repeats: int) -> float:
     """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided.
 
-    Averaged over the parts of variance that the study may find.
+    Averaged over the patients that the study may have, and the parts of variance that it may find.
     """
-    error = math.sqrt(design.variance(patients, repeats))
-    return _found(_limits(design, patients, repeats) / error, abs(difference) / error)
+    return _studies(design, patients, repeats).find(abs(difference))
 
 
 def smallest_seen(design: Design, patients: int, repeats: float, chance: float = POWER) -> float:
     """The smallest true difference that a study of this size finds with this chance.
 
-    Averaged over the parts of variance that the study may find.
+    Averaged over the patients that the study may have, and the parts of variance that it may find.
     """
-    variance = design.variance(patients, repeats)
-    limits = _limits(design, patients, repeats) / math.sqrt(variance)
-    farthest = float(limits.max() - scipy.special.ndtri(1 - chance))  # found with this chance at least
-    return math.sqrt(variance) * float(
-        scipy.optimize.brentq(lambda away: _found(limits, away) - chance, 0.0, farthest, xtol=ROUNDING)
+    studies, unit = _studies(design, patients, repeats), math.sqrt(design.variance(patients, repeats))
+    beyond = studies.limit - studies.larger - studies.error * scipy.special.ndtri(1 - chance)
+    farthest = float(beyond.max()) / unit  # every study finds it with this chance at least
+    return unit * float(
+        scipy.optimize.brentq(lambda away: studies.find(away * unit) - chance, 0.0, farthest, xtol=ROUNDING)
     )
 
 
-def _found(limits: Floats, away: float) -> float:
-    """How often an estimate so many standard errors from 0 passes these limits, in standard errors, either way."""
-    return float(np.mean(scipy.special.ndtr(away - limits) + scipy.special.ndtr(-away - limits)))
+def _studies(design: Design, patients: int, repeats: float) -> _Studies:
+    """One study for each equally likely set of the cohort's weights, the variance that is found of patients, and that
+    of the repeats of both variants: S = 4 x 8 x 12 x 12, or of patients and pairs 4 x 8 x 12.
 
-
-def _limits(design: Design, patients: int, repeats: float) -> Floats:
-    """The smallest estimate that p < 0.05 calls a difference, one for each equally likely set of estimated variances:
-    of patients and of the repeats of both variants (16 x 12 x 12,), or of patients and pairs (16 x 12,)."""
+    Which patients a study has decides both how far its estimate scatters and how wide its limits are.
+    """
     joint = design.joint / (patients * repeats)
-    of_patients = (design.patients / patients + joint) * _steps(STEPS[0], design.known(patients))
     sides = 1 if design.paired else 2
-    of_repeats = (design.repeats / repeats + joint) / sides * _steps(STEPS[1], repeats - 1)
-    own, *each = np.meshgrid(of_patients, *[of_repeats] * sides)
-    brought: Floats = np.sum(each, axis=0)
+    cohorts = (design.patients / patients + joint) * _cohorts(STEPS[0], design.weight)
+    as_found = _steps(STEPS[1], design.known(patients))
+    side = (design.repeats / repeats + joint) / sides * _steps(STEPS[2], repeats - 1)
+    of_cohort, ratio, *each = np.meshgrid(cohorts, as_found, *[side] * sides)
+    own, brought = of_cohort * ratio, np.sum(each, axis=0)
     degrees = satterthwaite(brought, [(np.sum(np.square(each), axis=0), repeats - 1)])
-    error = np.sqrt(variance_of(own, brought, joint))
-    return (error * two_way_t.limits(ALPHA, brought / (own + brought), patients - 1.0, degrees)).ravel()
+    found, true = variance_of(own, brought, joint), of_cohort + design.repeats / repeats
+    limit = np.sqrt(found) * two_way_t.limits(ALPHA, brought / (own + brought), patients - 1.0, degrees)
+    wide = np.log(found / true)
+    wide = (wide - wide.mean()) / wide.std()
+    error = np.sqrt(true)
+    return _Studies(
+        limit.ravel(), (TOGETHER * error * wide).ravel(), (math.sqrt(1 - TOGETHER**2) * error).ravel()
+    )
+
+
+def _cohorts(number: int, weight: float) -> Floats:
+    """So many equally likely true values of a patients' part, (number,), whose mean is 1, as the patients' weights
+    differ from cohort to cohort; where all weigh alike, they are 1."""
+    return _steps(number, COHORT / (1 - weight) ** 2) if weight < 1 else np.ones(number)
 
 
 def _steps(number: int, degrees: float) -> Floats:
