@@ -13,15 +13,20 @@ All studies of a cell are computed at once (studies_at_once.py). Of some of them
 mean_difference are asked too: unless they give the same intervals and p, this ends with an error.
 
     make validity            # minutes; writes docs/explanation/validity.md
+
+With --why it prints instead what parts found and forecast, and in the end how far they part over all cells; with
+--drawn 16 on models that nothing was chosen by, but the powers of the limits.
 """
 
 import argparse
 import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import scipy.special
+from limits import drawn
 from simulated import AT_DICE_07, MODELS, NODES, Model, population
 from studies_at_once import (
     CHECKED,
@@ -38,7 +43,7 @@ from studies_at_once import (
     together,
     variants,
 )
-from validity_page import HEAD, OFF_BY_COHORTS, OFF_BY_ESTIMATES, Cells, line, missed, page
+from validity_page import HEAD, OFF, OFF_BY_COHORTS, OFF_BY_ESTIMATES, Cells, line, missed, page
 
 from hnscc.base.arrays import Bools, Floats
 from hnscc.base.seeds import generator
@@ -48,6 +53,11 @@ from hnscc.scores.forecasts import Design, design_of, power, smallest_seen
 from hnscc.scores.intervals import ALPHA
 
 AGAIN = 10  # times as many studies
+LIKE_THE_MEAN = 1e9  # as forecasts.COHORT: the patients of all cohorts weigh like the mean's
+WHY = (
+    *("found", "forecast", "apart", "like the mean", "both"),
+    *("correlation", "cohorts", "cohorts as forecast", "planted", "true"),
+)
 
 
 def figures(
@@ -122,30 +132,46 @@ def _differences(
 def why_off(
     model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator
 ) -> list[float]:
-    """What parts found and forecast in a cell: what is found; what would be if a study's limit did not hang together
-    with its difference; how the logarithm of the variance that it finds does; the forecast, and what it would be if all
-    cohorts' patients weighed like the mean's, and if a difference did not hang together with what its study finds; the
-    difference that was planted, what became of it, and the standard error that studies estimate (of the mean variance)
-    by the true one."""
+    """What parts found and forecast in a cell, one figure for each of WHY.
+
+    Found; the forecast; that with differences that do not hang together with the variance that their studies find; with
+    cohorts whose patients all weigh like the mean's; and with both. How they do hang together. How much 1 /
+    effective patients differs from cohort to cohort, its variance by the square of its mean, and what the forecast has
+    of it. The difference that was planted, and what became of it.
+    """
     planted, pilots, tries = _planted(model, patients, repeats, studies, draw)
-    limit = reach(tries, patients, repeats, ALPHA)
-    design, true = _mean_design(pilots, patients, repeats), float(tries.value.mean())
-    size = design, true, patients, repeats
-    with patch.object(forecasts, "COHORT", 1e9):
-        like_the_mean = power(*size)
-    with patch.object(forecasts, "TOGETHER", 0.0):
-        apart = power(*size)
+    size = _mean_design(pilots, patients, repeats), float(tries.value.mean()), patients, repeats
+    crowding = 1 / pilots.effective
     return [
-        float(np.mean(abs(tries.value) > limit)),
-        float(np.mean(abs(tries.value) > draw.permutation(limit))),
+        float(_beyond(tries, patients, repeats).mean()),
+        *_forecasts(*size),
         float(np.corrcoef(tries.value, np.log(error(tries)))[0, 1]),
-        power(*size),
-        like_the_mean,
-        apart,
+        float(crowding.var() / crowding.mean() ** 2),
+        2 / forecasts.COHORT * (1 - size[0].weight) ** 2,
         planted,
-        true,
-        design.variance(patients, repeats) ** 0.5 / float(tries.value.std()),
+        size[1],
     ]
+
+
+def _forecasts(design: Design, true: float, patients: int, repeats: int) -> Iterator[float]:
+    """The chance by the product, and by each of the other ways in WHY."""
+    for cohort in (forecasts.COHORT, LIKE_THE_MEAN):
+        for hanging in (forecasts.TOGETHER, 0.0):
+            with patch.object(forecasts, "COHORT", cohort), patch.object(forecasts, "TOGETHER", hanging):
+                yield power(design, true, patients, repeats)
+
+
+def told_of(cells: Sequence[list[float]]) -> Iterator[str]:
+    """How far found and forecast part over these cells, for each way to forecast, and how the rest came out."""
+    found, *ways = np.transpose(cells)[:5]
+    for way, forecast in zip(WHY[1:5], ways, strict=True):
+        off = 100 * (found - forecast)
+        yield (
+            f"{way}: off by {off.min():+.1f} to {off.max():+.1f} (root of the mean square "
+            f"{np.sqrt(np.mean(off**2)):.1f}), by more than {OFF:g} in {(abs(off) > OFF).sum()} of {len(off)} cells"
+        )
+    correlation = np.transpose(cells)[5]
+    yield f"correlation: {correlation.min():.2f} to {correlation.max():.2f}, mean {correlation.mean():.2f}"
 
 
 def _off(studies: int) -> tuple[float, float]:
@@ -157,7 +183,7 @@ def _off(studies: int) -> tuple[float, float]:
         )
         for name, patients, repeats in (OFF_BY_COHORTS, OFF_BY_ESTIMATES)
     )
-    return 100 * (of_cohorts[0] - of_cohorts[4]), 100 * (of_estimates[0] - of_estimates[5])
+    return 100 * (of_cohorts[0] - of_cohorts[3]), 100 * (of_estimates[0] - of_estimates[2])
 
 
 def _mean_design(pilots: Parts, patients: int, repeats: int) -> Design:
@@ -199,34 +225,28 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--page", type=Path, help="write the table there, with what it says")
     parser.add_argument("--why", action="store_true", help="print what parts found and forecast, and no more")
+    parser.add_argument("--drawn", type=int, help="so many models of limits.py, in place of those")
     options = parser.parse_args()
     cells: Cells = {}
     again: Cells = {}
-    why = (
-        "found",
-        "if independent",
-        "correlation",
-        "forecast",
-        "like the mean",
-        "apart",
-        "planted",
-        "true",
-        "error",
-    )
-    print(f"| model | patients | repeats | {' | '.join(why)} |" if options.why else "\n".join(HEAD))
-    for name, patients, repeats in itertools.product(options.models, options.patients, options.repeats):
-        draw = generator(0, "validity", name, patients, repeats)
-        size = MODELS[name], patients, repeats, options.studies, draw
+    print(f"| model | patients | repeats | {' | '.join(WHY)} |" if options.why else "\n".join(HEAD))
+    models = drawn(options.drawn) if options.drawn else {name: MODELS[name] for name in options.models}
+    for name, patients, repeats in itertools.product(models, options.patients, options.repeats):
+        cell = name, patients, repeats
+        draw = generator(0, "validity", *cell)
+        size = models[name], patients, repeats, options.studies, draw
         if options.why:
-            told = " | ".join(f"{each:.3f}" for each in why_off(*size))
+            cells[cell] = why_off(*size)
+            told = " | ".join(f"{each:.3f}" for each in cells[cell])
             print(f"| {name} | {patients} | {repeats} | {told} |", flush=True)
             continue
-        cell = name, patients, repeats
         cells[cell] = figures(*size)
         print(line(cell, cells[cell]), flush=True)
         if any(missed(cells[cell])):
             again[cell] = figures(*size[:3], AGAIN * options.studies, draw)
             print("again, " + line(cell, again[cell]), flush=True)
+    if options.why:
+        print("\n".join(told_of(list(cells.values()))))
     if options.page:
         options.page.write_text(page(cells, again, _off(options.studies), options.studies, AGAIN, CHECKED))
 

@@ -18,7 +18,6 @@ from hnscc.scores.forecasts import (
     smallest_seen,
     smallest_study,
 )
-from hnscc.scores.two_way_t import Spread
 
 # Standard deviations of a difference: 0.15 from patient to patient, 0.05 by training of each variant, 0.1 together.
 PATIENTS, TRAINING, TOGETHER = 0.15, 0.05, 0.1
@@ -64,9 +63,11 @@ def test_parts_of_a_pilot_by_hand():
     assert design.variance(20, 10) == pytest.approx(0.00125 + 0.001 + 0.000125)
 
 
+@pytest.mark.parametrize(("patients", "repeats"), [(10, 5), (5, 3), (10, 50)])
 @pytest.mark.parametrize(("effective", "weight"), [(4.0, 0.4), (None, 1.0), (12.0, 1.0)])
-def test_a_study_knows_the_patients_part_by_patients_of_equal_weight(effective, weight):
-    """Where a few large lesions hold most of the pixels, the part that a study finds is more often far too small."""
+def test_forecasts_are_those_of_studies_drawn_one_by_one(effective, weight, patients, repeats):
+    """Cohorts differ by their few large lesions, the parts that a study finds by chance, and a difference that is large
+    by chance comes with a large variance (correlation 0.3)."""
     pilot = Estimate(
         0.1,
         patients=10,
@@ -79,22 +80,51 @@ def test_a_study_knows_the_patients_part_by_patients_of_equal_weight(effective, 
     design = design_of(pilot)
     assert design.weight == weight
     draw = np.random.default_rng(1)
-    joint, known = 0.0005, min(9.0, 10 * weight)
-    own = 0.003 * draw.chisquare(known, 4_000) / known
-    brought = (0.0025 / 2 * draw.chisquare(4, (2, 4_000)) / 4).T
-    found = []
-    for patient, repeat in zip(own, brought, strict=True):
-        error = math.sqrt(variance_of(patient, repeat, joint))
-        found.append(
-            error * Spread(error, repeat.sum() / (patient + repeat.sum()), 9, _degrees(repeat)).limit()
-        )
-    away = scipy.stats.norm(0.15, math.sqrt(0.005))
-    expected = np.mean(away.sf(found) + away.cdf(-np.array(found)))
-    assert power(design, 0.15, 10, 5) == pytest.approx(expected, abs=0.01)
+    joint, known = 0.025 / (patients * repeats), min(patients - 1.0, patients * weight)
+    of_cohort = np.full(6_000, 0.025 / patients + joint)
+    if weight < 1:
+        degrees = 3 / (1 - weight) ** 2
+        of_cohort *= draw.chisquare(degrees, 6_000) / degrees
+    own = of_cohort * draw.chisquare(known, 6_000) / known
+    of_one = (0.01 / repeats + joint) / 2
+    brought = of_one * draw.chisquare(repeats - 1, (6_000, 2)) / (repeats - 1)
+    found = np.array([variance_of(*each, joint) for each in zip(own, brought, strict=True)])
+    of_parts = zip(own, brought, strict=True)
+    reach = np.sqrt(found) * [limit_of(*each, patients, [repeats] * 2) for each in of_parts]
+    true = of_cohort + 0.01 / repeats
+    wide = scipy.stats.zscore(np.log(found / true))
+    away = scipy.stats.norm(0.15 + 0.3 * np.sqrt(true) * wide, np.sqrt((1 - 0.3**2) * true))
+    expected = np.mean(away.sf(reach) + away.cdf(-reach))
+    assert power(design, 0.15, patients, repeats) == pytest.approx(expected, abs=0.015)
 
 
-def _degrees(repeat):
-    return repeat.sum() ** 2 / (repeat**2 / 4).sum()
+def test_where_lesions_are_unlike_in_size_as_much_is_found_as_forecast_within_7_points():
+    """Who is tested then decides how far a difference scatters; the forecast is by the mean parts of 400 pilots."""
+    pilots, tries = (
+        [_uneven(np.random.default_rng([11, first, n])) for n in range(number)]
+        for first, number in enumerate((400, 2_000))
+    )
+    parts = [design_of(each) for each in pilots]
+    patients, repeats, joint, weight = (
+        float(np.mean([getattr(each, name) for each in parts]))
+        for name in ("patients", "repeats", "joint", "weight")
+    )
+    mean = Design(patients, repeats, joint, weight=weight)
+    found = np.mean([each.p < 0.05 for each in tries])
+    true = float(np.mean([each.value for each in tries]))
+    assert found == pytest.approx(power(mean, true, 20, 4), abs=0.07)
+
+
+def _uneven(draw):
+    """20 patients whose lesions are unlike in size, and 4 repeats of both variants, of which a is better by 0.07."""
+    truth = np.maximum(20, np.round(1000 * np.exp(draw.normal(size=20))))
+    own = draw.normal(0.035, 0.05, 20)
+    a, b = (
+        np.clip(0.6 + side * own + draw.normal(0, 0.002, (4, 1)) + draw.normal(0, 0.02, (4, 20)), 0, 1)
+        for side in (1, -1)
+    )
+    size = np.tile(truth, (4, 1))
+    return pooled_difference(*((np.round(dice * truth), size, size) for dice in (a, b)))
 
 
 @pytest.mark.parametrize("uneven", [0.0, 1.3], ids=["alike", "a_few_large"])
