@@ -107,12 +107,12 @@ def found_and_forecast(
 
 
 def _planted(
-    model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator
+    model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator, times: float = 1.0
 ) -> tuple[float, Parts, Parts]:
-    """The difference that the forecast says is found in 0.8 of studies, by those of equal variants; and of twice so
-    many studies, in which it shifts the logit of a Dice of 0.7, the differences that they find."""
+    """So many times the difference that the forecast says is found in 0.8 of studies, by those of equal variants; and
+    of twice so many studies, in which it shifts the logit of a Dice of 0.7, the differences that they find."""
     equal = _differences(model, patients, repeats, studies, draw, 0.0)
-    planted = smallest_seen(_mean_design(equal, patients, repeats), patients, repeats)
+    planted = times * smallest_seen(_mean_design(equal, patients, repeats), patients, repeats)
     shift = planted / AT_DICE_07
     pilots, tries = (_differences(model, patients, repeats, studies, draw, shift) for _ in range(2))
     return planted, pilots, tries
@@ -130,7 +130,7 @@ def _differences(
 
 
 def why_off(
-    model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator
+    model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator, times: float = 1.0
 ) -> list[float]:
     """What parts found and forecast in a cell, one figure for each of WHY.
 
@@ -139,7 +139,7 @@ def why_off(
     effective patients differs from cohort to cohort, its variance by the square of its mean, and what the forecast has
     of it. The difference that was planted, and what became of it.
     """
-    planted, pilots, tries = _planted(model, patients, repeats, studies, draw)
+    planted, pilots, tries = _planted(model, patients, repeats, studies, draw, times)
     size = _mean_design(pilots, patients, repeats), float(tries.value.mean()), patients, repeats
     crowding = 1 / pilots.effective
     return [
@@ -226,6 +226,9 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="write the table there, with what it says")
     parser.add_argument("--why", action="store_true", help="print what parts found and forecast, and no more")
     parser.add_argument("--drawn", type=int, help="so many models of limits.py, in place of those")
+    parser.add_argument(
+        "--times", type=float, default=1.0, help="with --why, plant so many times the difference"
+    )
     options = parser.parse_args()
     cells: Cells = {}
     again: Cells = {}
@@ -236,7 +239,7 @@ def main() -> None:
         draw = generator(0, "validity", *cell)
         size = models[name], patients, repeats, options.studies, draw
         if options.why:
-            cells[cell] = why_off(*size)
+            cells[cell] = why_off(*size, options.times)
             told = " | ".join(f"{each:.3f}" for each in cells[cell])
             print(f"| {name} | {patients} | {repeats} | {told} |", flush=True)
             continue
