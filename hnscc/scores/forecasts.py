@@ -29,10 +29,9 @@ POWER = 0.8
 RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
 ROUNDING = 1e-9  # a chance that falls short by less does not
 STEPS = 4, 8, 12  # of the cohort's weights, of the patients' part as it is found, of each variant's repeats'
-# Both of what follows were found by simulation, not by what is forecast (docs/explanation/statistics.md): of lesions of
-# log-normal sizes, 1 / effective patients differs from cohort to cohort as a chi-square value does that has so many
-# degrees of freedom, divided by (1 - weight)^2; and the correlation of a difference with the logarithm of the variance
-# that its study finds.
+# Of simulated studies, as docs/explanation/statistics.md tells: where lesions are log-normal in size, 1 / effective
+# patients differs from cohort to cohort as a chi-square value of COHORT / (1 - weight)^2 degrees of freedom does; and
+# the correlation of a difference with the logarithm of the variance that its study finds.
 COHORT = 3.0
 TOGETHER = 0.3
 
@@ -98,9 +97,9 @@ def _of_one_repeat(found: Estimate) -> float:
 
 @dataclass(frozen=True)
 class _Studies:
-    """Equally likely studies of one size: their limits (S,), the smallest estimates that p < 0.05 calls a difference;
-    how much larger (S,) than the true difference the estimate of such a study is on average; and the standard error of
-    the rest (S,)."""
+    """Equally likely studies of one size: their limits, the smallest estimates that p < 0.05 calls a difference; how
+    much larger than the true difference the estimate of such a study is on average; and the standard error of the rest.
+    Arrays of one shape, but for the errors, which go with it: (4, 8, 12, 12), of pairs (4, 8, 12)."""
 
     limit: Floats
     larger: Floats
@@ -136,7 +135,7 @@ def smallest_seen(design: Design, patients: int, repeats: float, chance: float =
 
 def _studies(design: Design, patients: int, repeats: float) -> _Studies:
     """One study for each equally likely set of the cohort's weights, the variance that is found of patients, and that
-    of the repeats of both variants: S = 4 x 8 x 12 x 12, or of patients and pairs 4 x 8 x 12.
+    of the repeats of both variants (4, 8, 12, 12), or of patients and pairs (4, 8, 12).
 
     Which patients a study has decides both how far its estimate scatters and how wide its limits are.
     """
@@ -145,17 +144,15 @@ def _studies(design: Design, patients: int, repeats: float) -> _Studies:
     cohorts = (design.patients / patients + joint) * _cohorts(STEPS[0], design.weight)
     as_found = _steps(STEPS[1], design.known(patients))
     side = (design.repeats / repeats + joint) / sides * _steps(STEPS[2], repeats - 1)
-    of_cohort, ratio, *each = np.meshgrid(cohorts, as_found, *[side] * sides)
-    own, brought = of_cohort * ratio, np.sum(each, axis=0)
-    degrees = satterthwaite(brought, [(np.sum(np.square(each), axis=0), repeats - 1)])
+    of_cohort, ratio, *each = np.meshgrid(cohorts, as_found, *[side] * sides, sparse=True, indexing="ij")
+    own, brought = of_cohort * ratio, np.asarray(sum(each))
+    degrees = satterthwaite(brought, [(np.asarray(sum(part**2 for part in each)), repeats - 1)])
     found, true = variance_of(own, brought, joint), of_cohort + design.repeats / repeats
     limit = np.sqrt(found) * two_way_t.limits(ALPHA, brought / (own + brought), patients - 1.0, degrees)
     wide = np.log(found / true)
     wide = (wide - wide.mean()) / wide.std()
     error = np.sqrt(true)
-    return _Studies(
-        limit.ravel(), (TOGETHER * error * wide).ravel(), (math.sqrt(1 - TOGETHER**2) * error).ravel()
-    )
+    return _Studies(limit, TOGETHER * error * wide, math.sqrt(1 - TOGETHER**2) * error)
 
 
 def _cohorts(number: int, weight: float) -> Floats:
