@@ -83,7 +83,7 @@ def _exchanged(name: str, reference: str, grids: Mapping[str, Grid]) -> str | No
     """What to do where a modality covers too little, but would be covered well if it stood in the reference's place: it
     is the smaller one, rightly (of a reference that was chosen so) or since two columns were exchanged in a row."""
     share = _covered(grids[name], grids[reference])
-    if share < MIN_LESION_COVERAGE:
+    if name == reference or share < MIN_LESION_COVERAGE:
         return None
     return (
         f"Look whether the columns {name} and {reference} were exchanged in that row, since {share:.0%} of the grid of "

@@ -226,7 +226,7 @@ def _difference(a: Counts, b: Counts, *, paired: bool) -> Estimate:
     if not (len(a) and len(b)):
         return Estimate(None, reason="a variant has no completed repeat", repeats=(0, 0))
     counts_a, counts_b = ((each.overlap, each.pred, each.truth) for each in (a, b))
-    return pooled_difference(counts_a, counts_b, paired, kind=DICE.name)
+    return pooled_difference(counts_a, counts_b, paired, metric=DICE.name)
 
 
 def _collapsed(results: Results, *variants: str) -> str | None:

@@ -24,11 +24,11 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
     -margin..margin, and the variants may be called equal up to the margin. difference: of `pooled_difference` or
     `mean_difference`; its spread is used. margin: in the units of the score, above 0.
     None where the difference has no p, for too few patients or repeats, or because nothing varies. Raises ValueError
-    for a margin that is not above 0.
+    for a margin that is no number above 0.
     """
-    if not margin > 0:
+    if isinstance(margin, bool | str) or not 0 < margin < math.inf:
         raise ValueError(
-            f"the margin must be above 0, not {margin}; give the least difference that would matter"
+            f"the margin must be a number above 0, not {margin!r}; give the least difference that would matter"
         )
     if difference.value is None or not difference.spread or difference.patients < fewest.PATIENTS_FOR_P:
         return None

@@ -22,6 +22,7 @@ from hnscc.scores.intervals import few_repeats, too_few
 from hnscc.scores.metrics import METRICS, Fraction
 from hnscc.scores.score_checks import (
     Counts3,
+    check_bounds,
     check_flag,
     check_pairs,
     check_same_patients,
@@ -64,17 +65,19 @@ class Estimate:
         return self.spread.error if self.spread else None
 
 
-def pooled_interval(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, kind: str = "dice") -> Estimate:
+def pooled_interval(
+    overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, metric: str = "dice"
+) -> Estimate:
     """A pooled score with its 95 % interval: of one model over patients, or of a variant over patients and repeats.
 
-    overlap, pred, truth: pixel counts (P,) of one model, or (R, P) of R repeats on the same P patients, whole numbers
-    from 0 on; truth is the same in every repeat. Patients with truth > 0 hold lesion. value: 2 sum(overlap) /
-    (sum(pred) + sum(truth)), or with `kind` jaccard sum(overlap) over the union; of repeats the mean of these. The
+    overlap, pred, truth: pixel counts, or volumes, (P,) of one model, or (R, P) of R repeats on the same P
+    patients, from 0 on; truth is the same in every repeat. Patients with truth > 0 hold lesion. value: 2 sum(overlap) /
+    (sum(pred) + sum(truth)), or with `metric` jaccard sum(overlap) over the union; of repeats the mean of these. The
     interval is a t interval on the logit scale; docs/explanation/validity.md has how often it covers. That of one model
     says nothing about another training. There is none, and a reason, below 2 patients with lesion and where nothing is
-    seen to vary. Raises ValueError for other shapes, counts that cannot be, or another `kind`.
+    seen to vary. Raises ValueError for other shapes, counts that cannot be, or another `metric`.
     """
-    return fraction_interval((overlap, pred, truth), _fraction_of(kind))
+    return fraction_interval((overlap, pred, truth), _fraction_of(metric))
 
 
 def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
@@ -88,7 +91,7 @@ def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
     return logit_interval(pooled_parts([num], [den], lesion, (1,), paired=False), repeats, ONE_SCORE)
 
 
-def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: str = "dice") -> Estimate:
+def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, metric: str = "dice") -> Estimate:
     """How far the pooled score of variant a lies above that of b, over patients and repeats; the means over repeats.
 
     a, b: (overlap, pred, truth), each (R, P) pixel counts of the same P patients in the same order; the numbers of
@@ -98,7 +101,7 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, kind: str
     repeats of either variant or 2 lesion patients; no p with fewer than 4 lesion patients. Raises ValueError for other
     shapes, other truth, or pairs that do not match.
     """
-    return fraction_difference(a, b, _fraction_of(kind), paired=paired)
+    return fraction_difference(a, b, _fraction_of(metric), paired=paired)
 
 
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
@@ -139,25 +142,28 @@ def mean_difference(
     a, b: (R, P) scores of any metric, of the same P patients in the same order, such as the Dice of each patient with
     lesion. bounds: the least and the most that the difference can be, to which the interval is clipped. paired and
     what is refused: as for `pooled_difference`; every patient counts alike, so that all P count as patients.
-    Raises ValueError as that one does, and for scores that are not finite.
+    Raises ValueError as that one does, for scores that are not finite, and where the difference found lies beyond the
+    bounds.
     """
     first, second = scores_of(a), scores_of(b)
     check_same_patients(first, second)
     repeats = (len(first), len(second))
     check_pairs(paired, repeats)
     patients = first.shape[1]
-    value = float(first.mean() - second.mean()) if patients else None
+    value = float(first.mean() - second.mean()) if first.size and second.size else None
+    if bounds and value is not None:
+        check_bounds(bounds, value)
     lacking = too_few(patients, "patients") or few_repeats(repeats)
     if lacking:
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
     return _difference(mean_parts([first, second], (1, -1), paired=paired), repeats, bounds=bounds)
 
 
-def _fraction_of(kind: str) -> Fraction:
-    known = {name: metric.fraction for name, metric in METRICS.items() if metric.fraction}
-    if kind not in known:
-        raise ValueError(f"kind is one of {', '.join(known)}, not {kind!r}; name one of these")
-    return known[kind]
+def _fraction_of(metric: str) -> Fraction:
+    known = {name: each.fraction for name, each in METRICS.items() if each.fraction}
+    if metric not in known:
+        raise ValueError(f"metric is one of {', '.join(known)}, not {metric!r}; name one of these")
+    return known[metric]
 
 
 def _without_value(den: Floats, lesion: Bools) -> str | None:

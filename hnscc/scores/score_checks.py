@@ -14,7 +14,7 @@ Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, predictio
 
 def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Floats]:
     """Numerator and denominator (R, P) of the pooled score, and each patient's truth (P,)."""
-    overlap, pred, truth = (np.atleast_2d(np.asarray(each, np.float64)) for each in counts)
+    overlap, pred, truth = (np.atleast_2d(_numbers(each, "counts")) for each in counts)
     if not overlap.shape == pred.shape == truth.shape or overlap.ndim != 2:
         raise ValueError(
             "counts must be of one shape, (P,) or (R, P), which a row of truth for every repeat has: overlap is "
@@ -51,8 +51,8 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
 
 
 def scores_of(values: ArrayLike) -> Floats:
-    """Finite scores as (R, P). Raises ValueError for others."""
-    scores = np.atleast_2d(np.asarray(values, np.float64))
+    """Finite scores as (R, P). Raises ValueError for others, and for a masked array that leaves values out."""
+    scores = np.atleast_2d(_numbers(values, "scores"))
     if scores.ndim != 2:
         raise ValueError(
             f"scores must be of shape (P,) or (R, P), not {scores.shape}; give a row for each repeat"
@@ -70,6 +70,30 @@ def check_same_patients(a: Floats, b: Floats) -> None:
             f"a and b must be of the same patients in the same order, a column each: a has {a.shape[-1]}, b has "
             f"{b.shape[-1]}; leave out those that the other has not"
         )
+
+
+def check_bounds(bounds: tuple[float, float], value: float) -> None:
+    """Raise ValueError unless `value` lies within these bounds, the lower one first."""
+    low, high = bounds
+    if not low <= value <= high:
+        raise ValueError(
+            f"bounds must be the least and the most that the difference can be: {value:g} was found, and they are "
+            f"{low:g} and {high:g}; give them in the scores' units, or leave them out"
+        )
+
+
+def _numbers(values: ArrayLike, what: str) -> Floats:
+    """What was given as an array, float64. `what` is how ValueError names it. NumPy itself would take what a mask
+    leaves out for values, and texts and complex numbers for others than they are."""
+    if np.ma.getmaskarray(np.ma.array(values)).any():
+        raise ValueError(
+            f"{what} must not be masked, for patients have one in every repeat or none; leave out those that "
+            "have none"
+        )
+    given = np.asarray(values)
+    if given.dtype.kind not in "biuf" and given.size:
+        raise ValueError(f"{what} must be real numbers, not of dtype {given.dtype}; give an array of float64")
+    return given.astype(np.float64)
 
 
 def _check_each(wrong: Bools, values: Mapping[str, Floats], expected: str, do: str) -> None:

@@ -83,7 +83,7 @@ def test_the_main_test_is_that_of_the_patients_rows_summed_by_hand(run):
             variant_a="pet",
             variant_b="mri",
         )
-        expected = pooled_difference(counted(run, "pet"), counted(run, "mri"), kind=kind)
+        expected = pooled_difference(counted(run, "pet"), counted(run, "mri"), metric=kind)
         assert [
             found[name] for name in ("difference", "low", "high", "p", "effective_patients")
         ] == pytest.approx(

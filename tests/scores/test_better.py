@@ -99,3 +99,12 @@ def test_no_equivalence_where_there_is_no_test():
     assert equivalence(mean_difference(same, same), 0.1) is None  # nothing varies
     with pytest.raises(ValueError, match="above 0"):
         equivalence(few, 0.0)
+
+
+@pytest.mark.parametrize("margin", [0, -0.1, math.nan, math.inf, True, "0.1"])
+def test_a_margin_that_is_no_number_above_0_is_refused(margin):
+    difference = mean_difference([[0.5, 0.6]] * 2, [[0.4, 0.3]] * 2)
+    with pytest.raises(
+        ValueError, match=r"margin must be a number above 0, not .*; give the least difference"
+    ):
+        equivalence(difference, margin)

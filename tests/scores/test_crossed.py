@@ -130,9 +130,9 @@ def test_false_alarms_do_not_hide_that_an_interval_rests_on_few_lesions(alarm):
 def test_effective_patients_are_lesion_patients_alone_and_never_more_than_these(seed, lesion, free):
     overlap, pred, truth = counts(np.random.default_rng(seed), 2, lesion, free)
     for kind in ("dice", "jaccard"):
-        found = pooled_interval(overlap, pred, truth, kind=kind).effective_patients
+        found = pooled_interval(overlap, pred, truth, metric=kind).effective_patients
         assert 1 <= found <= lesion + 1e-9
-        alone = pooled_interval(*(each[:, :lesion] for each in (overlap, pred, truth)), kind=kind)
+        alone = pooled_interval(*(each[:, :lesion] for each in (overlap, pred, truth)), metric=kind)
         assert alone.effective_patients == pytest.approx(found)
 
 
@@ -153,7 +153,7 @@ def test_the_mean_of_patients_by_hand():
 def test_jaccard_of_one_patient_alike_is_that_of_dice():
     """J = D / (2 - D) where one number stands for all; the value of several is pooled over pixels."""
     a = counts(np.random.default_rng(3), 1)
-    dice, jaccard = pooled_interval(*a), pooled_interval(*a, kind="jaccard")
+    dice, jaccard = pooled_interval(*a), pooled_interval(*a, metric="jaccard")
     assert jaccard.value == pytest.approx(dice.value / (2 - dice.value))
 
 

@@ -14,6 +14,10 @@ from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_inte
         ([[[1.0]]], [[1.0, 1.0]], False, r"of shape \(P,\) or \(R, P\), not \(1, 1, 1\)"),
         ([[1.0, 2.0]] * 6, [[1.0, 1.0]] * 5, True, "match by number.*a has 6, b has 5; .*paired=False"),
         ([[1.0, 2.0]] * 4, [[1.0, 1.0]] * 4, True, "at least 5"),
+        (np.ma.masked_less([[0.1, 0.4]], 0.3), [[1.0, 1.0]], False, "scores must not be masked.*leave out"),
+        ([np.ma.masked_less([0.1, 0.4], 0.3)], [[1.0, 1.0]], False, "scores must not be masked.*leave out"),
+        ([["1", "2"]], [[1.0, 1.0]], False, "scores must be real numbers, not of dtype <U1; give"),
+        ([[1j, 2.0]], [[1.0, 1.0]], False, "scores must be real numbers, not of dtype complex128; give"),
     ],
 )
 def test_scores_that_cannot_be_compared_are_refused(a, b, paired, message):
@@ -21,9 +25,25 @@ def test_scores_that_cannot_be_compared_are_refused(a, b, paired, message):
         mean_difference(a, b, paired)
 
 
+def test_a_masked_array_that_leaves_nothing_out_is_an_array():
+    scores = np.array([[0.1, 0.4, 0.2, 0.9], [0.2, 0.5, 0.2, 0.7]])
+    assert mean_difference(np.ma.array(scores), scores) == mean_difference(scores, scores)
+
+
+@pytest.mark.parametrize("bounds", [(1.0, -1.0), (-0.2, 0.2), (float("nan"), 1.0), (-1.0, float("nan"))])
+def test_bounds_that_do_not_hold_the_difference_are_refused(bounds):
+    """The interval was clipped to them: (1, -1) gave one from 1 to -1."""
+    with pytest.raises(ValueError, match=r"bounds must be.*: 0\.5 was found, and they are .*leave them out"):
+        mean_difference([[0.5, 1.0]] * 2, [[0.0, 0.5]] * 2, bounds=bounds)
+
+
 @pytest.mark.parametrize(
     ("counted", "message"),
     [
+        (
+            (np.ma.masked_equal([1, 0], 0), [1, 0], [1, 2]),
+            "counts must not be masked.*leave out those that have none",
+        ),
         (([1, 2], [1], [1, 2]), r"one shape.*prediction \(1, 1\), truth \(1, 2\)"),
         (
             ([2, 3], [2, 2], [4, 4]),

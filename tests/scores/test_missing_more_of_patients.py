@@ -80,8 +80,8 @@ def judged(a, b, lesion):
         for v in (a, b)
     ]
     for name in METRICS:
-        said[f"pooled {name}"] = pooled_interval(*counts[0], kind=name).value
-        said[f"pooled difference {name}"] = pooled_difference(*counts, kind=name).value
+        said[f"pooled {name}"] = pooled_interval(*counts[0], metric=name).value
+        said[f"pooled difference {name}"] = pooled_difference(*counts, metric=name).value
     return said
 
 

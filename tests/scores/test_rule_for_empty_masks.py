@@ -176,8 +176,7 @@ def worst(truth, spacing):
         "lesion_f1": 0,
         "lesion_sensitivity": 0,
         "lesion_dice": 0,
-        "dice": 0,
-        "jaccard": 0,
+        **dict.fromkeys(METRICS, 0),
     }
 
 
@@ -190,7 +189,7 @@ def test_in_a_scan_without_lesion_a_false_one_never_improves_and_silence_is_perf
     silence = scores(now, truth, spacing)
     assert silence == {
         **dict.fromkeys(("hd95_mm", "assd_mm", "fp_ml", "fn_ml", "wrong_ml", "false_lesions"), 0),
-        **dict.fromkeys(("nsd", "precision", "lesion_f1", "dice", "jaccard"), 1),
+        **dict.fromkeys(("nsd", "precision", "lesion_f1", *METRICS), 1),
         **dict.fromkeys(("lesion_sensitivity", "lesion_dice"), None),
     }
     for part in components(pred):

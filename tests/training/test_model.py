@@ -176,15 +176,28 @@ class Shy(torch.nn.Module):
 
 @pytest.mark.parametrize(("least", "trains"), [(2, True), (9, False)])
 def test_what_fails_without_data_is_tried_in_full(monkeypatch, least, trains):
-    """Whatever a library's network raises; width tells the two apart, since what was tried is not tried again."""
-    monkeypatch.setattr("hnscc.training.model.PaperUNet", lambda channels, width: Shy(least))
-    network = Network(architecture="paper", width=1000 + least)
+    """Whatever a library's network raises. The encoder tells the two apart: what was tried is not tried again."""
+    monkeypatch.setattr("hnscc.training.library.smp.create_model", lambda *_, **__: Shy(least))
+    network = Network(architecture="linknet", encoder="resnet101" if trains else "resnet152")
     if trains:
         assert check_model(network, 1, 16, [3], loss=BCE) == 10
     else:
         with pytest.raises(InputError, match=r"cannot be trained\.") as refused:
             check_model(network, 1, 16, [3], loss=BCE)
         assert refused.value.found == "ArithmeticError: too few"
+
+
+def test_a_fault_of_our_own_network_is_not_told_as_a_size_that_it_does_not_take(monkeypatch):
+    """It was: an AttributeError in it said to prepare the store again with another --size."""
+    monkeypatch.setattr(PaperUNet, "forward", lambda self, images: self.no_such_thing(images))
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        check_model(Network(architecture="paper", width=5), 1, 16, [3], loss=BCE)
+
+
+def test_a_size_that_the_papers_network_does_not_take_is_told_with_those_beside_it():
+    with pytest.raises(InputError, match="does not take the store's slices") as refused:
+        check_model(Network(architecture="paper", width=5), 1, 100, [3], loss=BCE)
+    assert "multiple of" in refused.value.expected and "96 or" in refused.value.do
 
 
 def test_encoder_weights_come_from_a_named_file_only(tmp_path):

@@ -8,7 +8,7 @@ from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, t
 from hnscc.reporting.drawing import repeats as drawing
 from hnscc.reporting.drawing.style import picture
 from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
-from hnscc.reporting.sections.published import published, with_remark
+from hnscc.reporting.sections.published import published, published_of, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import DASH, interval, mean_sd, middle, score, scores, whole, wholes
 from hnscc.scores.describe import Distribution
@@ -78,8 +78,9 @@ def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> 
             metric.name, f"{metric.name}_low", f"{metric.name}_high"
         )
     if source.papers and splits == ("test",):
-        names = [f"pooled_{metric.name}" for metric in metrics]
-        columns[f"Published: {' / '.join(metric.label for metric in metrics)}"] = published(*names)
+        theirs = published_of(metrics, "pooled")
+        names = [f"pooled_{metric.name}" for metric in theirs]
+        columns[f"Published: {' / '.join(metric.label for metric in theirs)}"] = published(*names)
     rows = [row for row in source.tables["pooled"] if row["split"] in splits]
     return table(title, explanation, columns, rows)
 
@@ -149,7 +150,7 @@ def per_slice_table(
         "of these both empty": wholes("n_empty"),
         "Patients": wholes("patients"),
     }
-    for metric in metrics_at("slice"):
+    for metric in published_of(metrics_at("slice"), "slice"):
         columns[f"{metric.label}: mean ± SD"] = _mean_of(f"{metric.name}_mean", f"{metric.name}_sd")
     rows = [row for row in source.tables["per_slice"] if row["split"] in splits and row["slice_set"] in sets]
     return table(title, explanation, columns, rows)
@@ -166,7 +167,7 @@ def _published_slices_table(source: Source) -> Table:
         "Slices": wholes("n"),
         "of these both empty": wholes("n_empty"),
     }
-    for metric in metrics_at("slice"):
+    for metric in published_of(metrics_at("slice"), "slice"):
         columns[f"{metric.label}: mean ± SD"] = _mean_of(metric.name, f"{metric.name}_sd")
         columns[f"Published: {metric.label}"] = published(f"slice_{metric.name}")
     return table(

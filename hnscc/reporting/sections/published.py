@@ -3,7 +3,8 @@
 The values are those of `hnscc.study.paper`; they stand only beside the paper's own study (`Source.papers`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.split_names import SPLITS
@@ -11,6 +12,7 @@ from hnscc.reporting.blocks import Cell, Section, Table, table
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import DASH, known, number_range, score
+from hnscc.scores.metrics import Metric
 from hnscc.study import paper
 
 NO_MRI = "the paper's MRI model did not yield segmentation results"
@@ -30,14 +32,19 @@ def with_remark(source: Source, text: str, remark: str = CHOSEN_ON_TEST) -> str:
     return f"{text} {remark}" if source.papers else text
 
 
+def published_of(metrics: Iterable[Metric], of: str) -> list[Metric]:
+    """Return those of the metrics that the paper gives. of: what of, pooled or slice."""
+    given = {field.name for field in fields(paper.Published)}
+    return [metric for metric in metrics if f"{of}_{metric.name}" in given]
+
+
 def published(*names: str) -> Callable[[TableRow], Cell | str]:
     """Return what writes the paper's values of a row's variant, with a slash between them."""
 
     def write(row: TableRow) -> Cell | str:
         if row["variant"] not in paper.PUBLISHED:
             return Cell(DASH, NO_MRI)
-        # A metric that the paper does not give has no field there.
-        values = [getattr(paper.PUBLISHED[row["variant"]], name, None) for name in names]
+        values = [getattr(paper.PUBLISHED[row["variant"]], name) for name in names]
         found = [_printed(value) for value in values if value is not None]
         return " / ".join(found) if len(found) == len(values) else Cell(DASH, "not published")
 
