@@ -283,13 +283,8 @@ def _moment(header: Dataset, name: str, where: str) -> datetime:
     moment = moment_at("".join(both))
     if moment is None or moment.tzinfo is not None:  # a time of day bears no offset
         found = "a time with a UTC offset" if moment else " and ".join(map(_length, both))
-        raise unusable(
-            f"The attributes {name}Date and {name}Time are unusable.",
-            where,
-            "a date and a time",
-            found,
-            EXPORT_AGAIN,
-        )
+        problem = f"The attributes {name}Date and {name}Time are unusable."
+        raise unusable(problem, where, "a date and a time", found, EXPORT_AGAIN)
     return moment
 
 

@@ -46,6 +46,8 @@ def print_status(found: Status, console: Console, run: str) -> None:
         print_line(console, f"{failed['trial']:<26} failed: {failed['failure']}")
     for remark in found["remarks"]:
         print_line(console, f"{remark['trial']:<26} completed, but {remark['remark']}")
+    for line in found["left_out"]:
+        print_line(console, f"left out: {line}")
     if found["tables"]:
         print_line(console, f"tables: hnscc tables {run}")
 

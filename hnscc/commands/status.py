@@ -10,6 +10,7 @@ from hnscc.study.loading import kept_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
+from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.records import SlotFacts, Trained, newest_slot
 from hnscc.training.states import TrialState, trial_state
 
@@ -46,7 +47,8 @@ class Remark(TypedDict):
 class Status(TypedDict):
     """How far a study has come: the number of trials by state for each variant, and whether tables are written.
 
-    remarks: on trials that count as completed.
+    remarks: on trials that count as completed. left_out: sentences on trained trials that the study no longer plans,
+    which stand in no table.
     """
 
     study: str
@@ -54,6 +56,7 @@ class Status(TypedDict):
     started: list[StartedTrial]
     failed: list[FailedTrial]
     remarks: list[Remark]
+    left_out: list[str]
     tables: bool
 
 
@@ -87,6 +90,7 @@ def run_status(folder: RunFolder) -> Status:
         "started": started,
         "failed": failed,
         "remarks": remarks,
+        "left_out": lines_of_left_out(study, folder),
         "tables": folder.table("trials").is_file(),
     }
 

@@ -90,3 +90,14 @@ def test_a_table_of_another_version_is_refused(run, tmp_path):
     pq.write_table(pq.read_table(copy.table("protocol")).drop_columns("dice_sd"), copy.table("protocol"))
     with pytest.raises(InputError, match="no column dice_sd"):
         read_table(copy, "protocol")
+
+
+def test_a_table_that_another_program_wrote_with_other_types_is_refused(run, tmp_path):
+    """The report ended in a traceback: Unknown format code 'f' for object of type 'str'."""
+    copy = RunFolder(shutil.copytree(run.root, tmp_path / "written"))
+    table = pq.read_table(copy.table("pooled"))
+    position = table.column_names.index("dice")
+    pq.write_table(table.set_column(position, "dice", table["dice"].cast("string")), copy.table("pooled"))
+    with pytest.raises(InputError, match=r"column dice of another type.*") as refused:
+        read_table(copy, "pooled")
+    assert "hnscc aggregate" in refused.value.do

@@ -89,7 +89,7 @@ def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
         "- Split, in all 3 folds: test: only 1 patient with lesion (fewer than 5).",
         "- Split, in folds 1 and 2: validation: drawn by slice.",
     ]
-    assert "no interval; <code>repeats: 2</code> gives one, <code>repeats: 5</code> a better one" in text
+    assert "no interval; <code>repeats: 5</code> or more gives one to rely on" in text
 
 
 def test_what_is_odd_in_the_data_is_repeated(tmp_path):

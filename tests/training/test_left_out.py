@@ -1,9 +1,10 @@
-"""What is trained and planned no more is said by `run`, `check`, `aggregate` and the report."""
+"""What is trained and planned no more is said by `run`, `check`, `status`, `aggregate` and the report."""
 
 import json
 
 import pytest
 import yaml
+from rich.console import Console
 from run_folders import random_run, small_study
 from stores import make_store, study_of
 from trials import train_trial
@@ -12,6 +13,8 @@ import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.base.files import write_text
 from hnscc.commands.cli import main as command
+from hnscc.commands.printing import print_status
+from hnscc.commands.status import run_status
 from hnscc.reporting.report import write_report
 from hnscc.study.loading import dump_study, parse_study
 from hnscc.study.plan import plan_trials
@@ -33,6 +36,10 @@ def test_fewer_repeats_and_a_dropped_variant_are_told_by_aggregate_and_the_repor
         "mri": ["mri-f0-r00", "mri-f0-r01", "mri-f0-r02"],
         "pet": ["pet-f0-r01", "pet-f0-r02"],
     }
+    console = Console(record=True, width=200)
+    print_status(run_status(run), console, "run")
+    shown = console.export_text()
+    assert f"left out: {GONE}" in shown and f"left out: {FEWER}" in shown
     told = [each.text for each in write_tables(run)]
     assert len(told) == 2 and told[0].startswith(GONE) and told[1].startswith(FEWER)
     write_report(run)

@@ -11,8 +11,7 @@ from hnscc.scores.intervals import HARDLY_ANY, mostly_collapsed
 
 SURE = 0.05  # a corrected p below it counts as sure
 ONE_EACH = (
-    f"only one repeat each: no interval; `repeats: {fewest.REPEATS}` gives one, "
-    f"`repeats: {fewest.KNOWN_REPEATS}` a better one"
+    f"only one repeat each: no interval; `repeats: {fewest.KNOWN_REPEATS}` or more gives one to rely on"
 )
 VERDICTS = {
     "clear": "the difference holds up, for patients and trainings like these.",
