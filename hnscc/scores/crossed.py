@@ -142,8 +142,7 @@ def mean_difference(
     a, b: (R, P) scores of any metric, of the same P patients in the same order, such as the Dice of each patient with
     lesion. bounds: the least and the most that the difference can be, to which the interval is clipped. paired and
     what is refused: as for `pooled_difference`; every patient counts alike, so that all P count as patients.
-    Raises ValueError as that one does, for scores that are not finite, and where the difference found lies beyond the
-    bounds.
+    Raises ValueError as that one does, for scores that are not finite, and for bounds beyond which the difference lies.
     """
     first, second = scores_of(a), scores_of(b)
     check_same_patients(first, second)

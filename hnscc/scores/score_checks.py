@@ -83,8 +83,8 @@ def check_bounds(bounds: tuple[float, float], value: float) -> None:
 
 
 def _numbers(values: ArrayLike, what: str) -> Floats:
-    """What was given as an array, float64. `what` is how ValueError names it. NumPy itself would take what a mask
-    leaves out for values, and texts and complex numbers for others than they are."""
+    """What was given as an array, float64, of any shape (...). `what` is how ValueError names it. NumPy itself
+    would take what a mask leaves out for values, and texts and complex numbers for others than they are."""
     if np.ma.getmaskarray(np.ma.array(values)).any():
         raise ValueError(
             f"{what} must not be masked, for patients have one in every repeat or none; leave out those that "
