@@ -21,6 +21,7 @@ from pages import (
 import hnscc
 from hnscc.commands.docs import PAGES
 from hnscc.reporting.sections.verdicts import VERDICTS
+from hnscc.scores.patient_metrics import PATIENT_METRICS
 
 INDEX = Path("docs/README.md")
 
@@ -194,3 +195,9 @@ def test_the_training_speeds_of_the_readme_are_the_medians_that_were_measured():
         f"{median(paper):.1f} times with the paper's network ({median(paper_equal):.1f} times)",
     ):
         assert said in readme
+
+
+def test_the_page_on_statistics_names_every_metric_that_variants_are_compared_by():
+    text = text_of(Path("docs/explanation/statistics.md"))
+    listed = text[text.index("**Scores of patients** (`metric` ") :].partition(";")[0]
+    assert set(re.findall(r"\b[a-z_0-9]+\b", listed)) >= {each.name for each in PATIENT_METRICS}

@@ -22,6 +22,10 @@ MONTHS = {
 }
 TWO_NUMBERS = re.compile(r"(\d{1,2})([-_./ ])(\d{1,2})")
 DATE = re.compile(r"(\d{1,2})\W*([^\W\d_]{3})\w*\.?|([^\W\d_]{3})\w*\W*(\d{1,2})")
+YEAR_FIRST = re.compile(r"(?P<year>(?:19|20)\d\d)[-_./ ](?P<one>\d{1,2})[-_./ ](?P<other>\d{1,2})")
+YEAR_LAST = re.compile(r"(?P<one>\d{1,2})[-_./ ](?P<other>\d{1,2})[-_./ ](?P<year>(?:19|20)?\d\d)")
+# An umlaut written in two letters, within a word: Mueller, whom others write Muller.
+UMLAUT = re.compile(r"(?<=[^\W\d_])([aou])e(?=[^\W\d_]{2})")
 # Letters that are read and typed for digits: o and 0, i, l and 1, z and 2, s and 5, b and 8.
 LOOKS = str.maketrans("oilzsb", "011258")
 
@@ -37,11 +41,12 @@ def alike(ids: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs (later id, earlier id) that look alike and may mean one thing: PO1 and P01, l7 and 17, P0S and P05.
+    """Return pairs (later id, earlier id) that look alike and may mean one thing: PO1 and P01, l7 and 17, P0S and P05,
+    Mueller and Muller.
 
     Pairs of `alike` are left out: those are sure.
     """
-    looks = {each: each.casefold().translate(LOOKS) for each in ids}
+    looks = {each: UMLAUT.sub(r"\1", each.casefold()).translate(LOOKS) for each in ids}
     sure = {later for later, _ in alike(looks)}
     return [pair for pair in _of_one_spelling(looks) if pair[0] not in sure]
 
@@ -75,18 +80,18 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
 
     They look alike (`look_alike`); or one is the other with something behind or before it, as it is typed at a second
     visit: P05 and P05_v2, P05-2, P05b, v2P05; or an id is written otherwise than most and has the number of one of
-    those: 5, 05P or Pat05 beside P01, P02, ... P05; or letters and number change places: AB-05, 05-AB; or a spreadsheet
-    took one for a date, 11-02, 11-Feb, 11.02, or for a number, 1E3 and 1000, 4.714.350 and 4714350, of which it keeps
-    15 digits; or a number far from all others is one of theirs with two digits exchanged or a year put in: P102 or
-    P2012 beside P001 to P020 (P021 is not far, and may be a patient). Sites that count from 1 each, A01 and B01, are
-    none of it. Pairs of `alike` are left out.
+    those: 5, 05P or Pat05 beside P01, P02, ... P05; or letters and number, or two words, change places: AB-05, 05-AB;
+    or both are one date: 1961-03-07, 07.03.61; or a spreadsheet took one for a date, 11-02, 11-Feb, 11.02, or for a
+    number, 1E3 and 1000, 4.714.350 and 4714350, of which it keeps 15 digits; or a number far from all others is one of
+    theirs with two digits exchanged or a year put in: P102 or P2012 beside P001 to P020 (P021 is not far, and may be a
+    patient). Sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike` are left out.
     """
     distinct = list(dict.fromkeys(ids))
     sure = {later for later, _ in alike(distinct)}
     pairs = dict.fromkeys(look_alike(distinct))
     place = {each: at for at, each in enumerate(distinct)}
     beside = [*_extended(distinct), *_of_one_number(distinct), *_turned_round(distinct), *_as_date(distinct)]
-    beside += [*_far_off(distinct), *_as_number(distinct)]
+    beside += [*_far_off(distinct), *_as_number(distinct), *_as_birthday(distinct)]
     for longer, shorter in beside:
         later, first = sorted((longer, shorter), key=place.__getitem__, reverse=True)
         if later not in sure:
@@ -134,14 +139,27 @@ def _of_one_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _turned_round(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of ids of the same letters and numbers, of which one has letters where the other has a number."""
-    firsts: dict[tuple[str, ...], tuple[list[bool], str]] = {}
+    """Pairs of ids of the same letters and numbers, of which one has letters where the other has a number; or of the
+    same words alone in another order, as a name and a first name are."""
+    firsts: dict[tuple[str, ...], tuple[list[str], str]] = {}
     for each in ids:
         pieces = [piece.lstrip("0") for piece in re.findall(r"[^\W\d_]+|\d+", each.casefold())]
+        theirs, first = firsts.setdefault(tuple(sorted(pieces)), (pieces, each))
         kinds = [piece.isalpha() for piece in pieces]
-        theirs, first = firsts.setdefault(tuple(sorted(pieces)), (kinds, each))
-        if theirs != kinds:
+        if [piece.isalpha() for piece in theirs] != kinds or (all(kinds) and theirs != pieces):
             yield each, first
+
+
+def _as_birthday(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of ids that are one date, the year first or last, whole or in two digits: 1961-03-07 and 07.03.61."""
+    firsts: dict[tuple[int, ...], str] = {}
+    for each in ids:
+        if numbers := YEAR_FIRST.fullmatch(each) or YEAR_LAST.fullmatch(each):
+            found = numbers.groupdict()
+            date = int(found["year"]) % 100, *sorted((int(found["one"]), int(found["other"])))
+            first = firsts.setdefault(date, each)
+            if first != each:
+                yield each, first
 
 
 def _as_date(ids: Sequence[str]) -> Iterator[tuple[str, str]]:

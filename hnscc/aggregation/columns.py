@@ -165,8 +165,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     },
     "scans_reason": (
         TEXT,
-        "why a value of whole scans (volume_precision, volume_sensitivity, lesion_f1, lesion_sensitivity) does not "
-        "exist; null where all do. `reason` is of the other columns",
+        f"why a value of whole scans ({', '.join(each.name for each in POOLED_METRICS)}) does not exist; null where "
+        "all do. `reason` is of the other columns",
     ),
     "repeats": (WHOLE, "number of repeats that are completed in every fold"),
     "failed": (WHOLE, "number of failed trials of the variant"),

@@ -25,6 +25,9 @@ from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder, inside
 from hnscc.training.states import recorded_state
 
+# What asks, as DuckDB calls it: SHOW and DESCRIBE are SELECT, PIVOT is MULTI.
+ASKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
+
 
 def read_table(run: RunFolder, name: str) -> pa.Table:
     """One table of a run folder. Raises InputError for an unknown name, or where it is not written yet or damaged;
@@ -214,10 +217,10 @@ def query(run: RunFolder, sql: str) -> pa.Table:
             connection.execute(f"SET {setting} = false")
         connection.execute("SET lock_configuration = true")
         try:
-            relation = connection.sql(sql)
-            if relation is not None:
-                return _whole_numbers(relation.to_arrow_table())
-            message = "the statement gives no rows"
+            statements = connection.extract_statements(sql)
+            if len(statements) == 1 and statements[0].type in ASKING:
+                return _whole_numbers(connection.sql(sql).to_arrow_table())
+            message = f"{count_of(len(statements), 'statement')}: {', '.join(each.type.name for each in statements)}"
         except duckdb.Error as error:
             for path in map(run.table, names):  # one that cannot be read is told as such, not as bad SQL
                 with _damage_told(path):

@@ -67,9 +67,9 @@ def tables(
 def plan(
     run: Run,
     see: Annotated[
-        float, typer.Option(min=SEE[0], max=SEE[1], help="Difference in pooled Dice that is to be seen.")
+        float, typer.Option(help="Difference in pooled Dice that is to be seen, {:g} to {:g}.".format(*SEE))
     ] = 0.05,
-    power: Annotated[float, typer.Option(min=POWER[0], max=POWER[1], help="Chance of seeing it.")] = 0.8,
+    power: Annotated[float, typer.Option(help="Chance of seeing it, {:g} to {:g}.".format(*POWER))] = 0.8,
     patients: Annotated[
         int | None,
         typer.Option(help="Tell what a study with so many patients with lesion in its test set sees."),

@@ -40,6 +40,7 @@ class Calls:
         """The patients of scans: `group` int (N,) in 0..groups-1, each at least once -> a case per group.
 
         A patient holds lesion, and is called positive, if any scan does or is; the score is the highest of the scans.
+        ValueError where a number has no case.
         """
         if groups and not np.array_equal(np.unique(group), np.arange(groups)):
             raise ValueError(

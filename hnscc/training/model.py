@@ -177,7 +177,7 @@ def _create(network: Network, in_channels: int) -> nn.Module:
         model: nn.Module = smp.create_model(
             network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1
         )
-    except Exception as error:  # noqa: BLE001 (the boundary: encoders of several libraries, which raise what they like)
+    except Exception as error:
         raise_if_memory_ran_out(error)
         encoders = smp.encoders.get_encoder_names()
         unknown = network.encoder not in encoders and not str(network.encoder).startswith("tu-")
@@ -191,7 +191,7 @@ def _create(network: Network, in_channels: int) -> nn.Module:
             else "an architecture and an encoder that suit one another, such as unet and resnet18",
             found=f"{_named(network)}{said}",
             do="correct the encoder" if unknown else "choose another architecture or encoder",
-        ) from None
+        ) from error
     return model
 
 

@@ -69,6 +69,34 @@ def test_what_is_no_number_is_null_in_json(printed):
     assert json.loads(printed(sql, "json")) == [{"a": None, "b": None, "c": [None, 1.0], "d": {"x": None}}]
 
 
+@pytest.mark.parametrize(
+    ("sql", "found"),
+    [
+        ("SELECT 1; SELECT 2", "2 statements: SELECT, SELECT"),
+        ("CREATE TABLE x AS SELECT 1", "1 statement: CREATE"),
+        ("SELECT 1; DROP VIEW pooled", "2 statements: SELECT, DROP"),
+        ("-- nothing", "0 statements"),
+    ],
+)
+def test_what_is_not_one_question_is_refused(run, sql, found):
+    """Of two, the last was answered alone, without a word; and CREATE TABLE said `Count 1`."""
+    with pytest.raises(InputError, match="cannot be answered") as refused:
+        query(run, sql)
+    assert refused.value.found.startswith(found) and refused.value.expected.startswith("one SELECT")
+
+
+def test_every_way_to_ask_is_answered(run):
+    for sql in (
+        "FROM pooled;",
+        "DESCRIBE pooled",
+        "SHOW TABLES",
+        "WITH a AS (SELECT 1 AS b) SELECT b FROM a",
+    ):
+        assert query(run, sql).num_rows > 0
+    assert query(run, "EXPLAIN SELECT 1").num_rows > 0
+    assert query(run, "PIVOT pooled ON split USING max(dice) GROUP BY variant").num_rows > 0
+
+
 def test_a_query_without_rows_has_its_header(printed):
     assert printed("SELECT variant, dice FROM pooled WHERE false", "csv") == "variant,dice\n"
     assert json.loads(printed("SELECT variant FROM pooled WHERE false", "json")) == []

@@ -142,6 +142,31 @@ def test_an_id_whose_letters_and_number_change_places_is_told():
 @pytest.mark.parametrize(
     "pair",
     [
+        ("Doe_Eva", "Eva_Doe"),
+        ("Mueller_Anna", "Muller_Anna"),
+        ("KOENIG", "Konig"),
+        ("1961-03-07", "07.03.1961"),
+        ("1972-06-30", "30-06-1972"),
+        ("1950-11-21", "21.11.50"),
+        ("03/07/1961", "1961-03-07"),
+    ],
+)
+def test_one_name_or_date_of_birth_that_is_written_in_two_ways_is_told(pair):
+    first, later = pair
+    assert may_be_one(["Roe_Max", first, "Poe_Ida", "1955-01-31", later]) == [(later, first)]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [("Bauer_Eva", "Baur_Max"), ("1961-03-07", "1961-03-08"), ("11-02-03", "03-02-12")],
+)
+def test_names_and_dates_of_two_people_are_left_alone(pair):
+    assert may_be_one([*USUAL, *pair]) == []
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
         ("P05_pre", "P05_post"),
         ("P05-baseline", "P05-followup"),
         ("P05_20190101", "P05_20200301"),

@@ -47,7 +47,7 @@ def test_the_sum_is_the_sum_and_the_papers_is_pytorchs():
     )
 
 
-@pytest.mark.parametrize("loss", ["dice", "binary_cross_entropy_and_dice"])
+@pytest.mark.parametrize("loss", get_args(Training.model_fields["loss"].annotation))
 def test_a_training_learns_by_it(loss, tmp_path):
     store = make_store(tmp_path)
     study = study_of(store.location, training={"loss": loss, "epochs": 12, "patience": 12}, repeats=1)
@@ -65,4 +65,4 @@ def test_every_choice_of_a_study_file_is_a_loss():
     choices = get_args(Training.model_fields["loss"].annotation)
     assert set(choices) == LOSSES.keys()
     with pytest.raises(KeyError):
-        loss_of("focal", torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
+        loss_of("no_such_loss", torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2))
