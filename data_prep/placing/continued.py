@@ -1,0 +1,129 @@
+"""Slices beyond an image's end that show its last plane again, moved a little from one to the next.
+
+A program that lays an image on a grid beyond its end with border values (MONAI's padding_mode border, SciPy's mode
+nearest) gives every voxel there the value of the nearest one of the image's last plane. Where the grid lies straight to
+the image, its slices are copies, which data_prep.placing.absent finds; where it lies oblique, the plane goes on along
+the image's own axis: each slice is the one before, moved by the tangent of the angle times their distance, as far as
+the last plane, which crosses the grid's slices slanting, at a right angle to that axis.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from hnscc.base.arrays import Bools, Floats, Integers
+
+MOST_STEPS = 12  # of Gauss and Newton, by which the move from slice to slice is found
+MOST_STEP_VOXELS = 1.0  # voxels, of one such step
+SAME_VOXELS = 1e-3  # voxels, below which the move is found
+EARLY_STEP = 4  # after so many steps what is left says whether to go on
+BODY_SHARE = 0.05  # of the way from the lowest value to the 99th percentile: what is brighter counts for the move
+# Deviations (1.5 times the median of the body's) at which a voxel counts a quarter of the others: it lies before the
+# last plane, where the image itself goes on.
+OUTLYING_DEVIATIONS = 1.5
+# Of the slice's median deviation from its mean, what is left of it in most of its body; other neighbours leave more.
+LEFT_SHARE = 0.05
+BINS = 2  # of height along the image's axis, per distance of slices
+LEAST_VARIANCE_SHARE = 0.05  # of the median bin's: one in air says nothing
+# Of what neighbours leave elsewhere in the volume, and of the standard deviation within the bin.
+LEFT_OF_OTHERS, LEFT_SDS = 0.1, 0.05
+LEAST_DISTANCES = 3  # of slices, that the plane goes on for at least; and that the image itself holds
+LEAST_SHARE = 0.5  # of the end's slice, that lies beyond the image
+MOST_TANGENT = 0.6  # of the angle between the image's axis and the slices': 31 degrees
+
+
+def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
+    """Return which voxels of a volume repeat its last plane at either end; None where there are none.
+
+    data: (x, y, z), turned to LPS. spacing: (3,), its voxels' size in mm.
+    """
+    found = np.zeros(data.shape, dtype=bool)
+    if min(data.shape[:2]) > 2 and data.shape[2] >= 2 * LEAST_DISTANCES:
+        for low, marked in ((data, found), (data[:, :, ::-1], found[:, :, ::-1])):
+            move = _move(low[:, :, 0], low[:, :, 1])
+            if move is not None:
+                _mark(low, marked, move, spacing)
+    return found if found.any() else None
+
+
+def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | None:
+    """By how many voxels (2,) the first slice (x, y) stands moved in the second; None where it does not stand there."""
+    low, bright = first.min(), np.percentile(first, 99)
+    body = first > low + BODY_SHARE * (bright - low)
+    if not body.any():
+        return None
+    deviation = float(np.median(np.abs(first[body] - first[body].mean())))
+    move, weight = np.zeros(2), np.ones_like(first)
+    for step in range(MOST_STEPS):
+        there = moved(second, move)
+        left = first - there
+        usual = float(np.median(np.abs(left[body])))
+        if step >= EARLY_STEP and usual > LEFT_SHARE * deviation:
+            return None
+        if step:
+            limit = max(OUTLYING_DEVIATIONS * usual, 1e-6 * float(bright - low))
+            weight = 1 / (1 + (left / limit) ** 2) ** 2
+        slopes = np.stack([slope.ravel() for slope in np.gradient(there)])
+        weighted = slopes * weight.ravel()
+        more = np.linalg.lstsq(weighted @ slopes.T, weighted @ left.ravel(), rcond=None)[0]
+        more = np.clip(more, -MOST_STEP_VOXELS, MOST_STEP_VOXELS)
+        move = move + more
+        if np.abs(more).max() < SAME_VOXELS:
+            break
+    return move
+
+
+def moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
+    """A slice (x, y) as it stands `move` voxels further on, linearly between its voxels."""
+    shifted: NDArray[np.float32] = ndimage.shift(plane, -move, order=1, mode="nearest")
+    return shifted
+
+
+def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats) -> None:
+    """Mark in `found`, in place, the voxels from the low end on that stand `move` voxels further on in the next slice
+    too, up to a plane at a right angle to that way; none where they are few, or all others are as alike.
+
+    data, found: (x, y, z), views of the volume. spacing: (3,), in mm.
+    """
+    axis = np.append(move, 1.0) * spacing
+    if np.hypot(*axis[:2]) > MOST_TANGENT * axis[2]:
+        return
+    step = axis * spacing / (axis @ axis)
+    x, y = (np.arange(count) - (count - 1) / 2 for count in data.shape[:2])
+    across = x[:, None] * step[0] + y * step[1]
+    bins = [np.floor(BINS * (across - across.min() + z * step[2]) + 1e-6).astype(int) for z in range(data.shape[2])]
+    left = _left(data, move, bins)
+    tells = np.flatnonzero(np.isfinite(left))
+    alike = left[tells] <= LEFT_SDS
+    begin = len(tells) if alike.all() else int(np.argmin(alike))
+    others = left[tells[begin:]]
+    if not begin or min(begin, len(others)) < LEAST_DISTANCES * BINS:
+        return
+    last = tells[begin - 1]
+    beyond = [each <= last for each in bins[:-1]]
+    if beyond[0].mean() >= LEAST_SHARE and left[tells[:begin]].max() <= LEFT_OF_OTHERS * np.median(others):
+        for z, each in enumerate(beyond):
+            found[:, :, z] |= each
+
+
+def _left(data: NDArray[np.float32], move: Floats, bins: Sequence[Integers]) -> Floats:
+    """What differs between the voxels of a bin of height and those that stand `move` voxels further on in the next
+    slice, of the standard deviation in that bin: (bins,); NaN where this is next to none, as in air.
+
+    data: (x, y, z). bins: that of each voxel (x, y), slice by slice.
+    """
+    sums = np.zeros((4, int(bins[-1].max()) + 1))
+    for z, at in enumerate(bins[:-1]):
+        plane = data[:, :, z].astype(np.float64)
+        about = plane - plane.mean()
+        for row, values in zip(
+            sums, (np.ones_like(about), about, about**2, (plane - moved(data[:, :, z + 1], move)) ** 2), strict=True
+        ):
+            row += np.bincount(at.ravel(), values.ravel(), len(row))
+    count, total, squares, differ = sums
+    variance = squares - total**2 / np.maximum(count, 1)
+    some = variance > 0
+    tells = some & (variance > LEAST_VARIANCE_SHARE * np.median(variance[some])) if some.any() else some
+    return np.where(tells, np.sqrt(differ / np.where(tells, variance, 1)), np.nan)
