@@ -95,17 +95,22 @@ def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats
     across = x[:, None] * step[0] + y * step[1]
     bins = [np.floor(BINS * (across - across.min() + z * step[2]) + 1e-6).astype(int) for z in range(data.shape[2])]
     left = _left(data, move, bins)
-    tells = np.flatnonzero(np.isfinite(left))
-    alike = left[tells] <= LEFT_SDS
-    begin = len(tells) if alike.all() else int(np.argmin(alike))
-    others = left[tells[begin:]]
-    if not begin or min(begin, len(others)) < LEAST_DISTANCES * BINS:
-        return
-    last = tells[begin - 1]
-    beyond = [each <= last for each in bins[:-1]]
-    if beyond[0].mean() >= LEAST_SHARE and left[tells[:begin]].max() <= LEFT_OF_OTHERS * np.median(others):
+    end = _end(left)
+    beyond = [each < end for each in bins[:-1]]
+    if beyond[0].mean() >= LEAST_SHARE:
         for z, each in enumerate(beyond):
             found[:, :, z] |= each
+
+
+def _end(left: Floats) -> int:
+    """The first bin of height (bins,) that is the image's own; 0 where all are, or nothing can be said."""
+    tells = np.flatnonzero(np.isfinite(left))
+    others = left[tells][left[tells] > LEFT_SDS]
+    if len(others) < LEAST_DISTANCES * BINS:
+        return 0
+    own = left[tells] > min(LEFT_SDS, LEFT_OF_OTHERS * float(np.median(others)))
+    begin = int(np.argmax(own))
+    return int(tells[begin - 1]) + 1 if begin >= LEAST_DISTANCES * BINS else 0
 
 
 def _left(data: NDArray[np.float32], move: Floats, bins: Sequence[Integers]) -> Floats:
