@@ -7,8 +7,6 @@ the image's own axis: each slice is the one before, moved by the tangent of the 
 the last plane, which crosses the grid's slices slanting, at a right angle to that axis.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -19,16 +17,18 @@ MOST_STEPS = 12  # of Gauss and Newton, by which the move from slice to slice is
 MOST_STEP_VOXELS = 1.0  # voxels, of one such step
 SAME_VOXELS = 1e-3  # voxels, below which the move is found
 EARLY_STEP = 4  # after so many steps what is left says whether to go on
-BODY_SHARE = 0.05  # of the way from the lowest value to the 99th percentile: what is brighter counts for the move
+BODY_SHARE = (
+    0.05  # of the way from the lowest value to the 99th percentile: what is brighter counts for the move
+)
 # Deviations (1.5 times the median of the body's) at which a voxel counts a quarter of the others: it lies before the
 # last plane, where the image itself goes on.
 OUTLYING_DEVIATIONS = 1.5
 # Of the slice's median deviation from its mean, what is left of it in most of its body; other neighbours leave more.
-LEFT_SHARE = 0.05
+LEFT_SHARE = 0.08
 BINS = 2  # of height along the image's axis, per distance of slices
 LEAST_VARIANCE_SHARE = 0.05  # of the median bin's: one in air says nothing
 # Of what neighbours leave elsewhere in the volume, and of the standard deviation within the bin.
-LEFT_OF_OTHERS, LEFT_SDS = 0.1, 0.05
+LEFT_OF_OTHERS, LEFT_SDS = 0.25, 0.08
 LEAST_DISTANCES = 3  # of slices, that the plane goes on for at least; and that the image itself holds
 LEAST_SHARE = 0.5  # of the end's slice, that lies beyond the image
 MOST_TANGENT = 0.6  # of the angle between the image's axis and the slices': 31 degrees
@@ -55,9 +55,9 @@ def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | N
     if not body.any():
         return None
     deviation = float(np.median(np.abs(first[body] - first[body].mean())))
-    move, weight = np.zeros(2), np.ones_like(first)
+    move, weight = np.zeros(2), np.ones(first.shape)
     for step in range(MOST_STEPS):
-        there = moved(second, move)
+        there = _moved(second, move)
         left = first - there
         usual = float(np.median(np.abs(left[body])))
         if step >= EARLY_STEP and usual > LEFT_SHARE * deviation:
@@ -75,7 +75,7 @@ def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | N
     return move
 
 
-def moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
+def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
     """A slice (x, y) as it stands `move` voxels further on, linearly between its voxels."""
     shifted: NDArray[np.float32] = ndimage.shift(plane, -move, order=1, mode="nearest")
     return shifted
@@ -85,50 +85,55 @@ def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats
     """Mark in `found`, in place, the voxels from the low end on that stand `move` voxels further on in the next slice
     too, up to a plane at a right angle to that way; none where they are few, or all others are as alike.
 
-    data, found: (x, y, z), views of the volume. spacing: (3,), in mm.
+    data, found: (x, y, z), views of the volume. move: (2,). spacing: (3,), in mm.
     """
     axis = np.append(move, 1.0) * spacing
     if np.hypot(*axis[:2]) > MOST_TANGENT * axis[2]:
         return
-    step = axis * spacing / (axis @ axis)
-    x, y = (np.arange(count) - (count - 1) / 2 for count in data.shape[:2])
+    step = BINS * axis * spacing / (axis @ axis)
+    x, y = (np.arange(count) for count in data.shape[:2])
     across = x[:, None] * step[0] + y * step[1]
-    bins = [np.floor(BINS * (across - across.min() + z * step[2]) + 1e-6).astype(int) for z in range(data.shape[2])]
-    left = _left(data, move, bins)
-    end = _end(left)
-    beyond = [each < end for each in bins[:-1]]
-    if beyond[0].mean() >= LEAST_SHARE:
-        for z, each in enumerate(beyond):
-            found[:, :, z] |= each
+    across -= across.min()
+    end = _end(_left(data, move, across, float(step[2])))
+    if (_bins(across, 0.0) < end).mean() >= LEAST_SHARE:
+        for z in range(data.shape[2] - 1):
+            found[:, :, z] |= _bins(across, z * float(step[2])) < end
+
+
+def _bins(across: Floats, more: float) -> Integers:
+    """The bins of height of a slice's voxels (x, y), `more` bins above the first slice's, which are `across`."""
+    return np.asarray(np.floor(across + more + 1e-6).astype(np.intp))
 
 
 def _end(left: Floats) -> int:
     """The first bin of height (bins,) that is the image's own; 0 where all are, or nothing can be said."""
     tells = np.flatnonzero(np.isfinite(left))
-    others = left[tells][left[tells] > LEFT_SDS]
-    if len(others) < LEAST_DISTANCES * BINS:
-        return 0
-    own = left[tells] > min(LEFT_SDS, LEFT_OF_OTHERS * float(np.median(others)))
-    begin = int(np.argmax(own))
-    return int(tells[begin - 1]) + 1 if begin >= LEAST_DISTANCES * BINS else 0
+    told, least = left[tells], LEAST_DISTANCES * BINS
+    most = np.maximum.accumulate(told)
+    for begin in range(len(told) - least, least - 1, -1):
+        if most[begin - 1] <= min(LEFT_SDS, LEFT_OF_OTHERS * float(np.median(told[begin:]))):
+            return int(tells[begin - 1]) + 1
+    return 0
 
 
-def _left(data: NDArray[np.float32], move: Floats, bins: Sequence[Integers]) -> Floats:
+def _left(data: NDArray[np.float32], move: Floats, across: Floats, step: float) -> Floats:
     """What differs between the voxels of a bin of height and those that stand `move` voxels further on in the next
     slice, of the standard deviation in that bin: (bins,); NaN where this is next to none, as in air.
 
-    data: (x, y, z). bins: that of each voxel (x, y), slice by slice.
+    data: (x, y, z). move: (2,). across: (x, y), the heights of the first slice's voxels in bins; step: from slice to
+    slice.
     """
-    sums = np.zeros((4, int(bins[-1].max()) + 1))
-    for z, at in enumerate(bins[:-1]):
+    slices = data.shape[2]
+    sums = np.zeros((4, int(_bins(across, slices * step).max()) + 1))
+    for z in range(slices - 1):
+        at = _bins(across, z * step).ravel()
         plane = data[:, :, z].astype(np.float64)
-        about = plane - plane.mean()
-        for row, values in zip(
-            sums, (np.ones_like(about), about, about**2, (plane - moved(data[:, :, z + 1], move)) ** 2), strict=True
-        ):
-            row += np.bincount(at.ravel(), values.ravel(), len(row))
-    count, total, squares, differ = sums
+        about, differ = plane - plane.mean(), plane - _moved(data[:, :, z + 1], move)
+        for row, values in zip(sums, (np.ones_like(about), about, about**2, differ**2), strict=True):
+            row += np.bincount(at, values.ravel(), len(row))
+    count, total, squares, differed = sums
     variance = squares - total**2 / np.maximum(count, 1)
     some = variance > 0
-    tells = some & (variance > LEAST_VARIANCE_SHARE * np.median(variance[some])) if some.any() else some
-    return np.where(tells, np.sqrt(differ / np.where(tells, variance, 1)), np.nan)
+    least = LEAST_VARIANCE_SHARE * np.median(variance[some]) if some.any() else np.inf
+    tells = some & (variance > least)
+    return np.where(tells, np.sqrt(differed / np.where(tells, variance, 1)), np.nan)

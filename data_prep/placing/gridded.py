@@ -5,8 +5,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data_prep.placing.absent import absent
+from data_prep.placing.continued import continued
 from data_prep.placing.planes import planes_of
 from data_prep.volumes.resampling import ROUNDING_VOXELS, parts_of, resampled
 from data_prep.volumes.resize import Window, resize_image
@@ -124,9 +126,9 @@ class Gridded:
 
     slices: (Z, size, size), as they are stored. fill: the value outside of the volume. coverage, lesion_coverage: the
     shares of the grid and of the lesion that it covers, 0 to 1. absent: the share of most slices where the file holds
-    something that is no image (data_prep.placing.absent). unseen: the slices (z) that it does not show, since it covers
-    less than half of them, they are of one value throughout, or more is absent than in others. planes: what the
-    volume's planes hold that no scanner gives (data_prep.placing.planes).
+    something that is no image (data_prep.placing.absent, continued). unseen: the slices (z) that it does not show,
+    since it covers less than half of them, they are of one value throughout, or more is absent than in others. planes:
+    what the volume's planes hold that no scanner gives (data_prep.placing.planes).
     """
 
     slices: Images
@@ -144,7 +146,7 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
     flat = FLAT_SHARE * (float(volume.data.max()) - fill)
     data = turned_to_lps(volume.data, volume.grid)
     blank = None if volume.blank is None else turned_to_lps(volume.blank, volume.grid)
-    marked = absent(data)
+    marked = _marked(data, to_lps(volume.grid))
     gone = _gone(marked, blank, volume, grid)
     usual = _usual(gone)
     slices, unseen, covered, covered_lesion = [], [], 0, 0
@@ -173,6 +175,12 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
         unseen=unseen,
         planes=planes,
     )
+
+
+def _marked(data: NDArray[np.float32], lps: Grid) -> Bools | None:
+    """Which voxels of a volume (x, y, z), turned to LPS, are no image; None where all are one. lps: their grid."""
+    nothing, repeated = absent(data), continued(data, lps.spacing)
+    return nothing if repeated is None else repeated if nothing is None else nothing | repeated
 
 
 def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid) -> Floats:
