@@ -108,10 +108,11 @@ def _bins(across: Floats, more: float) -> Integers:
 def _end(left: Floats) -> int:
     """The first bin of height (bins,) that is the image's own; 0 where all are, or nothing can be said."""
     tells = np.flatnonzero(np.isfinite(left))
-    told, least = left[tells], LEAST_DISTANCES * BINS
+    told, least = left[tells], (LEAST_DISTANCES - 1) * BINS
     most = np.maximum.accumulate(told)
-    for begin in range(len(told) - least, least - 1, -1):
-        if most[begin - 1] <= min(LEFT_SDS, LEFT_OF_OTHERS * float(np.median(told[begin:]))):
+    for begin in range(len(told) - 1, 0, -1):
+        long = min(tells[begin - 1], tells[-1] - tells[begin]) >= least
+        if long and most[begin - 1] <= min(LEFT_SDS, LEFT_OF_OTHERS * float(np.median(told[begin:]))):
             return int(tells[begin - 1]) + 1
     return 0
 
