@@ -121,8 +121,8 @@ def _left(data: NDArray[np.float32], move: Floats, across: Floats, step: float) 
     """What differs between the voxels of a bin of height and those that stand `move` voxels further on in the next
     slice, of the standard deviation in that bin: (bins,); NaN where this is next to none, as in air.
 
-    data: (x, y, z). move: (2,). across: (x, y), the heights of the first slice's voxels in bins; step: from slice to
-    slice.
+    data: (x, y, z). move: (2,). across: (x, y), the heights in bins of the first slice's voxels; step: how much
+    higher each slice lies, in bins.
     """
     slices = data.shape[2]
     sums = np.zeros((4, int(_bins(across, slices * step).max()) + 1))
