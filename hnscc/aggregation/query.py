@@ -220,7 +220,8 @@ def query(run: RunFolder, sql: str) -> pa.Table:
             statements = connection.extract_statements(sql)
             if len(statements) == 1 and statements[0].type in ASKING:
                 return _whole_numbers(connection.sql(sql).to_arrow_table())
-            message = f"{count_of(len(statements), 'statement')}: {', '.join(each.type.name for each in statements)}"
+            kinds = ", ".join(each.type.name for each in statements)
+            message = f"{count_of(len(statements), 'statement')}: {kinds}" if statements else "no statement"
         except duckdb.Error as error:
             for path in map(run.table, names):  # one that cannot be read is told as such, not as bad SQL
                 with _damage_told(path):

@@ -75,7 +75,7 @@ def test_what_is_no_number_is_null_in_json(printed):
         ("SELECT 1; SELECT 2", "2 statements: SELECT, SELECT"),
         ("CREATE TABLE x AS SELECT 1", "1 statement: CREATE"),
         ("SELECT 1; DROP VIEW pooled", "2 statements: SELECT, DROP"),
-        ("-- nothing", "0 statements"),
+        ("-- nothing", "no statement"),
     ],
 )
 def test_what_is_not_one_question_is_refused(run, sql, found):
