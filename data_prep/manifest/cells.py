@@ -101,13 +101,12 @@ def _lines(text: str, separator: str) -> list[ManifestLine]:
     """Every line that is not blank."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     lines: list[ManifestLine] = []
-    ended = 0  # the line in which the last row ended; a cell between quotes may hold several
     try:
         for cells in reader:
-            ended = reader.line_num
-            lines.append(ManifestLine(ended, [cell.strip() for cell in cells]))
+            lines.append(ManifestLine(reader.line_num, [cell.strip() for cell in cells]))
     except csv.Error:
-        found = f"a quotation mark or a line that does not end, from line {ended + 1} on"
+        begun = lines[-1].number + 1 if lines else 1  # a cell between quotes may hold several lines
+        found = f"a quotation mark or a line that does not end, from line {begun} on"
         raise _no_table("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
     return [line for line in lines if any(line.cells)]
 

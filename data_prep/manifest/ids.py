@@ -145,8 +145,8 @@ def _turned_round(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     for each in ids:
         pieces = [piece.lstrip("0") for piece in re.findall(r"[^\W\d_]+|\d+", each.casefold())]
         theirs, first = firsts.setdefault(tuple(sorted(pieces)), (pieces, each))
-        kinds = [piece.isalpha() for piece in pieces]
-        if [piece.isalpha() for piece in theirs] != kinds or (all(kinds) and theirs != pieces):
+        kinds, of_theirs = ([piece.isalpha() for piece in those] for those in (pieces, theirs))
+        if kinds != of_theirs or (all(kinds) and pieces != theirs):
             yield each, first
 
 
@@ -155,8 +155,7 @@ def _as_birthday(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     firsts: dict[tuple[int, ...], str] = {}
     for each in ids:
         if numbers := YEAR_FIRST.fullmatch(each) or YEAR_LAST.fullmatch(each):
-            found = numbers.groupdict()
-            date = int(found["year"]) % 100, *sorted((int(found["one"]), int(found["other"])))
+            date = int(numbers["year"]) % 100, *sorted((int(numbers["one"]), int(numbers["other"])))
             first = firsts.setdefault(date, each)
             if first != each:
                 yield each, first

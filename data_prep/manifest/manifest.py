@@ -277,10 +277,8 @@ def files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]
             yield row.line, fault
         elif other != column:
             found = f"also in column {other}"
-            yield (
-                row.line,
-                refused("A file is named in two columns.", where, "a file of its own", found, _OWN),
-            )
+            fault = refused("A file is named in two columns.", where, "a file of its own", found, _OWN)
+            yield row.line, fault
 
 
 def _identity(path: Path) -> Path:

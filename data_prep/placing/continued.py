@@ -17,9 +17,8 @@ MOST_STEPS = 12  # of Gauss and Newton, by which the move from slice to slice is
 MOST_STEP_VOXELS = 1.0  # voxels, of one such step
 SAME_VOXELS = 1e-3  # voxels, below which the move is found
 EARLY_STEP = 4  # after so many steps what is left says whether to go on
-BODY_SHARE = (
-    0.05  # of the way from the lowest value to the 99th percentile: what is brighter counts for the move
-)
+# Of the way from the lowest value to the 99th percentile: what is brighter counts for the move.
+BODY_SHARE = 0.05
 # Deviations (1.5 times the median of the body's) at which a voxel counts a quarter of the others: it lies before the
 # last plane, where the image itself goes on.
 OUTLYING_DEVIATIONS = 1.5

@@ -179,8 +179,8 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
 
 def _marked(data: NDArray[np.float32], lps: Grid) -> Bools | None:
     """Which voxels of a volume (x, y, z), turned to LPS, are no image; None where all are one. lps: their grid."""
-    nothing, repeated = absent(data), continued(data, lps.spacing)
-    return nothing if repeated is None else repeated if nothing is None else nothing | repeated
+    found = [each for each in (absent(data), continued(data, lps.spacing)) if each is not None]
+    return np.logical_or.reduce(found) if found else None
 
 
 def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid) -> Floats:

@@ -63,8 +63,8 @@ def laid_together(
     facts: dict[str, Registration] = {}
     drawn_on = goes_with(mask.grid, grids, reference) if mask else None
     for name in moving:
-        where = f"{where}, column {name}"
-        motion, facts[name] = _registered(fixed, small_copy(volumes[name]), reference, where)
+        column = f"{where}, column {name}"
+        motion, facts[name] = _registered(fixed, small_copy(volumes[name]), reference, column)
         laid[name] = _moved(volumes[name], motion)
         if mask and name == drawn_on:
             mask = _moved(mask, motion)

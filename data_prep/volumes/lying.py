@@ -155,8 +155,8 @@ def lying(
     laid = {reference: replace(volumes[reference], grid=grid)}
     for name, volume in volumes.items():
         if name != reference:
-            where = f"{where}, column {name}"
-            laid[name] = volume if volume.grid.oriented else _on_reference(volume, reference, grid, where)
+            column = f"{where}, column {name}"
+            laid[name] = volume if volume.grid.oriented else _on_reference(volume, reference, grid, column)
     if mask is not None and not mask.grid.oriented:
         grids = {reference: grid, **{name: volume.grid for name, volume in laid.items()}}
         found = on_same_voxels(mask.grid, grids)

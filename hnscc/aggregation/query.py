@@ -43,10 +43,11 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
     path = _written(run, name)
     with _damage_told(path):
         table = table_of_parquet(path.read_bytes())
-    absent = [column for column in schema(name).names if column not in table.column_names]
+    expected = schema(name)
+    absent = [column for column in expected.names if column not in table.column_names]
     if absent:
         raise _damaged(run.table(name), f"no column {', '.join(absent)}: another version of hnscc wrote it")
-    others = [each.name for each in schema(name) if table.schema.field(each.name).type != each.type]
+    others = [each.name for each in expected if table.schema.field(each.name).type != each.type]
     if others:
         raise _damaged(
             run.table(name), f"column {', '.join(others)} of another type: another program wrote it"

@@ -177,7 +177,7 @@ def _create(network: Network, in_channels: int) -> nn.Module:
         model: nn.Module = smp.create_model(
             network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1
         )
-    except Exception as error:
+    except Exception as error:  # the boundary: encoders of several libraries, which raise what they like
         raise_if_memory_ran_out(error)
         encoders = smp.encoders.get_encoder_names()
         unknown = network.encoder not in encoders and not str(network.encoder).startswith("tu-")

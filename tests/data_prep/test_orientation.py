@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from nibabel import orientations
-from scans import LPS, analyze, change, prepare, refused, save, scan_arrays, write
+from scans import LPS, analyze, change, place, prepare, refused, save, scan_arrays, volume, write
 
 from data_prep.files.read import read_grid, read_volume
 from hnscc.base.errors import InputError
@@ -232,3 +232,16 @@ def test_columns_exchanged_in_one_row_are_blamed_on_it_alone(tmp_path):
     )
     assert "--reference" not in text, "the other rows would refuse it"
     assert not any(f"row {row}" in text for row in range(3, 7))
+
+
+@pytest.mark.parametrize("column", ["ct", "pet", "mask"])
+def test_of_three_modalities_and_a_mask_the_one_that_fits_nowhere_is_named_alone(column):
+    """For a day the error named the columns before it, too."""
+    fits, fits_not = (np.full(shape, 1, np.float32) for shape in ((6, 6, 4), (5, 6, 4)))
+    given = {
+        name: volume(fits_not if name == column else fits, oriented=name == "mri")
+        for name in ("mri", "ct", "pet", "mask")
+    }
+    with pytest.raises(InputError, match=r"[Oo]ff the grid|not on the grid|another grid") as caught:
+        place(given, given.pop("mask"), scan="row 2, scan S")
+    assert caught.value.where == f"row 2, scan S, column {column}"

@@ -117,6 +117,10 @@ def test_images_that_do_not_overlap_show_nothing_or_have_nothing_in_common_are_r
     with pytest.raises(InputError, match="do not overlap") as caught:
         laid_together({**small, "pet": moved(small["pet"], away)}, None, "mri", "rigid", "S")
     assert caught.value.where == "S, column pet"
+    with pytest.raises(InputError, match="do not overlap") as caught:  # after another one that is registered
+        three = {"ct": small["pet"], **small, "pet": moved(small["pet"], away)}
+        laid_together(three, None, "mri", "rigid", "S")
+    assert caught.value.where == "S, column pet"
     noise = volume(np.random.default_rng(0).random(small["pet"].data.shape), BODY)
     with pytest.raises(InputError, match=r"next to nothing|worse than it began|further than"):
         laid_together({**small, "pet": noise}, None, "mri", "rigid", "S")
