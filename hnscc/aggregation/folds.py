@@ -66,14 +66,14 @@ class Fold:
         z = np.array(self.slices["z"])
         return rows_of_scans(sorted(self.spacing_mm), self.scan, z, self.split)
 
-    def scans_of(self, split: str) -> dict[str, list[str]]:
-        """Patient -> the scans of which slices stand in the split, sorted."""
-        rows = self.rows[split]
-        found: dict[str, list[str]] = {}
-        for patient, scan in sorted(
-            set(zip(self.patient[rows].tolist(), self.scan[rows].tolist(), strict=True))
-        ):
-            found.setdefault(patient, []).append(scan)
+    @cached_property
+    def scan_ids(self) -> dict[str, dict[str, list[str]]]:
+        """The scans of which slices stand in each split, sorted: {split: {patient: [scan]}}."""
+        found: dict[str, dict[str, list[str]]] = {split: {} for split in SPLITS}
+        for split, rows in self.rows.items():
+            both = zip(self.patient[rows].tolist(), self.scan[rows].tolist(), strict=True)
+            for patient, scan in sorted(set(both)):
+                found[split].setdefault(patient, []).append(scan)
         return found
 
     @cached_property

@@ -46,7 +46,7 @@ def patient_rows(results: Results) -> Iterator[TableRow]:
             rows = each.fold.rows[split]
             patients, group = np.unique(each.fold.patient[rows], return_inverse=True)
             pooled = each.counts[rows].by_group(group, len(patients))
-            scans_of = each.fold.scans_of(split)
+            scans_of = each.fold.scan_ids[split]
             for position, patient in enumerate(patients.tolist()):
                 names = scans_of[patient]
                 whole = [each.scans[name] for name in names if name in each.scans]

@@ -69,7 +69,7 @@ def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]], split: str)
     where a scan of one of them is not scored whole."""
     found: dict[str, list[ScanScore]] = {}
     for fold, scans in parts:
-        for patient, names in fold.scans_of(split).items():
+        for patient, names in fold.scan_ids[split].items():
             if not all(name in scans for name in names):
                 return None
             found.setdefault(patient, []).extend(scans[name] for name in names)
