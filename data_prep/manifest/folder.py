@@ -282,4 +282,5 @@ def _merged(one: ListedScan, other: ListedScan) -> ListedScan:
         mask=one.mask or other.mask,
         chosen=one.chosen | other.chosen,
         unclear=one.unclear | other.unclear,
+        several=one.several + other.several,
     )

@@ -26,7 +26,8 @@ class ListedScan:
     images: the absolute path of the series of each column, its key behind a `#`; of several series of a modality, that
     of the most slices. mask: the file of its contours or segments, of several the one whose region bears the name that
     most scans have; None where there is none. regions: the names in it. chosen: by column, what was taken of several,
-    in a sentence; unclear: by column, why nothing was taken though there is something, in a sentence.
+    in a sentence; unclear: by column, why nothing was taken though there is something, in a sentence; several: the
+    columns that more than one file may fill.
     """
 
     patient: str
@@ -36,6 +37,7 @@ class ListedScan:
     regions: tuple[str, ...]
     chosen: dict[str, str]
     unclear: dict[str, str] = field(default_factory=dict)
+    several: tuple[str, ...] = ()
 
     @property
     def region(self) -> str:
@@ -257,7 +259,7 @@ def scan_of_files(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedS
     chosen: dict[str, str] = {}
     unclear: dict[str, str] = {}
     for name, own in candidates(files, prefer).items():
-        if len(own) > 1:
+        if len(own) > 1:  # and nothing else is unclear here
             unclear[name] = f"{count_of(len(own), 'file')} may be {name}{_drawn_on(own)}, and none was taken"
             continue
         images[name] = own[0].path.absolute()
@@ -274,6 +276,7 @@ def scan_of_files(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedS
         regions=(),
         chosen=chosen,
         unclear=unclear,
+        several=tuple(unclear),
     )
 
 

@@ -173,15 +173,13 @@ def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
     told = [scan.chosen[name] for name in scan.images if name in scan.chosen]
     for name in columns:
         if name in scan.unclear:
-            told.append(
-                f"{scan.unclear[name]}; the cell of column {name} is empty: write the right one there"
-            )
+            told.append(f"{scan.unclear[name]}; the cell of column {name} is empty: {_right_one(scan, name)}")
         elif name not in scan.images:
             told.append(f"nothing for the column {name}; fill its cell, or leave the scan or the column out")
     if MASK in scan.unclear:
         told.append(
-            f"{scan.unclear[MASK]}; its cell says {TO_FILL_IN}: write the right one there, or `{LESION_FREE}` where "
-            "the scan has no lesion"
+            f"{scan.unclear[MASK]}; its cell says {TO_FILL_IN}: {_right_one(scan, MASK)}, or `{LESION_FREE}` where the "
+            "scan has no lesion"
         )
     elif not scan.mask:
         told.append(
@@ -192,6 +190,16 @@ def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
     if len(scan.regions) > 1:
         told.append(f"the mask holds {count_of(len(scan.regions), 'region')}; write one into the column roi")
     return told
+
+
+def _right_one(scan: ListedScan, name: str) -> str:
+    """What a user does about a cell that nothing was taken for though there is something."""
+    there = "write the right one there"
+    return (
+        f"{there} (or say which by `--prefer`, as in `--prefer '*T1_mask*'`)"
+        if name in scan.several
+        else there
+    )
 
 
 def _write(manifest: Path, text: str) -> None:

@@ -38,7 +38,7 @@ def test_masks_of_organs_are_left_out_and_told(hnscc, tmp_path):
     rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
     assert [row["mask"] for row in rows] == ["FILL-IN", "in/P02/gtv.nii"]
     assert "look at p001_1: a mask was left out, since its name says liver" in out
-    assert out.count("look at") == 1 and "no mask found" not in out
+    assert out.count("look at") == 1 and "no mask found" not in out and "--prefer" not in out
     files = {f"{folder}Tr/lung_001{end}.nii": kind for folder, end, kind in [("images", "_0000", "pet")]}
     folder = fill(tmp_path / "msd", files | {"labelsTr/lung_001.nii": "mask"})
     rows, out = rows_of(hnscc, folder, tmp_path / "n.csv")
@@ -98,6 +98,7 @@ def test_two_files_for_one_cell_leave_it_to_the_user(hnscc, tmp_path):
         "look at p001_1, p002_1: 2 files may be mask (by their names of pet, t1), and none was taken" in out
     )
     assert "look at p002_1: 2 files may be pet, and none was taken" in out
+    assert out.count("write the right one there (or say which by `--prefer`") == 2
     assert "the mask of 2 scans says FILL-IN" in out and "1 scan lack an image" not in out
     assert "1 scan lacks an image: fill the empty cell" in out
     patterns = ("--prefer", "t1_MASK*", "--prefer", "pet.nii*")
