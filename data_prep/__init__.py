@@ -6,6 +6,6 @@ which sends them back.
 To place a scan is to bring its files onto one grid and into square slices. What the store then keeps of it beside its
 pixels is its `placement`, `placed` says how all scans were placed, and `placing` how one to come has to be.
 
-It may import base and cohort. Inside, imports point one way: build, phantom -> new_scans -> oddities -> placing,
-row_files -> manifest, registering -> masks -> files -> dicom, public -> settings, views, volumes, workers.
+It may import base and cohort. Inside, imports point one way: build, phantom -> new_scans, other_reference -> oddities
+-> placing, row_files -> manifest, registering -> masks -> files -> dicom, public -> settings, views, volumes, workers.
 """

@@ -10,12 +10,12 @@ from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.masks.mask_of_cell import Mask
 from data_prep.oddities.judged import Reduced, judged, kept_oddities, reduce_images
 from data_prep.oddities.orientation import lying_of
-from data_prep.placing.gridded import MIN_COVERAGE, may_be_reference
+from data_prep.other_reference import with_reference
+from data_prep.placing.gridded import MIN_COVERAGE
 from data_prep.placing.place import PlacedScan, place_scan
-from data_prep.row_files import choose_reference, grids_of, volumes_of
+from data_prep.row_files import choose_reference, volumes_of
 from data_prep.settings import PrepareSettings
 from data_prep.views import View, view_of
-from data_prep.volumes.volume import CannotPlace
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -108,41 +108,8 @@ def _whole(
     found = [
         (row.line, each) for row, each in zip(rows, answers, strict=True) if isinstance(each, InputError)
     ]
-    raise_all([*faults, *_with_reference(found, rows, reference, settings)])
+    raise_all([*faults, *with_reference(found, rows, reference, settings)])
     return [each for each in answers if not isinstance(each, InputError)]
-
-
-def _with_reference(
-    found: list[Fault], rows: Sequence[Row], reference: str, settings: PrepareSettings
-) -> list[Fault]:
-    """The faults; where scans do not fit on the reference's grid, they name the modality on whose grid every scan does.
-
-    Headers tell that, so nothing is known of images that are to be registered. Where they say that the reference fits,
-    none is named: what is wrong is not told by headers, and the next one might fail by it, too.
-    """
-    if settings.register == "rigid" or not any(isinstance(fault, CannotPlace) for _, fault in found):
-        return found
-    try:
-        headers = [grids_of(row) for row in rows]
-    except InputError:  # which is among the faults
-        return found
-    fitting = [
-        name
-        for name in rows[0].files
-        if all(may_be_reference(grids, drawn_on, name) for grids, drawn_on in headers)
-    ]
-    if reference in fitting or not fitting:
-        return found
-    do = (
-        f"Prepare with --reference {fitting[0]}: by their headers, all scans fit on the grid of {fitting[0]}. Or, "
-        "where few rows are named here, see whether their files belong together and stand in the right columns."
-    )
-    return [
-        (line, CannotPlace(each.problem, where=each.where, expected=each.expected, found=each.found, do=do))
-        if isinstance(each, CannotPlace)
-        else (line, each)
-        for line, each in found
-    ]
 
 
 def prepare_scan(

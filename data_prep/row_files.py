@@ -37,6 +37,16 @@ def grids_of(row: Row) -> tuple[dict[str, Grid], list[str] | None]:
     return _each(row, read_grid, drawn_on)
 
 
+def grids_and_mask_of(row: Row, reference: str) -> tuple[dict[str, Grid], Volume | None]:
+    """Return the grids of a row by modality, of which headers alone are read, and its mask; reference and InputError as
+    of `volumes_of`."""
+
+    def mask_of(cell: MaskCell, grids: dict[str, Grid]) -> Volume:
+        return read_mask(cell, grids, reference).volume
+
+    return _each(row, read_grid, mask_of)
+
+
 def _each(
     row: Row, read: Callable[[Path, str], Read], read_of_mask: Callable[[MaskCell, dict[str, Read]], OfMask]
 ) -> tuple[dict[str, Read], OfMask | None]:

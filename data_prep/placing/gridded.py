@@ -1,7 +1,7 @@
 """A modality on the grid of the slices: resampled through its affine, resized, and what of the slices it shows; whether
 the modalities cover this grid and the lesion, and whether two columns look exchanged."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,9 @@ from data_prep.placing.planes import planes_of
 from data_prep.volumes.resampling import ROUNDING_VOXELS, parts_of, resampled
 from data_prep.volumes.resize import Window, resize_image
 from data_prep.volumes.volume import (
-    CannotPlace,
     Grid,
     Volume,
     cannot_place,
-    check_axes,
     nearly_same_grid,
     to_lps,
     turned_to_lps,
@@ -28,7 +26,6 @@ from hnscc.cohort.placement import PlaneFacts
 
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels; of the grid's, were two columns exchanged
-WHOLLY = 0.99  # of a grid's voxels, for another modality to cover it whatever the lesion
 MAX_PARTS = 100  # voxels of a modality along one of the grid: more come of lengths in another unit alone
 LOOKED_AT_VOXELS = 24  # voxels along each axis of a grid, at most, by which that is estimated
 FLAT_SHARE = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
@@ -84,7 +81,7 @@ def check_coverage(
 def _exchanged(name: str, reference: str, grids: Mapping[str, Grid]) -> str | None:
     """What to do where a modality covers too little, but would be covered well if it stood in the reference's place: it
     is the smaller one, rightly (of a reference that was chosen so) or since two columns were exchanged in a row."""
-    share = _covered(grids[name], grids[reference])
+    share = covered_by(grids[reference], grids[name])
     if name == reference or share < MIN_LESION_COVERAGE:
         return None
     return (
@@ -93,31 +90,20 @@ def _exchanged(name: str, reference: str, grids: Mapping[str, Grid]) -> str | No
     )
 
 
-def may_be_reference(grids: Mapping[str, Grid], drawn_on: Collection[str] | None, name: str) -> bool:
-    """Whether nothing in the headers of a scan keeps its slices from lying on the grid of this modality.
-
-    grids: those of its modalities. drawn_on: the modalities on whose grid its mask lies, None for no mask. All must say
-    how they lie, every other one must cover the grid, and the mask must lie on it.
-    """
-    if not all(grid.oriented for grid in grids.values()) or name not in (drawn_on or [name]):
-        return False
-    try:
-        check_axes(grids[name], name)
-        check_steps(grids, name, name)
-    except CannotPlace:
-        return False
-    return all(_covered(grids[name], other) >= WHOLLY for other in grids.values())
-
-
-def _covered(grid: Grid, by: Grid) -> float:
-    """The share of a grid's voxels that lie within the outer faces of another, by some of them, spread evenly."""
-    lps, box = to_lps(grid), to_lps(by)
-    axes = [np.linspace(0, count - 1, min(count, LOOKED_AT_VOXELS)) for count in lps.shape]
-    at = np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")])
+def covered_by(other: Grid, grid: Grid, lesion: Bools | None = None) -> float:
+    """Return the share, 0 to 1, of a grid's voxels that lie within the outer faces of another grid, by some of them,
+    spread evenly; or of the lesion's voxels, 1 where it has none. lesion: (Z, Y, X), on the grid turned to LPS."""
+    lps, box = to_lps(grid), to_lps(other)
+    if lesion is None:
+        axes = [np.linspace(0, count - 1, min(count, LOOKED_AT_VOXELS)) for count in lps.shape]
+        at = np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")])
+    else:
+        at = np.stack(np.nonzero(lesion)[::-1]).astype(np.float64)
     matrix = voxels_of(box, lps)
     inside = matrix[:3, :3] @ at + matrix[:3, 3:]
     size = np.array(box.shape)[:, None]
-    return float(((inside >= -0.5) & (inside <= size - 0.5)).all(axis=0).mean())
+    within = ((inside >= -0.5) & (inside <= size - 0.5)).all(axis=0)
+    return float(within.mean()) if at.size else 1.0
 
 
 @dataclass(frozen=True)

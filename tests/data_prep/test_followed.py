@@ -17,10 +17,15 @@ def inner(shape: tuple[int, int, int]) -> np.ndarray:
     return affine
 
 
-def row(folder: Path, number: int, smaller: str, mask_on: str) -> list[str]:
-    """A scan in which one modality shows 8 x 8 of the 20 x 16 pixels of the other; the mask lies on `mask_on`."""
+def row(folder: Path, number: int, smaller: str, mask_on: str, within: bool = False) -> list[str]:
+    """A scan in which one modality shows 8 x 8 of the 20 x 16 pixels of the other; the mask lies on `mask_on`, and
+    where `within`, it is cut off where the smaller one ends."""
     scan = folder / f"s{number}"
     data = dict(zip(("pet", "mri", "mask"), scan_arrays(number), strict=True))
+    if within:
+        kept = np.zeros_like(data["mask"])
+        kept[4:12, 3:11] = data["mask"][4:12, 3:11]
+        data["mask"] = kept
     for name, values in data.items():
         small = name == smaller or (name == "mask" and mask_on == smaller)
         if small:
@@ -30,13 +35,12 @@ def row(folder: Path, number: int, smaller: str, mask_on: str) -> list[str]:
     return [f"P{number}", f"S{number}", *(f"s{number}/{name}.nii" for name in data)]
 
 
-def rows(folder: Path, smaller: list[str], mask_on: list[str] | None = None) -> Path:
-    """A cohort: of each scan, which modality shows less, and which one its mask is drawn on (that one unless said)."""
+def rows(folder: Path, smaller: list[str], mask_on: list[str] | None = None, within: bool = False) -> Path:
+    """A cohort: of each scan, which modality shows less, and which one its mask is drawn on (that one unless said);
+    within: no mask reaches beyond the smaller one."""
     pairs = enumerate(zip(smaller, mask_on or smaller, strict=True))
-    return save(
-        folder,
-        [["patient_id", "scan_id", "pet", "mri", "mask"], *(row(folder, n, *each) for n, each in pairs)],
-    )
+    made = (row(folder, number, *each, within) for number, each in pairs)
+    return save(folder, [["patient_id", "scan_id", "pet", "mri", "mask"], *made])
 
 
 def reference_in(text: str) -> str | None:
@@ -66,9 +70,19 @@ def test_of_two_references_that_each_fail_neither_is_advised(tmp_path):
 
 
 def test_a_grid_that_would_cut_off_a_lesion_is_not_advised(tmp_path):
-    """MRI shows less than PET; the mask of one scan is drawn on PET, and may reach beyond."""
+    """MRI shows less than PET; the mask of one scan is drawn on PET, and reaches beyond."""
     manifest = rows(tmp_path, ["mri", "mri"], ["mri", "pet"])
     assert reference_in(refused(manifest, "S0", reference="pet", size=SIZE)) is None
+
+
+def test_a_grid_that_holds_lesions_drawn_on_another_one_is_advised(tmp_path):
+    """Every mask is drawn on PET, of which MRI shows less, but all lesions. The advice was to look whether PET and
+    MRI had been exchanged, in every row."""
+    manifest = rows(tmp_path, ["mri"] * 3, ["pet"] * 3, within=True)
+    text = refused(manifest, "The volume does not cover", "S0", "S2", size=SIZE)
+    assert reference_in(text) == "mri" and "exchanged" not in text
+    store = prepare(manifest, tmp_path / "s.zarr", reference="mri", size=SIZE, workers=1, accept_odd="noise")
+    assert len(store.scans) == 3
 
 
 def test_skewed_axes_do_not_send_from_one_modality_to_the_other(tmp_path):

@@ -1,0 +1,59 @@
+"""On which modality's grid all scans fit, where some do not fit on the reference's: what a refusal then advises."""
+
+from collections.abc import Sequence
+
+from data_prep.manifest.manifest import Fault, Row
+from data_prep.masks.lesions import lesion_on
+from data_prep.placing.gridded import check_coverage, check_steps, covered_by
+from data_prep.row_files import grids_and_mask_of
+from data_prep.settings import PrepareSettings
+from data_prep.volumes.volume import CannotPlace, check_axes
+from hnscc.base.errors import InputError
+
+
+def with_reference(
+    found: list[Fault], rows: Sequence[Row], reference: str, settings: PrepareSettings
+) -> list[Fault]:
+    """Return the faults; where scans do not fit on the reference's grid, they name the modality on whose grid all do.
+
+    Headers and masks tell that, so nothing is known of images that are to be registered. Where they say that the
+    reference fits, none is named: what is wrong is not told by them, and the next one might fail by it, too.
+    """
+    if settings.register == "rigid" or not any(isinstance(fault, CannotPlace) for _, fault in found):
+        return found
+    fitting = [name for name in rows[0].files if name != reference and _fits_all(rows, name)]
+    if not fitting or _fits_all(rows, reference):
+        return found
+    do = (
+        f"Prepare with --reference {fitting[0]}: by their headers and masks, all scans fit on the grid of {fitting[0]}."
+        " Or, where few rows are named here, see whether their files belong together and stand in the right columns."
+    )
+    return [
+        (line, CannotPlace(each.problem, where=each.where, expected=each.expected, found=each.found, do=do))
+        if isinstance(each, CannotPlace)
+        else (line, each)
+        for line, each in found
+    ]
+
+
+def _fits_all(rows: Sequence[Row], name: str) -> bool:
+    """Whether nothing in the headers and masks of all scans keeps their slices from lying on this modality's grid."""
+    return all(_fits(row, name) for row in rows)
+
+
+def _fits(row: Row, name: str) -> bool:
+    """Whether all modalities of a scan say how they lie, and cover this one's grid, and the lesion there, as they must;
+    False too where a file of the scan cannot be read, which is another fault."""
+    try:
+        grids, mask = grids_and_mask_of(row, name)
+        if not all(each.oriented for each in (*grids.values(), *([mask.grid] if mask else []))):
+            return False
+        check_axes(grids[name], row.where)
+        check_steps(grids, name, row.where)
+        lesion = lesion_on(mask, grids, name, row.where).voxels
+        of_grid = {other: covered_by(grids[other], grids[name]) for other in grids}
+        of_lesion = {other: covered_by(grids[other], grids[name], lesion) for other in grids}
+        check_coverage(of_grid, of_lesion, grids, name, row.where)
+    except InputError:
+        return False
+    return True
