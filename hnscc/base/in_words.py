@@ -1,6 +1,6 @@
 """How messages name things of which there may be many."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -30,6 +30,17 @@ def told_as_one(sentences: Sequence[Sentence]) -> str:
         each[0] if isinstance(each[0], str) else _range(each)
         for each in zip(*(sentence.parts for sentence in sentences), strict=True)
     )
+
+
+def told_of_folds(sentences: Iterable[tuple[int, Sentence]]) -> list[tuple[list[int], str]]:
+    """Return those of one kind as one, and the folds that it is about, in the order of the first of each kind.
+
+    sentences: each with the number of its fold; no fold has two of one kind.
+    """
+    alike: dict[tuple[str | None, ...], dict[int, Sentence]] = {}
+    for fold, sentence in sentences:
+        alike.setdefault(sentence.kind, {})[fold] = sentence
+    return [([*found], told_as_one([*found.values()])) for found in alike.values()]
 
 
 def _range(counts: Sequence[CountedNoun]) -> str:

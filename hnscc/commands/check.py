@@ -10,7 +10,7 @@ from hnscc.aggregation.enough_repeats import RepeatsShown, repeats_shown
 from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.argument_checks import HALF_WIDTH, check_number
 from hnscc.base.cores import cores
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, listed, noun_of, told_of_folds
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import digest_of_others
 from hnscc.cohort.splits import FoldPlan
@@ -114,9 +114,7 @@ def _described(
         "leakage_checks": [*proven, bounds],
         "proven": proven,
         "odd": list(store.odd),
-        "warnings": [
-            f"fold {fold_name(plan.fold)}: {warning}" for plan in plans for warning in plan.warnings
-        ],
+        "warnings": _warnings(plans),
         "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
         "trial_states": _trial_states(folder, {} if rules else states),
         "to_predict": _to_predict(states, plans),
@@ -130,6 +128,16 @@ def _described(
         "repeats_for_width": _repeats(study, folder, states, half_width),
         "search": _search(rules) if rules else None,
     }
+
+
+def _warnings(plans: Sequence[FoldPlan]) -> list[str]:
+    """What the folds' splits warn of, each warning once."""
+    told = []
+    for found, warning in told_of_folds((plan.fold, each) for plan in plans for each in plan.told):
+        some = f"{noun_of(len(found), 'fold')} {listed([fold_name(fold) for fold in found])}"
+        every = f"all {count_of(len(plans), 'fold')}"
+        told.append(f"{every if 1 < len(plans) == len(found) else some}: {warning}")
+    return told
 
 
 def _states(study: Study, folder: RunFolder, store: Store, plans: Sequence[FoldPlan]) -> States:

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from hnscc.base.in_words import Sentence, count_of, first_of, listed, noun_of, told_as_one
+from hnscc.base.in_words import (
+    Sentence,
+    count_of,
+    first_of,
+    listed,
+    noun_of,
+    told_as_one,
+    told_of_folds,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 # What messages count. Where one of these stands behind a value in the plural, one could be counted as many.
@@ -152,3 +160,11 @@ def test_sentences_that_differ_in_counts_alone_are_told_as_one():
     assert told_as_one([few(1464, "slice"), few(1500, "slice")]) == "test: only 1,464 to 1,500 slices"
     assert told_as_one([few(1464, ""), few(2, ""), few(7, "")]) == "test: only 2 to 1,464"
     assert few(1).kind == few(2).kind != Sentence(("test: only 1 patient",)).kind
+
+
+def test_what_is_told_of_several_folds_is_told_once_with_their_numbers():
+    few = [Sentence(("test: only ", (count, "patient"), "")) for count in (3, 1, 2)]
+    other = Sentence(("34 slices are not shown",))
+    told = told_of_folds([(0, few[0]), (0, other), (1, other), (2, few[1]), (4, few[2])])
+    assert told == [([0, 2, 4], "test: only 1 to 3 patients"), ([0, 1], "34 slices are not shown")]
+    assert told_of_folds([]) == []

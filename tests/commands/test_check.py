@@ -75,6 +75,17 @@ def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_i
     assert found["leakage_checks"][-1] in shown and f"ok: {found['leakage_checks'][-1]}" not in shown
 
 
+def test_what_several_folds_warn_of_is_told_once(hnscc, store, tmp_path):
+    """Five folds had each of four warnings printed five times, under what they are about."""
+    study = write_study(tmp_path / "study.yaml", store, split={"folds": 3}, sampling={"ratio": 9.0})
+    code, out, error = hnscc("check", study, "--out", tmp_path / "run", "--json")
+    assert code == 0, error
+    told = [line for line in json.loads(out)["warnings"] if "negative slices wanted" in line]
+    assert [line.split(":")[:2] for line in told] == [
+        ["all 3 folds", f" {split}"] for split in ("training", "validation", "test")
+    ]
+
+
 def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
     from hnscc.commands.train import main as train
 

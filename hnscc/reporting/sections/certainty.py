@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hnscc.aggregation.query import note_of_older_tables
 from hnscc.base import fewest
-from hnscc.base.in_words import Sentence, count_of, first_of, listed, noun_of, told_as_one
+from hnscc.base.in_words import count_of, first_of, listed, noun_of, told_of_folds
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import number_range, signed
@@ -92,15 +92,11 @@ def _data(source: Source) -> Iterator[str]:
 def _splits(source: Source) -> Iterator[str]:
     """Say what the folds' splits warn of, each warning once, and that the folds are pooled."""
     folds = source.study.split.folds
-    alike: dict[tuple[str | None, ...], dict[int, Sentence]] = {}
-    for fold, warning in source.warnings:
-        alike.setdefault(warning.kind, {})[fold] = warning
-    for found in alike.values():
-        names = [str(fold) for fold in found]
-        some = f"{noun_of(len(names), 'fold')} {listed(names)}"
+    for found, warning in told_of_folds(source.warnings):
+        some = f"{noun_of(len(found), 'fold')} {listed([str(fold) for fold in found])}"
         every = f"all {count_of(folds, 'fold')}"
         where = "" if folds == 1 else f", in {every if len(found) == folds else some}"
-        yield f"Split{where}: {told_as_one(list(found.values()))}."
+        yield f"Split{where}: {warning}."
     if folds > 1:
         yield (
             f"The {count_of(folds, 'fold')} are pooled in the tables of scores: the test slices of all folds are "
