@@ -105,6 +105,9 @@ def test_what_is_odd_in_the_data_is_repeated(tmp_path):
     write_sealed(where, read_sealed(where) | {"odd": odd})
     _, markdown = words(run)
     assert "scan S11: pet covers 60% of the grid; and 2 more, which `hnscc check` lists." in markdown
+    write_sealed(where, read_sealed(where) | {"odd": ["scan S0: was a part cut off?"]})
+    _, markdown = words(run)
+    assert "- Odd in the data: scan S0: was a part cut off?\n" in markdown
 
 
 def test_folds_of_one_and_of_several_patients_are_told_in_one_sentence(tmp_path):

@@ -86,7 +86,8 @@ def _data(source: Source) -> Iterator[str]:
     if source.odd:
         rest = len(source.odd) - MOST_ODD
         more = f"; and {rest} more, which `hnscc check` lists" if rest > 0 else ""
-        yield f"Odd in the data: {'; '.join(source.odd[:MOST_ODD])}{more}."
+        text = f"Odd in the data: {'; '.join(source.odd[:MOST_ODD])}{more}"
+        yield text if text.endswith("?") else f"{text}."
 
 
 def _splits(source: Source) -> Iterator[str]:
