@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from hnscc.base.errors import InputError, WorkerError
@@ -71,20 +72,38 @@ def _answer(future: Future[Answer]) -> Answer | InputError:
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool of processes, and drop at the end what has not begun."""
+    """Give a pool of processes, and drop at the end what has not begun. MemoryError is raised where the system gives no
+    further process, or no thread to watch over them."""
     # Spawned, not forked: the caller may hold threads. Ctrl-C is for the parent, which then cancels.
     context = multiprocessing.get_context("spawn")
-    others = multiprocessing.active_children()
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    _start(pool, others)
     try:
         yield pool
     except BrokenProcessPool:
         # The pool ends its processes when one dies, but waits for ever for one that was just being started.
-        for process in set(multiprocessing.active_children()) - set(others):
-            process.terminate()
+        _end_all_but(others)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start(pool: ProcessPoolExecutor, others: set[BaseProcess]) -> None:
+    """Start a pool's processes and its thread, as the first task would. A pool that has processes alone waits for ever
+    for them, and they for it. others: the processes that are not of the pool."""
+    try:
+        pool.submit(int)
+    except BrokenProcessPool:
+        raise
+    except (OSError, RuntimeError):  # of threads, the second is all that Python says
+        _end_all_but(others)
+        raise MemoryError from None
+
+
+def _end_all_but(others: set[BaseProcess]) -> None:
+    for process in set(multiprocessing.active_children()) - others:
+        process.terminate()
 
 
 def _ignore_interrupts() -> None:

@@ -135,6 +135,29 @@ def test_a_killed_worker_is_told_and_nothing_is_left(tmp_path, name):
     assert list(out.iterdir()) == []
 
 
+NO_THREAD = """
+import resource, threading
+from pathlib import Path
+from data_prep.workers import run_each
+from hnscc.base.errors import WorkerError
+
+threading.stack_size(64 << 20)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+limit = pages * resource.getpagesize() + (32 << 20)  # room for all but one more thread
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    run_each(abs, [-1, -2], name=str, workers=2, progress=lambda *done: None)
+except WorkerError as error:
+    print(error)
+"""
+
+
+def test_memory_too_little_for_the_pool_itself_is_told_and_no_process_is_left():
+    """Its processes and the command waited for one another for ever, without a word."""
+    told = subprocess.run([sys.executable, "-c", NO_THREAD], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0 and told.stderr == "" and "Memory ran out" in told.stdout
+
+
 def _worker_of(pid: int) -> int:
     """The first worker process that this process has started; not the one that watches over shared memory."""
     for _ in range(1200):
