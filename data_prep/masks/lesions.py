@@ -180,6 +180,15 @@ def _binary(mask: Volume, where: str) -> Bools:
     if whole is not None and _is_binary(whole):
         return np.asarray(whole != 0)
     values, labels = np.unique(mask.data), whole is not None
+    if len(values) == 1:
+        raise InputError(
+            "The mask calls every voxel of the image lesion.",
+            where=where,
+            expected="0 outside of the lesion",
+            found=f"{values[0]:g} everywhere",
+            do="Look whether it is the mask of a field of view, or of nothing: a scan without lesion has `none` in its "
+            "cell. Else export the lesion's mask again.",
+        )
     raise InputError(
         "The mask is not binary.",
         where=where,

@@ -27,7 +27,10 @@ from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
 _SIDES = (("left", "right"), ("posterior", "anterior"), ("superior", "inferior"))
-_EXPORT = "Export the mask again on the grid of the image that it was drawn on, or take the scan out."
+_EXPORT = (
+    "Export the mask again on the grid of the image that it was drawn on, if that stands in the row; drawn on another, "
+    "resample it onto one that does, by nearest neighbour; or take the scan out."
+)
 NOWHERE = "Analyze's default axes"
 
 

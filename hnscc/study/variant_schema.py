@@ -24,6 +24,7 @@ ARCHITECTURES = (
     *("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet"),
     *("deeplabv3", "deeplabv3plus", "pan", "upernet", "segformer", "dpt"),
 )
+TRANSFORMER = "tu-vit_tiny_patch16_224 (with slices of 224 pixels)"  # dpt takes no encoder of another kind
 
 
 class Augmentation(Settings):
@@ -134,7 +135,8 @@ class Network(Settings):
         if not paper and self.width is not None:
             raise conflict(self, "only architecture paper has a width", "architecture", "width")
         if not paper and self.encoder is None:
-            expected = f"architecture {self.architecture} needs an encoder, for example resnet18"
+            example = TRANSFORMER if self.architecture == "dpt" else "resnet18"
+            expected = f"architecture {self.architecture} needs an encoder, for example {example}"
             raise conflict(self, expected, "architecture", "encoder")
         return self
 

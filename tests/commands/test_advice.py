@@ -1,11 +1,15 @@
 """Messages that name what is meant instead: whoever does what they say comes through."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from commands import advice, refused
+from pydantic import ValidationError
 from safetensors.torch import save_file
+from segmentation_models_pytorch import create_model
 from stores import make_store, study_of
 from trials import train_trial
 
@@ -101,6 +105,16 @@ def test_a_thousand_nested_levels_are_one_message(hnscc, tmp_path, text, command
     study = tmp_path / "s.yaml"
     study.write_text(text)
     assert "it is nested far too deep" in refused(hnscc(command, study))
+
+
+def test_the_encoder_that_a_transformer_is_told_to_take_makes_a_network():
+    """It was told to take resnet18, and with that, that it takes transformers alone."""
+    with pytest.raises(ValidationError, match=r"dpt needs an encoder, for example tu-\w+ \(") as caught:
+        Network(architecture="dpt")
+    encoder = re.search(r"tu-\w+", str(caught.value))[0]
+    with torch.device("meta"):
+        model = create_model("dpt", encoder, encoder_weights=None)
+        assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 1, 224, 224)
 
 
 def test_vanished_encoder_weights_are_one_message_whoever_meets_them(hnscc, store, tmp_path, monkeypatch):

@@ -76,6 +76,13 @@ def test_two_values_are_a_mask(values):
     np.testing.assert_array_equal(other.mask, expected)
 
 
+def test_a_mask_that_calls_every_voxel_lesion_is_refused_as_that():
+    """It was said to be not binary, and to need its number in column `roi`, which then asked for the same again."""
+    with pytest.raises(InputError, match="calls every voxel of the image lesion") as caught:
+        place({"mri": volume(scan_arrays()[1])}, volume(np.ones_like(MASK)))
+    assert caught.value.found == "1 everywhere" and "roi" not in caught.value.do
+
+
 def test_what_floats_leave_of_whole_numbers_is_taken_as_them(tmp_path):
     noisy = MASK + np.random.default_rng(0).uniform(-1e-4, 1e-4, MASK.shape)
     expected = place({"mri": volume(scan_arrays()[1])}, volume(MASK)).mask
