@@ -45,7 +45,7 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "smallest_seen": (
         REAL,
-        "the smallest true difference that a study of this size finds in 80 of 100 cases (two_way_t)",
+        "the smallest true difference that 80 of 100 studies of this size find (two_way_t)",
     ),
     "margin": (
         REAL,

@@ -9,7 +9,14 @@ from itertools import combinations, groupby
 import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.aggregation.results import NO_REPEAT, Cases, Results, cases_of, repeat_cases, why_unscored
+from hnscc.aggregation.results import (
+    NO_REPEAT,
+    CountedSlices,
+    Results,
+    median_slices,
+    repeat_slices,
+    why_unscored,
+)
 from hnscc.aggregation.whole_patients import WholeScans, as_comparison, patient_rows_of, whole_scans_of
 from hnscc.base import fewest
 from hnscc.base.arrays import Floats
@@ -55,7 +62,7 @@ class Side:
     """
 
     variant: str
-    median: Cases | None
+    median: CountedSlices | None
     reason: str | None
     pooled: dict[str, Counts]
     paired: bool
@@ -87,8 +94,8 @@ def _of_variant(results: Results, variant: str, *, paired: bool) -> tuple[Side, 
 
 def _side(results: Results, variant: str, paired: bool) -> Side:
     medians = results.main_medians(variant)
-    median = cases_of(medians, "test")
-    repeats = repeat_cases(results, variant, "test")
+    median = median_slices(medians, "test")
+    repeats = repeat_slices(results, variant, "test")
     pooled = {}
     if len(repeats.counts):
         truth = repeats.counts.truth[0]

@@ -58,22 +58,22 @@ class Model:
 
     named: TableRow
     reasons: list[str | None]
-    cases: list[SeenScan]
+    scans: list[SeenScan]
 
 
 def detection_rows(results: Results) -> Iterator[TableRow]:
     """A row per variant, model, split and unit."""
-    for model, split, cases, reasons in _each(results):
+    for model, split, scans, reasons in _each(results):
         for unit in UNITS:
             row = model.named | {"split": split, "unit": unit}
-            yield row | _found(cases, unit, reasons)
+            yield row | _all_of(scans, unit, reasons)
 
 
 def reliability_rows(results: Results) -> Iterator[TableRow]:
     """A row per variant, model, split and bin of probabilities; none of a split without a whole scan."""
-    for model, split, cases, _ in _each(results):
-        if cases:
-            for each in reliability(_calibration(cases)):
+    for model, split, scans, _ in _each(results):
+        if scans:
+            for each in reliability(_calibration(scans)):
                 reason = None if each.n else "no voxel has such a probability"
                 yield model.named | {"split": split} | asdict(each) | {"reason": reason}
 
@@ -83,25 +83,27 @@ def _each(results: Results) -> Iterator[tuple[Model, str, list[SeenScan], list[s
     for variant in results.study.variants:
         for model in _models(results, variant):
             for split in HELD_OUT:
-                cases = [each for each in model.cases if each.split == split]
-                absent = None if cases or any(model.reasons) else no_scan
-                yield model, split, cases, [*model.reasons, absent]
+                scans = [each for each in model.scans if each.split == split]
+                absent = None if scans or any(model.reasons) else no_scan
+                yield model, split, scans, [*model.reasons, absent]
 
 
 def _models(results: Results, variant: str) -> Iterator[Model]:
     """The median models of all folds, then each repeat that is completed in all of them."""
     medians = results.main_medians(variant)
     threshold, reasons = shared_threshold(medians)
-    cases = [
-        case
+    scans = [
+        scan
         for median in medians
         if median and not why_unscored(medians)
-        for case in _cases(median.fold, median.scans, median.result)
+        for scan in _seen_scans(median.fold, median.scans, median.result)
     ]
     # Each fold's own threshold leaves this column empty, and no score.
-    yield Model(_named(variant, None, threshold), reasons, cases)
+    yield Model(_named(variant, None, threshold), reasons, scans)
     for repeat, parts in results.completed_in_all_folds(variant).items():
-        seen = [case for each in parts for case in _cases(results.folds[each.trial.fold], each.scans, each)]
+        seen = [
+            scan for each in parts for scan in _seen_scans(results.folds[each.trial.fold], each.scans, each)
+        ]
         yield Model(_named(variant, repeat, threshold_of(HALF)), [], seen)
 
 
@@ -109,7 +111,7 @@ def _named(variant: str, repeat: int | None, threshold: float | None) -> TableRo
     return {"variant": variant, "repeat": repeat, "threshold": threshold}
 
 
-def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -> Iterator[SeenScan]:
+def _seen_scans(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -> Iterator[SeenScan]:
     """Every whole scan of a fold, by name."""
     for scan in sorted(scans):
         first = fold.scan_rows[scan][0]
@@ -117,13 +119,13 @@ def _cases(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -> Ite
         yield SeenScan(fold.number, split, patient, scans[scan], result.calibrations[scan])
 
 
-def _found(cases: list[SeenScan], unit: Unit, reasons: list[str | None]) -> TableRow:
-    """All that is said of the cases; None without one."""
-    if not cases:
+def _all_of(scans: list[SeenScan], unit: Unit, reasons: list[str | None]) -> TableRow:
+    """All that a row says of the scans; None without one."""
+    if not scans:
         return _nothing() | {"reason": join_reasons(reasons)}
-    calls, overlap = _calls(cases, unit)
-    row = _told_apart(calls, overlap) | _of_lesions(lesions_together([each.score.lesions for each in cases]))
-    row["brier"] = brier(_calibration(cases))
+    calls, overlap = _calls(scans, unit)
+    row = _told_apart(calls, overlap) | _of_lesions(lesions_together([each.score.lesions for each in scans]))
+    row["brier"] = brier(_calibration(scans))
     return row | {"reason": join_reasons([*reasons, *_undefined(row, unit)])}
 
 
@@ -134,23 +136,23 @@ def _nothing() -> TableRow:
     return dict.fromkeys([*row, "brier"])
 
 
-def _calibration(cases: list[SeenScan]) -> Calibration:
-    return reduce(add, (each.calibration.calibration for each in cases))
+def _calibration(scans: list[SeenScan]) -> Calibration:
+    return reduce(add, (each.calibration.calibration for each in scans))
 
 
-def _calls(cases: list[SeenScan], unit: Unit) -> tuple[Calls, Bools]:
+def _calls(scans: list[SeenScan], unit: Unit) -> tuple[Calls, Bools]:
     """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is
     predicted: (n,)."""
     truth, called, overlap = (
-        np.array([getattr(each.score, f"{name}_px") > 0 for each in cases])
+        np.array([getattr(each.score, f"{name}_px") > 0 for each in scans])
         for name in ("truth", "pred", "overlap")
     )
-    calls = Calls(truth, called, np.array([each.calibration.highest for each in cases]))
+    calls = Calls(truth, called, np.array([each.calibration.highest for each in scans]))
     if unit == "scan":
         return calls, overlap
     # Validation patients of several folds stand once for each.
-    names, group = np.unique([f"{each.fold} {each.patient}" for each in cases], return_inverse=True)
-    return calls.by_group(group, len(names)), np.bincount(group, overlap, len(names)) > 0
+    names, patient = np.unique([f"{each.fold} {each.patient}" for each in scans], return_inverse=True)
+    return calls.by_patient(patient, len(names)), np.bincount(patient, overlap, len(names)) > 0
 
 
 def _told_apart(calls: Calls, overlap: Bools) -> TableRow:
@@ -176,7 +178,7 @@ def _of_lesions(found: Lesions) -> TableRow:
 
 
 def _undefined(row: TableRow, unit: Unit) -> Iterator[str]:
-    """Why values of a row with cases do not exist."""
+    """Why values of a row with scans do not exist."""
     if row["sensitivity"] is None:
         yield f"no {unit} holds lesion: no sensitivity, no AUC"
     if row["specificity"] is None:

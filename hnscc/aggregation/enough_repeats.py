@@ -9,7 +9,7 @@ simulation, for with few values it covers it more often.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from hnscc.aggregation.results import Results, read_trials, repeat_cases
+from hnscc.aggregation.results import Results, read_trials, repeat_slices
 from hnscc.scores.intervals import RepeatsForWidth, is_known_within, repeats_for_width, unknown
 from hnscc.scores.metrics import DICE
 from hnscc.study.plan import Trial
@@ -101,4 +101,4 @@ def repeats_shown_by(results: Results) -> dict[str, RepeatsShown]:
 
 def _scores(results: Results, variant: str, repeats: int) -> list[float]:
     first = replace(results, results=tuple(each for each in results.results if each.trial.repeat < repeats))
-    return [float(each) for each in DICE.of(repeat_cases(first, variant, "test").counts.pooled())]
+    return [float(each) for each in DICE.of(repeat_slices(first, variant, "test").counts.pooled())]

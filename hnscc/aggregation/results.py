@@ -123,7 +123,7 @@ Medians = tuple[Median | None, ...]  # of a variant, one entry per fold
 
 
 @dataclass(frozen=True)
-class Cases:
+class CountedSlices:
     """Slices of one split over all folds, fold after fold in stored order: patient str (N,).
 
     counts: (N,), or (R, N) of R repeats.
@@ -132,8 +132,8 @@ class Cases:
     counts: Counts
     patient: Texts
 
-    def __getitem__(self, cases: Bools | Integers) -> "Cases":
-        return Cases(self.counts[cases], self.patient[cases])
+    def __getitem__(self, which: Bools | Integers) -> "CountedSlices":
+        return CountedSlices(self.counts[which], self.patient[which])
 
     def by_patient(self) -> Counts:
         """Counts (P,) or (R, P) pooled per patient, patients in sorted order."""
@@ -167,9 +167,9 @@ def join_reasons(reasons: list[str | None]) -> str | None:
     return "; ".join(dict.fromkeys(each for each in reasons if each)) or None
 
 
-def cases_of(
+def median_slices(
     medians: Medians, split: str, at_half: bool = False, slices: SliceChoice = "all"
-) -> Cases | None:
+) -> CountedSlices | None:
     """Return the median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
     counts, patients = [], []
     for median in medians:
@@ -181,10 +181,10 @@ def cases_of(
         rows = median.fold.rows_of(split, slices)
         counts.append(found[rows])
         patients.append(median.fold.patient[rows])
-    return Cases(concatenate(counts), np.concatenate(patients))
+    return CountedSlices(concatenate(counts), np.concatenate(patients))
 
 
-def repeat_cases(results: Results, variant: str, split: str) -> Cases:
+def repeat_slices(results: Results, variant: str, split: str) -> CountedSlices:
     """Return the R repeats of a variant that are completed in all folds, at 0.5: counts (R, N) of a split's slices."""
     rows = [fold.rows[split] for fold in results.folds]
     patient = np.concatenate([fold.patient[where] for fold, where in zip(results.folds, rows, strict=True)])
@@ -192,4 +192,4 @@ def repeat_cases(results: Results, variant: str, split: str) -> Cases:
         concatenate([each.counts[at] for each, at in zip(parts, rows, strict=True)])
         for parts in results.completed_in_all_folds(variant).values()
     ]
-    return Cases(stack(repeats, len(patient)), patient)
+    return CountedSlices(stack(repeats, len(patient)), patient)

@@ -64,8 +64,9 @@ SCANS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "detected": (
         YES,
-        "of a patient with lesion, whether any voxel of it is predicted; of one without, whether anything is "
-        "predicted, which is a false alarm; null where scans are not whole",
+        "of a patient with lesion, whether any voxel of the lesion is predicted (tp of table detection asks only "
+        "whether anything is, wherever); of one without, whether anything is predicted, which is a false alarm; null "
+        "where scans are not whole",
     ),
     "found": (YES, "whether any voxel of the lesion is predicted"),
     "lesions.dice": (REAL, "Dice of the lesion and the predicted ones that touch it; 0 where none does"),
@@ -80,7 +81,10 @@ DETECTION: dict[str, tuple[pa.DataType, str]] = {
     "detection.unit": (TEXT, "what is told apart: scan, or patient (all scans of the patient)"),
     "detection.n": (WHOLE, "number of scans or patients; one of validation counts once for each fold"),
     "with_lesion": (WHOLE, "how many of these hold lesion"),
-    "detection.tp": (WHOLE, "number with lesion where anything is predicted, wherever"),
+    "detection.tp": (
+        WHOLE,
+        "number with lesion where anything is predicted, wherever: also beside the lesion, unlike patients.detected",
+    ),
     "detection.fn": (WHOLE, "number with lesion where nothing is predicted"),
     "detection.fp": (WHOLE, "number without lesion where anything is predicted"),
     "detection.tn": (WHOLE, "number without lesion where nothing is predicted"),

@@ -8,12 +8,12 @@ import numpy as np
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.results import (
     NO_REPEAT,
-    Cases,
+    CountedSlices,
     Medians,
     Results,
-    cases_of,
     join_reasons,
-    repeat_cases,
+    median_slices,
+    repeat_slices,
     shared_threshold,
 )
 from hnscc.aggregation.whole_patients import pooled_of_scans
@@ -47,13 +47,13 @@ def _pooled_row(results: Results, variant: str, split: str) -> TableRow:
     threshold, reasons = shared_threshold(medians)
     row = {"variant": variant, "split": split, "threshold": threshold}
     row |= _at_half(medians, split) | _repeats(results, variant, split, reasons)
-    cases = cases_of(medians, split)
-    if cases is not None and not len(cases.patient):
+    slices = median_slices(medians, split)
+    if slices is not None and not len(slices.patient):
         reasons.append("no slice in this split")
-        cases = None
-    row |= _pooled(None if cases is None else cases.counts)
-    row |= {"n_empty": None if cases is None else int(cases.counts.empty.sum())}
-    row |= _intervals(cases, reasons)
+        slices = None
+    row |= _pooled(None if slices is None else slices.counts)
+    row |= {"n_empty": None if slices is None else int(slices.counts.empty.sum())}
+    row |= _intervals(slices, reasons)
     of_scans, why = pooled_of_scans(results, variant, split)
     row |= of_scans | {"scans_reason": join_reasons(why)}
     return row | {"reason": join_reasons(reasons)}
@@ -68,9 +68,9 @@ def _pooled(counts: Counts | None, column: str = "{}") -> TableRow:
     }
 
 
-def _intervals(cases: Cases | None, reasons: list[str | None]) -> TableRow:
+def _intervals(slices: CountedSlices | None, reasons: list[str | None]) -> TableRow:
     """The interval of each pooled score over patients, the model being fixed."""
-    counts = None if cases is None else cases.by_patient()
+    counts = None if slices is None else slices.by_patient()
     row: TableRow = {"effective_patients": None}
     for metric in metrics_at("pooled"):
         found = _interval(metric, counts)
@@ -91,14 +91,14 @@ def _interval(metric: Metric, counts: Counts | None) -> Estimate:
 
 def _at_half(medians: Medians, split: str) -> TableRow:
     """What needs no chosen threshold: scores at 0.5, how much was scored, whether it collapsed."""
-    cases = cases_of(medians, split, at_half=True)
-    if cases is None or not len(cases.patient):
+    slices = median_slices(medians, split, at_half=True)
+    if slices is None or not len(slices.patient):
         absent = ("slices", "patients", "collapsed", "highest_probability")
         return _pooled(None, "{}_at_half") | dict.fromkeys(absent)
     results = [each.result for each in medians if each is not None]
-    return _pooled(cases.counts, "{}_at_half") | {
-        "slices": len(cases.counts),
-        "patients": len(np.unique(cases.patient)),
+    return _pooled(slices.counts, "{}_at_half") | {
+        "slices": len(slices.counts),
+        "patients": len(np.unique(slices.patient)),
         "collapsed": all(each.collapsed for each in results),
         "highest_probability": max(each.highest_probability for each in results),
     }
@@ -107,8 +107,8 @@ def _at_half(medians: Medians, split: str) -> TableRow:
 def _repeats(results: Results, variant: str, split: str, reasons: list[str | None]) -> TableRow:
     """The distribution over repeats at 0.5; a repeat counts once it is completed in every fold."""
     status = [each.status for each in results.of(variant)]
-    cases = repeat_cases(results, variant, split)
-    pooled, by_patient = cases.counts.pooled(), cases.by_patient() if len(cases.patient) else None
+    slices = repeat_slices(results, variant, split)
+    pooled, by_patient = slices.counts.pooled(), slices.by_patient() if len(slices.patient) else None
     row: TableRow = {"repeats": len(pooled)} | {each: status.count(each) for each in ("failed", "missing")}
     for metric in metrics_at("pooled"):
         found = asdict(distribution(metric.of(pooled)))
@@ -126,24 +126,24 @@ def per_slice_rows(results: Results) -> Iterator[TableRow]:
         medians = results.main_medians(variant)
         threshold, reasons = shared_threshold(medians)
         for split in SPLITS:
-            cases = cases_of(medians, split)
+            slices = median_slices(medians, split)
             for slice_set in SLICE_SETS:
                 row = {"variant": variant, "split": split, "slice_set": slice_set, "threshold": threshold}
-                found, lack = _slice_means(cases, slice_set, results.study.evaluation.cutoff_px)
+                found, lack = _slice_means(slices, slice_set, results.study.evaluation.cutoff_px)
                 yield row | found | {"reason": join_reasons([*reasons, lack])}
 
 
-def _slice_means(cases: Cases | None, slice_set: str, cutoff_px: int) -> tuple[TableRow, str | None]:
-    if cases is None:
+def _slice_means(slices: CountedSlices | None, slice_set: str, cutoff_px: int) -> tuple[TableRow, str | None]:
+    if slices is None:
         return dict.fromkeys(("n", "n_empty", "patients")) | _means(None, "{}_mean"), None
-    cases = cases[in_set(cases.counts, slice_set, cutoff_px)]
+    slices = slices[in_set(slices.counts, slice_set, cutoff_px)]
     row: TableRow = {
-        "n": len(cases.counts),
-        "n_empty": int(cases.counts.empty.sum()),
-        "patients": len(np.unique(cases.patient)),
+        "n": len(slices.counts),
+        "n_empty": int(slices.counts.empty.sum()),
+        "patients": len(np.unique(slices.patient)),
     }
-    lack = {0: "no slice in this set", 1: "one slice: no sd"}.get(len(cases.counts))
-    return row | _means(cases.counts, "{}_mean"), lack
+    lack = {0: "no slice in this set", 1: "one slice: no sd"}.get(len(slices.counts))
+    return row | _means(slices.counts, "{}_mean"), lack
 
 
 def _means(counts: Counts | None, column: str) -> TableRow:
@@ -161,11 +161,11 @@ def classification_rows(results: Results) -> Iterator[TableRow]:
         medians = results.main_medians(variant)
         threshold, reasons = shared_threshold(medians)
         for split in SPLITS:
-            cases = cases_of(medians, split)
+            slices = median_slices(medians, split)
             for convention in CONVENTIONS:
                 row = {"variant": variant, "split": split, "convention": convention, "threshold": threshold}
-                row |= {"cutoff_px": cutoff_px, "n": None if cases is None else len(cases.counts)}
-                found = None if cases is None else classify(cases.counts, cutoff_px, convention)
+                row |= {"cutoff_px": cutoff_px, "n": None if slices is None else len(slices.counts)}
+                found = None if slices is None else classify(slices.counts, cutoff_px, convention)
                 row |= _classified(found, OUTCOME_COUNTS)
                 yield row | {"reason": join_reasons([*reasons, _no_rate(found)])}
 
@@ -192,10 +192,12 @@ def regression_rows(results: Results) -> Iterator[TableRow]:
         threshold, reasons = shared_threshold(medians)
         for split in SPLITS:
             row = {"variant": variant, "split": split, "slice_set": "all", "threshold": threshold}
-            cases = cases_of(medians, split)
-            row["n"] = None if cases is None else len(cases.counts)
+            slices = median_slices(medians, split)
+            row["n"] = None if slices is None else len(slices.counts)
             line = (
-                Line(None, None, None) if cases is None else fit_line(cases.counts.truth, cases.counts.pred)
+                Line(None, None, None)
+                if slices is None
+                else fit_line(slices.counts.truth, slices.counts.pred)
             )
             row |= asdict(line)
             yield row | {"reason": join_reasons([*reasons, line.reason])}
@@ -222,24 +224,26 @@ def _read(medians: Medians, reading: Reading, cutoff_px: int) -> TableRow:
         "slice_threshold": threshold_of(reading.slice_k) if reading.slice_k else threshold,
     }
     row["trial_ids"] = " ".join(each.result.trial.trial_id for each in medians if each) or None
-    cases = cases_of(medians, "test", slices=reading.slices)
-    found = None if cases is None else classify(cases.counts, cutoff_px, reading.convention)
+    slices = median_slices(medians, "test", slices=reading.slices)
+    found = None if slices is None else classify(slices.counts, cutoff_px, reading.convention)
     row |= _classified(found, ("tp", "tn", "fp", "fn", "misplaced"))
-    row |= _pooled(None if cases is None else cases.counts, "pooled_{}")
+    row |= _pooled(None if slices is None else slices.counts, "pooled_{}")
     reasons.append(_no_rate(found))
     scored = (
-        cases if reading.slice_k is None else cases_of(medians, "test", at_half=True, slices=reading.slices)
+        slices
+        if reading.slice_k is None
+        else median_slices(medians, "test", at_half=True, slices=reading.slices)
     )
     row |= _means_of_set(scored, reading, cutoff_px, reasons)
     return row | {"reason": join_reasons(reasons)}
 
 
 def _means_of_set(
-    cases: Cases | None, reading: Reading, cutoff_px: int, reasons: list[str | None]
+    slices: CountedSlices | None, reading: Reading, cutoff_px: int, reasons: list[str | None]
 ) -> TableRow:
     """The mean scores of the slices that a reading takes."""
-    if cases is None:
+    if slices is None:
         return {"n": None, "n_empty": None} | _means(None, "{}")
-    counts = cases.counts[in_set(cases.counts, reading.slice_set, cutoff_px, reading.convention)]
+    counts = slices.counts[in_set(slices.counts, reading.slice_set, cutoff_px, reading.convention)]
     reasons.append({0: f"no {reading.slice_set} slice", 1: "one slice: no sd"}.get(len(counts)))
     return {"n": len(counts), "n_empty": int(counts.empty.sum())} | _means(counts, "{}")

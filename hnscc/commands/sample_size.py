@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 from hnscc.aggregation.comparisons import paired_results
 from hnscc.aggregation.enough_repeats import repeats_shown_by
-from hnscc.aggregation.results import Results, read_trials, repeat_cases
+from hnscc.aggregation.results import Results, read_trials, repeat_slices
 from hnscc.base import fewest
 from hnscc.base.argument_checks import HALF_WIDTH, POWER, SEE, check_number, check_whole
 from hnscc.base.errors import InputError
@@ -150,7 +150,7 @@ def _repeats_for_width(results: Results, half_width: float) -> RepeatsFacts:
 def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
     of_pair, paired = paired_results(results, a, b)
     _check_size(asked, paired)
-    pooled = [repeat_cases(of_pair, each, "test").by_patient() for each in (a, b)]
+    pooled = [repeat_slices(of_pair, each, "test").by_patient() for each in (a, b)]
     found = _difference(*pooled, paired=paired)
     repeats = min(found.repeats)
     design = design_of(found, paired)

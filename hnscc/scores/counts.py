@@ -1,7 +1,7 @@
 """Pixel counts of predicted and true masks, and what a slice counts as at a cut-off: pure NumPy.
 
-Overlap scores are made of three whole numbers per case (a slice, a patient), so they are exact up to one division,
-and pooling is adding counts.
+Overlap scores are made of three whole numbers per pair of a predicted and a true mask (of a slice, a scan, a patient),
+so they are exact up to one division, and pooling is adding counts.
 """
 
 import math
@@ -56,24 +56,25 @@ def k_reached(probabilities: StoredProbabilities | Integers) -> Integers:
 
 @dataclass(frozen=True)
 class Counts:
-    """Pixel counts of N cases (slices, patients): int64 arrays of one shape, (N,), or (R, N) of R repeats."""
+    """Pixel counts of N pairs of a predicted and a true mask, each pair of a slice, a scan or a patient: int64 arrays
+    of one shape, (N,), or (R, N) of R repeats."""
 
     overlap: Integers
     pred: Integers
     truth: Integers
 
-    def __getitem__(self, cases: Bools | Integers) -> "Counts":
-        return Counts(self.overlap[..., cases], self.pred[..., cases], self.truth[..., cases])
+    def __getitem__(self, which: Bools | Integers) -> "Counts":
+        return Counts(self.overlap[..., which], self.pred[..., which], self.truth[..., which])
 
     def __len__(self) -> int:
         return len(self.truth)
 
     def pooled(self) -> "Counts":
-        """Return all cases as one: sums along the last axis."""
+        """Return all pairs as one: sums along the last axis."""
         return Counts(self.overlap.sum(-1), self.pred.sum(-1), self.truth.sum(-1))
 
     def by_group(self, group: Integers, groups: int) -> "Counts":
-        """Cases pooled by group: `group` int (N,) in 0..groups-1 -> counts (..., groups)."""
+        """Return the pairs pooled by group: `group` int (N,) in 0..groups-1 -> counts (..., groups)."""
         shape = (*self.truth.shape[:-1], groups)
         row = np.arange(math.prod(shape[:-1])) * groups
         position = (row[:, None] + group).ravel()
@@ -104,9 +105,9 @@ def count_at(probabilities: StoredProbabilities, masks: Bools | NDArray[np.uint8
     )
 
 
-def stack(repeats: list[Counts], cases: int) -> Counts:
-    """Counts (R, N) of R repeats, which may be none, of N cases."""
-    shape = (len(repeats), cases)
+def stack(repeats: list[Counts], slices: int) -> Counts:
+    """Return counts (R, N) of R repeats, which may be none, of N slices each."""
+    shape = (len(repeats), slices)
     names = ("overlap", "pred", "truth")
     return Counts(
         *(np.array([getattr(each, name) for each in repeats], np.int64).reshape(shape) for name in names)
@@ -114,7 +115,7 @@ def stack(repeats: list[Counts], cases: int) -> Counts:
 
 
 def concatenate(parts: list[Counts]) -> Counts:
-    """Return the cases of all parts, counts (N,), one part after another."""
+    """Return the counts (N,) of all parts, one part after another."""
     return Counts(
         np.concatenate([each.overlap for each in parts]),
         np.concatenate([each.pred for each in parts]),

@@ -118,23 +118,23 @@ def lesions_together(scans: Sequence[Lesions]) -> Lesions:
     )
 
 
-def lesion_sensitivity(case: Lesions) -> float | None:
+def lesion_sensitivity(lesions: Lesions) -> float | None:
     """Found lesions / true lesions, 0..1; None where there is no true lesion."""
-    return case.found / len(case.lesions) if case.lesions else None
+    return lesions.found / len(lesions.lesions) if lesions.lesions else None
 
 
-def false_per_scan(case: Lesions) -> float | None:
+def false_per_scan(lesions: Lesions) -> float | None:
     """False lesions per scan; None of no scan."""
-    return case.false / case.scans if case.scans else None
+    return lesions.false / lesions.scans if lesions.scans else None
 
 
-def f1(case: Lesions) -> float:
+def f1(lesions: Lesions) -> float:
     """2 found / (2 found + missed + false), 0..1; 1 where there is neither a true nor a false lesion."""
-    total = 2 * case.found + case.missed + case.false
-    return 2 * case.found / total if total else 1.0
+    total = 2 * lesions.found + lesions.missed + lesions.false
+    return 2 * lesions.found / total if total else 1.0
 
 
-def sensitivity_by_size(case: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[SizeClass, ...]:
+def sensitivity_by_size(lesions: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[SizeClass, ...]:
     """The sensitivity of lesions by their true volume: classes from 0 to the first edge, ..., from the last one on.
 
     edges_ml: positive and rising, else ValueError.
@@ -147,7 +147,9 @@ def sensitivity_by_size(case: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML
     classes = []
     for low, high in itertools.zip_longest(bounds, bounds[1:]):
         within = [
-            each for each in case.lesions if each.truth_ml >= low and (high is None or each.truth_ml < high)
+            each
+            for each in lesions.lesions
+            if each.truth_ml >= low and (high is None or each.truth_ml < high)
         ]
         found = sum(each.found for each in within)
         classes.append(SizeClass(low, high, len(within), found, found / len(within) if within else None))
@@ -197,7 +199,7 @@ def _lesion(
     )
 
 
-def lesion_dice(case: Lesions) -> float | None:
+def lesion_dice(lesions: Lesions) -> float | None:
     """The mean Dice of the true lesions, 0 for each missed one; None where there is no true lesion."""
-    each: Floats = np.array([lesion.dice for lesion in case.lesions])
+    each: Floats = np.array([lesion.dice for lesion in lesions.lesions])
     return float(each.mean()) if len(each) else None

@@ -53,7 +53,7 @@ class Metric:
         return f"{self.empty_value:g} where truth and prediction are both empty"
 
     def of(self, counts: Counts) -> Floats:
-        """Its value of every case: float64 of the same shape as `counts`."""
+        """Return its value of each pair of masks: float64 of the same shape as `counts`."""
         return self.function(counts.overlap, counts.pred, counts.truth)
 
 

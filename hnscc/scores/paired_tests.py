@@ -27,7 +27,7 @@ class Comparison:
     n: pairs (slices or patients). n_nonzero: pairs that differ. smallest_p: the least that p could have been,
     for the signed-rank test by its exact distribution. repeats_a, repeats_b, effective_patients and smallest_seen are
     of the two-way t test: the repeats of either side, how many patients of equal weight would carry as much, and the
-    smallest true difference that a study of this size finds in 80 of 100 cases. So are p_equal, that of the hypothesis
+    smallest true difference that 80 of 100 studies of this size find. So are p_equal, that of the hypothesis
     that the true difference reaches `margin`, and better, the chance that a scores higher on a patient with lesion,
     with its 95 % interval (scores.better), and paired, whether repeat r of a was compared with repeat r of b.
     """

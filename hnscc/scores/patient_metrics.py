@@ -165,7 +165,7 @@ PATIENT_METRICS = (
     ),
     PatientMetric(
         name="detected",
-        label="detected",
+        label="lesion touched",
         measured_in=None,
         meaning="1 where any voxel of the lesions is predicted, else 0",
         higher_is_better=True,

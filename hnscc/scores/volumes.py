@@ -66,19 +66,19 @@ def volumes_together(scans: Sequence[Volumes]) -> Volumes:
     )
 
 
-def precision(case: Volumes) -> float:
+def precision(measured: Volumes) -> float:
     """Return the part of the predicted volume that lies in the truth, 0..1.
 
     Of an empty prediction 1 if the truth is empty too, and 0 if it is not.
     """
-    if case.pred_ml == 0:
-        return float(case.truth_ml == 0)
-    return case.overlap_ml / case.pred_ml
+    if measured.pred_ml == 0:
+        return float(measured.truth_ml == 0)
+    return measured.overlap_ml / measured.pred_ml
 
 
-def volume_sensitivity(case: Volumes) -> float | None:
+def volume_sensitivity(measured: Volumes) -> float | None:
     """Return the part of the true volume that is predicted, 0..1; None where the truth is empty."""
-    return case.overlap_ml / case.truth_ml if case.truth_ml else None
+    return measured.overlap_ml / measured.truth_ml if measured.truth_ml else None
 
 
 def _glycolysis(mask: Bools, uptake: NDArray[np.floating], voxel: float) -> float:

@@ -42,7 +42,7 @@ def seed_dropouts(model: nn.Module, seed: int) -> None:
 
 
 def _kept(values: torch.Tensor, dropped: int, source: torch.Generator) -> torch.Tensor:
-    """Like `values`: STEPS / (STEPS - dropped), or 0 in `dropped` of STEPS cases. Made of integers, for PyTorch
+    """Like `values`: STEPS / (STEPS - dropped), or 0 with the chance dropped / STEPS. Made of integers, for PyTorch
     compares and multiplies these many at a time, and turns booleans into floats one by one."""
     numbers = _random_numbers(values.numel(), source).as_strided(values.shape, values.stride())
     ones = torch.ge(numbers, dropped - STEPS // 2, out=torch.empty_like(values, dtype=BITS[values.dtype]))

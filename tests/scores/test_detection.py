@@ -45,14 +45,14 @@ def test_rates_and_auc_are_scikit_learn_s(sklearn, seed):
 def test_patients_of_scans():
     """Any scan makes the patient positive, and the highest score stands."""
     scans = calls([0, 1, 0, 0], [1, 0, 0, 0], [0.7, 0.2, 0.1, 0.4])
-    found = scans.by_group(np.array([0, 0, 1, 1]), 2)
+    found = scans.by_patient(np.array([0, 0, 1, 1]), 2)
     assert (found.truth.tolist(), found.called.tolist(), found.score.tolist()) == (
         [True, False],
         [True, False],
         [0.7, 0.4],
     )
-    with pytest.raises(ValueError, match="group"):
-        scans.by_group(np.array([0, 0, 2, 2]), 3)
+    with pytest.raises(ValueError, match="each of the 3 patients has a scan"):
+        scans.by_patient(np.array([0, 0, 2, 2]), 3)
 
 
 def test_calls_of_other_types_are_refused():
