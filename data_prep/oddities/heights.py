@@ -30,14 +30,14 @@ def too_high(
     scans: Sequence[Scan],
     patients: Sequence[str],
     modalities: Sequence[str],
-    slices: Sequence[NDArray[np.float32]],
+    patterns: Sequence[NDArray[np.float32]],
     known: Container[tuple[str, str]] = (),
 ) -> Iterator[Odd]:
     """A sentence on each modality of a scan that shows the body elsewhere along the slices than the grid's modality.
 
-    patients: of each scan; those of one are not compared. slices: (C, Z, 16, 16) of each scan, from foot to head, each
-    slice of length 1 (data_prep.oddities.twins.reduced). known: scans with a modality that look otherwise for a reason
-    that is told.
+    patients: of each scan; those of one are not compared. patterns: (C, Z, 16, 16) of each scan, from foot to head,
+    each slice of length 1 (data_prep.oddities.twins.reduced). known: scans with a modality that look otherwise for a
+    reason that is told.
     """
     if len(scans) < LEAST_SCANS:
         return
@@ -47,7 +47,7 @@ def too_high(
         if modality_at == reference_at:
             continue
         shown, of_grid = (
-            [each[at].reshape(len(each[at]), -1) for each in slices] for at in (modality_at, reference_at)
+            [each[at].reshape(len(each[at]), -1) for each in patterns] for at in (modality_at, reference_at)
         )
         heights_mm = np.array(
             [_heights(number, scan, patients, shown, of_grid) for number, scan in enumerate(scans)]

@@ -62,17 +62,17 @@ class _Lying:
 
 
 def lying_otherwise(
-    scans: Sequence[Scan], modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]
+    scans: Sequence[Scan], modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]]
 ) -> Iterator[Odd]:
     """A sentence on the scans of each modality that lie otherwise than most, or on groups where none is most.
 
-    slices: (C, Z, 16, 16) float32 of each scan, from foot to head, what data_prep.oddities.twins.reduced gave: each
+    patterns: (C, Z, 16, 16) float32 of each scan, from foot to head, what data_prep.oddities.twins.reduced gave: each
     slice of mean 0 and length 1, or zeros.
     """
     if len(scans) < LEAST_AVERAGED_SCANS:
         return
     for at, modality in enumerate(modalities):
-        turns = (found := _lying([each[at] for each in slices])).turns
+        turns = (found := _lying([each[at] for each in patterns])).turns
         usual, count = found.usual
         if count < MAJORITY_SHARE * len(scans):
             yield of_cohort(_groups(scans, turns, modality))
@@ -83,28 +83,28 @@ def lying_otherwise(
             yield from of_some(scans, chosen, _told(modality, way), files=(modality,), shown_in=modality)
 
 
-def lying_of(modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]) -> dict[str, LyingFacts]:
+def lying_of(modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]]) -> dict[str, LyingFacts]:
     """How most scans of a cohort lie, by modality, so that one more scan can be compared (`lies_otherwise`); without
-    those whose scans are few, too unlike, or of several ways to lie. slices: (C, Z, 16, 16) float32 of each
+    those whose scans are few, too unlike, or of several ways to lie. patterns: (C, Z, 16, 16) float32 of each
     scan, as those of `lying_otherwise`."""
     kept: dict[str, LyingFacts] = {}
-    for at, modality in enumerate(modalities if len(slices) >= LEAST_AVERAGED_SCANS else ()):
-        found = _lying([each[at] for each in slices])
-        if found.told_by and found.usual[1] >= MAJORITY_SHARE * len(slices):
+    for at, modality in enumerate(modalities if len(patterns) >= LEAST_AVERAGED_SCANS else ()):
+        found = _lying([each[at] for each in patterns])
+        if found.told_by and found.usual[1] >= MAJORITY_SHARE * len(patterns):
             mean = base64.b64encode(found.mean.astype("<f2").tobytes()).decode("ascii")
             kept[modality] = {"mean": mean, "turns": found.told_by}
     return kept
 
 
-def lies_otherwise(modality: str, slices: NDArray[np.float32], most: LyingFacts) -> str | None:
+def lies_otherwise(modality: str, patterns: NDArray[np.float32], most: LyingFacts) -> str | None:
     """A sentence on a scan, (Z, 16, 16) as one of `lying_otherwise`, that lies otherwise than `most` of others."""
     mean = (
         np.frombuffer(base64.b64decode(most["mean"]), "<f2")
         .astype(np.float32)
         .reshape(1, DEPTH_SLICES, 16, 16)
     )
-    asked = [turn for turn in most["turns"] if len(slices) >= FEWEST_SLICES or turn not in FOOT_TO_HEAD]
-    image = _unit(deep(slices)[None])
+    asked = [turn for turn in most["turns"] if len(patterns) >= FEWEST_SLICES or turn not in FOOT_TO_HEAD]
+    image = _unit(deep(patterns)[None])
     alike = np.array([float((TURNS[turn][1](image) * mean).sum()) for turn in asked])
     best = int(alike.argmax())
     if alike[best] < OWN_CORRELATION or alike[best] - alike[asked.index(AS_IT_IS)] < CLEAR_CORRELATION:
@@ -124,10 +124,10 @@ def _told(modality: str, way: int) -> str:
     )
 
 
-def _lying(slices: Sequence[NDArray[np.float32]]) -> _Lying:
-    """How the scans of a cohort lie in a modality, by the slices (Z, 16, 16) of each."""
-    images = _unit(np.stack([deep(each) for each in slices]))
-    few = min(map(len, slices)) < FEWEST_SLICES
+def _lying(patterns: Sequence[NDArray[np.float32]]) -> _Lying:
+    """How the scans of a cohort lie in a modality, by the patterns (Z, 16, 16) of each."""
+    images = _unit(np.stack([deep(each) for each in patterns]))
+    few = min(map(len, patterns)) < FEWEST_SLICES
     asked = [turn for turn in range(len(TURNS)) if not (few and turn in FOOT_TO_HEAD)]
     while True:
         turned = np.stack([TURNS[turn][1](images) for turn in asked])

@@ -19,16 +19,16 @@ JOINED_DISTANCE = 1.0
 
 
 def odd_order(
-    scans: Sequence[Scan], modalities: Sequence[str], slices: Sequence[NDArray[np.float32]]
+    scans: Sequence[Scan], modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]]
 ) -> Iterator[Odd]:
     """A sentence on the scans of each modality whose slices belong beside others than they lie beside.
 
-    slices: (C, Z, 16, 16) of each scan, each of length 1, what data_prep.oddities.twins.reduced gave.
+    patterns: (C, Z, 16, 16) of each scan, each of length 1, what data_prep.oddities.twins.reduced gave.
     """
     for at, modality in enumerate(modalities):
         chosen = [
             scan
-            for scan, each in zip(scans, slices, strict=True)
+            for scan, each in zip(scans, patterns, strict=True)
             if _disordered(_seen(scan, modality, each[at]))
         ]
         yield from of_some(
@@ -41,15 +41,15 @@ def odd_order(
         )
 
 
-def _seen(scan: Scan, modality: str, slices: NDArray[np.float32]) -> NDArray[np.float32]:
+def _seen(scan: Scan, modality: str, patterns: NDArray[np.float32]) -> NDArray[np.float32]:
     """(Z, 16, 16) -> (Z, 256), without those that the modality does not show: beside black ones they are half black."""
-    return np.delete(slices.reshape(len(slices), -1), sorted(scan.unseen([modality])), axis=0)
+    return np.delete(patterns.reshape(len(patterns), -1), sorted(scan.unseen([modality])), axis=0)
 
 
-def _disordered(slices: NDArray[np.float32]) -> bool:
+def _disordered(patterns: NDArray[np.float32]) -> bool:
     """Whether the way from slice to slice (Z, 256) is longer than the shortest tree that joins them, which has far
     jumps then."""
-    shown = slices[slices.any(axis=1)].astype(np.float64)
+    shown = patterns[patterns.any(axis=1)].astype(np.float64)
     if len(shown) < LEAST_SLICES:
         return False
     # Not 0, which would be no connection.

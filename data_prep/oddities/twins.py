@@ -68,49 +68,50 @@ def reduced(means: Floats) -> NDArray[np.float32]:
     return _unit(means.reshape(*means.shape[:2], -1)).reshape(means.shape).astype(np.float32)
 
 
-def find_twins(scans: Sequence[NDArray[np.float32]], read: ReadImages) -> list[Twins]:
+def find_twins(patterns: Sequence[NDArray[np.float32]], read: ReadImages) -> list[Twins]:
     """Every pair of scans that shares a modality, or nearly, in order.
 
-    scans: (C, Z, 16, 16) float32 of each, what `reduced` gave. read: the stored images (Z, C, H, W) of a scan by its
+    patterns: (C, Z, 16, 16) float32 of each, what `reduced` gave. read: the stored images (Z, C, H, W) of a scan by its
     position; only candidates are read.
     """
     found = []
-    for modality in range(len(scans[0])):
-        for pair, slices in sorted(_candidates([scan[modality] for scan in scans]).items()):
-            found += _agreeing(scans, pair, modality, slices, read)
+    for modality in range(len(patterns[0])):
+        for pair, slices in sorted(_candidates([scan[modality] for scan in patterns]).items()):
+            found += _agreeing(patterns, pair, modality, slices, read)
     return sorted(found, key=lambda twins: (twins.second, twins.first, twins.modality))
 
 
 def find_between(
-    scans: Sequence[NDArray[np.float32]], pairs: Iterable[tuple[int, int]], read: ReadImages
+    patterns: Sequence[NDArray[np.float32]], pairs: Iterable[tuple[int, int]], read: ReadImages
 ) -> list[Twins]:
     """The modalities that the scans of a pair share, or nearly, as they lie, also by parts of a voxel off.
 
-    scans: (C, Z, 16, 16) float32 of each, what `reduced` gave. pairs: their positions. read: as that of `find_twins`.
+    patterns: (C, Z, 16, 16) float32 of each scan, what `reduced` gave. pairs: positions of scans. read: as that
+    of `find_twins`.
     """
     found = []
     for first, second in pairs:
-        for modality in range(len(scans[0])):
+        for modality in range(len(patterns[0])):
             one, other = (
-                scans[each][modality].reshape(-1, SIDE_PIXELS * SIDE_PIXELS) for each in (first, second)
+                patterns[each][modality].reshape(-1, SIDE_PIXELS * SIDE_PIXELS) for each in (first, second)
             )
             near = [
                 (int(z1), int(z2), ()) for z1, z2 in np.argwhere(one @ other.T > BETWEEN_VISITS_CORRELATION)
             ]
-            found += _agreeing(scans, (first, second), modality, near, read)
+            found += _agreeing(patterns, (first, second), modality, near, read)
     return found
 
 
 def _agreeing(
-    scans: Sequence[NDArray[np.float32]],
+    patterns: Sequence[NDArray[np.float32]],
     pair: tuple[int, int],
     modality: int,
     slices: Sequence[tuple[int, int, tuple[int, ...]]],
     read: ReadImages,
 ) -> list[Twins]:
     """The pair, if half of the slices of the shorter scan agree as they are stored; `slices` may: z of both, flip.
-    scans: (C, Z, 16, 16) of each, as of `find_twins`."""
-    needed = SHARED_SLICES_SHARE * min(_informative(scans[each][modality]) for each in pair)
+    patterns: (C, Z, 16, 16) of each, as of `find_twins`."""
+    needed = SHARED_SLICES_SHARE * min(_informative(patterns[each][modality]) for each in pair)
     if not slices or len({z2 for _, z2, _ in slices}) < needed:
         return []
     one, other = (read(each)[:, modality] for each in pair)
@@ -122,15 +123,15 @@ def _agreeing(
 
 
 def _candidates(
-    scans: Sequence[NDArray[np.float32]],
+    patterns: Sequence[NDArray[np.float32]],
 ) -> dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]]:
     """For each pair of scans, the slices (z of the first, z of the second, flip of the second) that may be the same.
-    scans: (Z, 16, 16) of each, one modality of what `reduced` gave."""
-    rows = [(scan, z) for scan, slices in enumerate(scans) for z in range(len(slices)) if slices[z].any()]
+    patterns: (Z, 16, 16) of each, one modality of what `reduced` gave."""
+    rows = [(scan, z) for scan, slices in enumerate(patterns) for z in range(len(slices)) if slices[z].any()]
     pairs: dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]] = {}
     if not rows:
         return pairs
-    slices = np.stack([scans[scan][z] for scan, z in rows])
+    slices = np.stack([patterns[scan][z] for scan, z in rows])
     tree = cKDTree(_coarse(slices))
     # Vectors of length 1 that correlate by r lie sqrt(2 - 2 r) apart, and coarse ones no farther.
     radius = float(np.sqrt(2 - 2 * CANDIDATE_CORRELATION))
