@@ -1,4 +1,4 @@
-"""Which limits of the two-way t? Those of the product beside others, on the models of validity.py or on others.
+"""Which limits of the two-way t? Those of the product beside others, on the simulations of validity.py or on others.
 
 Usage: python benchmarks/limits.py [--studies 10000] [--patients 5 20 60] [--repeats 2 3] [--drawn 16]
 
@@ -12,12 +12,12 @@ variance of the first of them are held to those of the product. How far an inter
     the product's    scores/two_way_t.py
     a x b            the product's by another power, a x (1 + b / (P - 1)); its own is 1.75 x 4
 
-Printed are, for each and for every number of repeats, the least and the most over models and numbers of patients: the
-coverage of a variant's interval, how often a pair of equal variants is called different by pooled_difference and by
+Printed are, for each and for every number of repeats, the least and the most over simulations and numbers of patients:
+the coverage of a variant's interval, how often a pair of equal variants is called different by pooled_difference and by
 mean_difference, and how often, of four, any pair is after Holm's correction (pooled, and means).
 
-With --drawn, the models are so many others, drawn at random from ranges that hold those of validity.py. By the first 16
-of them the product's powers were chosen.
+With --drawn, the simulations are so many others, drawn at random from ranges that hold those of validity.py. By the
+first 16 of them the product's powers were chosen.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from collections.abc import Callable
 
 import numpy as np
 import scipy.special
-from simulated import MODELS, Model, population
+from simulated import SIMULATIONS, Simulation, population
 from studies_at_once import (
     HELD,
     PAIRS,
@@ -94,14 +94,14 @@ LIMITS: dict[str, Limit] = {
 }
 
 
-def drawn(number: int) -> dict[str, Model]:
-    """So many models, each quantity drawn evenly from a range that holds those of validity.py; half of them, by chance,
-    have hard patients."""
+def drawn(number: int) -> dict[str, Simulation]:
+    """So many simulations, each quantity drawn evenly from a range that holds those of validity.py; half of them, by
+    chance, have hard patients."""
     draw = np.random.default_rng(2026)
-    models = {}
+    simulations = {}
     for n in range(number):
         size, slope, patient, by_variant, training, by_patient, hard, has_hard = draw.random(8)
-        models[f"drawn {n}"] = Model(
+        simulations[f"drawn {n}"] = Simulation(
             0.5 + 1.1 * size,
             -0.2 + 0.6 * slope,
             0.5 + patient,
@@ -110,18 +110,18 @@ def drawn(number: int) -> dict[str, Model]:
             0.2 + 0.4 * by_patient,
             0.1 * hard if has_hard < 0.5 else 0.0,
         )
-    return models
+    return simulations
 
 
-def cell(model: Model, patients: int, repeats: int, studies: int) -> dict[str, Floats]:
+def cell(simulation: Simulation, patients: int, repeats: int, studies: int) -> dict[str, Floats]:
     """Of each kind of limits the shares: variants covered, pairs called different (pooled, means), studies with any
     pair so after Holm's correction (pooled, means)."""
     draw = np.random.default_rng([patients, repeats])
-    truth = float(scipy.special.logit(population(model)[1]))
+    truth = float(scipy.special.logit(population(simulation)[1]))
     shares: dict[str, list[Floats]] = {kind: [] for kind in LIMITS}
     sizes = sizes_of(studies, patients, repeats)
     for size in sizes:
-        four = variants(model, patients, repeats, size, draw)
+        four = variants(simulation, patients, repeats, size, draw)
         own = [pooled((1, each)) for each in four]
         pairs = [
             [pooled((1, four[a]), (-1, four[b])) for a, b in PAIRS],
@@ -160,10 +160,10 @@ def main() -> None:
     parser.add_argument("--patients", type=int, nargs="+", default=[5, 20, 60])
     parser.add_argument("--repeats", type=int, nargs="+", default=[2, 3])
     parser.add_argument(
-        "--drawn", type=int, help="so many models drawn at random, in place of those of validity.py"
+        "--drawn", type=int, help="so many simulations drawn at random, in place of those of validity.py"
     )
     options = parser.parse_args()
-    models = drawn(options.drawn) if options.drawn else MODELS
+    simulations = drawn(options.drawn) if options.drawn else SIMULATIONS
     head = (
         "repeats",
         "limits",
@@ -176,8 +176,8 @@ def main() -> None:
     print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|")
     for repeats in options.repeats:
         cells = [
-            cell(model, patients, repeats, options.studies)
-            for model in models.values()
+            cell(simulation, patients, repeats, options.studies)
+            for simulation in simulations.values()
             for patients in options.patients
         ]
         for kind in LIMITS:

@@ -2,24 +2,24 @@
 
     python benchmarks/means_and_medians.py --studies 300
 
-Simulated studies of P patients with lesion and R repeats, in the four models of `simulated.py`; printed are shares of
-them, lowest to highest of the models:
+Simulated studies of P patients with lesion and R repeats, in the four simulations of `simulated.py`; printed are
+shares of them, lowest to highest of the simulations:
 
 - `mean of shares`: the interval of `mean_of_patients` holds the mean Dice of all patients and trainings;
-- `mean of distances`: the same of distances that are log-normal over patients (SD of the logarithm: that of the model's
-  size of lesions), over trainings (0.2) and over both (0.3), alike in all models but for that spread;
+- `mean of distances`: the same of distances that are log-normal over patients (SD of the logarithm: that of the
+  simulation's size of lesions), over trainings (0.2) and over both (0.3), alike in all simulations but for that spread;
 - `median`: the interval of `median_interval` holds the median over ever more trainings of the patients at hand (from 6
   repeats on);
 - `bootstrap`: the interval of `median_differences` leaves out 0, as p below 0.05 says, of equal variants.
 
-What is drawn follows from the numbers of model, patients, repeats and study; the same command prints the same.
+What is drawn follows from the numbers of simulation, patients, repeats and study; the same command prints the same.
 """
 
 import argparse
 import itertools
 
 import numpy as np
-from simulated import MODELS, NODES, POPULATION, WEIGHTS, Model, cohort, trainings
+from simulated import NODES, POPULATION, SIMULATIONS, WEIGHTS, Simulation, cohort, trainings
 
 from hnscc.base.seeds import generator
 from hnscc.scores.counts import Counts
@@ -38,23 +38,23 @@ def own_dice(counts: tuple[np.ndarray, ...], patients: int) -> np.ndarray:
     return dice(*(each[:, :patients] for each in counts))
 
 
-def mean_dice(model: Model) -> float:
+def mean_dice(simulation: Simulation) -> float:
     """The mean of patients' Dice in the whole population of patients and trainings."""
     draw = generator(0, "means and medians", "population")
-    people = cohort(model, POPULATION // 4, draw)
-    effects = NODES * model.training
+    people = cohort(simulation, POPULATION // 4, draw)
+    effects = NODES * simulation.training
     means = [
-        own_dice(trainings(model, people, effects[[node]], draw), len(people.truth)).mean()
+        own_dice(trainings(simulation, people, effects[[node]], draw), len(people.truth)).mean()
         for node in range(len(NODES))
     ]
     return float(np.average(means, weights=WEIGHTS))
 
 
 def distances(
-    model: Model, patients: int, repeats: int, draw: np.random.Generator
+    simulation: Simulation, patients: int, repeats: int, draw: np.random.Generator
 ) -> tuple[np.ndarray, float]:
     """Distances (R, P) in mm, and their mean over all there could be."""
-    spreads = (model.size, BY_TRAINING, BY_BOTH)
+    spreads = (simulation.size, BY_TRAINING, BY_BOTH)
     parts = zip(spreads, ((1, patients), (repeats, 1), (repeats, patients)), strict=True)
     logs = sum(draw.normal(0, spread, shape) for spread, shape in parts)
     return 8 * np.exp(logs), 8 * float(np.exp(sum(spread**2 for spread in spreads) / 2))
@@ -67,11 +67,11 @@ def holds(low: float | None, high: float | None, value: float) -> bool | None:
 
 def study(name: str, patients: int, repeats: int, number: int, mean: float) -> dict[str, bool | None]:
     """Of one study, by COLUMNS: whether the interval covers, or in the last one leaves out 0; None without one."""
-    model, draw = MODELS[name], generator(number, "means and medians", name, patients, repeats)
-    people = cohort(model, patients, draw)
-    effects = draw.normal(0, model.training, (2, repeats))
-    a, b = (trainings(model, people, own, draw) for own in effects)
-    mm, mean_mm = distances(model, patients, repeats, draw)
+    simulation, draw = SIMULATIONS[name], generator(number, "means and medians", name, patients, repeats)
+    people = cohort(simulation, patients, draw)
+    effects = draw.normal(0, simulation.training, (2, repeats))
+    a, b = (trainings(simulation, people, own, draw) for own in effects)
+    mm, mean_mm = distances(simulation, patients, repeats, draw)
     found: dict[str, bool | None] = {}
     for column, scores, share, truth in (
         ("mean of shares", own_dice(a, patients), True, mean),
@@ -80,7 +80,7 @@ def study(name: str, patients: int, repeats: int, number: int, mean: float) -> d
         estimate = mean_of_patients(scores, share=share)
         found[column] = holds(estimate.low, estimate.high, truth)
     # Trainings of the patients at hand differ by their effects and noise alone: on a scale of their own, normal.
-    of_median = median_interval(draw.normal(0, model.training, repeats).tolist())
+    of_median = median_interval(draw.normal(0, simulation.training, repeats).tolist())
     found["median"] = holds(of_median.low, of_median.high, 0)
     of_a, of_b = (Counts(*(np.rint(1000 * each).astype(np.int64) for each in side)) for side in (a, b))
     (compared,) = median_differences(of_a, of_b, (dice,), draw, RESAMPLES)
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, nargs="+", default=[6, 12, 30])
     parser.add_argument("--repeats", type=int, nargs="+", default=[2, 3, 4, 10, 50])
     options = parser.parse_args()
-    means = {name: mean_dice(model) for name, model in MODELS.items()}
+    means = {name: mean_dice(simulation) for name, simulation in SIMULATIONS.items()}
     print("| patients | repeats | " + " | ".join(COLUMNS) + " |\n|" + "---|" * (len(COLUMNS) + 2))
     for patients, repeats in itertools.product(options.patients, options.repeats):
         shares: dict[str, list[float]] = {column: [] for column in COLUMNS}

@@ -5,7 +5,7 @@ size; the Dice of a patient in a training is, on the logit scale,
 
     1 + slope x log size + patient + patient x variant + training + training x patient
 
-each term normal with the standard deviation of its model below, and a hard patient is missed 9 of 10 times. Of the
+each term normal with the standard deviation of its simulation below, and a hard patient is missed 9 of 10 times. Of the
 patients without lesion 40 % are prone to false alarms, whose size varies by patient and training. What a training's
 Dice is in the whole population is known from 200,000 patients at 17 training effects, averaged by quadrature.
 """
@@ -25,7 +25,7 @@ AT_DICE_07 = 0.7 * (1 - 0.7)  # by how much a Dice of 0.7 rises for 1 on the log
 
 
 @dataclass(frozen=True)
-class Model:
+class Simulation:
     """Standard deviations on the logit scale, but for the first (of log size) and the last (a share of patients)."""
 
     size: float
@@ -37,12 +37,12 @@ class Model:
     hard: float = 0.0
 
 
-MODELS = {
-    "regular": Model(1.0, 0.2, 0.8, 0.25, 0.20, 0.3),
-    "heavy": Model(1.5, 0.3, 1.2, 0.40, 0.50, 0.5),
-    "misses": Model(1.2, 0.3, 1.0, 0.30, 0.35, 0.4, 0.1),
+SIMULATIONS = {
+    "regular": Simulation(1.0, 0.2, 0.8, 0.25, 0.20, 0.3),
+    "heavy": Simulation(1.5, 0.3, 1.2, 0.40, 0.50, 0.5),
+    "misses": Simulation(1.2, 0.3, 1.0, 0.30, 0.35, 0.4, 0.1),
     # Ours: large lesions score worse, patients differ more, trainings collapse now and then (SD 0.8).
-    "unruly": Model(1.2, -0.2, 1.2, 0.30, 0.80, 0.4, 0.05),
+    "unruly": Simulation(1.2, -0.2, 1.2, 0.30, 0.80, 0.4, 0.05),
 }
 
 
@@ -60,24 +60,24 @@ def expit(values: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-values)))
 
 
-def cohort(model: Model, patients: int, draw: np.random.Generator) -> Cohort:
-    log_size = draw.normal(0, model.size, patients)
-    level = INTERCEPT + model.slope * log_size + draw.normal(0, model.patient, patients)
+def cohort(simulation: Simulation, patients: int, draw: np.random.Generator) -> Cohort:
+    log_size = draw.normal(0, simulation.size, patients)
+    level = INTERCEPT + simulation.slope * log_size + draw.normal(0, simulation.patient, patients)
     prone = draw.random(patients // 2) < PRONE
     alarm = prone * ALARM_SIZE * np.exp(draw.normal(0, ALARM_SD, patients // 2))
-    return Cohort(np.exp(log_size), level, draw.random(patients) < model.hard, alarm)
+    return Cohort(np.exp(log_size), level, draw.random(patients) < simulation.hard, alarm)
 
 
 def trainings(
-    model: Model, people: Cohort, effects: np.ndarray, draw: np.random.Generator
+    simulation: Simulation, people: Cohort, effects: np.ndarray, draw: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Overlap, prediction and truth (R, P + P / 2) of one variant's trainings, whose effects are (R,)."""
     shape = (len(effects), len(people.truth))
-    logit = people.level + draw.normal(0, model.by_variant, shape[1]) + effects[:, None]
-    dice = expit(logit + draw.normal(0, model.by_patient, shape))
+    logit = people.level + draw.normal(0, simulation.by_variant, shape[1]) + effects[:, None]
+    dice = expit(logit + draw.normal(0, simulation.by_patient, shape))
     dice[(draw.random(shape) < 0.9) & people.hard] = 0.0
     truth = np.broadcast_to(people.truth, shape)
-    alarm = people.alarm * np.exp(draw.normal(0, model.by_patient, (shape[0], len(people.alarm))))
+    alarm = people.alarm * np.exp(draw.normal(0, simulation.by_patient, (shape[0], len(people.alarm))))
     nothing = np.zeros_like(alarm)
     overlap, pred, whole = (
         np.concatenate(parts, axis=1) for parts in ((dice * truth, nothing), (truth, alarm), (truth, nothing))
@@ -86,13 +86,16 @@ def trainings(
 
 
 @functools.cache
-def population(model: Model) -> tuple[np.ndarray, float]:
+def population(simulation: Simulation) -> tuple[np.ndarray, float]:
     """The pooled Dice in the whole population of trainings at each of NODES, and its mean over trainings."""
     draw = generator(0, "validity", "population")
-    people = cohort(model, POPULATION, draw)
+    people = cohort(simulation, POPULATION, draw)
     # Patient by variant is a patient's own in the long run: it is drawn with the patient.
     found = np.array(
-        [_pooled(*trainings(model, people, np.array([node * model.training]), draw))[0] for node in NODES]
+        [
+            _pooled(*trainings(simulation, people, np.array([node * simulation.training]), draw))[0]
+            for node in NODES
+        ]
     )
     return found, float((found * WEIGHTS).sum() / WEIGHTS.sum())
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from simulated import ALARM_SD, ALARM_SIZE, INTERCEPT, PRONE, Model, expit
+from simulated import ALARM_SD, ALARM_SIZE, INTERCEPT, PRONE, Simulation, expit
 
 from hnscc.base.arrays import Floats
 from hnscc.scores import two_way_t
@@ -78,27 +78,27 @@ def sizes_of(studies: int, patients: int, repeats: int) -> list[int]:
 
 
 def variants(
-    model: Model,
+    simulation: Simulation,
     patients: int,
     repeats: int,
     studies: int,
     draw: np.random.Generator,
     shifts: Sequence[float] = (0.0,) * 4,
 ) -> list[Variant]:
-    """Variants of so many studies, each better than the model's by its shift on the logit scale; four equal ones."""
-    log_size = draw.normal(0, model.size, (studies, patients))
-    level = INTERCEPT + model.slope * log_size + draw.normal(0, model.patient, log_size.shape)
-    hard = draw.random(log_size.shape) < model.hard
+    """Variants of so many studies, each better than the simulation's by its shift on the logit scale, or four equal."""
+    log_size = draw.normal(0, simulation.size, (studies, patients))
+    level = INTERCEPT + simulation.slope * log_size + draw.normal(0, simulation.patient, log_size.shape)
+    hard = draw.random(log_size.shape) < simulation.hard
     free = (studies, patients // 2)
     alarm = (draw.random(free) < PRONE) * ALARM_SIZE * np.exp(draw.normal(0, ALARM_SD, free))
     found = []
     for shift in shifts:
         shape = (studies, repeats, patients)
-        own = level + draw.normal(0, model.by_variant, log_size.shape)
-        effects = draw.normal(shift, model.training, (studies, repeats))
-        dice = expit(own[:, None] + effects[:, :, None] + draw.normal(0, model.by_patient, shape))
+        own = level + draw.normal(0, simulation.by_variant, log_size.shape)
+        effects = draw.normal(shift, simulation.training, (studies, repeats))
+        dice = expit(own[:, None] + effects[:, :, None] + draw.normal(0, simulation.by_patient, shape))
         dice[(draw.random(shape) < 0.9) & hard[:, None]] = 0.0
-        of_alarm: Floats = np.exp(draw.normal(0, model.by_patient, (studies, repeats, free[1])))
+        of_alarm: Floats = np.exp(draw.normal(0, simulation.by_patient, (studies, repeats, free[1])))
         found.append(Variant(dice, alarm[:, None] * of_alarm, np.exp(log_size), effects))
     return found
 

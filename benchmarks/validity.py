@@ -15,7 +15,7 @@ mean_difference are asked too: unless they give the same intervals and p, this e
     make validity            # minutes; writes docs/explanation/validity.md
 
 With --why it prints instead what parts found and forecast, and in the end how far they part over all cells; with
---drawn 16 on models that nothing was chosen by, but the powers of the limits.
+--drawn 16 on simulations that nothing was chosen by, but the powers of the limits.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from unittest.mock import patch
 import numpy as np
 import scipy.special
 from limits import drawn
-from simulated import AT_DICE_07, MODELS, NODES, Model, population
+from simulated import AT_DICE_07, NODES, SIMULATIONS, Simulation, population
 from studies_at_once import (
     CHECKED,
     HELD,
@@ -61,22 +61,24 @@ WHY = (
 
 
 def figures(
-    model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator
+    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator
 ) -> list[float]:
     """What is told of a cell, one figure a column."""
-    size = model, patients, repeats, studies, draw
+    size = simulation, patients, repeats, studies, draw
     return [*single(*size), any_of_four(*size), *found_and_forecast(*size)]
 
 
-def single(model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator) -> list[float]:
+def single(
+    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator
+) -> list[float]:
     """Shares of the studies: one model covered, a variant covered, and equal variants called different by
     pooled_difference and by mean_difference."""
-    nodes, mean = population(model)
+    nodes, mean = population(simulation)
     sizes, found = sizes_of(studies, patients, repeats), []
     for size in sizes:
-        a, b = variants(model, patients, repeats, size, draw, (0.0, 0.0))
+        a, b = variants(simulation, patients, repeats, size, draw, (0.0, 0.0))
         one = Variant(a.dice[:, :1], a.alarm[:, :1], a.truth, a.effects[:, :1])
-        own = np.interp(a.effects[:, 0], NODES * model.training, nodes)
+        own = np.interp(a.effects[:, 0], NODES * simulation.training, nodes)
         parts = [pooled((1, one)), pooled((1, a)), pooled((1, a), (-1, b)), means(a, b)]
         check(a, b, parts)
         both = [_covers(each, mean, patients, repeats) for each in (parts[1], pooled((1, b)))]
@@ -87,50 +89,62 @@ def single(model: Model, patients: int, repeats: int, studies: int, draw: np.ran
     return list(np.average(found, axis=0, weights=sizes))
 
 
-def any_of_four(model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator) -> float:
+def any_of_four(
+    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator
+) -> float:
     """Of studies of four equal variants, the share in which a pair is called different after Holm's correction."""
     sizes, found = sizes_of(studies, patients, repeats), []
     for size in sizes:
-        four = variants(model, patients, repeats, size, draw)
+        four = variants(simulation, patients, repeats, size, draw)
         pairs = [pooled((1, four[a]), (-1, four[b])) for a, b in PAIRS]
         found.append(np.any([_beyond(each, patients, repeats, HELD) for each in pairs], axis=0).mean())
     return float(np.average(found, weights=sizes))
 
 
 def found_and_forecast(
-    model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator
+    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator
 ) -> tuple[float, float]:
     """How often a planted difference is found, and how often the forecast says of as many others of both variants."""
-    _, pilots, tries = _planted(model, patients, repeats, studies, draw)
+    _, pilots, tries = _planted(simulation, patients, repeats, studies, draw)
     forecast = power(_mean_design(pilots, patients, repeats), float(tries.value.mean()), patients, repeats)
     return float(_beyond(tries, patients, repeats).mean()), forecast
 
 
 def _planted(
-    model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator, times: float = 1.0
+    simulation: Simulation,
+    patients: int,
+    repeats: int,
+    studies: int,
+    draw: np.random.Generator,
+    times: float = 1.0,
 ) -> tuple[float, Parts, Parts]:
     """So many times the difference that the forecast says is found in 0.8 of studies, by those of equal variants; and
     of twice so many studies, in which it shifts the logit of a Dice of 0.7, the differences that they find."""
-    equal = _differences(model, patients, repeats, studies, draw, 0.0)
+    equal = _differences(simulation, patients, repeats, studies, draw, 0.0)
     planted = times * smallest_seen(_mean_design(equal, patients, repeats), patients, repeats)
     shift = planted / AT_DICE_07
-    pilots, tries = (_differences(model, patients, repeats, studies, draw, shift) for _ in range(2))
+    pilots, tries = (_differences(simulation, patients, repeats, studies, draw, shift) for _ in range(2))
     return planted, pilots, tries
 
 
 def _differences(
-    model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator, shift: float
+    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator, shift: float
 ) -> Parts:
     """Of so many studies of two variants, the first of them better by `shift`."""
     found = []
     for size in sizes_of(studies, patients, repeats):
-        a, b = variants(model, patients, repeats, size, draw, (shift, 0.0))
+        a, b = variants(simulation, patients, repeats, size, draw, (shift, 0.0))
         found.append(pooled((1, a), (-1, b)))
     return together(found)
 
 
 def why_off(
-    model: Model, patients: int, repeats: int, studies: int, draw: np.random.Generator, times: float = 1.0
+    simulation: Simulation,
+    patients: int,
+    repeats: int,
+    studies: int,
+    draw: np.random.Generator,
+    times: float = 1.0,
 ) -> list[float]:
     """What parts found and forecast in a cell, one figure for each of WHY.
 
@@ -139,7 +153,7 @@ def why_off(
     effective patients differs from cohort to cohort, its variance by the square of its mean, and what the forecast has
     of it. The difference that was planted, and what became of it.
     """
-    planted, pilots, tries = _planted(model, patients, repeats, studies, draw, times)
+    planted, pilots, tries = _planted(simulation, patients, repeats, studies, draw, times)
     size = _mean_design(pilots, patients, repeats), float(tries.value.mean()), patients, repeats
     crowding = 1 / pilots.effective
     return [
@@ -179,7 +193,11 @@ def _off(studies: int) -> tuple[float, float]:
     did not hang together with what their studies find, in the cells where that does most harm."""
     of_cohorts, of_estimates = (
         why_off(
-            MODELS[name], patients, repeats, studies, generator(0, "validity", "why", name, patients, repeats)
+            SIMULATIONS[name],
+            patients,
+            repeats,
+            studies,
+            generator(0, "validity", "why", name, patients, repeats),
         )
         for name, patients, repeats in (OFF_BY_COHORTS, OFF_BY_ESTIMATES)
     )
@@ -222,22 +240,24 @@ def main() -> None:
     parser.add_argument("--studies", type=int, default=10_000)
     parser.add_argument("--patients", type=int, nargs="+", default=[5, 10, 20, 60])
     parser.add_argument("--repeats", type=int, nargs="+", default=[2, 3, 10, 50])
-    parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
+    parser.add_argument("--simulations", nargs="+", default=list(SIMULATIONS), choices=list(SIMULATIONS))
     parser.add_argument("--page", type=Path, help="write the table there, with what it says")
     parser.add_argument("--why", action="store_true", help="print what parts found and forecast, and no more")
-    parser.add_argument("--drawn", type=int, help="so many models of limits.py, in place of those")
+    parser.add_argument("--drawn", type=int, help="so many simulations of limits.py, in place of those")
     parser.add_argument(
         "--times", type=float, default=1.0, help="with --why, plant so many times the difference"
     )
     options = parser.parse_args()
     cells: Cells = {}
     again: Cells = {}
-    print(f"| model | patients | repeats | {' | '.join(WHY)} |" if options.why else "\n".join(HEAD))
-    models = drawn(options.drawn) if options.drawn else {name: MODELS[name] for name in options.models}
-    for name, patients, repeats in itertools.product(models, options.patients, options.repeats):
+    print(f"| simulation | patients | repeats | {' | '.join(WHY)} |" if options.why else "\n".join(HEAD))
+    simulations = (
+        drawn(options.drawn) if options.drawn else {name: SIMULATIONS[name] for name in options.simulations}
+    )
+    for name, patients, repeats in itertools.product(simulations, options.patients, options.repeats):
         cell = name, patients, repeats
         draw = generator(0, "validity", *cell)
-        size = models[name], patients, repeats, options.studies, draw
+        size = simulations[name], patients, repeats, options.studies, draw
         if options.why:
             cells[cell] = why_off(*size, options.times)
             told = " | ".join(f"{each:.3f}" for each in cells[cell])

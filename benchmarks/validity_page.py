@@ -6,7 +6,15 @@ from datetime import date
 from figures import machine
 
 COLUMNS = (
-    *("model", "patients", "repeats", "one model covers", "variant covers", "pooled rejects", "mean rejects"),
+    *(
+        "simulation",
+        "patients",
+        "repeats",
+        "one model covers",
+        "variant covers",
+        "pooled rejects",
+        "mean rejects",
+    ),
     *("any of four, after Holm", "planted: found", "forecast"),
 )
 HEAD = ("| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS))
@@ -20,7 +28,7 @@ AIMS = (
 OFF = 7.0  # points by which found and forecast may part
 WIDTH = 118
 
-Cell = tuple[str, int, int]  # model, patients, repeats
+Cell = tuple[str, int, int]  # simulation, patients, repeats
 STANDS_FOR = {
     "regular": "lesions (SD of the logarithm of their size: 1.0), patients (0.8) and trainings (0.2) vary least, "
     "and no patient is hard",
@@ -61,7 +69,8 @@ def page(cells: Cells, again: Cells, off: tuple[float, float], studies: int, tim
     off: by how many points found and forecast would part in OFF_BY_COHORTS and in OFF_BY_ESTIMATES.
     """
     cohorts, estimates = (
-        f"{model} {patients} x {repeats}" for model, patients, repeats in (OFF_BY_COHORTS, OFF_BY_ESTIMATES)
+        f"{simulation} {patients} x {repeats}"
+        for simulation, patients, repeats in (OFF_BY_COHORTS, OFF_BY_ESTIMATES)
     )
     why_off = WHY_OFF.format(
         cohorts=cohorts, by_cohorts=off[0], estimates=estimates, by_estimates=off[1], studies=studies
@@ -84,9 +93,9 @@ def page(cells: Cells, again: Cells, off: tuple[float, float], studies: int, tim
             "",
             *textwrap.wrap(beyond_the_aims(cells, again, times), WIDTH),
             "",
-            "Four models of how the Dice of a patient varies, on the logit scale:",
+            "Four simulations of how the Dice of a patient varies, on the logit scale:",
             "",
-            "| model | what it stands for |",
+            "| simulation | what it stands for |",
             "|---|---|",
             *(f"| {name} | {words} |" for name, words in STANDS_FOR.items()),
             "",
@@ -123,14 +132,14 @@ def beyond_the_aims(cells: Cells, again: Cells, times: int) -> str:
         (*(what for what, _, _ in AIMS), "planted differences, points beyond the forecast")
     ):
         named = [
-            f"{model} {patients} x {repeats} ({_told(found, column)}; again {_told(again[cell], column)})"
+            f"{simulation} {patients} x {repeats} ({_told(found, column)}; again {_told(again[cell], column)})"
             for cell, found in cells.items()
             if missed(found)[column]
-            for model, patients, repeats in [cell]
+            for simulation, patients, repeats in [cell]
         ]
         told.append(f"{what}: {', '.join(named) or 'none'}")
     return (
-        "Cells beyond an aim (model, patients x repeats; in brackets what was found, and again, for some miss by "
+        "Cells beyond an aim (simulation, patients x repeats; in brackets what was found, and again, for some miss by "
         f"chance, of {times} times as many other studies). {'; '.join(told)}."
     )
 

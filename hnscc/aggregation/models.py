@@ -50,7 +50,7 @@ class Models:
 
     @property
     def needed(self) -> list[str]:
-        """The modalities that a scan must have: those that the networks see, and the one whose grid is used."""
+        """The modalities that a scan must have: those that they see, and the one whose grid is used."""
         seen = list(self.variant.modalities)
         return seen if self.placing["reference"] in seen else [*seen, self.placing["reference"]]
 

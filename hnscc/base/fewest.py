@@ -15,7 +15,7 @@ VALUES_FOR_MEDIAN = 6  # the whole range of 5 values holds the median with 93.75
 VALUES_FOR_MEAN = 3  # the t interval of two values is 12.7 times as wide as they lie apart: it says nothing
 VALUES_FOR_SPREAD = 2  # one value has none
 VALUES_FOR_LINE = 3  # two points lie on a line, whatever they are
-VALUES_BEYOND_MODEL = 5  # values beyond a model's parameters, below which its R2 is luck
+VALUES_BEYOND_FIT = 5  # values beyond a fit's parameters, below which its R2 is luck
 EFFECTIVE_PATIENTS = 3  # of equal weight; below it, one or two lesions decide
 VALUES_FOR_QUARTILES = 4  # of 3 but one lies between the quartiles, of 4 just half of them
 LESION_PATIENTS_OF_SPLIT = 5  # a split with fewer is warned of: its scores are means of very few
@@ -32,6 +32,6 @@ IN_WORDS = {
     "an interval of a configuration's score": f"{VALUES_FOR_MEAN} repeats",
     "quartiles over repeats or scans": f"{VALUES_FOR_QUARTILES} of them; of fewer the least and the most are told",
     "a line of predicted against true pixels": f"{VALUES_FOR_LINE} slices",
-    "how far a search's setting explains the scores": f"{VALUES_BEYOND_MODEL} configurations more than its model has "
+    "how far a search's setting explains the scores": f"{VALUES_BEYOND_FIT} configurations more than its fit has "
     "parameters",
 }

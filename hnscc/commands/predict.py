@@ -37,7 +37,7 @@ from hnscc.commands.predicted_scan import (
 from hnscc.reporting.drawing.scan_picture import scan_picture
 from hnscc.scores.counts import threshold_of
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.inference import Networks
+from hnscc.training.inference import TrainedModels
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def predict_scans(
     # Quiet as a whole: scans are read in a thread of their own, and warnings have one state for all threads.
     with quiet(), new_folder(out, FACTS_FILE, PREDICT, overwrite=options.overwrite) as root:
         folder = PredictionFolder(root)
-        networks = Networks(run, network, models.members, threads=cores())
+        trained = TrainedModels(run, network, models.members, threads=cores())
         found: list[_Done] = []
         faults: list[Fault] = []
         tell(0, len(rows), "reading scans")
@@ -106,7 +106,7 @@ def predict_scans(
                     faults.append((row.line, fault))
                 else:
                     if not faults:
-                        probabilities = networks.probabilities(scan.images)
+                        probabilities = trained.probabilities(scan.images)
                         found.append(_write_scan(scan, units, probabilities, models, options, folder))
                         del probabilities
                     del scan, coming  # before the next is placed: a scan takes hundreds of MB

@@ -160,7 +160,7 @@ def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
 
 def intensities_of(scan: NewScan, models: Models) -> dict[str, TableRow]:
-    """For each modality that the networks see: the bounds that it was trained within, and how this scan lies to them.
+    """For each modality that the models see: the bounds that it was trained within, and how this scan lies to them.
 
     low, high: of the fold that most stored pixels lie beyond. outside: their share, beyond the bounds.
     reach: how far the highest pixel goes, of the way from low to high.
@@ -194,13 +194,13 @@ def told_of(
     """
     told = [
         f"{name}: {_beyond_bounds(each):.1%} of the pixels lie outside of {each['low']:.4g} to {each['high']:.4g}, the "
-        "values that the network was trained on"
+        "values that the model was trained on"
         for name, each in found.items()
         if _beyond_bounds(each) > BEYOND_BOUNDS
     ]
     told += [
         f"{name}: the highest value reaches {each['reach']:.2%} of the way from {each['low']:.4g} to "
-        f"{each['high']:.4g}, the values that the network was trained on: is it another unit?"
+        f"{each['high']:.4g}, the values that the model was trained on: is it another unit?"
         for name, each in found.items()
         if each["reach"] < REACH
     ]
@@ -236,7 +236,7 @@ def _no_new_patient(patient: str, trained_on: Mapping[str, str]) -> list[str]:
 
 
 def _unseen(scan: NewScan, modalities: Sequence[str]) -> list[str]:
-    """What the modalities that the networks see do not show."""
+    """What the modalities that the models see do not show."""
     told, depth = [], len(scan.images)
     for name in modalities:
         if unseen := scan.unseen([name]):

@@ -101,8 +101,8 @@ def _kind(kinds: set[type]) -> pa.DataType:
 def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
     """Return the adjusted R² of the scores (of the configurations that have one) on each setting alone.
 
-    A list's values are groups; in a range the model is a parabola in the value, or in its logarithm. Settings with too
-    few configurations (fewer than 5 beyond the model's own parameters) are left out.
+    A list's values are groups; in a range the fit is a parabola in the value, or in its logarithm. Settings with too
+    few configurations (fewer than 5 beyond the fit's own parameters) are left out.
     `rows` are those of table `configurations`.
     """
     scored = [row for row in rows if row["score"] is not None]
@@ -117,7 +117,7 @@ def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
 
 
 def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """Return the model's columns (N, K), the constant first."""
+    """Return the fit's columns (N, K), the constant first."""
     if isinstance(values, Range):
         x = np.log(np.array(each, float)) if values.log else np.array(each, float)
         x = (x - x.mean()) / (x.std() or 1.0) if len(x) else x
@@ -129,7 +129,7 @@ def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray
 def _adjusted_r2(design: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> float | None:
     n, rank = len(scores), int(np.linalg.matrix_rank(design))
     total = float(((scores - scores.mean()) ** 2).sum())
-    if rank < 2 or n - rank < fewest.VALUES_BEYOND_MODEL or total == 0:
+    if rank < 2 or n - rank < fewest.VALUES_BEYOND_FIT or total == 0:
         return None
     rest = scores - design @ np.linalg.lstsq(design, scores, rcond=None)[0]
     return 1 - float((rest**2).sum()) / (n - rank) / (total / (n - 1))

@@ -1,4 +1,4 @@
-"""A variant's networks as one ONNX graph: images in the store's units in, a probability out."""
+"""A variant's models as one ONNX graph: images in the store's units in, a probability out."""
 
 import io
 import warnings
@@ -25,11 +25,11 @@ _EXPECTED = (
 
 
 class _Normalised(nn.Module):
-    """A network with what `cohort.slices.normalise` does before it, and the sigmoid behind it."""
+    """A model with what `cohort.slices.normalise` does before it, and the sigmoid behind it."""
 
-    def __init__(self, network: nn.Module, bounds: Sequence[Bounds]) -> None:
+    def __init__(self, model: nn.Module, bounds: Sequence[Bounds]) -> None:
         super().__init__()
-        self.network = network
+        self.model = model
         lows, spans = ([each[0] for each in bounds], [each[1] - each[0] for each in bounds])
         self.register_buffer("low", torch.tensor(lows).reshape(1, -1, 1, 1))
         self.register_buffer("span", torch.tensor(spans).reshape(1, -1, 1, 1))
@@ -37,12 +37,12 @@ class _Normalised(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images float32 (N, C, H, W) in the store's units -> probabilities float32 (N, H, W)."""
         scaled = ((images - self.low) / self.span).clamp(0.0, 1.0)  # type: ignore[operator]
-        probability: torch.Tensor = torch.sigmoid(self.network(scaled))[:, 0]
+        probability: torch.Tensor = torch.sigmoid(self.model(scaled))[:, 0]
         return probability
 
 
 class _Mean(nn.Module):
-    """The mean over networks of what each says."""
+    """The mean over models of what each says."""
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
@@ -85,10 +85,10 @@ def check_pools(model: nn.Module, images: torch.Tensor, architecture: str) -> No
 
 
 def onnx_of(run: RunFolder, network: Network, members: Sequence[Member], size: int) -> bytes:
-    """Return the ONNX file of these trials' networks together, in float32.
+    """Return the ONNX file of these trials' models together, in float32.
 
     Its input `images` is float32 (N, C, size, size) in the store's units, its output `probability` float32
-    (N, size, size): the mean over the networks. InputError as by `members.read_weights` and `check_pools`.
+    (N, size, size): the mean over the models. InputError as by `members.read_weights` and `check_pools`.
     """
     bare = network.model_copy(update={"encoder_weights": None})
     parts = []

@@ -1,5 +1,5 @@
-"""What trained networks say of slices: the one forward pass that training, scoring and prediction share, and the
-networks of completed trials, asked of scans that no study has seen."""
+"""What models say of slices: the one forward pass that training, scoring and prediction share, and the models of
+completed trials, asked of scans that no study has seen."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -46,7 +46,7 @@ def on_device(images: Images, device: str) -> torch.Tensor:
 
 
 def logits_of(model: nn.Module, images: torch.Tensor, *, device: str, precision: str) -> torch.Tensor:
-    """Pass slices through a network, all on one device.
+    """Pass slices through a model, all on one device.
 
     Images float32 (B, C, H, W) in 0..1 -> logits float32 (B, 1, H, W).
     """
@@ -81,8 +81,8 @@ def device_here() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-class Networks:
-    """The networks of some trials of one variant, one in memory at a time; their weights are read from the run folder.
+class TrainedModels:
+    """The models of some trials of one variant, one in memory at a time; their weights are read from the run folder.
 
     InputError where the weights of one are gone, damaged, or not those that the member names.
     """

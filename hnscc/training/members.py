@@ -1,4 +1,4 @@
-"""The completed trials whose networks predict together, and their weights; without torch."""
+"""The completed trials whose models predict together, and their weights; without torch."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from hnscc.training.states import trial_state
 
 @dataclass(frozen=True)
 class Member:
-    """A completed trial whose network is asked. bounds: of each of the variant's modalities, in their order, what its
+    """A completed trial whose model is asked. bounds: of each of the variant's modalities, in their order, what its
     fold made 0 and 1. precision: fp32 or bf16, as it was trained. weights_sha256: what its record says of its weights.
     """
 
