@@ -13,7 +13,7 @@ import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Damaged, scored_fold
-from hnscc.aggregation.query import chosen_k, ended_since, read_table
+from hnscc.aggregation.query import chosen_k, ended_trials, not_in_tables, read_table
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.arrays import Floats, Integers, StoredProbabilities
 from hnscc.base.errors import InputError
@@ -102,9 +102,9 @@ def _check_none_missing(run: RunFolder, study: Study, name: str, rows: Sequence[
     tabled = {row["trial_id"] for row in rows if row["status"] != "missing"}
     planned = [trial.trial_id for trial in plan_trials(study) if trial.variant == name]
     missing = len(set(planned) - tabled)
-    ended = sum(trial.variant == name for trial in ended_since(run))
+    ended = sum(trial.variant == name for trial in not_in_tables(run))
     if missing or ended:
-        late = f"{count_of(ended, 'trial')} that ended after the tables were made"
+        late = f"tables without the results of {ended_trials(ended)}"
         left = f"{missing} of {count_of(len(planned), 'trial')} missing" if rows else "tables without it"
         raise InputError(
             "The variant's median model may still be another: not all of its trials are in the tables.",

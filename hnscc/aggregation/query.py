@@ -1,4 +1,4 @@
-"""The tables of a run folder: read back, asked by SQL, and which trials ended after they were made."""
+"""The tables of a run folder: read back, asked by SQL, and which trials have ended that they lack."""
 
 import contextlib
 import re
@@ -140,9 +140,10 @@ def names_of_tables(run: RunFolder) -> tuple[str, ...]:
     return SEARCH_TABLES if run.holds_search else STUDY_TABLES
 
 
-def ended_since(run: RunFolder) -> list[Trial]:
-    """The planned trials that ended after the run folder's tables were made, in the plan's order: table `trials` calls
-    them missing, or failed where they are completed by now, or does not hold them.
+def not_in_tables(run: RunFolder) -> list[Trial]:
+    """The planned trials that have ended and whose results the run folder's tables lack, in the plan's order: table
+    `trials` calls them missing, or failed where they are completed by now, or has no row of them. The table is older
+    then, or rows were taken from it.
 
     Empty where the tables or the study cannot be read: whoever needs these says what is wrong with them. StorageError
     where the disk does not answer. Records are believed; those of trials that the tables call completed are not read.
@@ -163,11 +164,11 @@ def ended_since(run: RunFolder) -> list[Trial]:
     return [
         each
         for each in left
-        if each.trial_id in recorded and _ended_since(recorded[each.trial_id], rows.get(each.trial_id))
+        if each.trial_id in recorded and _lacks(recorded[each.trial_id], rows.get(each.trial_id))
     ]
 
 
-def _ended_since(folder: TrialFolder, row: Mapping[str, Any] | None) -> bool:
+def _lacks(folder: TrialFolder, row: Mapping[str, Any] | None) -> bool:
     """Whether a trial that has a record is in another state than its row in table `trials` says."""
     state = recorded_state(folder)
     if row is None or row["status"] == "missing":
@@ -178,24 +179,23 @@ def _ended_since(folder: TrialFolder, row: Mapping[str, Any] | None) -> bool:
 
 
 def note_of_older_tables(run: RunFolder, named: str) -> str | None:
-    """The sentence that tells how many trials ended after the tables were made, and what to do; None where none did.
+    """The sentence that tells of how many trials that have ended the tables lack the results, and what to do; None
+    where they lack none.
 
     named: what it calls the run folder; no path stands in a report.
     """
-    ended = ended_since(run)
-    if not ended:
+    lacking = not_in_tables(run)
+    if not lacking:
         return None
-    trials = count_of(len(ended), "trial")
+    do = f"`hnscc aggregate {named}` makes the tables again"
     if run.holds_search:
-        return (
-            f"{trials} of the search ended and {noun_of(len(ended), 'stands', 'stand')} in none of its tables, which "
-            "are older or of a smaller budget: `hnscc search STUDY` goes on with the search and makes them again"
-        )
-    results = noun_of(len(ended), "its result is", "their results are")
-    return (
-        f"{trials} ended after the tables were made, so {results} not in them: `hnscc aggregate {named}` makes the "
-        "tables again"
-    )
+        do = "`hnscc search STUDY` goes on with the search and makes them again"
+    return f"The tables lack the results of {ended_trials(len(lacking))}: {do}"
+
+
+def ended_trials(number: int) -> str:
+    """So many trials that have ended, in words."""
+    return f"{count_of(number, 'trial')} that {noun_of(number, 'has', 'have')} ended"
 
 
 def query(run: RunFolder, sql: str) -> pa.Table:

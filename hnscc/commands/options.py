@@ -19,9 +19,8 @@ HalfWidth = Annotated[
     float | None,
     typer.Option(
         "--half-width",
-        min=HALF_WIDTH[0],
-        max=HALF_WIDTH[1],
-        help="Tell how many repeats give the median test Dice within this to either side (95 %).",
+        help="Tell how many repeats give the median test Dice within this to either side (95 %), "
+        "{:g} to {:g}.".format(*HALF_WIDTH),
     ),
 ]
 Prefer = Annotated[

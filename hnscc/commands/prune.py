@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from hnscc.aggregation.query import ended_since, read_table
+from hnscc.aggregation.query import ended_trials, not_in_tables, read_table
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.study.loading import kept_study
@@ -51,9 +51,9 @@ def _prune(run: RunFolder) -> Pruned:
 def _check_none_missing(run: RunFolder, planned: Sequence[str]) -> None:
     rows = read_table(run, "trials").to_pylist()
     left = [trial_state(run.trial(trial_id)).status for trial_id in planned].count("missing")
-    ended = len(ended_since(run))
+    ended = len(not_in_tables(run))
     if left or ended or planned != [row["trial_id"] for row in rows if row["status"] != "missing"]:
-        late = f"{count_of(ended, 'trial')} that ended after the tables were made"
+        late = f"tables without the results of {ended_trials(ended)}"
         raise InputError(
             "Weights can be pruned once no trial is missing and the tables are written: medians still move.",
             where=str(run.root),

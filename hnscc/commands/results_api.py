@@ -31,8 +31,8 @@ def aggregate(run: str | Path) -> list[str]:
 def report(run: str | Path) -> Location:
     """Write report.html, report.md and the figures of a run folder again from its tables; returns where report.html is.
 
-    Says on standard error how many trials ended after the tables were made, if any did. InputError where it is no run
-    folder, or a table is not written yet or damaged.
+    Says on standard error of how many trials that have ended the tables lack the results, if of any. InputError where
+    it is no run folder, or a table is not written yet or damaged.
     """
     from rayjobs.aggregate import report as again
 
@@ -44,9 +44,9 @@ def report(run: str | Path) -> Location:
 def tables(run: str | Path) -> Tables:
     """Return the tables of a run folder by name: `tables(run)["pooled"]` is a pyarrow.Table, read when it is asked for.
 
-    A mapping; `.facts("pooled")` says what a row and each column of a table mean. Says on standard error how many
-    trials ended after the tables were made, if any did. InputError where it is no run folder, for a name that is none
-    of its tables, and for a table that is not written yet or damaged.
+    A mapping; `.facts("pooled")` says what a row and each column of a table mean. Says on standard error of how many
+    trials that have ended the tables lack the results, if of any. InputError where it is no run folder, for a name that
+    is none of its tables, and for a table that is not written yet or damaged.
     """
     from hnscc.commands.tables import Tables
 
@@ -57,8 +57,8 @@ def query(run: str | Path, sql: str) -> pa.Table:
     """Ask the tables of a run folder with SQL (DuckDB); returns the rows as a pyarrow.Table.
 
     sql: one SELECT; every table of the run folder is a table there, and nothing else can be reached. Says on standard
-    error how many trials ended after the tables were made, if any did. InputError with DuckDB's message where the SQL
-    is wrong, and where a table is not written yet or damaged.
+    error of how many trials that have ended the tables lack the results, if of any. InputError with DuckDB's message
+    where the SQL is wrong, and where a table is not written yet or damaged.
     """
     from hnscc.aggregation.query import query as ask
 
@@ -66,7 +66,7 @@ def query(run: str | Path, sql: str) -> pa.Table:
 
 
 def _opened(run: str | Path) -> RunFolder:
-    """Open a run folder to read its tables; where trials ended after these were made, say so on standard error."""
+    """Open a run folder to read its tables; where these lack trials that have ended, say so on standard error."""
     from hnscc.aggregation.query import note_of_older_tables
     from hnscc.study.loading import open_run
 

@@ -95,7 +95,9 @@ def plan(
 def query(
     run: Run,
     sql: Annotated[str, typer.Argument(help="SQL; every table of the run folder is a table here.")],
-    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+    form: Annotated[
+        str, typer.Option("--format", help="table, csv, json (NaN and infinity are null) or parquet.")
+    ] = "table",
 ) -> None:
     """Ask the tables with SQL (DuckDB). SHOW TABLES lists them, DESCRIBE pooled lists the columns of one.
 

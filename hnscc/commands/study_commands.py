@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hnscc.base import option_help
+from hnscc.base.argument_checks import check_whole
 from hnscc.base.errors import InputError
 from hnscc.commands import study_api as api
 from hnscc.commands.options import AcceptVersions, Address, AsJson, HalfWidth, Out, Prefer, Run, StudyFile
@@ -79,7 +80,7 @@ def run(
     study: StudyFile,
     out: Out = None,
     address: Address = None,
-    limit: Annotated[int | None, typer.Option(min=0, help=option_help.LIMIT)] = None,
+    limit: Annotated[int | None, typer.Option(help=option_help.LIMIT)] = None,
     accept_versions: AcceptVersions = False,
 ) -> None:
     """Train what is missing, then write tables and the report. The same command continues after an interrupt.
@@ -90,6 +91,8 @@ def run(
     from rayjobs.run_end import tell_run_end
     from rayjobs.study import run_study
 
+    if limit is not None:
+        check_whole("limit", limit, 0)
     end = run_study(load_study(study), out, address, limit, accept_versions=accept_versions)
     raise typer.Exit(tell_run_end(end))
 

@@ -8,13 +8,12 @@ from numpy.typing import ArrayLike
 from hnscc.base import fewest
 from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import Estimate, logit_interval
+from hnscc.scores.describe import DIGITS, size_of
 from hnscc.scores.intervals import few_repeats, too_few
 from hnscc.scores.score_checks import check_same_patients, scores_of
 from hnscc.scores.two_way_t import VarianceParts, mean_parts
 
 ALWAYS = "in every pair of trainings the score of every patient is higher for the same variant: the chance is {:g} here"
-# A score is rounded before scores are compared: a tie must not be broken by rounding noise.
-DIGITS = 12
 
 
 def equivalence(difference: Estimate, margin: float) -> float | None:
@@ -26,7 +25,8 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
     None where the difference has no p, for too few patients or repeats, or because nothing varies. Raises ValueError
     for a margin that is no number above 0.
     """
-    if isinstance(margin, bool | str) or not 0 < margin < math.inf:
+    number = isinstance(margin, int | float | np.integer | np.floating) and not isinstance(margin, bool)
+    if not number or not 0 < margin < math.inf:
         raise ValueError(
             f"the margin must be a number above 0, not {margin!r}; give the least difference that would matter"
         )
@@ -42,14 +42,17 @@ def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
 
     a, b: (R, P) scores of the same P patients in the same order, such as the Dice of each patient with lesion; the
     numbers of repeats may differ. value: the mean over patients of the share of the pairs of trainings in which a is
-    higher (Mann and Whitney's statistic, patient by patient), 0..1; 0.5 where neither is. It asks of a new patient and
-    a new training what may be expected. The interval is a t interval on the logit scale: the variance is that of the
+    higher (Mann and Whitney's statistic, patient by patient), 0..1; 0.5 where neither is. Scores that differ by less
+    than about 1e-12 of the largest of all are ties, for that is rounding. The value asks of a new patient and a new
+    training what may be expected. The interval is a t interval on the logit scale: the variance is that of the
     patients, and of the trainings of either variant by their placements (DeLong, DeLong and Clarke-Pearson 1988), less
     what both hold. There is no value, and a reason, below 2 patients or 2 repeats of either; no interval, and a reason,
     where one is always the better, and where nothing is seen to vary, as where all are ties.
     Raises ValueError for other shapes, and for scores that are not finite.
     """
-    first, second = (np.round(scores_of(each), DIGITS) for each in (a, b))
+    given = [scores_of(each) for each in (a, b)]
+    # A tie must not be broken by rounding noise.
+    first, second = (np.round(each / size_of(*given), DIGITS) for each in given)
     check_same_patients(first, second)
     repeats, patients = (len(first), len(second)), first.shape[1]
     if lacking := too_few(patients, "patients") or few_repeats(repeats):

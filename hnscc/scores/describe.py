@@ -1,11 +1,22 @@
 """Descriptions of numbers: their distribution, and the line through pairs of them."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from hnscc.base import fewest
 from hnscc.base.arrays import Floats, Integers
+
+# Decimals to which scores, divided by their size, are rounded before they are compared: beyond lies rounding noise.
+DIGITS = 12
+
+
+def size_of(*values: Floats) -> float:
+    """Return the size of scores, arrays (N,) or (R, N) of finite float64: the highest power of two that is no more than
+    the largest magnitude, so that division by it rounds nothing; 1 where all are 0, or there is none."""
+    largest = max(float(np.abs(each).max(initial=0.0)) for each in values)
+    return math.ldexp(0.5, math.frexp(largest)[1]) if largest else 1.0
 
 
 @dataclass(frozen=True)

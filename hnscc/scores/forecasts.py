@@ -26,6 +26,7 @@ from hnscc.scores.two_way_t import satterthwaite, variance_of
 
 MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
+LEAST_CHANCE = 0.5  # of finding a difference that a study is planned for
 RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
 ROUNDING = 1e-9  # a chance that falls short by less does not
 STEPS = 4, 8, 12  # of the cohort's weights, of the patients' part as it is found, of each variant's repeats'
@@ -115,16 +116,19 @@ class _Studies:
 def power(design: Design, difference: float, patients: int, repeats: int) -> float:
     """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided.
 
-    Averaged over the patients that the study may have, and the parts of variance that it may find.
+    Averaged over the patients that the study may have, and the parts of variance that it may find. Raises ValueError
+    below 2 patients or 2 repeats.
     """
     return _studies(design, patients, repeats).find(abs(difference))
 
 
 def smallest_seen(design: Design, patients: int, repeats: float, chance: float = POWER) -> float:
-    """The smallest true difference that a study of this size finds with this chance.
+    """The smallest true difference that a study of this size finds with this chance, 0.5 or more and below 1.
 
-    Averaged over the patients that the study may have, and the parts of variance that it may find.
+    Averaged over the patients that the study may have, and the parts of variance that it may find. Raises ValueError
+    for another chance, and below 2 patients or 2 repeats.
     """
+    _check_chance(chance)
     studies, unit = _studies(design, patients, repeats), math.sqrt(design.variance(patients, repeats))
     beyond = studies.limit - studies.larger - studies.error * scipy.special.ndtri(1 - chance)
     farthest = float(beyond.max()) / unit  # every study finds it with this chance at least
@@ -137,8 +141,14 @@ def _studies(design: Design, patients: int, repeats: float) -> _Studies:
     """One study for each equally likely set of the cohort's weights, the variance that is found of patients, and that
     of the repeats of both variants (4, 8, 12, 12), or of patients and pairs (4, 8, 12).
 
-    Which patients a study has decides both how far its estimate scatters and how wide its limits are.
+    Which patients a study has decides both how far its estimate scatters and how wide its limits are. ValueError below
+    2 patients or 2 repeats, of which no variance can be told.
     """
+    if patients < fewest.PATIENTS or repeats < fewest.REPEATS:
+        raise ValueError(
+            f"a study to forecast has at least {fewest.PATIENTS} patients with lesion and {fewest.REPEATS} repeats of "
+            f"each variant, not {patients:g} and {repeats:g}; give more"
+        )
     joint = design.joint / (patients * repeats)
     sides = 1 if design.paired else 2
     cohorts = (design.patients / patients + joint) * _cohorts(STEPS[0], design.weight)
@@ -183,7 +193,10 @@ def patients_needed(
     """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant.
 
     At least 4, since no p is given of fewer. paired: whether the repeats are, of the pilot and of the next study.
+    Raises ValueError for a difference of 0 or none, a chance that is not from 0.5 to below 1, and below 2 repeats.
     """
+    _check_difference(difference)
+    _check_chance(chance)
     needed = _needed(
         found,
         partial(_finds, difference=difference, repeats=repeats, chance=chance),
@@ -198,8 +211,11 @@ def repeats_needed(
 ) -> Needed:
     """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients.
 
-    At least 2, or 5 where they are paired, since fewer are not compared so; paired as for `patients_needed`.
+    At least 2, or 5 where they are paired, since fewer are not compared so; paired as for `patients_needed`. Raises
+    ValueError as that does, and below 2 patients.
     """
+    _check_difference(difference)
+    _check_chance(chance)
     needed = _needed(
         found,
         lambda design, n: _finds(design, patients, difference=difference, repeats=n, chance=chance),
@@ -217,7 +233,10 @@ def smallest_study(
     most of both do not suffice.
 
     Repeats are tried one by one up to 8, and in steps of a quarter from there on. paired: as for `patients_needed`.
+    Raises ValueError as that does.
     """
+    _check_difference(difference)
+    _check_chance(chance)
     design = design_of(found, paired)
     if isinstance(design, str):
         return None
@@ -230,6 +249,22 @@ def smallest_study(
         if patients := _least(design, finds, range(fewest.PATIENTS_FOR_P, most + 1)):
             best, least = repeats, repeats * patients
     return (best, patients_needed(found, difference, best, chance, paired=paired)) if best else None
+
+
+def _check_difference(difference: float) -> None:
+    """ValueError for what is no difference that could be found: 0, or no finite number."""
+    if not math.isfinite(difference) or difference == 0:
+        raise ValueError(
+            f"the difference to be found is a number other than 0, not {difference!r}; give the least that matters"
+        )
+
+
+def _check_chance(chance: float) -> None:
+    """ValueError for a chance that no study can have, or that none is planned for."""
+    if not LEAST_CHANCE <= chance < 1:
+        raise ValueError(
+            f"the chance of finding a difference is from {LEAST_CHANCE:g} to below 1, not {chance!r}; give 0.8, say"
+        )
 
 
 def _finds(design: Design, patients: int, *, difference: float, repeats: int, chance: float) -> bool:

@@ -14,6 +14,7 @@ import scipy.stats
 from hnscc.base import fewest
 from hnscc.base.arrays import Floats
 from hnscc.base.in_words import count_of
+from hnscc.scores.describe import DIGITS, size_of
 from hnscc.scores.intervals import ALL_ALIKE, Interval, t_limit
 
 MOST_WITH_TIES = 13  # differences of which some are equal in size and p is still exact, as SciPy has it
@@ -54,16 +55,18 @@ class Comparison:
 
 
 def signed_rank(a: Floats, b: Floats, unit: str) -> Comparison:
-    """Wilcoxon's signed-rank test of paired scores (N,), two-sided; nothing is resampled.
+    """Wilcoxon's signed-rank test of paired scores (N,), float64 and finite, two-sided; nothing is resampled.
 
-    Pairs that do not differ are dropped (Wilcoxon's own rule). p is exact up to 50 pairs without ties and up
+    Pairs that do not differ are dropped (Wilcoxon's own rule); what differs by less than about 1e-12 of the largest
+    score of both counts as alike, being rounding. p is exact up to 50 pairs without ties and up
     to 13 with them, else by the normal approximation. None where fewer than 6 pairs differ: p could not fall
     below 0.05. smallest_p is the exact test's, 2^(1 - n) of n that differ; it and p are never 0 by rounding.
     `difference` is the mean of a - b over all N pairs. `unit` says what is paired (slice, patient), for reasons.
     """
     if len(a) == 0:
         return Comparison(n=0, reason=f"no {unit}s in common")
-    differences = np.round(a - b, 12)  # rounding noise would break ties and make zeros count
+    # Rounding noise would break ties and make zeros count.
+    differences = np.round((a - b) / size_of(a, b), DIGITS)
     nonzero = differences[differences != 0]
     found = Comparison(len(a), len(nonzero), difference=float((a - b).mean()))
     if len(nonzero) == 0:

@@ -56,3 +56,24 @@ def test_folders_that_are_no_run_folder_are_refused(hnscc, tmp_path):
         ["prune", tmp_path],
     ):
         assert "not a run folder" in refused(hnscc(*command))
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "given", "expected"),
+    [
+        ("run", "--limit", "-1", "a whole number, 0 or more"),
+        ("check", "--half-width", "2", "a number, 1e-06 to 1"),
+        ("plan", "--half-width", "nan", "a number, 1e-06 to 1"),
+        ("plan", "--see", "0", "a number, 0.001 to 1"),
+        ("plan", "--power", "1.2", "a number, 0.5 to 0.99"),
+    ],
+)
+def test_a_number_out_of_range_is_told_with_what_was_found_and_what_to_do(
+    hnscc, finished, command, option, given, expected
+):
+    """The parser of options told no way out, and of a number not what was found."""
+    of = finished if command == "plan" else finished / "study.yaml"
+    told = " ".join(refused(hnscc(command, of, option, given)).split())
+    assert f"{option} is out of range." in told
+    assert f"expected: {expected}" in told and f"found: {given.removesuffix('.0')}" in told
+    assert f"Correct {option} or leave it out." in told

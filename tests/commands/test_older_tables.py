@@ -68,12 +68,8 @@ def test_who_reads_them_says_how_many_trials_ended_since_and_what_to_do(hnscc, r
     code, out, told = hnscc(command, run.root, *READERS[command])
     do = f"hnscc aggregate {run.root}"
     assert (code, out) == (0, before)
-    assert told == (
-        f"1 trial ended after the tables were made, so its result is not in them: `{do}` makes the tables again\n"
-    )
-    in_report = (
-        "1 trial ended after the tables were made, so its result is not in them: `hnscc aggregate RUN`"
-    )
+    assert told == (f"The tables lack the results of 1 trial that has ended: `{do}` makes the tables again\n")
+    in_report = "The tables lack the results of 1 trial that has ended: `hnscc aggregate RUN`"
     assert (command == "report") == (run.markdown.is_file() and in_report in run.markdown.read_text())
     write_tables(run)
     assert hnscc(command, run.root, *READERS[command])[2] == ""
@@ -83,7 +79,7 @@ def test_so_do_the_functions_of_python(run, capsys):
     without(run, "pet-f0-r01", "pet_mri-f0-r02")
     for ask in (functions.tables, lambda root: functions.query(root, SQL)):
         ask(run.root)
-        assert "2 trials ended after the tables were made, so their results" in capsys.readouterr().err
+        assert "The tables lack the results of 2 trials that have ended" in capsys.readouterr().err
 
 
 def test_a_trial_trained_alone_is_told_until_the_tables_are_made_again(hnscc, store, tmp_path, monkeypatch):
@@ -96,7 +92,7 @@ def test_a_trial_trained_alone_is_told_until_the_tables_are_made_again(hnscc, st
     assert train(["s.yaml", "pet-f0-r01", "--out", "run"]) == 0
     hnscc("--version")  # what training printed is not of interest
     told = hnscc("query", "run", SQL)[2]
-    assert told.startswith("1 trial ended after the tables were made")
+    assert told.startswith("The tables lack the results of 1 trial that has ended")
     assert hnscc(*told.split("`")[1].split()[1:])[0] == 0
     code, out, told = hnscc("query", "run", SQL, "--format", "csv")
     assert (code, told) == (0, "") and "pet-f0-r01,completed" in out
@@ -108,11 +104,13 @@ def test_a_trial_that_the_study_plans_by_now_and_one_that_had_failed_count_too(h
     write_tables(run)
     assert hnscc("query", run.root, SQL)[2] == "", "it failed, and so the tables say"
     again(run, "pet-f0-r00")
-    assert hnscc("query", run.root, SQL)[2].startswith("1 trial ended")
+    assert hnscc("query", run.root, SQL)[2].startswith("The tables lack the results of 1 trial ")
     run.study.write_text(run.study.read_text().replace("repeats: 3", "repeats: 4"))
-    assert hnscc("query", run.root, SQL)[2].startswith("1 trial ended"), "the new ones are not trained yet"
+    assert hnscc("query", run.root, SQL)[2].startswith("The tables lack the results of 1 trial "), (
+        "the new ones are not trained yet"
+    )
     again(run, "pet_mri-f0-r03")
-    assert hnscc("query", run.root, SQL)[2].startswith("2 trials ended")
+    assert hnscc("query", run.root, SQL)[2].startswith("The tables lack the results of 2 trials ")
 
 
 def test_nothing_is_told_of_what_making_the_tables_again_would_not_change(hnscc, run):
@@ -140,13 +138,25 @@ def test_tables_or_a_study_that_cannot_be_read_are_told_as_before(hnscc, run, da
     assert "no tables yet" in refused(hnscc("query", run.root, SQL))
 
 
+def test_of_a_table_that_rows_were_taken_from_nothing_is_said_of_time(hnscc, run):
+    """Its trials were said to have ended after the tables were made, which nobody knows."""
+    whole = read_table(run, "trials")
+    write_bytes(run.table("trials"), parquet_bytes(whole.slice(0, 4)))
+    told = hnscc("query", run.root, SQL)[2]
+    assert told.startswith("The tables lack the results of 2 trials that have ended: `hnscc aggregate ")
+    assert "after" not in told
+    assert "tables without the results of 2 trials that have ended" in refused(hnscc("prune", run.root))
+    assert hnscc(*told.split("`")[1].split()[1:])[0] == 0
+    assert read_table(run, "trials").equals(whole)
+
+
 def test_weights_are_not_pruned_by_older_tables(hnscc, run):
     """A study of more repeats than its tables was pruned by them: a trial trained since lost its weights, though it
     might become the median model."""
     run.study.write_text(run.study.read_text().replace("repeats: 3", "repeats: 4"))
     for name in ("pet-f0-r03", "pet_mri-f0-r03"):
         again(run, name)
-    assert "2 trials that ended after the tables were made" in refused(hnscc("prune", run.root))
+    assert "tables without the results of 2 trials that have ended" in refused(hnscc("prune", run.root))
     write_tables(run)
     assert hnscc("prune", run.root)[0] == 0
 
@@ -163,7 +173,7 @@ def test_new_scans_are_not_predicted_by_older_tables(trained, tmp_path):
     shutil.copytree(tmp_path / "trained", run.trial(failed.trial_id).root)
     with pytest.raises(InputError, match="may still be another") as told:
         models_of(run, "pet")
-    assert told.value.found == "1 trial that ended after the tables were made"
+    assert told.value.found == "tables without the results of 1 trial that has ended"
     assert told.value.do == f"`hnscc aggregate {run.root}` makes the tables again"
     assert models_of(run, "pet_mri").members, "none of its trials did"
     write_tables(run)

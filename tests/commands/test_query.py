@@ -32,6 +32,14 @@ def test_query_in_every_format(hnscc, finished):
     assert "yaml" in refused(hnscc("query", finished, sql, "--format", "yaml"))
 
 
+def test_what_json_cannot_hold_is_null_there_and_the_help_says_so(hnscc, finished):
+    sql = "SELECT 'inf'::DOUBLE AS a, 'nan'::DOUBLE AS b, 0.5 AS c"
+    told = json.loads(hnscc("query", finished, sql, "--format", "json")[1])
+    assert told == [{"a": None, "b": None, "c": 0.5}]
+    assert hnscc("query", finished, sql, "--format", "csv")[1] == "a,b,c\ninf,nan,0.5\n"
+    assert "NaN and infinity are null" in " ".join(hnscc("query", "--help")[1].replace("│", " ").split())
+
+
 @pytest.mark.parametrize("sql", ["SELEC 1", "SELECT * FROM nothing", "SELECT nothing FROM trials", ""])
 def test_bad_sql_is_refused(hnscc, finished, sql):
     refused(hnscc("query", finished, sql))

@@ -49,6 +49,21 @@ def test_a_tie_is_not_broken_by_rounding():
     assert chance_of_better([[0.1 + 0.2] * 3] * 2, [[0.3] * 3] * 2).value == 0.5
 
 
+@pytest.mark.parametrize("times", [1e-200, 1e-14, 3.0, 1e14])
+def test_the_chance_is_the_same_in_any_unit(times):
+    """What was below 1e-12 was a tie once, whatever the scores' unit: of such scores no chance was told."""
+    a, b = np.random.default_rng(0).random((2, 4, 5))
+    found, scaled = chance_of_better(a, b), chance_of_better(a * times, b * times)
+    assert found.value != 0.5
+    assert (scaled.value, scaled.low, scaled.high) == pytest.approx((found.value, found.low, found.high))
+
+
+@pytest.mark.parametrize("times", [1e-14, 1.0, 1e14])
+def test_ties_are_those_of_rounding_in_any_unit(times):
+    a = times * np.array([[0.1 + 0.2] * 3] * 2)
+    assert chance_of_better(a, times * np.array([[0.3] * 3] * 2)).value == 0.5
+
+
 def test_where_all_are_ties_the_chance_has_no_interval():
     found = chance_of_better([[0.5, 0.7]] * 2, [[0.5, 0.7]] * 3)
     assert (found.value, found.low, found.high, found.reason) == (0.5, None, None, NOTHING_VARIES)
@@ -101,7 +116,7 @@ def test_no_equivalence_where_there_is_no_test():
         equivalence(few, 0.0)
 
 
-@pytest.mark.parametrize("margin", [0, -0.1, math.nan, math.inf, True, "0.1"])
+@pytest.mark.parametrize("margin", [0, -0.1, math.nan, math.inf, True, np.bool_(True), "0.1", None, 1j])
 def test_a_margin_that_is_no_number_above_0_is_refused(margin):
     difference = mean_difference([[0.5, 0.6]] * 2, [[0.4, 0.3]] * 2)
     with pytest.raises(

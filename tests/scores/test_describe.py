@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from hnscc.scores.describe import distribution, fit_line
+from hnscc.scores.describe import distribution, fit_line, size_of
 
 
 def test_line_is_scipys():
@@ -23,6 +23,13 @@ def test_line_that_does_not_exist_says_why():
     flat = fit_line(np.array([1, 2, 3]), np.array([0, 0, 0]))
     assert (flat.slope, flat.intercept, flat.r2) == (0.0, 0.0, None)
     assert "no r2" in flat.reason
+
+
+@pytest.mark.parametrize(
+    ("values", "size"), [([0.3, -0.9], 0.5), ([1.0], 1.0), ([-5.0, 4.0], 4.0), ([0.0], 1.0), ([], 1.0)]
+)
+def test_the_size_of_scores_is_the_power_of_two_below_the_largest(values, size):
+    assert size_of(np.zeros(2), np.array(values)) == size
 
 
 def test_spread_by_hand():

@@ -292,6 +292,27 @@ def test_what_more_repeats_cannot_do_is_said():
 
 
 @pytest.mark.parametrize(
+    ("forecast", "told"),
+    [
+        (lambda pilot: repeats_needed(pilot, 0.3, patients=1), "at least 2 patients .*, not 1 and 2"),
+        (lambda pilot: patients_needed(pilot, 0.3, repeats=1), "2 repeats of each variant, not 4 and 1"),
+        (lambda pilot: power(design_of(pilot), 0.3, 1, 5), "not 1 and 5"),
+        (lambda pilot: smallest_seen(design_of(pilot), 5, 1), "not 5 and 1"),
+        (lambda pilot: repeats_needed(pilot, 0.3, 8, 1.2), "from 0.5 to below 1, not 1.2"),
+        (lambda pilot: patients_needed(pilot, 0.3, 5, math.nan), "from 0.5 to below 1, not nan"),
+        (lambda pilot: smallest_study(pilot, 0.3, 0.01), "from 0.5 to below 1, not 0.01"),
+        (lambda pilot: smallest_seen(design_of(pilot), 8, 5, 1.0), "from 0.5 to below 1, not 1.0"),
+        (lambda pilot: repeats_needed(pilot, 0.0, 8), "a number other than 0, not 0.0"),
+        (lambda pilot: smallest_study(pilot, math.nan), "a number other than 0, not nan"),
+    ],
+)
+def test_what_no_study_can_be_is_refused(forecast, told):
+    """A study of one patient was a division by zero, a chance above 1 one that "not even 10000" would reach."""
+    with pytest.raises(ValueError, match=f"{told}; give "):
+        forecast(true_pilot(20, 5))
+
+
+@pytest.mark.parametrize(
     ("pilot", "reason"),
     [
         (mean_difference([[0.5, 0.6]], [[0.4, 0.5]]), "at least 2 of both"),

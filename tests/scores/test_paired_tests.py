@@ -52,6 +52,15 @@ def test_pairs_that_do_not_differ_are_dropped():
     assert found.p == found.smallest_p
 
 
+@pytest.mark.parametrize("times", [1e-200, 1e-14, 3.0, 1e14])
+def test_signed_rank_is_the_same_in_any_unit(times):
+    """Volumes in ml, and in litres times a million: what differed by less than 1e-12 was once dropped."""
+    a, b = np.random.default_rng(1).random((2, 10))
+    a[:2] = b[:2] + np.array([1e-17, -1e-16])  # rounding
+    found, scaled = signed_rank(a, b, "patient"), signed_rank(a * times, b * times, "patient")
+    assert (scaled.n_nonzero, scaled.statistic, scaled.p) == (8, found.statistic, found.p)
+
+
 @pytest.mark.parametrize(
     ("differences", "n_nonzero", "smallest", "reason"),
     [

@@ -175,7 +175,9 @@ def test_tables_of_before_a_search_went_on_are_told(searched, hnscc, tmp_path):
     at = rows["status"].to_pylist().index("completed")
     pq.write_table(pa.concat_tables([rows.slice(0, at), rows.slice(at + 1)]), run.table("trials"))
     code, _, told = hnscc("query", run.root, sql)
-    assert code == 0 and told.startswith("1 trial of the search ended and stands in none of its tables")
+    assert code == 0 and told.startswith(
+        "The tables lack the results of 1 trial that has ended: `hnscc search STUDY` goes on"
+    )
 
 
 @pytest.fixture
