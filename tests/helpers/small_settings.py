@@ -1,0 +1,25 @@
+"""A study of few settings, made of what a study file gives beside them, and what is said where it is refused."""
+
+from typing import Any
+
+import pytest
+
+from hnscc.base.errors import InputError
+from hnscc.study.loading import parse_study
+from hnscc.study.schema import Study
+
+SMALL = {"name": "x", "store": "x.zarr", "variants": {"pet": {"modalities": ["pet"]}}}
+
+
+def study(**settings: Any) -> Study:
+    return parse_study(SMALL | settings)
+
+
+def refused(**settings: Any) -> str:
+    with pytest.raises(InputError) as caught:
+        study(**settings)
+    return str(caught.value)
+
+
+def one_network(architecture: str, **more: Any) -> dict[str, Any]:
+    return {"training": {"network": {"architecture": architecture} | more}}
