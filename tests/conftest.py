@@ -39,7 +39,11 @@ TOGETHER = (
     (
         *("commands/test_advice.py", "commands/test_check_training.py", "commands/test_init.py"),
         *("commands/test_predict.py", "commands/test_predict_dicom.py", "commands/test_predict_measures.py"),
-        *("commands/test_predict_places.py", "commands/test_predict_refused.py"),
+        *(
+            "commands/test_predict_places.py",
+            "commands/test_predict_refused.py",
+            "commands/test_predict_told.py",
+        ),
         *("commands/test_predict_scans.py", "commands/test_predict_units.py"),
         *("commands/test_export.py", "commands/test_register.py"),
     ),

@@ -2,12 +2,11 @@
 
 import csv
 import json
-import shutil
 
 import nibabel as nib
 import numpy as np
 import pytest
-from trained_runs import SIDE, scan_of, trained_run, write_scans
+from trained_runs import scan_of, trained_run, write_scans
 
 import hnscc
 from hnscc.aggregation.folds import load_fold
@@ -15,9 +14,6 @@ from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.scores.thresholds import choose_threshold, sweep
 from hnscc.study.plan import Trial
-from hnscc.study.run_folder import RunFolder
-
-PLACING = {"reference": "pet", "size": SIDE, "pixel_mm": None, "suv": "bw", "units": {}}
 
 
 def rows_of(path):
@@ -180,23 +176,6 @@ def test_pet_is_called_suv_only_where_the_user_says_so(trained, tmp_path):
     assert {"pet_max", "pet_mean"} <= row.keys() and not any("suv" in name for name in row)
 
 
-def test_a_scan_unlike_the_studys_is_told(trained, tmp_path):
-    volumes = {name: data for name, data in scan_of(1).items() if name != "mask"}
-    scans = {
-        "alike": volumes,
-        "bq": volumes | {"pet": volumes["pet"] * 5000},
-        "small": volumes | {"pet": volumes["pet"] / 1000},
-    }
-    found = hnscc.predict(
-        trained.root, write_scans(tmp_path / "new", scans), tmp_path / "out", variant="pet_mri"
-    )
-    told = {scan["scan_id"]: scan for scan in found.facts["scans"]}
-    assert told["alike"]["told"] == []
-    assert told["bq"]["intensities"]["pet"]["outside"] == 1.0
-    assert "100.0% of the pixels lie outside" in told["bq"]["told"][0]
-    assert any("another unit" in line for line in told["small"]["told"])
-
-
 def test_a_patient_of_the_study_is_told(predicted):
     for scan in predicted.facts["scans"]:
         assert any("one of the study's" in line for line in scan["told"])
@@ -233,25 +212,6 @@ def test_the_same_scans_give_the_same_files(trained, tmp_path):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
 
 
-def test_a_run_folder_without_placing_asks_its_store(trained, tmp_path):
-    """Folds that were written before they kept how the scans were placed."""
-    from hnscc.base.files import read_sealed, write_sealed
-
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(trained.root, run.root)
-    for fold in (0, 1):
-        split = read_sealed(run.fold(fold).split)
-        assert split.pop("placing") == PLACING
-        write_sealed(run.fold(fold).split, split)
-    manifest = write_scans(tmp_path / "new", {"a": scan_of(1)})
-    found = hnscc.predict(run.root, manifest, tmp_path / "out")
-    assert found.facts["placing"] == PLACING
-    write_sealed(run.fold(0).split, read_sealed(run.fold(0).split) | {"store_digest": "of another store"})
-    with pytest.raises(InputError, match="its store is another one by now"):
-        hnscc.predict(run.root, manifest, tmp_path / "none")
-    assert not (tmp_path / "none").exists()
-
-
 def test_one_model_gives_exactly_what_it_stored(tmp_path):
     """A study of one fold: the median model alone, and its own threshold. It cannot disagree with itself."""
     run = trained_run(tmp_path / "study", patients=8, folds=1, repeats=1)
@@ -282,24 +242,3 @@ def test_one_model_gives_exactly_what_it_stored(tmp_path):
         assert as_stored(tmp_path / "out" / f"{scan}.nii.gz")[z].sum() == marked[scan, z]
         probability = as_stored(tmp_path / "out" / f"{scan}_probability.nii.gz")[z]
         assert np.abs(np.rint(probability * 65535) - level).max() <= 1
-
-
-def test_a_scan_is_judged_beside_the_studys_where_the_run_folder_keeps_what_these_are_like(trained, tmp_path):
-    """PET a third as bright as in the study. A run folder of before says that nothing was compared."""
-    from hnscc.base.files import read_sealed, write_sealed
-
-    dim = scan_of(1)
-    dim["pet"] = dim["pet"] / 3
-    manifest = write_scans(tmp_path / "new", {"a": dim, "b": scan_of(2)})
-    one, two = hnscc.predict(trained.root, manifest, tmp_path / "out", variant="pet").facts["scans"]
-    assert any(text.startswith("beside the study's scans, pet is 1/") for text in one["told"])
-    assert not any("the study's scans" in text for text in two["told"])
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(trained.root, run.root)
-    split = read_sealed(run.fold(0).split)
-    del split["usual"]
-    write_sealed(run.fold(0).split, split)
-    for scan in hnscc.predict(run.root, manifest, tmp_path / "old", variant="pet").facts["scans"]:
-        assert [text[:36] for text in scan["told"] if "the study's scans" in text] == [
-            "not compared with the study's scans:"
-        ]

@@ -1,13 +1,11 @@
-"""A value that stands for nothing is told from measured ones, and taken as NaN around the field of view is: that is
-filled and told; NaN within a volume is refused."""
+"""A value that stands for nothing is told from measured ones, and taken as NaN around the field of view is."""
 
 import numpy as np
 import pytest
-from scans import LPS, analyze, cohort, place, prepare, refused, save, scan_arrays, volume, write
+from scans import LPS, analyze, cohort, prepare, save, scan_arrays, write
 
-from data_prep.files.read import read_volume
 from data_prep.volumes.padding import measured
-from data_prep.volumes.volume import Grid, Padding, Volume
+from data_prep.volumes.volume import Grid, Padding
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 5)
@@ -167,137 +165,3 @@ def test_an_analyze_mask_that_fits_two_grids_says_so(tmp_path):
     write(tmp_path / "pet.nii", pet, LPS)
     store = prepare(save(tmp_path, rows), tmp_path / "t.zarr", size=20, workers=1, reference="mri")
     assert not any("fits the grid" in each for each in store.odd)
-
-
-BLANK_SHAPE = (20, 16, 5)
-
-
-def blanks() -> dict[str, np.ndarray]:
-    """Voxels outside of a field of view, as programs that reslice leave them."""
-    x, y, z = np.indices(BLANK_SHAPE)
-    return {
-        "two slices": z >= 3,
-        "a cylinder": (x - 9.5) ** 2 + (y - 7.5) ** 2 > 60,
-        "a tilted end": z * 4 + y > 22,
-        "a corner": (x > 17) & (y > 13) & (z == 4),
-        "all sides": (x < 2) | (x > 17) | (y < 2) | (y > 13) | (z < 1) | (z > 3),
-    }
-
-
-def holes() -> dict[str, np.ndarray]:
-    x, y, z = np.indices(BLANK_SHAPE)
-    one = np.zeros(BLANK_SHAPE, bool)
-    one[9, 8, 2] = True
-    return {
-        "one voxel": one,
-        "one voxel of the last slice": (x == 9) & (y == 8) & (z == 4),
-        "a rod along the slices": (abs(x - 9) < 2) & (abs(y - 8) < 2),
-        "beside a border": one | (z == 4),
-    }
-
-
-def with_nan(blank: np.ndarray) -> np.ndarray:
-    data = scan_arrays()[0] + 1
-    data[blank] = np.nan
-    return data
-
-
-@pytest.mark.parametrize("name", blanks())
-def test_nan_around_the_field_of_view_is_filled_with_the_minimum(tmp_path, name):
-    blank = blanks()[name]
-    data = with_nan(blank)
-    write(tmp_path / "a.nii.gz", data)
-    volume = read_volume(tmp_path / "a.nii.gz", "S")
-    assert (volume.data[blank] == np.nanmin(data)).all()
-    np.testing.assert_array_equal(volume.data[~blank], data[~blank])
-    np.testing.assert_array_equal(volume.blank, blank)
-
-
-@pytest.mark.parametrize("name", holes())
-def test_nan_within_the_volume_is_refused(tmp_path, name):
-    blank = holes()[name]
-    write(tmp_path / "a.nii.gz", with_nan(blank))
-    with pytest.raises(InputError, match="no numbers") as caught:
-        read_volume(tmp_path / "a.nii.gz", "row 2, scan S, column pet")
-    assert f"in {int(blank.sum())} in all" in str(caught.value)
-
-
-def test_filled_voxels_are_counted_told_and_not_covered(tmp_path):
-    """A slice and a half without numbers: 1.5 of 5 slices are not covered, and the empty slice is not used."""
-    manifest = cohort(tmp_path, 3)
-    blank = np.zeros(BLANK_SHAPE, bool)
-    blank[:, :, 0], blank[:10, :, 1] = True, True
-    for number, outside in ((0, [0]), (1, [])):
-        pet, _, mask = scan_arrays(number + 7)
-        write(tmp_path / f"s{number}" / "pet.nii.gz", np.where(blank, np.nan, pet) if outside else pet)
-        mask[:, :, :2] = 0
-        write(tmp_path / f"s{number}" / "mask.nii.gz", mask)
-    store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
-    scan = store.scans[0]
-    assert scan.placement["values"]["pet"]["nan"] == 20 * 16 + 10 * 16
-    assert scan.placement["coverage"]["pet"] == pytest.approx(3.5 / 5)
-    assert scan.placement["outside"] == {"pet": [0], "mri": []}
-    images, _ = store.read("S0")
-    pet = scan_arrays(7)[0]
-    assert np.isfinite(images).all() and (images[0, 0] == pet[~blank].min()).all()
-    np.testing.assert_allclose(images[1, 0, 2:18, 10:], pet[10:, :, 1].T, rtol=1e-6)
-    assert "scan S0: pet had no number in 480 voxels (NaN around it, filled)" in store.odd
-
-
-def test_a_lesion_where_the_volume_holds_no_numbers_is_refused(tmp_path):
-    manifest = cohort(tmp_path, 2)
-    pet, _, _ = scan_arrays()
-    pet[:, :, 3:] = np.nan
-    write(tmp_path / "s0" / "pet.nii.gz", pet)
-    refused(manifest, "does not cover the lesion", "row 2", "column pet")
-
-
-def test_nan_does_not_spread_into_the_image():
-    """PET on a grid of its own, 2 mm, begins at y = 2 (its voxel 2); MRI's pixel y lies at PET's (y + 0.5) / 2.
-
-    At 1.75 it holds a quarter of the minimum and three of the value; at 1.25 most of it is blank: the minimum, as
-    behind PET's end.
-    """
-    data = np.full((10, 8, 5), 5.0, np.float32)
-    blank = np.zeros(data.shape, bool)
-    blank[:, :2], data[:, :2] = True, 1.0
-    affine = np.diag([-2.0, -2.0, 3.0, 1.0])
-    affine[:2, 3] = (0.5, 0.5)
-    mri = volume(scan_arrays()[1])
-    pet = volume(data, affine)
-    placed = place({"pet": Volume(pet.data, pet.grid, blank), "mri": mri}, None, size=20)
-    column = placed.images[2, 0, 2:18, 10]
-    np.testing.assert_allclose(column, [1, 1, 1, 0.25 * 1 + 0.75 * 5, *[5] * 11, 1])
-
-
-def test_a_mask_with_nan_around_it_is_read(tmp_path):
-    rows = [["patient_id", "scan_id", "mri", "mask"], ["P", "S", "mri.nii", "mask.nii"]]
-    _, mri, mask = scan_arrays()
-    drawn = mask.astype(np.float32)
-    drawn[:2] = np.nan
-    write(tmp_path / "mri.nii", mri)
-    write(tmp_path / "mask.nii", drawn, LPS)
-    store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=20, workers=1)
-    np.testing.assert_array_equal(store.read("S")[1][:, 2:18], mask.transpose(2, 1, 0))
-    assert store.odd == ("scan S: the mask had no number in 160 voxels (NaN around it, filled)",)
-
-
-@pytest.mark.parametrize(
-    "lowest, told", [(1, "and 1 in all others"), (2, "and 2 values, from 2 to 3, in all others")]
-)
-@pytest.mark.parametrize("roi", ["", "label:2"])
-def test_a_mask_of_nan_and_no_0_is_refused_as_that(tmp_path, lowest, told, roi):
-    """It was said to be not binary, of 1 value from 1 to 1; and with a label, all that is NaN was lesion."""
-    rows = [["patient_id", "scan_id", "mri", "mask", "roi"], ["P", "S", "mri.nii", "mask.nii", roi]]
-    _, mri, mask = scan_arrays()
-    drawn = np.where(mask > 0, np.float32(lowest), np.float32(np.nan))
-    drawn[8, 8, 2] *= 1 + (lowest - 1) / 2
-    write(tmp_path / "mri.nii", mri)
-    write(tmp_path / "mask.nii", drawn, LPS)
-    refused(
-        save(tmp_path, rows),
-        "The mask holds NaN, which is no number, and no 0.",
-        f"NaN in {int((mask == 0).sum()):,} voxels of 1,600, {told}",
-        "If there is no lesion where NaN stands, write 0 there",
-        size=20,
-    )

@@ -1,14 +1,15 @@
-"""One trial, trained in this process."""
+"""Trials, trained in this process."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from hnscc.cohort.fold import FoldData
-from hnscc.study.plan import Trial
+from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
 from hnscc.training.loop import Epoch
-from hnscc.training.ready import Task
+from hnscc.training.ready import ReadyRun, Task, make_run_ready
 from hnscc.training.trial import steps_of_trial
 
 
@@ -19,3 +20,14 @@ def train_trial(
     yield from (
         row for row in steps_of_trial(Task(study, trial, data, folder, **settings)) if row is not None
     )
+
+
+def train_pet(study: Study, root: Path) -> ReadyRun:
+    """A run folder whose trials of variant pet are completed."""
+    ready = make_run_ready(study, root)
+    for trial in plan_trials(study):
+        if trial.variant == "pet":
+            device, precision = ready.computed_by[trial.variant]
+            folder = ready.folder.trial(trial.trial_id)
+            list(train_trial(study, trial, ready.folds[0], folder, device=device, precision=precision))
+    return ready

@@ -1,4 +1,4 @@
-"""What an earlier invocation settled stays: versions, the number format, and every entry of the provenance."""
+"""What an earlier invocation settled stays: versions, the split, records, and every entry of the provenance."""
 
 import json
 from importlib.metadata import version
@@ -8,7 +8,7 @@ import yaml
 from forked import Forked
 from run_folders import random_run, small_study
 from stores import make_store, study_of
-from trials import train_trial
+from trials import train_pet, train_trial
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
@@ -17,12 +17,12 @@ from hnscc.base.files import read_sealed, write_sealed
 from hnscc.reporting.report import write_report
 from hnscc.study import identity
 from hnscc.study.loading import load_study
-from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
-from hnscc.training.earlier import check_same_folds, choose_devices
+from hnscc.training.earlier import check_same_folds
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import newest_facts, read_record, write_record
+from hnscc.training.records import read_record, write_record
 from hnscc.training.states import trial_state
 from hnscc.training.trial import begin, write_failure
 
@@ -32,17 +32,6 @@ TRIAL = Trial("pet", 0, 0)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("store"))
-
-
-def trained(study, root):
-    """A run folder whose trials of variant pet are completed."""
-    ready = make_run_ready(study, root)
-    for trial in plan_trials(study):
-        if trial.variant == "pet":
-            device, precision = ready.computed_by[trial.variant]
-            folder = ready.folder.trial(trial.trial_id)
-            list(train_trial(study, trial, ready.folds[0], folder, device=device, precision=precision))
-    return ready
 
 
 def test_versions_and_the_houses_arithmetic_are_part_of_an_identity(monkeypatch):
@@ -65,7 +54,7 @@ def test_versions_and_the_houses_arithmetic_are_part_of_an_identity(monkeypatch)
 def test_what_trains_alike_goes_on_however_it_was_spelt(store, tmp_path):
     """Records of before may name an architecture in capitals, and hold settings that change nothing."""
     study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=1)
-    run = trained(study, tmp_path / "run").folder
+    run = train_pet(study, tmp_path / "run").folder
     folder = run.trial("pet-f0-r00")
     record = read_record(folder)
     settings = json.loads(json.dumps(record.settings))
@@ -88,7 +77,7 @@ def test_what_trains_alike_goes_on_however_it_was_spelt(store, tmp_path):
 def test_a_share_of_test_patients_beside_folds_is_no_other_split(store, tmp_path):
     """Folders of before may hold one; the file that gave it is now told to leave it out."""
     study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=1, split={"folds": 2})
-    run = trained(study, tmp_path / "run").folder
+    run = train_pet(study, tmp_path / "run").folder
     kept = yaml.safe_load(run.study.read_text())
     kept["split"]["test"] = 0.3
     run.study.write_text(yaml.safe_dump(kept))
@@ -103,7 +92,7 @@ def test_a_share_of_test_patients_beside_folds_is_no_other_split(store, tmp_path
 def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_path, monkeypatch):
     """Weights have changed between versions before: a folder that would be mixed is no longer mixed unseen."""
     study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=2)
-    run = trained(study, tmp_path / "run").folder
+    run = train_pet(study, tmp_path / "run").folder
     monkeypatch.setattr(identity, "ARITHMETIC", 99)
     with pytest.raises(InputError, match="other versions") as caught:
         make_run_ready(study, tmp_path / "run")
@@ -137,7 +126,7 @@ def test_a_report_of_one_set_of_versions_says_nothing_of_them(tmp_path):
 
 def test_other_settings_are_refused_though_versions_are_accepted(store, tmp_path, monkeypatch):
     study = study_of(store.location, training={"epochs": 1, "patience": 1})
-    trained(study, tmp_path / "run")
+    train_pet(study, tmp_path / "run")
     monkeypatch.setattr(identity, "ARITHMETIC", 99)
     other = study_of(store.location, training={"epochs": 2, "patience": 1})
     with pytest.raises(InputError, match="train otherwise") as caught:
@@ -155,72 +144,10 @@ def test_another_split_is_refused_by_trained_trials_and_not_by_failed_ones(store
     write_failure(folder, began, [], "RuntimeError", "it failed")
     make_run_ready(other, tmp_path / "failed")
     assert load_study(ready.folder.study).seed == 7
-    trained(study, tmp_path / "trained")
+    train_pet(study, tmp_path / "trained")
     with pytest.raises(InputError, match="another split") as caught:
         make_run_ready(other, tmp_path / "trained")
     assert caught.value.found == "seed: 2023 -> 7"
-
-
-def automatic(store):
-    return study_of(store.location, training={"precision": "auto", "epochs": 4, "patience": 4})
-
-
-def resolved(precision):
-    return lambda training: ("cpu", precision if training.precision == "auto" else training.precision)
-
-
-def test_auto_precision_is_one_for_the_whole_folder_before_any_trial(store, tmp_path):
-    """By variant and by its first completed trial, a folder begun in bf16 went on in fp32 for the others."""
-    study = automatic(store)
-    first = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16"))
-    assert set(first.computed_by.values()) == {("cpu", "bf16")}
-    elsewhere = make_run_ready(study, tmp_path / "run", resolve=resolved("fp32"))
-    assert elsewhere.computed_by == first.computed_by
-
-
-def test_a_checkpoint_is_gone_on_from_where_auto_would_now_be_another(store, tmp_path):
-    study = automatic(store)
-    first = make_run_ready(study, tmp_path / "run", resolve=resolved("fp32"))
-    folder = first.folder.trial(TRIAL.trial_id)
-    rows = train_trial(study, TRIAL, first.folds[0], folder, device="cpu", precision="fp32")
-    next(rows)
-    rows.close()
-    assert newest_facts(folder).epoch == 1
-    elsewhere = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16"))
-    device, precision = elsewhere.computed_by["pet"]
-    list(train_trial(study, TRIAL, elsewhere.folds[0], folder, device=device, precision=precision))
-    attempts = read_record(folder).attempts
-    assert [each.from_epoch for each in attempts] == [1, 2] and attempts[1].not_used == ()
-
-
-def test_a_folder_of_before_goes_on_by_what_its_first_trial_was(store, tmp_path):
-    study = automatic(store)
-    run = trained(study, tmp_path / "run").folder
-    was = read_record(run.trial("pet-f0-r00")).precision
-    run.precision.unlink()
-    other = {"bf16": "fp32", "fp32": "bf16"}[was]
-    assert set(make_run_ready(study, run.root, resolve=resolved(other)).computed_by.values()) == {
-        ("cpu", was)
-    }
-
-
-def test_a_damaged_precision_json_is_refused_and_the_advice_works(store, tmp_path):
-    """It was guessed: by no trained trial, a folder begun in bf16 went on in fp32."""
-    study = automatic(store)
-    run = make_run_ready(study, tmp_path / "run", resolve=resolved("bf16")).folder
-    run.precision.write_text(run.precision.read_text().replace("bf16", "fp32"))
-    for prepare in (
-        make_run_ready,
-        lambda study, root, resolve: choose_devices(study, RunFolder(root), resolve),
-    ):
-        with pytest.raises(InputError, match=r"`precision: auto` stands for is damaged") as refused:
-            prepare(study, run.root, resolve=resolved("bf16"))
-        assert "precision.json" in refused.value.where and "delete it" in refused.value.do
-    write_sealed(run.precision, {"cpu": "fp8"})
-    with pytest.raises(InputError, match=r"`precision: auto` stands for is damaged"):
-        choose_devices(study, run, resolved("bf16"))
-    run.precision.unlink()
-    assert make_run_ready(study, run.root, resolve=resolved("bf16")).computed_by["pet"] == ("cpu", "bf16")
 
 
 def test_a_record_that_holds_what_this_version_does_not_know_is_not_used(tmp_path):
@@ -279,7 +206,7 @@ def test_a_damaged_provenance_is_refused_and_kept(tmp_path, content):
 
 def test_one_reader_gives_a_typed_record_that_cannot_be_changed(store, tmp_path):
     study = study_of(store.location, training={"epochs": 1, "patience": 1})
-    run = trained(study, tmp_path).folder
+    run = train_pet(study, tmp_path).folder
     record = read_record(run.trial("pet-f0-r00"))
     with pytest.raises(ValueError, match="frozen"):
         record.epochs = 7
@@ -289,7 +216,7 @@ def test_one_reader_gives_a_typed_record_that_cannot_be_changed(store, tmp_path)
 def test_a_record_of_another_trial_or_without_a_value_is_missing_to_every_reader(store, tmp_path):
     """To `hnscc run` a trial whose record lacked a value was completed; to the tables it was missing."""
     study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=2)
-    ready = trained(study, tmp_path / "run")
+    ready = train_pet(study, tmp_path / "run")
     first, second = (ready.folder.trial(f"pet-f0-r0{repeat}") for repeat in (0, 1))
     whole = read_sealed(first.record)
     write_sealed(first.record, {key: value for key, value in whole.items() if key != "best_epoch"})

@@ -1,0 +1,111 @@
+"""SUV from DICOM: what lacks an attribute, or bears one that gives no SUV, is refused by its name."""
+
+import pytest
+from pet_series import ge_private, philips, read
+
+from data_prep.files.read import read_volume
+from hnscc.base.errors import InputError
+
+
+def both_of_philips(data, z):
+    for element in (0x00, 0x09):
+        philips(element, "0.00052500")(data, z)
+
+
+@pytest.mark.parametrize(
+    "units, change, typed, name",
+    [
+        ("BQML", ge_private, b"\x09\x00\x0d\x10DT", r"\(0009,100d\)"),
+        ("CNTS", both_of_philips, b"\x53\x70\x00\x10DS", r"\(7053,1000\)"),
+        ("CNTS", philips(0x09, "0.00052500"), b"\x53\x70\x09\x10DS", r"\(7053,1009\)"),
+    ],
+)
+def test_a_private_attribute_that_is_damaged_does_not_count_as_missing(tmp_path, units, change, typed, name):
+    """It did, and the SUV were by another rule, without a word of it."""
+
+    def late(data, z):
+        data.FrameReferenceTime, data.ActualFrameDuration = f"{1000 * (60 * z + 30)}", "60000"
+        change(data, z)
+
+    read(tmp_path, change=late, Units=units)
+    for file in (tmp_path / "s").iterdir():
+        content = file.read_bytes()
+        assert content.count(typed) == 1
+        file.write_bytes(content.replace(typed, typed[:4] + b"FD"))  # numbers of 8 bytes, of which none fit
+    with pytest.raises(InputError, match=f"The private attribute {name} cannot be read") as refused:
+        read_volume(tmp_path / "s", "row 2")
+    assert refused.value.where == "row 2" and refused.value.found == "bytes that cannot be decoded as one"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Units", "DecayCorrection", "CorrectedImage", "PatientWeight", "SeriesTime", "AcquisitionTime"),
+        *("RadionuclideTotalDose", "RadionuclideHalfLife", "RadiopharmaceuticalStartTime"),
+    ],
+)
+def test_what_lacks_an_attribute_is_refused_by_its_name(tmp_path, name):
+    with pytest.raises(InputError, match=name) as refused:
+        read(tmp_path, **{name: None})
+    assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize("kind", ["130", "128.1"])
+def test_an_enhanced_pet_is_refused_by_what_it_is(tmp_path, kind):
+    """It has its units within functional groups, so that they seem to be missing."""
+
+    def change(data, z):
+        data.SOPClassUID = f"1.2.840.10008.5.1.4.1.1.{kind}"
+
+    with pytest.raises(InputError, match="an enhanced object") as refused:
+        read(tmp_path, Units=None, change=change)
+    assert "a file for each slice" in str(refused.value) and "missing" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "attributes, words",
+    [
+        ({"Units": "PROPCNTS"}, "Units give no SUV[^$]*PROPCNTS"),
+        ({"Units": "SECRET"}, "Units give no SUV[^$]*another word"),
+        ({"DecayCorrection": "NONE"}, "DecayCorrection gives no SUV[^$]*found: +NONE"),
+        ({"DecayCorrection": "SECRET"}, "DecayCorrection gives no SUV[^$]*found: +another word"),
+        ({"CorrectedImage": ["DECY"]}, "not corrected for attenuation"),
+        ({"CorrectedImage": ["ATTN"]}, "not corrected for decay"),
+        ({"PatientWeight": 70000}, "PatientWeight is out of range[^$]*found: +another value"),
+        ({"RadionuclideTotalDose": 370}, "RadionuclideTotalDose is out of range[^$]*found: +370 Bq"),
+        ({"RadiopharmaceuticalStartTime": "09"}, "RadiopharmaceuticalStartTime is unusable[^$]*2 characters"),
+        ({"suv": "lbm"}, "PatientSize is missing"),
+        ({"suv": "lbm", "PatientSize": 1.75, "PatientSex": "O"}, "PatientSex gives no lean body mass"),
+        ({"suv": "lbm", "PatientSize": 175}, "PatientSize is out of range"),
+    ],
+)
+def test_what_gives_no_suv_is_refused(tmp_path, attributes, words):
+    with pytest.raises(InputError, match=words) as refused:
+        read(tmp_path, **attributes)
+    assert "SECRET" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "attributes, words",
+    [
+        ({"Units": "PROPCNTS"}, "convert it to SUV in NIfTI"),
+        ({"Units": "CNTS"}, "convert it to SUV in NIfTI"),
+        ({"DecayCorrection": "NONE"}, "convert it to SUV in NIfTI"),
+        ({"CorrectedImage": ["DECY"]}, "Name a series that is corrected for attenuation"),
+        ({"suv": "lbm"}, "--suv bw"),
+        ({"suv": "lbm", "PatientSize": 175}, "--suv bw"),
+        ({"suv": "lbm", "PatientSize": 1.75, "PatientSex": "O"}, "--suv bw"),
+    ],
+)
+def test_what_to_do_is_no_copy_that_would_be_the_same(tmp_path, attributes, words):
+    with pytest.raises(InputError) as refused:
+        read(tmp_path, **attributes)
+    assert words in refused.value.do and "copy" not in refused.value.do
+
+
+def test_slices_of_different_weights_or_doses_are_refused(tmp_path):
+    def heavier(data, z):
+        data.PatientWeight = 70 + z
+
+    with pytest.raises(InputError, match="PatientWeight differs"):
+        read(tmp_path, change=heavier)

@@ -1,0 +1,108 @@
+"""SUV from DICOM: the times of injection and scan, as files state them: days, clocks, series made later, frames."""
+
+import pytest
+from pet_series import BY_HAND, factor, ge_private, read, siemens_frames
+
+from hnscc.base.errors import InputError
+
+
+def test_an_injection_before_midnight(tmp_path):
+    at_night = {
+        "SeriesTime": "003000",
+        "AcquisitionTime": "003000",
+        "RadiopharmaceuticalStartTime": "233000.000",
+    }
+    assert factor(tmp_path, **at_night) == pytest.approx(BY_HAND, rel=1e-6)
+
+
+def test_a_series_split_by_midnight(tmp_path):
+    """The last bed positions are acquired on the next day; all are corrected to the start of the series."""
+
+    def later(data, z):
+        data.SeriesTime, data.AcquisitionTime = "235000", ["235000", "235900", "000800"][z]
+        data.AcquisitionDate = ["20200102", "20200102", "20200103"][z]
+
+    found = factor(tmp_path, change=later, RadiopharmaceuticalStartTime="225000")
+    assert found == pytest.approx(BY_HAND, rel=1e-6)
+
+
+def test_a_stated_day_of_injection_counts(tmp_path):
+    injected = {"RadiopharmaceuticalStartDateTime": "20200102090000.00"}
+    assert factor(tmp_path, **injected) == pytest.approx(BY_HAND, rel=1e-6)
+    with pytest.raises(InputError, match="StartDateTime and RadiopharmaceuticalStartTime differ"):
+        read(tmp_path / "2", RadiopharmaceuticalStartDateTime="20200102093000")
+    with pytest.raises(InputError, match=r"cannot both be right[^$]*half-lives"):
+        read(tmp_path / "3", RadiopharmaceuticalStartDateTime="20200101090000")
+
+
+@pytest.mark.parametrize("hours, name", [(3.0, "shorter"), (12.701, "Cu-64"), (78.41, "Zr-89")])
+def test_the_day_of_an_injection_is_never_guessed_where_several_are_possible(tmp_path, hours, name):
+    """Injected at 09:00, scanned at 10:00. With a half-life of 3 h, 25 h would be more than 8 half-lives."""
+    half_life = {"RadionuclideHalfLife": f"{3600 * hours:.1f}"}
+    days_before = {"RadiopharmaceuticalStartDateTime": "20191231090000"}
+    if name == "shorter":
+        expected = 70000 / (370e6 * 0.5 ** (1 / hours))
+        assert factor(tmp_path, **half_life) == pytest.approx(expected, rel=1e-6)
+        return
+    with pytest.raises(InputError, match=r"no day of the injection \(RadiopharmaceuticalStartDateTime"):
+        read(tmp_path / "2", **half_life)
+    expected = 70000 / (370e6 * 0.5 ** (49 / hours))
+    assert factor(tmp_path / "3", **half_life, **days_before) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "stated, own, fits",
+    [
+        *(("090000+0100", "+0100", True), ("080000.0+0000", "+0100", True), ("033000-0430", "+0100", True)),
+        *(("090000+0100", None, False), ("090000+0100", "Berlin", False), ("090000", None, True)),
+    ],
+)
+def test_a_utc_offset_counts(tmp_path, stated, own, fits):
+    """All are 09:00 on the clock of the scan, where the file tells that clock."""
+    attributes = {
+        "RadiopharmaceuticalStartDateTime": f"20200102{stated}",
+        "RadiopharmaceuticalStartTime": None,
+    }
+
+    def in_zone(data, z):
+        if own:
+            data.add_new("TimezoneOffsetFromUTC", "SH", own)
+
+    if fits:
+        assert factor(tmp_path, change=in_zone, **attributes) == pytest.approx(BY_HAND, rel=1e-6)
+        return
+    with pytest.raises(InputError, match=r"RadiopharmaceuticalStartDateTime bears a UTC offset"):
+        read(tmp_path, change=in_zone, **attributes)
+
+
+def test_the_private_time_of_ge_bears_an_offset_too(tmp_path):
+    def change(data, z):
+        ge_private(data, z)
+        data.TimezoneOffsetFromUTC = "+0100"
+        data.private_block(0x0009, "GEMS_PETD_01")[0x0D].value = "20200102090000.00+0000"
+
+    assert factor(tmp_path, change=change) == pytest.approx(BY_HAND, rel=1e-6)
+
+
+@pytest.mark.parametrize("change", [ge_private, siemens_frames])
+def test_a_series_that_was_made_after_its_acquisition(tmp_path, change):
+    assert factor(tmp_path, change=change) == pytest.approx(BY_HAND, rel=1e-6)
+
+
+def test_frames_that_disagree_on_the_start_of_the_scan(tmp_path):
+    def disagreeing(data, z):
+        siemens_frames(data, z)
+        data.FrameReferenceTime = "60000"
+
+    with pytest.raises(InputError, match="do not agree on when the scan began"):
+        read(tmp_path, change=disagreeing)
+
+
+@pytest.mark.parametrize("name", ["FrameReferenceTime", "ActualFrameDuration"])
+def test_a_late_series_without_the_place_of_its_frames_is_refused(tmp_path, name):
+    def lacking(data, z):
+        siemens_frames(data, z)
+        delattr(data, name)
+
+    with pytest.raises(InputError, match=f"{name} is missing"):
+        read(tmp_path, change=lacking)
