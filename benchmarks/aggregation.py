@@ -28,8 +28,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from aggregation_by_pandas import VARIANTS, by_pandas
+from aggregation_by_pandas import by_pandas
 from figures import ROUNDS, Figure, in_turn, ratios, tell
+from scores_by_pandas import VARIANTS
 
 from hnscc.aggregation.build import build_table, table_bytes, write_files
 from hnscc.aggregation.columns import pooled_names

@@ -4,7 +4,6 @@ From the pixel counts of a study's trials to the eleven tables that follow from 
 schema names.
 """
 
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,18 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import scipy.stats
+from comparisons_by_pandas import comparison_frame
+from scores_by_pandas import GROUP, OUTCOMES, PIXELS, SCORES, VARIANTS, draws, empty, in_sets, judged, scored
 
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
 from hnscc.aggregation.schemas import schema
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import CONVENTIONS, THRESHOLDS, Counts
-from hnscc.scores.slice_sets import SLICE_SETS
 from hnscc.scores.thresholds import READINGS
 from hnscc.study.identity import versions_text
 from hnscc.study.plan import Trial
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
-
-# The study's variants, in its order.
-VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
-SCORES = ["dice", "jaccard"]
-PIXELS = ["truth_px", "pred_px", "overlap_px"]
-OUTCOMES = ["tn", "fn", "fp", "tp"]  # at 2 * (predicted is positive) + (truth is positive)
-GROUP = ["variant", "split"]
 
 
 def by_pandas(results: Results, folder: Path) -> None:
@@ -68,20 +61,6 @@ def pandas_tables(results: Results) -> dict[str, pd.DataFrame]:
         "regression": regression_frame(chosen),
         "protocol": protocol_frame(results),
     }
-
-
-def scored(frame: pd.DataFrame) -> pd.DataFrame:
-    """With Dice and Jaccard of its pixel counts; no pixel at all scores 1."""
-    both = frame.pred_px + frame.truth_px
-    dice, jaccard = 2 * frame.overlap_px / both, frame.overlap_px / (both - frame.overlap_px)
-    return frame.assign(dice=dice.fillna(1.0), jaccard=jaccard.fillna(1.0))
-
-
-def judged(frame: pd.DataFrame, cutoff_px: int) -> pd.DataFrame:
-    predicted, true = frame.pred_px >= cutoff_px, frame.truth_px >= cutoff_px
-    codes = 2 * predicted.astype("int8") + true.astype("int8")
-    misplaced = predicted & true & (frame.overlap_px == 0)
-    return frame.assign(outcome=pd.Categorical.from_codes(codes, OUTCOMES), misplaced=misplaced)
 
 
 def slice_frame(results: Results) -> pd.DataFrame:
@@ -192,16 +171,6 @@ def pooled_frame(results: Results, per_trial: pd.DataFrame, chosen: pd.DataFrame
     return frame.join(ends).reset_index()
 
 
-def empty(frame: pd.DataFrame) -> pd.Series:
-    return (frame.truth_px == 0) & (frame.pred_px == 0)
-
-
-def draws(draw: np.random.Generator, lesion: np.ndarray, bootstraps: int) -> np.ndarray:
-    """Positions of drawn patients, int (B, P): those with and without lesion apart."""
-    strata = [np.flatnonzero(lesion), np.flatnonzero(~lesion)]
-    return np.hstack([draw.choice(each, (bootstraps, len(each))) for each in strata if len(each)])
-
-
 def interval(patients: pd.DataFrame, results: Results) -> dict[str, float]:
     """95 % intervals of pooled scores, patients drawn with replacement."""
     pixels = patients.to_numpy()
@@ -213,12 +182,6 @@ def interval(patients: pd.DataFrame, results: Results) -> dict[str, float]:
         for j, score in enumerate(SCORES)
         for i, end in enumerate(("low", "high"))
     }
-
-
-def in_sets(frame: pd.DataFrame) -> dict[str, pd.Series]:
-    every = pd.Series(True, index=frame.index)
-    found = {"true_positive": frame.outcome == "tp", "lesion": frame.truth_px > 0, "all": every}
-    return {name: found[name] for name in SLICE_SETS}
 
 
 def per_slice_frame(chosen: pd.DataFrame) -> pd.DataFrame:
@@ -315,92 +278,3 @@ def _read(results: Results, test: pd.DataFrame, median: Any, reading: Any) -> di
     for score in SCORES:
         row |= {score: part[score].mean(), f"{score}_sd": part[score].std()}
     return row
-
-
-def comparison_frame(results: Results, half: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
-    half, chosen = (frame[frame.split == "test"] for frame in (half, chosen))
-    models = {
-        variant: part.reset_index(drop=True) for variant, part in chosen.groupby("variant", observed=True)
-    }
-    matrices = {
-        name: {v: matrix(half[rows & (half.variant == v)]) for v in VARIANTS}
-        for name, rows in in_sets(half).items()
-        if name != "true_positive"
-    }
-    rows = []
-    for a, b in combinations(VARIANTS, 2):
-        drawn = {name: bootstrap(each[a], each[b], results) for name, each in matrices.items()}
-        tests = {name: wilcoxons(models[a], models[b], name) for name in SLICE_SETS}
-        for score in SCORES:
-            for name in SLICE_SETS:
-                key = {"variant_a": a, "variant_b": b, "metric": score, "slice_set": name}
-                rows += [key | tests[name][unit, score] for unit in ("slice", "patient")]
-                found = drawn[name][score] if name in drawn else {"n": 0}
-                rows.append(key | {"unit": "patient", "method": "bootstrap"} | found)
-    frame = pd.DataFrame(rows)
-    family = frame.groupby(["metric", "slice_set", "unit", "method"])
-    return frame.assign(p_holm=family.p.transform(holm))
-
-
-def holm(p: pd.Series) -> pd.Series:
-    known = p.dropna().sort_values()
-    return (known * np.arange(len(known), 0, -1)).cummax().clip(upper=1).reindex(p.index)
-
-
-def wilcoxons(a: pd.DataFrame, b: pd.DataFrame, slice_set: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Signed-rank tests of two median models over the slices that stand in the set for both."""
-    common = in_sets(a)[slice_set] & in_sets(b)[slice_set]
-    sides = {"slice": [each[common] for each in (a, b)]}
-    sides["patient"] = [
-        scored(each.groupby("patient_id", observed=True)[PIXELS].sum()) for each in sides["slice"]
-    ]
-    found = {}
-    for unit, (one, other) in sides.items():
-        for score in SCORES:
-            differences = (one[score] - other[score]).to_numpy()
-            nonzero = differences[np.round(differences, 12) != 0]
-            test = scipy.stats.wilcoxon(np.round(nonzero, 12))
-            row = {"unit": unit, "method": "wilcoxon", "n": len(differences), "n_nonzero": len(nonzero)}
-            row |= {"statistic": test.statistic, "p": test.pvalue, "difference": differences.mean()}
-            found[unit, score] = row | {"smallest_p": max(5e-324, 2.0 ** (1 - len(nonzero)))}
-    return found
-
-
-def matrix(half: pd.DataFrame) -> np.ndarray:
-    """Pixels int (3, patients, repeats)."""
-    pivot = half.pivot_table(PIXELS, "patient_id", "repeat", aggfunc="sum", observed=True)
-    return np.stack([pivot[name].to_numpy() for name in PIXELS])
-
-
-def bootstrap(a: np.ndarray, b: np.ndarray, results: Results) -> dict[str, dict[str, float]]:
-    """Median over repeats of the pooled score, a - b; patients and repeats drawn together."""
-    bootstraps, draw = results.study.evaluation.bootstraps, np.random.default_rng(0)
-    drawn = draws(draw, a[0, :, 0] > 0, bootstraps)
-    repeats = [draw.integers(each.shape[2], size=(bootstraps, each.shape[2])) for each in (a, b)]
-    both = np.concatenate([a, b], axis=2).transpose(1, 0, 2).copy()
-    sums = np.stack([both[rows].sum(axis=0) for rows in drawn])  # patient by patient would need gigabytes
-    parts = [sums[:, :, : a.shape[2]], sums[:, :, a.shape[2] :]]
-    medians = [resampled_medians(*each) for each in zip(parts, repeats, strict=True)]
-    points = [_scores(each.sum(axis=1)) for each in (a, b)]
-    found = {}
-    for score in SCORES:
-        difference = medians[0][score] - medians[1][score]
-        low, high = np.quantile(difference, [0.025, 0.975])
-        extreme = 1 + min((difference <= 0).sum(), (difference >= 0).sum())
-        row = {"n": a.shape[1], "low": low, "high": high, "smallest_p": 2 / (bootstraps + 1)}
-        row["difference"] = np.median(points[0][score]) - np.median(points[1][score])
-        found[score] = row | {"p": min(1.0, 2 * extreme / (bootstraps + 1))}
-    return found
-
-
-def resampled_medians(sums: np.ndarray, repeats: np.ndarray) -> dict[str, np.ndarray]:
-    """Pixels (B, 3, R) and drawn repeats (B, R) -> {score: (B,)}."""
-    scores = _scores(sums.transpose(1, 0, 2))
-    return {
-        name: np.median(np.take_along_axis(each, repeats, axis=1), axis=1) for name, each in scores.items()
-    }
-
-
-def _scores(pixels: np.ndarray) -> dict[str, np.ndarray]:
-    truth, pred, overlap = pixels
-    return {"dice": 2 * overlap / (pred + truth), "jaccard": overlap / (pred + truth - overlap)}

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import chaos
+import chaos_lab
 import pytest
 from machines import await_started, wait_until
 
@@ -24,7 +25,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system n
 
 @pytest.fixture(scope="module")
 def lab():
-    with chaos.lab(repeats=3, epochs=30, gpus=1) as made:
+    with chaos_lab.lab(repeats=3, epochs=30, gpus=1) as made:
         yield made
 
 
@@ -67,9 +68,9 @@ def test_a_trial_whose_record_is_written_is_not_trained_again(lab, moments):
 def test_a_crashing_trial_fails_by_name_and_one_without_memory_gets_a_larger_share(lab, moments):
     out = lab.fresh()
     lab.set_faults(crash="pet-f0-r01", memory="pet_mri-f0-r00")
-    resources = Resources(cpus=1, gpus=0.25, hung_after=chaos.HUNG_AFTER)
+    resources = Resources(cpus=1, gpus=0.25, hung_after=chaos_lab.HUNG_AFTER)
     study = lab.study.model_copy(update={"resources": resources})
-    assert lab.start(out, study).wait(timeout=chaos.RUN_SECONDS) == 1
+    assert lab.start(out, study).wait(timeout=chaos_lab.RUN_SECONDS) == 1
     said = lab.output(out).read_text()
     assert f"failed: pet-f0-r01: its process died {RESTARTS + 1} times" in said
     assert "5 trials completed, 1 failed, 0 missing" in said
@@ -101,7 +102,7 @@ def test_a_machine_that_does_not_see_the_run_folder_is_named(lab, late):
         machine = lab.cluster.add(inside=hide)
         await_started([machine])
         process = lab.start(out)
-    assert process.wait(timeout=chaos.RUN_SECONDS) == 2
+    assert process.wait(timeout=chaos_lab.RUN_SECONDS) == 2
     said = lab.output(out).read_text()
     assert said.count("A machine of the cluster does not share the run folder.") == 1, said
     assert "Traceback" not in said
@@ -159,14 +160,14 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(lab, moments):
         lab.check(out)
         _fill(disk / "filler")
         _told_full(lab, out)
-        assert chaos.tables(out) == lab.expected
+        assert chaos_lab.tables(out) == lab.expected
     finally:
         subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def _told_full(lab: chaos.Lab, out: Path) -> None:
+def _told_full(lab: chaos_lab.Lab, out: Path) -> None:
     lab.output(out).write_text("")
-    assert lab.start(out).wait(timeout=chaos.RUN_SECONDS) == 1
+    assert lab.start(out).wait(timeout=chaos_lab.RUN_SECONDS) == 1
     said = lab.output(out).read_text()
     assert said.count("The disk is full.") == 1, said
     assert "Traceback" not in said
