@@ -24,10 +24,10 @@ Kind = TypeVar("Kind", bound=np.generic)
 
 
 def own_voxels(lesion: Bools, grid: Grid, image: Grid) -> Bools:
-    """Return which voxels of an image a lesion covers at least half of, by area: (Z, Y, X), of the image turned to LPS.
+    """Return the voxels of an image that a lesion covers at least half of, by area: bool (Z, Y, X), turned to LPS.
 
-    lesion: (Z, Y, X) on `grid`, which lies LPS. Where it covers half of no voxel, those that it covers most of; none
-    where it lies outside of the image.
+    lesion: bool (Z, Y, X) on `grid`, which lies LPS. Where it covers half of no voxel, those that it covers most of;
+    none where it lies outside of the image.
     """
     lps = to_lps(image)
     found = np.zeros(lps.shape[::-1], dtype=bool)
@@ -39,8 +39,8 @@ def own_voxels(lesion: Bools, grid: Grid, image: Grid) -> Bools:
 
 
 def half_covered(lesion: Bools, grid: Grid, other: Grid) -> Bools:
-    """Return the voxels (Z, Y, X) of another grid of which a lesion (Z, Y, X) covers at least half, by area; both
-    lie LPS."""
+    """Return which voxels of another grid, bool (Z, Y, X), a lesion, bool (Z, Y, X) on the first one, covers at least
+    half of, by area; both grids lie LPS."""
     found = np.zeros(other.shape[::-1], dtype=bool)
     box, share = _covered_shares(lesion, grid, other)
     found[box] = share >= HALF_SHARE
@@ -80,7 +80,8 @@ def _moved(grid: Grid, first: Integers, shape: tuple[int, int, int]) -> Grid:
 
 
 def to_input_grid(mask: Masks | Bools, placement: WayBack) -> Masks:
-    """Turn a mask of stored slices (Z, H, W) into one (x, y, z) in the voxel order of the file whose grid was used.
+    """Turn a mask of stored slices, bool or 0 and 1, (Z, H, W), into one, uint8 of 0 and 1, (x, y, z), in the voxel
+    order of the file whose grid was used.
 
     It is 1 where lesion covers at least half of the voxel, and 0 outside of the stored slices. The affine to write it
     with is placement["input_affine"]. ValueError is raised where the mask's shape is not that of the stored slices.
@@ -88,13 +89,15 @@ def to_input_grid(mask: Masks | Bools, placement: WayBack) -> Masks:
     return in_file_order(lesion_back(mask, placement).astype(np.uint8), placement)
 
 
-def lesion_back(mask: NDArray[Any], placement: WayBack) -> Bools:
-    """The mask of `to_input_grid` with its axes turned to LPS: (Z, Y, X), as data_prep.volumes.volume.to_lps lies."""
+def lesion_back(mask: Masks | Bools, placement: WayBack) -> Bools:
+    """Return the mask of `to_input_grid` with its axes turned to LPS: bool (Z, Y, X), as
+    data_prep.volumes.volume.to_lps lies. mask: bool or 0 and 1, (Z, H, W). ValueError as by `to_input_grid`."""
     return np.stack([share >= HALF_SHARE for share in _shares(mask, placement)])
 
 
 def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: DrawnMask) -> Bools:
-    """A mask of stored slices (Z, H, W) on the grid that the scan's own mask was drawn on, as `drawn.voxels` lies.
+    """Return a mask of stored slices, bool or 0 and 1, (Z, H, W), on the grid that the scan's own mask was drawn on:
+    bool (Z, Y, X), as `drawn.voxels` lies.
 
     It is `lesion_back` where that is the grid of the slices' modality; else that is brought to the mask's grid as masks
     are brought here: lesion is what it covers at least half of. ValueError as by `to_input_grid`.
@@ -109,8 +112,9 @@ def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: DrawnMask) -> 
     return half_covered(lesion, to_lps(grid), own)
 
 
-def values_back(values: NDArray[Any], placement: WayBack) -> NDArray[np.float32]:
-    """Stored slices (Z, H, W) of probabilities to the same grid as `lesion_back`, (Z, Y, X): means over each voxel.
+def values_back(values: NDArray[np.floating], placement: WayBack) -> NDArray[np.float32]:
+    """Return values of stored slices, finite floats (Z, H, W), on the same grid as `lesion_back`, float32 (Z, Y, X):
+    the mean over each voxel, in their own unit, such as probabilities in 0..1.
 
     They are 0 outside of the stored slices. ValueError as by `to_input_grid`.
     """
@@ -118,7 +122,10 @@ def values_back(values: NDArray[Any], placement: WayBack) -> NDArray[np.float32]
 
 
 def in_file_order(values: NDArray[Kind], placement: WayBack) -> NDArray[Kind]:
-    """Turn (Z, Y, X) on the grid that lies LPS into (x, y, z) in the voxel order of the file whose grid was used."""
+    """Return values (Z, Y, X) on the grid that lies LPS as (x, y, z) in the voxel order of the file whose grid it is.
+
+    values: of any number type and unit, which stay: a view, nothing is computed.
+    """
     turn = orientations.ornt_transform(*_axes(placement)[::-1])
     turned: NDArray[Kind] = orientations.apply_orientation(values.T, turn)
     return turned
@@ -148,7 +155,12 @@ def _shares(values: NDArray[Any], placement: WayBack) -> Iterator[Floats]:
 
 
 def save_nifti(path: Path, values: NDArray[Any], placement: WayBack) -> None:
-    """Write (Z, Y, X) on the grid that lies LPS as a NIfTI file on the grid of the scan's own file."""
+    """Write values (Z, Y, X) on the grid that lies LPS as a NIfTI file, compressed where `path` ends so, on the grid of
+    the scan's own file.
+
+    values: masks, uint8 of 0 and 1, or float32 in any unit, such as probabilities in 0..1; the file's number type is
+    theirs, without a scaling, and it states no unit (that of its grid is mm). A file of that name is written over.
+    """
     affine = np.array(placement["input_affine"], dtype=np.float64)
     image = nib.Nifti1Image(in_file_order(values, placement), affine)
     image.set_sform(affine, code=1)

@@ -81,7 +81,7 @@ def pooled_interval(
 
 
 def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
-    """`pooled_interval` of any score that pools as a ratio of sums; counts (P,) or (R, P), as there."""
+    """Return `pooled_interval` of a score that pools as a ratio of sums; counts (P,) or (R, P), ValueError as there."""
     num, den, truth = fractions_of(counts, fraction)
     lesion = truth > 0
     repeats, patients = (len(num),), int(lesion.sum())
@@ -105,7 +105,7 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, metric: s
 
 
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
-    """`pooled_difference` of any score that pools as a ratio of sums; counts (R, P) and ValueError as there."""
+    """Return `pooled_difference` of any score that pools as a ratio of sums; counts (R, P), ValueError, as there."""
     (num_a, den_a, truth), (num_b, den_b, truth_b) = fractions_of(a, fraction), fractions_of(b, fraction)
     check_same_patients(truth, truth_b)
     lesion = truth > 0

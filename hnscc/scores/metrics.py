@@ -61,25 +61,25 @@ EVERY_UNIT: frozenset[Unit] = frozenset({"slice", "scan", "patient", "pooled"})
 
 
 def dice(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
-    """2 |A and B| / (|A| + |B|), 0..1, of pixel counts of one shape, and of that shape: 1 where both are empty (paper,
-    section 2.4)."""
+    """Return 2 |A and B| / (|A| + |B|), float64 in 0..1, of pixel counts or volumes of one shape (...), from 0 on, and
+    of that shape: 1 where both are empty (paper, section 2.4)."""
     return ratio(*dice_fraction(overlap, pred, truth))
 
 
 def dice_fraction(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """2 |A and B|, and |A| + |B|, of pixel counts of one shape, and of that shape."""
+    """Return 2 |A and B|, and |A| + |B|, float64, of pixel counts or volumes of one shape (...), and of that shape."""
     whole: Floats = np.asarray(pred, np.float64) + np.asarray(truth, np.float64)
     return 2 * np.asarray(overlap, np.float64), whole
 
 
 def jaccard(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
-    """|A and B| / |A or B|, 0..1, of pixel counts of one shape, and of that shape: 1 where both are empty (paper,
-    section 2.4)."""
+    """Return |A and B| / |A or B|, float64 in 0..1, of pixel counts or volumes of one shape (...), from 0 on, and of
+    that shape: 1 where both are empty (paper, section 2.4)."""
     return ratio(*jaccard_fraction(overlap, pred, truth))
 
 
 def jaccard_fraction(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """|A and B|, and |A or B|, of pixel counts of one shape, and of that shape."""
+    """Return |A and B|, and |A or B|, float64, of pixel counts or volumes of one shape (...), and of that shape."""
     both = np.asarray(overlap, np.float64)
     either: Floats = np.asarray(pred, np.float64) + np.asarray(truth, np.float64) - both
     return both, either
@@ -96,7 +96,7 @@ def soft_jaccard(probabilities: ArrayLike, masks: ArrayLike) -> float:
 
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
-    """part / whole, of arrays of one shape, and of that shape; 1 where whole is 0."""
+    """Return part / whole, float64, of finite numbers of one shape (...), and of that shape; 1 where whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     found: Floats = np.divide(part, whole, out=np.ones_like(whole), where=whole != 0)
     return found

@@ -13,10 +13,11 @@ Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, predictio
 
 
 def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Floats]:
-    """Numerator and denominator (R, P) of the pooled score, and each patient's truth (P,), float64.
+    """Return numerator and denominator (R, P) of the pooled score, and each patient's truth (P,), float64.
 
-    counts: overlap, prediction and truth, each (P,) or (R, P), finite and from 0 on, in pixels or as volumes.
-    ValueError for others, for more overlap than prediction or truth, and for a truth that differs between repeats.
+    counts: overlap, prediction and truth, each of real numbers, (P,) or (R, P), finite and from 0 on, in pixels or as
+    volumes. Raises ValueError for others, for masked arrays, for more overlap than prediction or truth, and for a
+    truth that differs between repeats.
     """
     overlap, pred, truth = (np.atleast_2d(_numbers(each, "counts")) for each in counts)
     if not overlap.shape == pred.shape == truth.shape or overlap.ndim != 2:
@@ -55,7 +56,8 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
 
 
 def scores_of(values: ArrayLike) -> Floats:
-    """Finite scores as (R, P). Raises ValueError for others, and for a masked array that leaves values out."""
+    """Return scores, finite real numbers (P,) or (R, P) in any unit, as float64 (R, P). Raises ValueError for others,
+    and for a masked array that leaves values out."""
     scores = np.atleast_2d(_numbers(values, "scores"))
     if scores.ndim != 2:
         raise ValueError(

@@ -141,8 +141,8 @@ def stored_form(found: Mapping[str, Floats]) -> NDArray[np.float32]:
 
 
 def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, NDArray[np.floating]]:
-    """Return what `stored_form` was given, by the names of its S scans in any order, each (1001,). Raises ValueError
-    where what is stored has another shape than (S, 1001)."""
+    """Return what `stored_form` was given, by the names of its S scans in any order, each float32 (1001,), SUV times
+    ml. Raises ValueError where what is stored has another shape than (S, 1001)."""
     if stored.shape != (len(scans), STEPS):
         raise ValueError(f"glycolysis of {stored.shape}, not {(len(scans), STEPS)}")
     return dict(zip(sorted(scans), stored, strict=True))
@@ -151,8 +151,8 @@ def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, 
 def with_glycolysis(
     scans: Mapping[str, ScanScore], found: Mapping[str, NDArray[np.floating]], k: int
 ) -> dict[str, ScanScore]:
-    """Return the scores of scans at the threshold k / 1000, with what `glycolysis` found of each, (1001,); as they were
-    where it found nothing."""
+    """Return the scores of scans at the threshold k / 1000, with what `glycolysis` found of each, floats (1001,) in SUV
+    times ml; as they were where it found nothing."""
     return {scan: _with(score, found[scan], k) if found else score for scan, score in scans.items()}
 
 

@@ -153,8 +153,9 @@ def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def shares_on_axis(
     counts: NDArray[np.integer], edges: NDArray[np.floating], axis: tuple[float, float]
 ) -> NDArray[np.float64]:
-    """Return the shares of a histogram (counts (B,), edges (B + 1,)) on the common axis: (42,), of which the first and
-    the last hold what lies beyond its ends. A bin counts where its middle lies."""
+    """Return the shares, 0..1, of a histogram on the common axis: float64 (42,), of which the first and the last hold
+    what lies beyond its ends. counts: int (B,), edges: float (B + 1,), in the unit of the axis. A bin counts where its
+    middle lies."""
     low, high = axis
     middles = (edges[1:] + edges[:-1]) / 2
     at = np.floor((middles - low) / (high - low) * BARS).astype(np.int64) if high > low else 0 * counts
@@ -164,8 +165,8 @@ def shares_on_axis(
 
 
 def histogram_svg(shares: NDArray[np.floating], usual: NDArray[np.floating], marks: Sequence[float]) -> str:
-    """Draw shares (42,) as bars on a logarithmic scale, and those of most scans as a line; `marks`, of the axis' length
-    (0 to 1), point at values from below."""
+    """Draw shares, floats (42,) in 0..1, as bars on a logarithmic scale, and those of most scans as a line; `marks`, of
+    the axis' length (0 to 1), point at values from below."""
     bars = "".join(
         f"M{at * BAR:.1f} {HEIGHT}v{-height:.1f}h{BAR - 0.5:.1f}v{height:.1f}z"
         for at, height in enumerate(_heights(shares))
