@@ -165,7 +165,7 @@ PATIENT_METRICS = (
     ),
     PatientMetric(
         name="detected",
-        label="lesion touched",
+        label="a lesion found",
         measured_in=None,
         meaning="1 where any voxel of the lesions is predicted, else 0",
         higher_is_better=True,

@@ -30,8 +30,8 @@ SIZES = (
     "Over scans with lesion; volumes over all scans.",
 )
 PATIENTS = (
-    "A patient's lesion is touched if any voxel of it is predicted (Detection below asks only whether anything is, "
-    "wherever); in a patient without lesion, any predicted voxel is a false alarm."
+    "In a patient with lesion, a lesion is found if any voxel of it is predicted (Detection below asks only whether "
+    "anything is, wherever); in one without, any predicted voxel is a false alarm."
 )
 DRAWN = (
     "The tables above are of the stored slices. Here what the median models mark there, at the chosen threshold, is "
@@ -224,7 +224,7 @@ def _patient_columns(patients: RowsOrReason) -> Columns:
 
     return {
         "Patients": _of(patients, lambda own: whole(len(own))),
-        "With lesion: touched": share(True),
+        "With lesion: one found": share(True),
         "Without: false alarm": share(False),
     }
 
