@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from data_prep.placing.absent import absent
 from data_prep.placing.continued import continued
+from data_prep.placing.mirrored_ends import mirrored_ends
 from data_prep.placing.planes import planes_of
 from data_prep.volumes.resampling import ROUNDING_VOXELS, parts_of, resampled
 from data_prep.volumes.resize import Window, resize_image
@@ -112,9 +113,9 @@ class Gridded:
 
     slices: (Z, size, size), as they are stored. fill: the value outside of the volume. coverage, lesion_coverage: the
     shares of the grid and of the lesion that it covers, 0 to 1. absent: the share of most slices where the file holds
-    something that is no image (data_prep.placing.absent, continued). unseen: the slices (z) that it does not show,
-    since it covers less than half of them, they are of one value throughout, or more is absent than in others. planes:
-    what the volume's planes hold that no scanner gives (data_prep.placing.planes).
+    something that is no image (data_prep.placing.absent, continued, mirrored_ends). unseen: the slices (z) that it does
+    not show, since it covers less than half of them, they are of one value throughout, or more is absent than in
+    others. planes: what the volume's planes hold that no scanner gives (data_prep.placing.planes).
     """
 
     slices: Images
@@ -165,7 +166,8 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
 
 def _marked(data: NDArray[np.float32], lps: Grid) -> Bools | None:
     """Which voxels of a volume (x, y, z), turned to LPS, are no image; None where all are one. lps: their grid."""
-    found = [each for each in (absent(data), continued(data, lps.spacing)) if each is not None]
+    kinds = absent(data), continued(data, lps.spacing), mirrored_ends(data, lps.spacing)
+    found = [each for each in kinds if each is not None]
     return np.logical_or.reduce(found) if found else None
 
 
