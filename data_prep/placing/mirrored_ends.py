@@ -109,7 +109,7 @@ def _own_mirrors(blocks: NDArray[np.float32]) -> Floats:
     so_far = np.cumsum(np.insert(apart[1], 0, 0, axis=1), axis=1)
     change = np.median(apart[1], axis=1)
     quiet = QUIET_SHARE * float(np.median(change))
-    totals = range(slices - 1, 2 * slices - 2 * PAIRS - 2)  # of the places of a pair's two slices
+    totals = range(slices - 1, 2 * slices - 2 * PAIRS - 1)  # of the places of a pair's two slices
     shares = np.full((len(change), len(totals)), np.inf)
     for at, total in enumerate(totals):
         lags = [2 * pair + total % 2 for pair in range(1, PAIRS + 1)]
@@ -147,19 +147,21 @@ def _image(data: NDArray[np.float32], at: Integers, plane: Floats, spacing: Floa
 
 def _places(data: NDArray[np.float32], plane: Floats, low: float, high: float) -> Integers:
     """Places of the body in a volume (x, y, z), evenly spread, so many slices above a plane (3,), from `low` to below
-    `high`, and below the last slice: (3, places)."""
+    `high`: (3, places)."""
     every = [-(-side // EVERY_PLACES) for side in data.shape[:2]]
     thin = data[:: every[0], :: every[1]]
     air, bright = percentiles(thin, [0, 99])
-    body = thin[:, :, :-1] > air + BODY_SHARE * (bright - air)
+    body = thin > air + BODY_SHARE * (bright - air)
     at = np.stack(np.nonzero(body)) * np.array([*every, 1])[:, None]
     height = _heights(at, plane)
     return np.asarray(at[:, (height >= low) & (height < high)])
 
 
 def _change(data: NDArray[np.float32], at: Integers) -> Floats:
-    """By how much the values at places (3, places) differ from the next slice's: (places,). data: (x, y, z)."""
-    return np.asarray(np.abs(data[at[0], at[1], at[2] + 1] - data[tuple(at)]), dtype=np.float64)
+    """By how much the values at places (3, places) differ from those in the next slice, of the last slice from those
+    before: (places,). data: (x, y, z)."""
+    beside = at[2] + np.where(at[2] < data.shape[2] - 1, 1, -1)
+    return np.asarray(np.abs(data[at[0], at[1], beside] - data[tuple(at)]), dtype=np.float64)
 
 
 def _settled(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> Floats:
