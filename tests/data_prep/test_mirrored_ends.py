@@ -173,9 +173,11 @@ def test_bodies_that_are_symmetric_without_a_mirror_are_left(kind):
             assert mirrored_ends(data, SPACING) is None, (middle, radius)
 
 
-def test_an_end_of_less_than_four_slices_is_too_short_to_be_told():
-    part = np.pad(body()[:, :, :27], ((0, 0), (0, 0), (0, 3)), "reflect")
-    assert mirrored_ends(between(part, 0.4), SPACING) is None
+@pytest.mark.parametrize("mode", ["reflect", "symmetric"])
+def test_of_short_ends_five_slices_are_told_and_three_are_not(mode):
+    for slices, told in ((3, False), (5, True), (6, True)):
+        part = np.pad(body()[:, :, :-slices], ((0, 0), (0, 0), (0, slices)), mode)
+        assert (mirrored_ends(between(part, 0.4), SPACING) is not None) == told, slices
 
 
 def test_such_slices_are_not_used_and_told(tmp_path):
