@@ -3,7 +3,7 @@
 A program that brings a volume to a wanted length, or lays it on a grid beyond its end, may go on with its mirror image
 (NumPy's pad modes reflect and symmetric, SciPy's modes mirror and reflect). Where no voxel moved since, its slices are
 copies, which data_prep.placing.neighbours finds. Laid on another grid they lie between, but the volume still mirrors
-itself: in a plane at any height, oblique to the slices where the grid was turned. No body does, and no noise.
+itself: in a plane at any height, oblique to the slices where the grid was turned. No patient does, and no noise.
 
 The plane is looked for in patches of the slices, each by itself, and then fitted to all voxels near it.
 """
@@ -19,12 +19,12 @@ MOST_BLOCKS = 24  # along a side of a slice, by whose means mirrors are looked f
 PATCH_BLOCKS = 2  # the side of a patch
 PAIRS = 4  # of slices on both sides of a mirror, by which it is looked for, and by whose heights it is judged at least
 # Of what neighbours in a patch differ by (root of the mean square), what the slices of such pairs may. A mirror that
-# stands amid two slices leaves half of it; untouched patches have 1.4 times as much and more, but for single ones.
+# stands amid two slices leaves half of it; untouched volumes have 1.4 times as much and more, but for single patches.
 PAIR_SHARE = 0.75
 # Of the median patch's mean square, what neighbours in a patch differ by at least where something is said of it.
 QUIET_SHARE = 0.01
-# Of the patches of which something is said, those whose mirrors lie in one plane: of 17 untouched volumes of the public
-# cohort and of phantoms none had 0.15 of them there, 7 had 0.1 at one end or the other.
+# Of the patches of which something is said, those whose mirrors lie in one plane: of 34 untouched volumes of the public
+# cohort and of phantoms none had as many at either end.
 PATCHES_SHARE, LEAST_PATCHES = 0.15, 4
 NEAR_SLICES = 0.75  # from the plane to the mirror of a patch that lies in it
 FITS = 12  # of a plane to the patches, each time to those near it
@@ -191,7 +191,7 @@ def _is_mirror(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> boo
     asked = np.flatnonzero(np.bincount(height) >= LEAST_PLACES)
     if len(asked) < PAIRS or _grows(data, plane):
         return False
-    changes, offs = (np.array([np.median(each[height == at]) for at in asked]) for each in (change, off))
+    changes, offs = (np.array([np.median(each[height == level]) for level in asked]) for each in (change, off))
     tells = changes > FLAT_SHARE * np.median(changes)
     if not tells[:PAIRS].all():
         return False
