@@ -191,7 +191,9 @@ def _is_mirror(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> boo
     asked = np.flatnonzero(np.bincount(height) >= LEAST_PLACES)
     if len(asked) < PAIRS or _grows(data, plane):
         return False
-    changes, offs = (np.array([np.median(each[height == level]) for level in asked]) for each in (change, off))
+    changes, offs = (
+        np.array([np.median(each[height == level]) for level in asked]) for each in (change, off)
+    )
     tells = changes > FLAT_SHARE * np.median(changes)
     if not tells[:PAIRS].all():
         return False
