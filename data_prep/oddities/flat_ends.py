@@ -16,6 +16,7 @@ from data_prep.oddities.odd import comparable
 from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd, of_some
 from data_prep.oddities.off_border import has_border
 from data_prep.placing.edges import SIDES
+from data_prep.volumes.percentiles import median
 from hnscc.base.arrays import Bools, Images, Integers, Spacing
 from hnscc.cohort.store_format import Scan
 
@@ -55,10 +56,10 @@ def ends_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
         return found
     for at in range(len(found)):
         image = images[:, at][box]
-        contrast = float(image[drawn].mean() - np.median(image[around]))
+        contrast = float(image[drawn].mean() - median(image[around]))
         for end in ends if contrast else ():
             planes = np.moveaxis(image, end.side // 2, 0)[end.layers]
-            out = planes[:, end.last].mean() - np.median(planes[:, end.around])
+            out = planes[:, end.last].mean() - median(planes[:, end.around])
             found[at, end.side] = max(found[at, end.side], out / contrast)
     return found
 

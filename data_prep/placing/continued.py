@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from data_prep.volumes.percentiles import median, percentile
 from hnscc.base.arrays import Bools, Floats, Integers
 
 MOST_STEPS = 12  # of Gauss and Newton, by which the move from slice to slice is found
@@ -49,16 +50,16 @@ def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
 
 def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | None:
     """By how many voxels (2,) the first slice (x, y) stands moved in the second; None where it does not stand there."""
-    low, bright = first.min(), np.percentile(first, 99)
+    low, bright = first.min(), percentile(first, 99)
     body = first > low + BODY_SHARE * (bright - low)
     if not body.any():
         return None
-    deviation = float(np.median(np.abs(first[body] - first[body].mean())))
+    deviation = float(median(np.abs(first[body] - first[body].mean())))
     move, weight = np.zeros(2), np.ones(first.shape)
     for step in range(MOST_STEPS):
         there = _moved(second, move)
         left = first - there
-        usual = float(np.median(np.abs(left[body])))
+        usual = float(median(np.abs(left[body])))
         if step >= EARLY_STEP and usual > LEFT_SHARE * deviation:
             return None
         if step:

@@ -12,7 +12,7 @@ from data_prep.placing.bodies import placed_bodies
 from data_prep.placing.drawn_shape import is_box, skipped_slices, spanned
 from data_prep.placing.edges import SIDES, edges_of
 from data_prep.placing.numbers import signal_of
-from data_prep.volumes.percentiles import percentiles
+from data_prep.volumes.percentiles import median, percentiles
 from data_prep.volumes.resize import Window, centres_inside, stored_spacing
 from data_prep.volumes.volume import Grid, Volume, axis_of_slices, to_lps
 from hnscc.base.arrays import Bools, Floats, Images, Masks
@@ -57,13 +57,13 @@ def describe_values(volume: Volume) -> ValueFacts:
     With them what states the orientation and, where the file states it, the unit.
     """
     held = volume.data if volume.blank is None else volume.data[~volume.blank]
-    low, first, median, last, high = (float(value) for value in percentiles(held, [0, 1, 50, 99, 100]))
+    low, first, middle, last, high = (float(value) for value in percentiles(held, [0, 1, 50, 99, 100]))
     padding = volume.padding
     blank = 0 if volume.blank is None else int(volume.blank.sum())
     facts: ValueFacts = {
         "low": low,
         "first": first,
-        "median": median,
+        "median": middle,
         "last": last,
         "high": high,
         "rim": _rim(volume),
@@ -89,7 +89,7 @@ def _rim(volume: Volume) -> float | None:
             for end in (0, -1)
         ]
     )
-    return float(np.median(values)) if values.size else None
+    return float(median(values)) if values.size else None
 
 
 def _between(blank: Bools) -> Bools:
@@ -137,7 +137,7 @@ def facts_of(
             "body": lying[at],
         }
         bright = 0.0 if tissue is None else tissue["last"] - facts["first"]
-        medians[name] = float(np.median(seen[:, at][stored_lesion])) if stored_lesion.any() else None
+        medians[name] = float(median(seen[:, at][stored_lesion])) if stored_lesion.any() else None
         edges[name] = edges_of(
             seen[:, at], stored_lesion, stored_spacing(grid, window), facts["first"], bright
         )
@@ -179,7 +179,7 @@ def tissue_of(image: Images, shown: Bools, near: Bools) -> dict[str, float] | No
     beside = kept[:, :, 1:] & kept[:, :, :-1]
     right, left = image[:, :, 1:][beside], image[:, :, :-1][beside]
     steps = np.abs(right.astype(np.float64) - left)
-    grain = float(np.median(steps)) if steps.size else 0.0
+    grain = float(median(steps)) if steps.size else 0.0
     return {
         **dict(zip(("median", "upper", "last", "high"), map(float, values), strict=True)),
         "grain": grain,
@@ -198,12 +198,12 @@ def seen_elsewhere(image: Images, shown: Bools) -> dict[str, float] | None:
         return None
     some = np.unravel_index(at[:: max(1, len(at) // LOOKED_AT_PIXELS)], shown.shape)
     values = image[some]
-    shares = map(float, np.percentile(values, [25, 50, 90, 99]))
+    shares = map(float, percentiles(values, [25, 50, 90, 99]))
     found = dict(zip(("dark", "middle", "bright", "top"), shares, strict=True))
     for along, sides in zip(some, SIDES, strict=True):
         middle = np.median(along)
         for side, half in zip(sides, (values[along >= middle], values[along <= middle]), strict=True):
-            found[side] = float(np.median(half))
+            found[side] = float(median(half))
     return found
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from data_prep.volumes.percentiles import median, percentile
 from data_prep.volumes.volume import Volume, axis_of_slices
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.placement import NumberFacts, SignalFacts
@@ -51,8 +52,8 @@ def _lowest(data: NDArray[np.float32], low: float) -> tuple[float, float]:
     """`lowest` and `gap` (NumberFacts)."""
     values = data.flat[:: max(1, data.size // LOOKED_AT_VOXELS)]  # to ravel it would copy the whole volume
     above = values[values > np.float32(low)]
-    last = float(np.percentile(values, 99)) - low
-    gap = (float(np.percentile(above, 0.1)) - low) / last if above.size and last > 0 else 0.0
+    last = float(percentile(values, 99)) - low
+    gap = (float(percentile(above, 0.1)) - low) / last if above.size and last > 0 else 0.0
     return 1 - above.size / values.size, gap
 
 
@@ -98,7 +99,7 @@ def signal_of(volume: Volume) -> SignalFacts:
     bright = looked_at > looked_at.mean(dtype=np.float64)
     graded = looked_at[bright]
     if graded.size:  # a hot lesion has values of its own
-        graded = graded[graded <= np.median(graded)]
+        graded = graded[graded <= median(graded)]
     graded = graded[:: max(1, len(graded) // GRADED_VOXELS)][:GRADED_VOXELS]
     return {
         "step": _step(looked_at, bright),
@@ -120,7 +121,7 @@ def _step(slices: Images, bright: Bools) -> float | None:
             both = np.logical_and(*_shifted(bright, apart, axis))
             found.append(np.abs(values - before)[both])
         steps = np.concatenate(found)
-        medians.append(float(np.median(steps)) if len(steps) else 0.0)
+        medians.append(float(median(steps)) if len(steps) else 0.0)
     return medians[0] / medians[1] if medians[1] > 0 else None
 
 

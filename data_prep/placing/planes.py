@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.placing.plane_lines import UNCOMBED_RATIO, comb, copied, folded, mirrored_share, streaks
-from data_prep.volumes.percentiles import percentiles
+from data_prep.volumes.percentiles import median, percentiles
 from hnscc.base.arrays import Bools, Integers, Voxels
 from hnscc.cohort.placement import PlaneFacts
 
@@ -208,7 +208,7 @@ def _step(data: Voxels, shown: NDArray[np.intp], air: float, tissue: float) -> f
         before, after = thin[:, :, z - 1], thin[:, :, z]
         both = (before > tissue) & (after > tissue)
         if held[z - 1] and held[z] and np.count_nonzero(both) >= LEAST_TISSUE_VOXELS:
-            changes[z] = np.log(np.median((after[both] - air) / (before[both] - air)))
+            changes[z] = np.log(median((after[both] - air) / (before[both] - air)))
     around = np.lib.stride_tricks.sliding_window_view(np.pad(changes, CALM_SLICES), 2 * CALM_SLICES + 1)
     others = np.delete(around, CALM_SLICES, axis=1)
     usual = np.median(others, axis=1, keepdims=True)

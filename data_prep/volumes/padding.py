@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from data_prep.volumes.percentiles import percentile, percentiles
 from data_prep.volumes.volume import Grid, Padding, Volume
 from hnscc.base.arrays import Bools
 from hnscc.base.errors import InputError
@@ -155,7 +156,7 @@ def _pure(data: NDArray[np.float32]) -> tuple[Padding, Bools] | None:
             if lowest
             else np.max(data, where=data < value, initial=-np.inf)
         )
-        first, last = (float(each) for each in np.percentile(rest, [1, 99]))
+        first, last = (float(each) for each in percentiles(rest, [1, 99]))
         if abs(float(next_to) - float(value)) > apart * (last - first):
             return Padding(float(value), count, count <= MOST_FILLED_SHARE * data.size), blank
     return None
@@ -172,7 +173,7 @@ def _interpolated(data: NDArray[np.float32]) -> tuple[Padding, Bools] | None:
     rest = sample[sample > highest]
     if len(np.unique(rest)) < LEAST_OTHER_VALUES:
         return None
-    first, last = (float(each) for each in np.percentile(rest, [100 * BETWEEN_SHARE, 99]))
+    first, last = (float(each) for each in percentiles(rest, [100 * BETWEEN_SHARE, 99]))
     if first - value <= BELOW_REST_RANGES * (last - first):
         return None
     # Images without a value below 0 have none then but mixtures.
@@ -180,6 +181,6 @@ def _interpolated(data: NDArray[np.float32]) -> tuple[Padding, Bools] | None:
     voxels, mixed = int(blank.sum()), int((blank & ~pure).sum())
     if not mixed or voxels - mixed < LEAST_SHARE * data.size:
         return None
-    if np.percentile(data[blank & ~pure], 25) > value + QUARTER_MIXED_SHARE * (first - value):
+    if percentile(data[blank & ~pure], 25) > value + QUARTER_MIXED_SHARE * (first - value):
         return None
     return Padding(value, voxels, voxels <= MOST_FILLED_SHARE * data.size, mixed), blank

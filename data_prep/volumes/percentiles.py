@@ -1,7 +1,7 @@
-"""The percentiles of floats that NumPy gives, to the last bit, in a third of its time and without a copy of them.
+"""The percentiles and the median of many values, to the last bit those of NumPy, in a fraction of its time.
 
-The upper 16 bits of a float tell its order up to neighbours. They are counted, which says in which few groups the
-values asked for lie; only these are put in order.
+NumPy partitions by vector instructions where it is asked for one rank, and without them where for several: so each rank
+is asked for by itself, of the values from the last one on.
 """
 
 from collections.abc import Sequence
@@ -11,36 +11,53 @@ from numpy.typing import NDArray
 
 from hnscc.base.arrays import Floats, Integers
 
-GROUPS = 2**16
-AT_ONCE = 2**18  # values, which a processor's cache holds
-# The groups in the order of their values: those of negative numbers, whose upper bits fall, come first.
-RISING = np.concatenate([np.arange(GROUPS - 1, GROUPS // 2 - 1, -1), np.arange(GROUPS // 2)])
-
 
 def percentiles(values: NDArray[np.floating], shares: Sequence[float]) -> Floats:
     """Return what np.percentile(values, shares) does, of finite float32 or float64 of any shape and order."""
-    flat = np.ascontiguousarray(values.ravel("K"))
-    virtual = (flat.size - 1) * np.true_divide(shares, 100)
-    before = np.floor(virtual).astype(np.intp)
+    low, high, part = _around(values, np.true_divide(shares, 100))
+    step = high - low
+    found: Floats = np.where(part < 0.5, low + step * part, high - step * (1 - part))
+    return found
+
+
+def percentile(values: NDArray[np.floating], share: float) -> np.floating:
+    """Return what np.percentile(values, share) does: of one share NumPy interpolates in the values' own type."""
+    (low,), (high,), (part,) = _around(values, np.array([share / 100]))
+    step, part = high - low, float(part)
+    found: np.floating = low + step * part if part < 0.5 else high - step * (1 - part)
+    return found
+
+
+def _around(
+    values: NDArray[np.floating], shares: Floats
+) -> tuple[NDArray[np.floating], NDArray[np.floating], Floats]:
+    """The values before and after each place, a share from 0 to 1 of the way through all of them in order; and which
+    part of the way from one to the other it lies: three of the shape of `shares` (n,)."""
+    flat = values.flatten("K")  # a copy, which is put in order
+    places = (flat.size - 1) * shares
+    before = np.floor(places).astype(np.intp)
     after = np.minimum(before + 1, flat.size - 1)
     low, high = _ranked(flat, np.stack([before, after]))
-    step, share = high - low, virtual - before
-    found: Floats = np.where(share < 0.5, low + step * share, high - step * (1 - share))
-    return found
+    return low, high, places - before
+
+
+def median(values: NDArray[np.floating]) -> np.floating:
+    """Return what np.median(values) does, of finite float32 or float64, one at least, of any shape and order."""
+    flat = values.flatten("K")
+    middle = _ranked(flat, np.array([(flat.size - 1) // 2, flat.size // 2]))
+    mean: np.floating = middle.mean()
+    return mean
 
 
 def _ranked(flat: NDArray[np.floating], ranks: Integers) -> NDArray[np.floating]:
-    """The values that would stand at these ranks, were the values (n,) in order."""
-    pieces = flat.itemsize // 2  # of 16 bits
-    upper = pieces - 1 if np.little_endian else 0
-    parts = [flat[at : at + AT_ONCE] for at in range(0, flat.size, AT_ONCE)]
-    groups = [part.view(np.uint16)[upper::pieces] for part in parts]
-    counts = sum(np.bincount(each, minlength=GROUPS) for each in groups)
-    ends = np.cumsum(np.asarray(counts)[RISING])
-    at = np.searchsorted(ends, ranks, side="right")
-    found = np.empty(ranks.shape, flat.dtype)
-    for group in np.unique(at):
-        held = [part[each == RISING[group]] for part, each in zip(parts, groups, strict=True)]
-        begin = ends[group - 1] if group else 0
-        found[at == group] = np.sort(np.concatenate(held))[ranks[at == group] - begin]
-    return found
+    """The values that stand at these ranks, of any shape, once the values (n,) are in order; these are changed."""
+    begin = 0
+    for rank in np.unique(ranks):
+        if rank == begin:
+            # The next one, by which nearly all percentiles are interpolated: the least of the rest.
+            least = begin + int(flat[begin:].argmin())
+            flat[[begin, least]] = flat[[least, begin]]
+        else:
+            flat[begin:].partition(rank - begin)
+        begin = rank + 1
+    return flat[ranks]
