@@ -7,9 +7,10 @@ the image's own axis: each slice is the one before, moved by the tangent of the 
 the last plane, which crosses the grid's slices slanting, at a right angle to that axis.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from data_prep.volumes.percentiles import median, percentile
 from hnscc.base.arrays import Bools, Floats, Integers
@@ -39,13 +40,16 @@ def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
 
     data: (x, y, z), turned to LPS. spacing: (3,), its voxels' size in mm.
     """
-    found = np.zeros(data.shape, dtype=bool)
+    found = np.zeros_like(data, dtype=bool)
+    whole = found
+    if abs(data.strides[0]) < abs(data.strides[1]):  # read as it lies in memory: the other way takes twice the time
+        data, found, spacing = data.swapaxes(0, 1), found.swapaxes(0, 1), spacing[[1, 0, 2]]
     if min(data.shape[:2]) > 2 and data.shape[2] >= 2 * LEAST_DISTANCES:
         for low, marked in ((data, found), (data[:, :, ::-1], found[:, :, ::-1])):
             move = _move(low[:, :, 0], low[:, :, 1])
             if move is not None:
                 _mark(low, marked, move, spacing)
-    return found if found.any() else None
+    return whole if whole.any() else None
 
 
 def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | None:
@@ -76,9 +80,15 @@ def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | N
 
 
 def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
-    """A slice (x, y) as it stands `move` voxels further on, linearly between its voxels."""
-    shifted: NDArray[np.float32] = ndimage.shift(plane, -move, order=1, mode="nearest")
-    return shifted
+    """A slice (x, y) as it stands `move` voxels further on, linearly between its voxels; beyond it, its last ones."""
+    for axis, along in enumerate(move.tolist()):
+        whole = math.floor(along)
+        at = np.arange(plane.shape[axis]) + whole
+        here, next_to = (plane.take(each, axis, mode="clip") for each in (at, at + 1))
+        next_to -= here
+        next_to *= np.float32(along - whole)
+        plane = np.add(here, next_to, out=here)
+    return plane
 
 
 def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats) -> None:
@@ -124,14 +134,18 @@ def _left(data: NDArray[np.float32], move: Floats, across: Floats, step: float) 
     data: (x, y, z). move: (2,). across: (x, y), the heights in bins of the first slice's voxels; step: how much
     higher each slice lies, in bins.
     """
-    slices = data.shape[2]
-    sums = np.zeros((4, int(_bins(across, slices * step).max()) + 1))
+    slices, widest = data.shape[2], float(across.max())
+    sums = np.zeros((4, int(_bins(np.array(widest), slices * step)) + 1))
     for z in range(slices - 1):
-        at = _bins(across, z * step).ravel()
         plane = data[:, :, z].astype(np.float64)
         about, differ = plane - plane.mean(), plane - _moved(data[:, :, z + 1], move)
-        for row, values in zip(sums, (np.ones_like(about), about, about**2, differ**2), strict=True):
-            row += np.bincount(at, values.ravel(), len(row))
+        each = [np.ones_like(about), about, about**2, differ**2]
+        low, high = (int(_bins(np.array(far), z * step)) for far in (0.0, widest))
+        if low == high:  # as of slices that hardly move, at once
+            sums[:, low] += [values.sum() for values in each]
+        else:
+            at = _bins(across, z * step).ravel()
+            sums += [np.bincount(at, values.ravel(), sums.shape[1]) for values in each]
     count, total, squares, differed = sums
     variance = squares - total**2 / np.maximum(count, 1)
     some = variance > 0
