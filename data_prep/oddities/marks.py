@@ -8,10 +8,11 @@ away. This is the idea of SIFT (Lowe 2004) with rings instead of an orientation 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import ndimage, sparse
 
 from data_prep.volumes.percentiles import percentiles
 from data_prep.volumes.resize import area_weights, weigh
@@ -23,6 +24,7 @@ MOST_MARKS = (150, 100, 60)
 SCALE_TIMES = 2**0.5
 # Pixels: what stands out is what remains of the first without the second.
 BLUR_PIXELS, WIDER_BLUR_PIXELS = 1.5, 1.9
+BLUR_SLICES = 0.5  # slices, the same from slice to slice
 AROUND_PIXELS = 17  # pixels, by whose contrast it is measured
 LEAST_CONTRAST_SHARE = 0.03  # of the volume's, which is added: noise of air stands out of nothing
 LEAST_HEIGHT = 0.05  # of the contrast around, by which a mark stands out
@@ -71,19 +73,50 @@ def _of_volume(volume: NDArray[np.float32]) -> Marks:
 
 def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[Floats, NDArray[np.float32]]:
     """Places and looks of the marks of (Z, H, W)."""
-    smooth = ndimage.gaussian_filter(squares, (0.5, BLUR_PIXELS, BLUR_PIXELS), truncate=3)
-    apart = smooth - ndimage.gaussian_filter(smooth, (0, WIDER_BLUR_PIXELS, WIDER_BLUR_PIXELS), truncate=3)
-    mean = ndimage.uniform_filter(smooth, (1, AROUND_PIXELS, AROUND_PIXELS))
-    spread = ndimage.uniform_filter((smooth - mean) ** 2, (1, AROUND_PIXELS, AROUND_PIXELS))
+    smooth = _blurred(squares)
     low, high = percentiles(smooth[:, ::2, ::2], [0.5, 99.5])
     if high <= low:
         return np.zeros((0, 3)), np.zeros((0, _length()), np.float32)
-    apart /= np.sqrt(np.maximum(spread, 0)) + np.float32(LEAST_CONTRAST_SHARE * (high - low))
+    least = np.float32(LEAST_CONTRAST_SHARE * (high - low))
+    apart = np.stack([_apart(each, least) for each in smooth])
     height = np.abs(apart)
     at = peaks_in(height)
     at = at[_round(apart, at)]
     at = at[np.argsort(-height[tuple(at.T)], kind="stable")[:most]]
     return at.astype(np.float64), _looks(smooth, at)
+
+
+def _blurred(squares: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(Z, H, W), a little smoother from slice to slice, and more so within each."""
+    deep, side = squares.shape[:2]
+    along = (_gaussian(deep, BLUR_SLICES) @ squares.reshape(deep, -1)).reshape(squares.shape)
+    weights = _gaussian(side, BLUR_PIXELS)
+    return np.stack([weigh(each, weights, weights) for each in along])
+
+
+def _apart(smooth: NDArray[np.float32], least: np.float32) -> NDArray[np.float32]:
+    """By how much each pixel of a slice (H, W) differs from those around it, of the contrast around, to which `least`
+    is added."""
+    wider, mean = _gaussian(len(smooth), WIDER_BLUR_PIXELS), _mean(len(smooth), AROUND_PIXELS)
+    spread = weigh((smooth - weigh(smooth, mean, mean)) ** 2, mean, mean)
+    found: NDArray[np.float32] = (smooth - weigh(smooth, wider, wider)) / (np.sqrt(spread) + least)
+    return found
+
+
+# Kept, as all slices of a cohort ask for the same; nobody changes them. Such products take a third of the time of
+# SciPy's filters, whose weights they are.
+@lru_cache(maxsize=32)
+def _gaussian(count: int, sd: float) -> sparse.csr_array:
+    """(count, count) float32: what ndimage.gaussian_filter1d weighs `count` values in a line by."""
+    return sparse.csr_array(
+        ndimage.gaussian_filter1d(np.eye(count), sd, axis=0, truncate=3), dtype=np.float32
+    )
+
+
+@lru_cache(maxsize=32)
+def _mean(count: int, around: int) -> sparse.csr_array:
+    """(count, count) float32: what ndimage.uniform_filter1d weighs `count` values in a line by."""
+    return sparse.csr_array(ndimage.uniform_filter1d(np.eye(count), around, axis=0), dtype=np.float32)
 
 
 def peaks_in(height: NDArray[np.float32]) -> NDArray[np.intp]:

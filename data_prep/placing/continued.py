@@ -42,7 +42,9 @@ def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
     """
     found = np.zeros_like(data, dtype=bool)
     whole = found
-    if abs(data.strides[0]) < abs(data.strides[1]):  # read as it lies in memory: the other way takes twice the time
+    if abs(data.strides[0]) < abs(
+        data.strides[1]
+    ):  # read as it lies in memory: the other way takes twice the time
         data, found, spacing = data.swapaxes(0, 1), found.swapaxes(0, 1), spacing[[1, 0, 2]]
     if min(data.shape[:2]) > 2 and data.shape[2] >= 2 * LEAST_DISTANCES:
         for low, marked in ((data, found), (data[:, :, ::-1], found[:, :, ::-1])):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from scipy import sparse
 from data_prep.volumes.volume import Grid
 from hnscc.base.arrays import Bools, Floats, Images, Masks, Spacing
 
+Kind = TypeVar("Kind", bound=np.floating)
 # Half of a pixel or voxel; the small allowance keeps exact halves in, whatever the rounding of the weights.
 HALF_SHARE = 0.5 - 1e-9
 
@@ -94,14 +96,14 @@ def smooth_weights(out: int, count: int, scale: float, offset: float) -> sparse.
     return sparse.csr_array(weights / weights.sum(axis=1, keepdims=True))
 
 
-def weigh(image: Floats, rows: sparse.csr_array, columns: sparse.csr_array) -> Floats:
+def weigh(image: NDArray[Kind], rows: sparse.csr_array, columns: sparse.csr_array) -> NDArray[Kind]:
     """rows @ image @ columns.T: each output pixel is a weighed sum of the image's, in its unit.
 
-    image: (H, W) float64. rows: (h, H) and columns: (w, W), shares from 0 to 1 that `area_weights` or `smooth_weights`
-    gave. The result is (h, w) float64; where the shares of a row sum to 1, it lies between the image's values. Sparse
+    image: (H, W) float64, or float32 where the weights are. rows: (h, H) and columns: (w, W), shares from 0 to 1, such
+    as `area_weights` or `smooth_weights` gave. The result is (h, w) of that type; where the shares of a row sum to 1, it lies between the image's values. Sparse
     products add in a fixed order, so that digests do not depend on a BLAS library's threads.
     """
-    weighed: Floats = (columns @ (rows @ image).T).T
+    weighed: NDArray[Kind] = (columns @ (rows @ image).T).T
     return weighed
 
 
