@@ -67,15 +67,16 @@ def _paired(
         if not others.any():
             continue
         alike = kept[one].looks @ looks.T
-        for at, best, clearly in _likely(alike, starts, others):
+        near, partners, clearly = _likely(alike, starts, others)
+        for best in np.unique(partners):
             other = filled[best]
+            at = near[partners == best]
             theirs = alike[at, starts[best] : starts[best] + len(kept[other].looks)]
-            second, first = np.argsort(theirs)[-2:] if len(theirs) > 1 else (0, 0)
-            ratio = float(_distance(theirs[first]) / np.maximum(_distance(theirs[second]), 1e-6))
-            if ratio < clearly:
-                places = kept[one].places[at], kept[other].places[first]
+            first, ratio = _clearest(theirs)
+            for mark in np.flatnonzero(ratio < clearly):
+                places = kept[one].places[at[mark]], kept[other].places[first[mark]]
                 ordered = places if one < other else places[::-1]
-                sure.setdefault((min(one, other), max(one, other)), []).append((ratio, *ordered))
+                sure.setdefault((min(one, other), max(one, other)), []).append((ratio[mark], *ordered))
     return {
         both: [pair[1:] for pair in sorted(pairs, key=lambda pair: pair[0])] for both, pairs in sure.items()
     }
@@ -83,20 +84,29 @@ def _paired(
 
 def _likely(
     alike: NDArray[np.float32], starts: NDArray[np.intp], others: Bools
-) -> list[tuple[int, int, float]]:
+) -> tuple[NDArray[np.intp], NDArray[np.intp], float]:
     """The marks whose best match in one other scan is clearly closer than their best match in most scans.
 
     alike: (N, M), how alike the N marks of a scan are with the M of all scans, which begin at `starts`. others: bool
-    (scans,), which scans are compared. Returned of each: its position, that scan, and by what factor the best match
-    must be closer than the second-best in it.
+    (scans,), which scans are compared. Returned are their positions (n,), those scans (n,), and by what factor the best
+    match must be closer than the second-best in its scan.
     """
     best = np.where(others, np.maximum.reduceat(alike, starts, axis=1), -np.inf)
     partner = best.argmax(axis=1)
     if others.sum() < LEAST_COMPARED_SCANS:
-        return [(at, int(scan), CLEARER_TIMES) for at, scan in enumerate(partner)]
+        return np.arange(len(partner)), partner, CLEARER_TIMES
     usual = _distance(np.median(best[:, others], axis=1))
     near = np.flatnonzero(_distance(best.max(axis=1)) < CLEARLY_TIMES * usual)
-    return [(int(at), int(partner[at]), CLEARLY_TIMES) for at in near]
+    return near, partner[near], CLEARLY_TIMES
+
+
+def _clearest(theirs: NDArray[np.float32]) -> tuple[NDArray[np.intp], Floats]:
+    """Of n marks, how alike each is with the m of another scan (n, m): the positions of the best matches (n,), and how
+    far off they are of how far the second-best are (n,), 1 where there is none."""
+    if theirs.shape[1] < 2:
+        return np.zeros(len(theirs), np.intp), np.ones(len(theirs))
+    second, best = np.partition(theirs, -2, axis=1)[:, -2:].T
+    return theirs.argmax(axis=1), _distance(best) / np.maximum(_distance(second), 1e-6)
 
 
 def _distance(alike: NDArray[np.floating]) -> Floats:

@@ -83,14 +83,23 @@ def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | N
 
 def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
     """A slice (x, y) as it stands `move` voxels further on, linearly between its voxels; beyond it, its last ones."""
-    for axis, along in enumerate(move.tolist()):
+    for along in move.tolist():  # in turn along x and along y, which ends as it began
         whole = math.floor(along)
-        at = np.arange(plane.shape[axis]) + whole
-        here, next_to = (plane.take(each, axis, mode="clip") for each in (at, at + 1))
-        next_to -= here
-        next_to *= np.float32(along - whole)
-        plane = np.add(here, next_to, out=here)
+        longer = _one_longer(plane, whole)
+        here, following = longer[:-1], longer[1:]
+        plane = (here + np.float32(along - whole) * (following - here)).T
     return plane
+
+
+def _one_longer(plane: NDArray[np.float32], begin: int) -> NDArray[np.float32]:
+    """The lines of a slice (x, y) from the one at `begin` on, one more than it has: (x + 1, y). Where it has none, the
+    nearest."""
+    count = len(plane)
+    longer = np.empty_like(plane, shape=(count + 1, plane.shape[1]))
+    low, high = (min(max(0, end), count + 1) for end in (-begin, count - begin))
+    longer[:low], longer[high:] = plane[:1], plane[-1:]
+    longer[low:high] = plane[low + begin : high + begin]
+    return longer
 
 
 def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats) -> None:
@@ -139,15 +148,16 @@ def _left(data: NDArray[np.float32], move: Floats, across: Floats, step: float) 
     slices, widest = data.shape[2], float(across.max())
     sums = np.zeros((4, int(_bins(np.array(widest), slices * step)) + 1))
     for z in range(slices - 1):
-        plane = data[:, :, z].astype(np.float64)
+        plane = data[:, :, z]
         about, differ = plane - plane.mean(), plane - _moved(data[:, :, z + 1], move)
-        each = [np.ones_like(about), about, about**2, differ**2]
+        each = [about, about**2, differ**2]
         low, high = (int(_bins(np.array(far), z * step)) for far in (0.0, widest))
         if low == high:  # as of slices that hardly move, at once
-            sums[:, low] += [values.sum() for values in each]
+            sums[:, low] += [plane.size, *(values.sum(dtype=np.float64) for values in each)]
         else:
             at = _bins(across, z * step).ravel()
-            sums += [np.bincount(at, values.ravel(), sums.shape[1]) for values in each]
+            sums[0] += np.bincount(at, minlength=sums.shape[1])
+            sums[1:] += [np.bincount(at, values.ravel(), sums.shape[1]) for values in each]
     count, total, squares, differed = sums
     variance = squares - total**2 / np.maximum(count, 1)
     some = variance > 0

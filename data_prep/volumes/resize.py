@@ -100,8 +100,9 @@ def weigh(image: NDArray[Kind], rows: sparse.csr_array, columns: sparse.csr_arra
     """rows @ image @ columns.T: each output pixel is a weighed sum of the image's, in its unit.
 
     image: (H, W) float64, or float32 where the weights are. rows: (h, H) and columns: (w, W), shares from 0 to 1, such
-    as `area_weights` or `smooth_weights` gave. The result is (h, w) of that type; where the shares of a row sum to 1, it lies between the image's values. Sparse
-    products add in a fixed order, so that digests do not depend on a BLAS library's threads.
+    as `area_weights` or `smooth_weights` gave. The result is (h, w) of that type; where the shares of a row sum to 1,
+    it lies between the image's values. Sparse products add in a fixed order, so that digests do not depend on a BLAS
+    library's threads.
     """
     weighed: NDArray[Kind] = (columns @ (rows @ image).T).T
     return weighed
