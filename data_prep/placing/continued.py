@@ -155,9 +155,12 @@ def _left(data: NDArray[np.float32], move: Floats, across: Floats, step: float) 
         if low == high:  # as of slices that hardly move, at once
             sums[:, low] += [plane.size, *(values.sum(dtype=np.float64) for values in each)]
         else:
+            # Bins take runs of a line: the sums of these are added up, which takes a third of the time of all voxels.
             at = _bins(across, z * step).ravel()
-            sums[0] += np.bincount(at, minlength=sums.shape[1])
-            sums[1:] += [np.bincount(at, values.ravel(), sums.shape[1]) for values in each]
+            begins = np.append(0, np.flatnonzero(at[1:] != at[:-1]) + 1)
+            runs = [np.diff(begins, append=at.size)]
+            runs += [np.add.reduceat(values.ravel(), begins, dtype=np.float64) for values in each]
+            sums += [np.bincount(at[begins], run, sums.shape[1]) for run in runs]
     count, total, squares, differed = sums
     variance = squares - total**2 / np.maximum(count, 1)
     some = variance > 0

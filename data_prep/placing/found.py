@@ -38,7 +38,7 @@ def input_of(volume: Volume) -> FileFacts:
         "axes": "".join(orientations.aff2axcodes(volume.grid.affine)),
         "tilt": round(float(np.degrees(np.arccos(np.clip(upright.min(), -1, 1)))), 1),
         "skew": _skew(lps.affine[:3, :3] / lps.spacing),
-        "lowest": float((volume.data == volume.data.min()).mean()),
+        "lowest": int(np.count_nonzero(volume.data == volume.data.min())) / volume.data.size,
         "written": dict(volume.written) or {"kind": volume.grid.stated_by},
     }
 
@@ -232,12 +232,12 @@ def lesion_of(
 
     stored_lesion and shown (Z, H, W) are the lesion and the body of the stored slices, of pixels that lie on the grid.
     """
-    voxels, lesion_px = int(lesion.voxels.sum()), int(stored_lesion.sum())
+    voxels, lesion_px = int(np.count_nonzero(lesion.voxels)), int(np.count_nonzero(stored_lesion))
     return {
         "ml": round(voxels * float(np.prod(grid.spacing)) / 1000, 4),
         "share_of_grid": voxels / lesion.voxels.size,
-        "share_of_body": lesion_px / max(1, int(shown.sum())),
-        "share_in_air": int((stored_lesion & ~shown).sum()) / max(1, lesion_px),
+        "share_of_body": lesion_px / max(1, int(np.count_nonzero(shown))),
+        "share_in_air": int(np.count_nonzero(stored_lesion & ~shown)) / max(1, lesion_px),
         "spanned": spanned(lesion.voxels),
         "left_out": skipped_slices(lesion.voxels),
         "box": is_box(lesion.voxels),

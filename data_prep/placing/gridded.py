@@ -140,17 +140,18 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
     resampling = zip(resampled(volume, grid), _held(volume, grid), lesion, strict=True)
     for z, ((values, inside), held, drawn_lesion) in enumerate(resampling):
         shown = inside & held
-        covered += int(shown.sum())
-        covered_lesion += int((shown & drawn_lesion).sum())
-        image = values if shown.all() else np.where(shown, values, np.float32(fill))
+        count = int(np.count_nonzero(shown))
+        covered += count
+        covered_lesion += int(np.count_nonzero(shown & drawn_lesion))
+        image = values if count == shown.size else np.where(shown, values, np.float32(fill))
         if (
-            shown.mean() < MIN_COVERAGE
+            count < MIN_COVERAGE * shown.size
             or image.max() - image.min() <= flat
             or gone[z] > usual + MORE_ABSENT_SHARE
         ):
             unseen.append(z)
         slices.append(resize_image(image, window, fill))
-    lesion_covered = covered_lesion / int(lesion.sum()) if lesion.any() else 1.0
+    lesion_covered = covered_lesion / int(np.count_nonzero(lesion)) if lesion.any() else 1.0
     share = covered / lesion.size
     planes = planes_of(data, marked, blank)
     return Gridded(
@@ -181,7 +182,10 @@ def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid)
     if nearly_same_grid(lps, grid, ROUNDING_VOXELS):
         return np.asarray(shown.mean(axis=(0, 1)))
     held = Volume(shown.astype(np.float32), lps)
-    shares = [float(((values >= 0.5) & inside).mean()) for values, inside in resampled(held, grid)]
+    shares = [
+        int(np.count_nonzero((values >= 0.5) & inside)) / values.size
+        for values, inside in resampled(held, grid)
+    ]
     return np.array(shares)
 
 

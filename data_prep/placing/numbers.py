@@ -67,7 +67,7 @@ def _alike(heights: NDArray[np.float32]) -> float:
 def _next(data: NDArray[np.float32], high: float) -> float:
     """The share of voxels that hold the second highest value."""
     second = data.max(initial=-np.inf, where=data < np.float32(high))
-    return float((data == second).mean())
+    return int(np.count_nonzero(data == second)) / data.size
 
 
 def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
@@ -80,13 +80,13 @@ def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
     if np.count_nonzero(data > low + MIDDLE_SHARES[1] * (high - low)) > data.size / 2:
         return 0
     lower, upper = data <= low + end, data >= high - end
-    if max(lower.mean(), upper.mean()) > RARE_SHARE:
+    if max(int(np.count_nonzero(lower)), int(np.count_nonzero(upper))) > RARE_SHARE * data.size:
         return 0
     beside = np.zeros_like(upper)
     for axis in range(3):
         for ours, theirs in zip(_shifted(beside, 1, axis), _shifted(lower, 1, axis)[::-1], strict=True):
             ours |= theirs  # a view: `beside` itself
-    return int((upper & beside).sum())
+    return int(np.count_nonzero(upper & beside))
 
 
 def signal_of(volume: Volume) -> SignalFacts:
@@ -104,7 +104,7 @@ def signal_of(volume: Volume) -> SignalFacts:
     return {
         "step": _step(looked_at, bright),
         "values": len(np.unique(graded)),
-        "cut": (int((volume.data == volume.data.max()).sum()) - 1) / volume.data.size,
+        "cut": (int(np.count_nonzero(volume.data == volume.data.max())) - 1) / volume.data.size,
     }
 
 

@@ -83,11 +83,13 @@ def planes_of(data: Voxels, marked: Bools | None, blank: Bools | None) -> PlaneF
         air + BRIGHT_SHARE * way,
         max(float(data.min()) + LOWEST_SHARE * way, air - BELOW_AIR_SHARE * way),
     )
-    repeated = _repeated(data, way, tissue) if (values <= last).sum() >= GRADED_VALUES else NOTHING
+    repeated = (
+        _repeated(data, way, tissue) if int(np.count_nonzero(values <= last)) >= GRADED_VALUES else NOTHING
+    )
     return {
         **repeated,
         "dead": dead,
-        "dead_share": dead / int((data > tissue).sum()),
+        "dead_share": dead / int(np.count_nonzero(data > tissue)),
         "hot": _hot(data, air, way),
         "noise": noise,
         "flat": _flat(counts, data[::2, ::2].size),
@@ -128,7 +130,7 @@ def _dead(data: Voxels, tissue: float, least: float) -> int:
     beside = np.zeros(shown[1:-1, 1:-1].shape, np.uint8)
     for each in _around(shown):
         beside += each
-    return int(((beside >= LEAST_TISSUE_BESIDE) & (data[1:-1, 1:-1] <= least)).sum())
+    return int(np.count_nonzero((beside >= LEAST_TISSUE_BESIDE) & (data[1:-1, 1:-1] <= least)))
 
 
 def _hot(data: Voxels, air: float, way: float) -> int:
@@ -177,7 +179,7 @@ def _cut(data: Voxels, blank: Bools | None, tissue: float, bright: float) -> flo
     lowest = data == data.min()
     if blank is not None:
         lowest &= ~blank
-    if lowest.mean() < LEAST_CUT_SHARE:
+    if int(np.count_nonzero(lowest)) < LEAST_CUT_SHARE * lowest.size:
         return 0.0
     core = np.zeros_like(lowest)  # without single voxels
     core[1:-1, 1:-1] = lowest[1:-1, 1:-1] & (np.sum(_around(lowest)[:4], axis=0, dtype=np.uint8) >= 2)

@@ -1,7 +1,7 @@
 """The percentiles and the median of many values, to the last bit those of NumPy, in a fraction of its time.
 
 NumPy partitions by vector instructions where it is asked for one rank, and without them where for several: so each rank
-is asked for by itself, of the values from the last one on.
+is asked for by itself, of the values between those that stand in their place already.
 """
 
 from collections.abc import Sequence
@@ -51,13 +51,24 @@ def median(values: NDArray[np.floating]) -> np.floating:
 
 def _ranked(flat: NDArray[np.floating], ranks: Integers) -> NDArray[np.floating]:
     """The values that stand at these ranks, of any shape, once the values (n,) are in order; these are changed."""
-    begin = 0
-    for rank in np.unique(ranks):
-        if rank == begin:
-            # The next one, by which nearly all percentiles are interpolated: the least of the rest.
-            least = begin + int(flat[begin:].argmin())
-            flat[[begin, least]] = flat[[least, begin]]
-        else:
-            flat[begin:].partition(rank - begin)
-        begin = rank + 1
+    _order(flat, np.unique(ranks).tolist())
     return flat[ranks]
+
+
+def _order(flat: NDArray[np.floating], ranks: list[int]) -> None:
+    """Put those of the values (n,) in their place that stand at these ranks, which rise; the middle one first, so that
+    fewer values are left for each of the others."""
+    if not ranks:
+        return
+    at = len(ranks) // 2
+    rank = ranks[at]
+    if rank in (
+        0,
+        flat.size - 1,
+    ):  # as of the value after another, by which nearly all percentiles are interpolated
+        end = int(flat.argmin() if rank == 0 else flat.argmax())
+        flat[[rank, end]] = flat[[end, rank]]
+    else:
+        flat.partition(rank)
+    _order(flat[:rank], ranks[:at])
+    _order(flat[rank + 1 :], [each - rank - 1 for each in ranks[at + 1 :]])
