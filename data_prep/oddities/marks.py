@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
 from data_prep.volumes.percentiles import percentiles
-from data_prep.volumes.resize import area_weights, weigh
+from data_prep.volumes.resize import area_weights, mean_weights, weigh
 from hnscc.base.arrays import Bools, Floats
 
 SIDE_PIXELS = 128  # pixels at most of the squares in which marks are looked for
@@ -97,7 +97,8 @@ def _blurred(squares: NDArray[np.float32]) -> NDArray[np.float32]:
 def _apart(smooth: NDArray[np.float32], least: np.float32) -> NDArray[np.float32]:
     """By how much each pixel of a slice (H, W) differs from those around it, of the contrast around, to which `least`
     is added."""
-    wider, mean = _gaussian(len(smooth), WIDER_BLUR_PIXELS), _mean(len(smooth), AROUND_PIXELS)
+    wider = _gaussian(len(smooth), WIDER_BLUR_PIXELS)
+    mean = mean_weights(len(smooth), AROUND_PIXELS).astype(np.float32)
     spread = weigh((smooth - weigh(smooth, mean, mean)) ** 2, mean, mean)
     found: NDArray[np.float32] = (smooth - weigh(smooth, wider, wider)) / (np.sqrt(spread) + least)
     return found
@@ -111,12 +112,6 @@ def _gaussian(count: int, sd: float) -> sparse.csr_array:
     return sparse.csr_array(
         ndimage.gaussian_filter1d(np.eye(count), sd, axis=0, truncate=3), dtype=np.float32
     )
-
-
-@lru_cache(maxsize=32)
-def _mean(count: int, around: int) -> sparse.csr_array:
-    """(count, count) float32: what ndimage.uniform_filter1d weighs `count` values in a line by."""
-    return sparse.csr_array(ndimage.uniform_filter1d(np.eye(count), around, axis=0), dtype=np.float32)
 
 
 def peaks_in(height: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -43,10 +43,17 @@ def largest_filled(shown: Bools) -> Bools:
     """(Z, H, W): the largest piece, each slice without its holes and what is thin, such as noise in air."""
     thick = _opened(shown)
     largest = np.zeros_like(thick)
-    if box := ndimage.find_objects(thick.view(np.uint8)):
-        pieces, number = ndimage.label(thick[box[0]] | enclosed_across(~thick[box[0]], 0, FACES))
-        largest[box[0]] = pieces == (1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if number > 1 else 1)
+    if box := _box(thick):
+        pieces, number = ndimage.label(thick[box] | enclosed_across(~thick[box], 0, FACES))
+        largest[box] = pieces == (1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if number > 1 else 1)
     return largest
+
+
+def _box(shown: Bools) -> tuple[slice, ...] | None:
+    """The part of (Z, H, W) that holds all that is shown; None where nothing is. SciPy's takes ten times as long."""
+    plane = shown.any(axis=0)
+    found = [np.flatnonzero(each) for each in (shown.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))]
+    return tuple(slice(int(at[0]), int(at[-1]) + 1) for at in found) if len(found[0]) else None
 
 
 def _opened(shown: Bools) -> Bools:

@@ -13,7 +13,7 @@ from data_prep.placing.drawn_shape import is_box, skipped_slices, spanned
 from data_prep.placing.edges import SIDES, edges_of
 from data_prep.placing.numbers import signal_of
 from data_prep.volumes.percentiles import median, percentiles
-from data_prep.volumes.resize import Window, centres_inside, stored_spacing
+from data_prep.volumes.resize import Window, centres_inside, mean_weights, stored_spacing, weigh
 from data_prep.volumes.volume import Grid, Volume, axis_of_slices, to_lps
 from hnscc.base.arrays import Bools, Floats, Images, Masks
 from hnscc.cohort.placement import FileFacts, LesionFacts, ValueFacts
@@ -256,8 +256,8 @@ def _bodies(image: Images, lesion: Bools, around: Bools) -> tuple[Bools, Bools]:
 
 def smoothed(image: Images) -> Floats:
     """Means over 5 x 5 pixels of each slice of (Z, H, W), of the same shape and unit."""
-    smooth: Floats = ndimage.uniform_filter(image.astype(np.float64), (0, SMOOTHED_PIXELS, SMOOTHED_PIXELS))
-    return smooth
+    rows, columns = (mean_weights(count, SMOOTHED_PIXELS) for count in image.shape[1:])
+    return np.stack([weigh(each.astype(np.float64), rows, columns) for each in image])
 
 
 def body(smooth: Floats, measured: Bools | None = None) -> Bools:

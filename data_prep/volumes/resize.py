@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import ndimage, sparse
 
 from data_prep.volumes.volume import Grid
 from hnscc.base.arrays import Bools, Floats, Images, Masks, Spacing
@@ -94,6 +94,12 @@ def smooth_weights(out: int, count: int, scale: float, offset: float) -> sparse.
     distance = np.abs(np.arange(count)[None] + 0.5 - np.clip(centre, 0.5, count - 0.5))
     weights = np.clip(1 - distance / max(scale, 1.0), 0, None)
     return sparse.csr_array(weights / weights.sum(axis=1, keepdims=True))
+
+
+@lru_cache(maxsize=32)
+def mean_weights(count: int, around: int) -> sparse.csr_array:
+    """(count, count): what ndimage.uniform_filter1d weighs `count` values in a line by, for means of `around` each."""
+    return sparse.csr_array(ndimage.uniform_filter1d(np.eye(count), around, axis=0))
 
 
 def weigh(image: NDArray[Kind], rows: sparse.csr_array, columns: sparse.csr_array) -> NDArray[Kind]:
