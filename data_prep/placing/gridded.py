@@ -22,7 +22,7 @@ from data_prep.volumes.volume import (
     turned_to_lps,
     voxels_of,
 )
-from hnscc.base.arrays import Bools, Floats, Images
+from hnscc.base.arrays import Bools, Floats, Images, Integers
 from hnscc.cohort.placement import PlaneFacts
 
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
@@ -181,12 +181,42 @@ def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid)
     lps = to_lps(volume.grid)
     if nearly_same_grid(lps, grid, ROUNDING_VOXELS):
         return np.asarray(shown.mean(axis=(0, 1)))
-    held = Volume(shown.astype(np.float32), lps)
-    shares = [
-        int(np.count_nonzero((values >= 0.5) & inside)) / values.size
-        for values, inside in resampled(held, grid)
+    gone = np.zeros(grid.shape[2])
+    first, last = _crossed(np.flatnonzero(shown.any(axis=(0, 1))), lps, grid)
+    part = _slices_of(grid, first, last)
+    slices = resampled(Volume(shown.astype(np.float32), lps), part) if first < last else ()
+    gone[first:last] = [
+        int(np.count_nonzero((values >= 0.5) & inside)) / values.size for values, inside in slices
     ]
-    return np.array(shares)
+    return gone
+
+
+def _crossed(planes: Integers, lps: Grid, grid: Grid) -> tuple[int, int]:
+    """The first slice of a grid that reaches to planes (n,) of a volume on the grid `lps`, or between the first and the
+    last of them, and the slice behind the last that does; both grids lie LPS."""
+    if not len(planes):
+        return 0, 0
+    # From the planes beside them on, and however far beyond the volume: its outer planes go on there.
+    low = planes[0] - 1 if planes[0] else -np.inf
+    high = planes[-1] + 1 if planes[-1] < lps.shape[2] - 1 else np.inf
+    along = voxels_of(lps, grid)[2]
+    # Of the corners of the grid's slices, half a voxel further out.
+    across = along[:2] @ [
+        [-0.5, -0.5, grid.shape[0] - 0.5, grid.shape[0] - 0.5],
+        [-0.5, grid.shape[1] - 0.5] * 2,
+    ]
+    heights = along[2] * np.arange(grid.shape[2]) + along[3]
+    reach = abs(along[2]) / 2
+    crossed = (heights + across.max() + reach > low) & (heights + across.min() - reach < high)
+    found = np.flatnonzero(crossed)
+    return (int(found[0]), int(found[-1]) + 1) if len(found) else (0, 0)
+
+
+def _slices_of(grid: Grid, first: int, last: int) -> Grid:
+    """The part of a grid from one slice to the one before another."""
+    affine = grid.affine.copy()
+    affine[:3, 3] += first * affine[:3, 2]
+    return Grid((*grid.shape[:2], last - first), affine, grid.oriented)
 
 
 def _usual(gone: Floats) -> float:
