@@ -42,9 +42,8 @@ def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
     """
     found = np.zeros_like(data, dtype=bool)
     whole = found
-    if abs(data.strides[0]) < abs(
-        data.strides[1]
-    ):  # read as it lies in memory: the other way takes twice the time
+    # Slices are read as they lie in memory: the other way takes twice the time.
+    if abs(data.strides[0]) < abs(data.strides[1]):
         data, found, spacing = data.swapaxes(0, 1), found.swapaxes(0, 1), spacing[[1, 0, 2]]
     if min(data.shape[:2]) > 2 and data.shape[2] >= 2 * LEAST_DISTANCES:
         for low, marked in ((data, found), (data[:, :, ::-1], found[:, :, ::-1])):
@@ -92,8 +91,8 @@ def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
 
 
 def _one_longer(plane: NDArray[np.float32], begin: int) -> NDArray[np.float32]:
-    """The lines of a slice (x, y) from the one at `begin` on, one more than it has: (x + 1, y). Where it has none, the
-    nearest."""
+    """The lines of a slice (x, y) from the one at `begin` on, one more than it has: (x + 1, y); beyond it, the
+    nearest of them."""
     count = len(plane)
     longer = np.empty_like(plane, shape=(count + 1, plane.shape[1]))
     low, high = (min(max(0, end), count + 1) for end in (-begin, count - begin))

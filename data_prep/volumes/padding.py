@@ -39,8 +39,10 @@ def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float
     The second is None where every voxel holds a value. InputError for infinite values, for NaN that are enclosed by
     values within a plane along some axis, and where no value is left.
     """
+    if np.isfinite(data).all():  # as of nearly all volumes: known after one look at each voxel
+        return data, None
     blank = np.isnan(data)
-    infinite = int(np.isinf(data).sum())
+    infinite = int(np.count_nonzero(np.isinf(data)))
     if infinite:
         raise _refused(
             "The volume holds infinite values.",
@@ -48,8 +50,6 @@ def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float
             "finite values",
             count_of(infinite, "infinite one"),
         )
-    if not blank.any():
-        return data, None
     if blank.all():
         raise _refused("The volume holds no number.", where, "finite values", "NaN everywhere")
     holes = int(enclosed(blank).sum())
@@ -116,7 +116,8 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
     Where it is more than half of the volume, no field of view is meant: it is told, and stays. InputError where it
     lies within the volume.
     """
-    found = _interpolated(data) or _pure(data)
+    lowest = float(np.fmin.reduce(data, axis=None))
+    found = _interpolated(data, lowest) or _pure(data, lowest)
     if found is None:
         return data, None
     padding, blank = found
@@ -136,11 +137,11 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
     return np.where(blank, np.float32(np.nan), data), padding
 
 
-def _pure(data: NDArray[np.float32]) -> tuple[Padding, Bools] | None:
+def _pure(data: NDArray[np.float32], lowest_value: float) -> tuple[Padding, Bools] | None:
     """The lowest or the highest value of a volume (x, y, z), where it stands for nothing; and where it is. Volumes are
     large: none is copied."""
     for lowest, apart in ((True, BELOW_RANGES), (False, ABOVE_RANGES)):
-        value = (np.fmin if lowest else np.fmax).reduce(data, axis=None)
+        value = np.float32(lowest_value) if lowest else np.fmax.reduce(data, axis=None)
         if not np.isfinite(value) or (lowest and value >= 0):  # known at once; voxels take longer to count
             continue
         blank = data == value
@@ -162,10 +163,9 @@ def _pure(data: NDArray[np.float32]) -> tuple[Padding, Bools] | None:
     return None
 
 
-def _interpolated(data: NDArray[np.float32]) -> tuple[Padding, Bools] | None:
-    """The lowest value of a volume (x, y, z), where it stands for nothing and interpolation mixed it with the image;
+def _interpolated(data: NDArray[np.float32], value: float) -> tuple[Padding, Bools] | None:
+    """The lowest `value` of a volume (x, y, z), where it stands for nothing and interpolation mixed it with the image;
     and where it and such mixtures are. None where the values between are measured ones: air on CT."""
-    value = float(np.fmin.reduce(data, axis=None))
     if not np.isfinite(value) or value >= 0:
         return None
     highest = value * (1 - MIXED_SHARE)

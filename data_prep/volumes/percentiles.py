@@ -21,7 +21,8 @@ def percentiles(values: NDArray[np.floating], shares: Sequence[float]) -> Floats
 
 
 def percentile(values: NDArray[np.floating], share: float) -> np.floating:
-    """Return what np.percentile(values, share) does: of one share NumPy interpolates in the values' own type."""
+    """Return what np.percentile(values, share) does, of float32 or float64 as `percentiles`; of one share NumPy
+    interpolates in the values' own type. values: of any shape."""
     (low,), (high,), (part,) = _around(values, np.array([share / 100]))
     step, part = high - low, float(part)
     found: np.floating = low + step * part if part < 0.5 else high - step * (1 - part)
@@ -62,10 +63,8 @@ def _order(flat: NDArray[np.floating], ranks: list[int]) -> None:
         return
     at = len(ranks) // 2
     rank = ranks[at]
-    if rank in (
-        0,
-        flat.size - 1,
-    ):  # as of the value after another, by which nearly all percentiles are interpolated
+    # The value after another, by which nearly all percentiles are interpolated, is the first of those left.
+    if rank in (0, flat.size - 1):
         end = int(flat.argmin() if rank == 0 else flat.argmax())
         flat[[rank, end]] = flat[[end, rank]]
     else:
