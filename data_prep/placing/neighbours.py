@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data_prep.volumes.percentiles import percentiles
+from data_prep.volumes.percentiles import median, percentiles
 from hnscc.base.arrays import Bools
 
 STEP_VOXELS = 2  # voxels, by which slices are thinned before they are correlated
@@ -152,8 +152,8 @@ def _noise(data: NDArray[np.float32], shown: Bools) -> NDArray[np.float64]:
         inside = (inner > tissue) & (before > tissue) & (after > tissue)
         differ = np.abs(inner - (before + after) / 2)[inside]
         if len(differ) >= LEAST_CALM_VOXELS and (differ == 0).mean() <= COARSE_SHARE:
-            noise = np.median(differ)
-            found[:, z] = np.log(noise), np.log(noise / np.median(inner[inside] - air))
+            noise = median(differ)
+            found[:, z] = np.log(noise), np.log(noise / median(inner[inside] - air))
     return found
 
 
