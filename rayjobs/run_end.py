@@ -101,8 +101,9 @@ def shown(root: Location) -> str:
 
 
 def _over_repeats(row: Mapping[str, Any]) -> str:
-    """The median over repeats, and their quartiles from 4 repeats on."""
-    ends = (row["dice_repeats_q25"], row["dice_repeats_q75"]) if quartered(row["repeats"]) else (None, None)
+    """The median over repeats, and their quartiles; of too few for these the least and the most."""
+    names = ("q25", "q75") if quartered(row["repeats"]) else ("min", "max")
+    ends = [row[f"dice_repeats_{name}"] for name in names] if row["repeats"] > 1 else [None, None]
     return with_interval(row["dice_repeats_median"], *ends)
 
 
@@ -110,10 +111,12 @@ def _print_table_1(folder: RunFolder) -> None:
     """Table 1 on the test set: the repeats' pooled Dice, then the median model's with its patient interval."""
     from hnscc.aggregation.query import read_table  # here, for DuckDB is needed at the end alone
 
+    tested = [row for row in read_table(folder, "pooled").to_pylist() if row["split"] == "test"]
+    spread = "quartiles" if all(quartered(row["repeats"]) for row in tested) else "quartiles or range"
     columns = (
         "variant",
         "repeats",
-        "repeats at 0.5: median (quartiles)",
+        f"repeats at 0.5: median ({spread})",
         "median model: Dice (95 % over patients)",
     )
     rows = [
@@ -123,8 +126,7 @@ def _print_table_1(folder: RunFolder) -> None:
             _over_repeats(row),
             with_interval(row["dice"], row["dice_low"], row["dice_high"]),
         )
-        for row in read_table(folder, "pooled").to_pylist()
-        if row["split"] == "test"
+        for row in tested
     ]
     title = "Table 1: pooled Dice on the test patients (the median model at its own threshold)"
     print_rows(terminal(), columns, rows, title=title)

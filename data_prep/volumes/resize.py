@@ -86,9 +86,8 @@ def area_weights(out: int, count: int, scale: float, offset: float) -> sparse.cs
 
 @lru_cache(maxsize=8)
 def smooth_weights(out: int, count: int, scale: float, offset: float) -> sparse.csr_array:
-    """(out, count): a triangle around each output pixel's centre; rows sum to 1 (0 where no input pixel is near).
-
-    It is as wide as two output or two input pixels, whichever is more.
+    """(out, count): a triangle around each output pixel's centre, as wide as two output or two input pixels, whichever
+    is more; rows sum to 1. Beyond the input the centre is that of its outermost pixel.
     """
     centre = offset + scale * (np.arange(out)[:, None] + 0.5)
     distance = np.abs(np.arange(count)[None] + 0.5 - np.clip(centre, 0.5, count - 0.5))

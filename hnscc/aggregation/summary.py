@@ -115,7 +115,7 @@ def _repeats(results: Results, variant: str, split: str, reasons: list[str | Non
         row |= {f"{metric.name}_repeats_{key}": value for key, value in found.items() if key != "n"}
         over_both = _interval(metric, by_patient) if len(pooled) >= fewest.REPEATS else Estimate(None)
         row |= {f"{metric.name}_repeats_low": over_both.low, f"{metric.name}_repeats_high": over_both.high}
-        reasons.append(over_both.reason)
+        reasons.append(over_both.reason and f"repeats at 0.5: {over_both.reason}")
     if len(pooled) < fewest.REPEATS:
         reasons.append("one repeat: no sd over repeats" if len(pooled) else NO_REPEAT)
     return row

@@ -4,7 +4,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any
 
 from hnscc.aggregation.enough_repeats import RepeatsShown, repeats_shown
 from hnscc.aggregation.folds import holds_evaluated
@@ -103,6 +102,7 @@ def _described(
     """What `hnscc check` tells of a study that can run. chosen: device and precision of each variant."""
     states = _states(study, folder, store, plans)
     variants = {name: _variant(study, name, store, plans, *chosen[name]) for name in study.variants}
+    parameters = {name: each["parameters"] for name, each in variants.items()}
     proven = _proven(study, plans)
     bounds = f"normalisation bounds come from: {study.normalisation.bounds.replace('_', ' ')} slices"
     return {
@@ -120,22 +120,21 @@ def _described(
         "to_predict": _to_predict(states, plans),
         "left_out": left_out(study, folder),
         "other_versions": _other_versions(states),
-        "disk_mib": disk_of(study, store, plans, [each["parameters"] for each in variants.values()]),
-        "memory_mib": memory_of(
-            study, store, plans, {name: each["parameters"] for name, each in variants.items()}
-        ),
+        "disk_mib": disk_of(study, store, plans, [*parameters.values()]),
+        "memory_mib": memory_of(study, store, plans, parameters),
         "time": _time(study, states, {device for device, _ in chosen.values()}),
         "repeats_for_width": _repeats(study, folder, states, half_width),
-        "search": _search(rules) if rules else None,
+        "search": {"configurations": number_to_try(rules)} | rules.model_dump(mode="json", exclude_none=True)
+        if rules
+        else None,
     }
 
 
 def _warnings(plans: Sequence[FoldPlan]) -> list[str]:
     """What the folds' splits warn of, each warning once."""
-    told = []
+    told, every = [], f"all {count_of(len(plans), 'fold')}"
     for found, warning in told_of_folds((plan.fold, each) for plan in plans for each in plan.told):
         some = f"{noun_of(len(found), 'fold')} {listed([fold_name(fold) for fold in found])}"
-        every = f"all {count_of(len(plans), 'fold')}"
         told.append(f"{every if 1 < len(plans) == len(found) else some}: {warning}")
     return told
 
@@ -195,10 +194,6 @@ def _repeats(
 def _predicts_again(state: TrialState) -> bool:
     """Whether a trial is trained to its end, and is missing for what it predicted alone."""
     return state.status == "missing" and isinstance(state.record, Trained)
-
-
-def _search(rules: Search) -> dict[str, Any]:
-    return {"configurations": number_to_try(rules), **rules.model_dump(mode="json", exclude_none=True)}
 
 
 def _variant(

@@ -15,17 +15,14 @@ from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference
 from hnscc.scores.forecasts import (
     Design,
-    Needed,
     design_of,
     designs_at_limits,
-    patients_needed,
     power,
-    repeats_needed,
     smallest_seen,
     smallest_seen_by,
-    smallest_study,
 )
 from hnscc.scores.metrics import DICE
+from hnscc.scores.needed import Needed, patients_needed, repeats_needed, smallest_study
 from hnscc.study.loading import kept_study
 from hnscc.study.run_folder import RunFolder
 

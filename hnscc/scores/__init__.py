@@ -6,7 +6,7 @@ each needs at least: `base.fewest`). Of slices: sets of them (`slice_sets`). Of 
 (`surface`), volumes (`volumes`), uptake (`uptake`), lesions found and false (`lesions`), calls of scans and patients,
 and calibration (`detection`). The rule for empty masks stands in `empty_masks`.
 
-It may import base. Inside, imports point one way: better, forecasts, patient_metrics, stored, uptake -> crossed, scans
--> differences, lesions, score_checks, slice_sets, thresholds -> calibration, metrics, paired_tests, surface, two_way_t,
-volumes -> counts, describe, detection, empty_masks, intervals, surface_elements.
+It may import base. Inside, imports point one way: needed -> better, forecasts, patient_metrics, stored, uptake ->
+crossed, scans -> differences, lesions, score_checks, slice_sets, thresholds -> calibration, metrics, paired_tests,
+surface, two_way_t, volumes -> counts, describe, detection, empty_masks, intervals, surface_elements.
 """

@@ -1,4 +1,4 @@
-"""How many patients and repeats a study needs, from the parts of variance that a finished one found.
+"""What a study of a given size would see, from the parts of variance that a finished one found.
 
 A difference varies by patients, by repeats, and by both together (scores.crossed). Of P lesion patients and R repeats
 of each variant, V = patients / P + repeats / R + joint / (P R). The pilot knows these parts no better than its own few
@@ -6,10 +6,7 @@ patients and repeats allow: what is told has a range, from the chi-square limits
 """
 
 import math
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from statistics import harmonic_mean
 
 import numpy as np
@@ -24,11 +21,10 @@ from hnscc.scores.crossed import Estimate
 from hnscc.scores.intervals import ALPHA
 from hnscc.scores.two_way_t import satterthwaite, variance_of
 
-MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 POWER = 0.8
 LEAST_CHANCE = 0.5  # of finding a difference that a study is planned for
+ROUNDING = 1e-9  # of a chance or a difference
 RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
-ROUNDING = 1e-9  # a chance that falls short by less does not
 STEPS = 4, 8, 12  # of the cohort's weights, of the patients' part as it is found, of each variant's repeats'
 # Of simulated studies, as docs/explanation/statistics.md tells: where lesions are log-normal in size, 1 / effective
 # patients differs from cohort to cohort as a chi-square value of COHORT / (1 - weight)^2 degrees of freedom does; and
@@ -58,16 +54,6 @@ class Design:
         """The degrees of freedom by which so many patients tell the patients' part: their weight, but at most one fewer
         than they are."""
         return max(1.0, min(self.weight * patients, patients - 1))
-
-
-@dataclass(frozen=True)
-class Needed:
-    """So many are needed, with the range of the pilot's own uncertainty; None where even the most do not suffice."""
-
-    value: int | None
-    low: int | None
-    high: int | None
-    reason: str | None = None
 
 
 def design_of(found: Estimate, paired: bool = False) -> Design | str:
@@ -128,7 +114,7 @@ def smallest_seen(design: Design, patients: int, repeats: float, chance: float =
     Averaged over the patients that the study may have, and the parts of variance that it may find. Raises ValueError
     for another chance, and below 2 patients or 2 repeats.
     """
-    _check_chance(chance)
+    check_chance(chance)
     studies, unit = _studies(design, patients, repeats), math.sqrt(design.variance(patients, repeats))
     beyond = studies.limit - studies.larger - studies.error * scipy.special.ndtri(1 - chance)
     farthest = float(beyond.max()) / unit  # every study finds it with this chance at least
@@ -187,93 +173,12 @@ def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
     return smallest_seen(design, found.patients, harmonic_mean(found.repeats), chance)
 
 
-def patients_needed(
-    found: Estimate, difference: float, repeats: int, chance: float = POWER, *, paired: bool = False
-) -> Needed:
-    """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant.
-
-    At least 4, since no p is given of fewer. paired: whether the repeats are, of the pilot and of the next study.
-    Raises ValueError for a difference of 0 or none, a chance that is not from 0.5 to below 1, and below 2 repeats.
-    """
-    _check_difference(difference)
-    _check_chance(chance)
-    needed = _needed(
-        found,
-        partial(_finds, difference=difference, repeats=repeats, chance=chance),
-        range(fewest.PATIENTS_FOR_P, MOST_PATIENTS + 1),
-        paired,
-    )
-    return _since(needed, f"not even {MOST_PATIENTS} suffice: so few repeats leave too much to chance")
-
-
-def repeats_needed(
-    found: Estimate, difference: float, patients: int, chance: float = POWER, *, paired: bool = False
-) -> Needed:
-    """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients.
-
-    At least 2, or 5 where they are paired, since fewer are not compared so; paired as for `patients_needed`. Raises
-    ValueError as that does, and below 2 patients.
-    """
-    _check_difference(difference)
-    _check_chance(chance)
-    needed = _needed(
-        found,
-        lambda design, n: _finds(design, patients, difference=difference, repeats=n, chance=chance),
-        range(_fewest_repeats(paired), MOST_REPEATS + 1),
-        paired,
-    )
-    return _since(needed, f"not even {MOST_REPEATS} suffice: so few patients leave too much to chance")
-
-
-def smallest_study(
-    found: Estimate, difference: float, chance: float = POWER, *, paired: bool = False
-) -> tuple[int, Needed] | None:
-    """Repeats of each variant, and the lesion patients that are needed with these, of the study with the fewest
-    patients x repeats that finds this true difference with this chance; None where the pilot tells nothing, or even the
-    most of both do not suffice.
-
-    Repeats are tried one by one up to 8, and in steps of a quarter from there on. paired: as for `patients_needed`.
-    Raises ValueError as that does.
-    """
-    _check_difference(difference)
-    _check_chance(chance)
-    design = design_of(found, paired)
-    if isinstance(design, str):
-        return None
-    best, least = 0, MOST_PATIENTS * MOST_REPEATS + 1
-    for repeats in [*_growing(_fewest_repeats(paired), MOST_REPEATS), MOST_REPEATS]:
-        most = min(MOST_PATIENTS, (least - 1) // repeats)  # more would not be a smaller study
-        if most < fewest.PATIENTS_FOR_P:
-            break
-        finds = partial(_finds, difference=difference, repeats=repeats, chance=chance)
-        if patients := _least(design, finds, range(fewest.PATIENTS_FOR_P, most + 1)):
-            best, least = repeats, repeats * patients
-    return (best, patients_needed(found, difference, best, chance, paired=paired)) if best else None
-
-
-def _check_difference(difference: float) -> None:
-    """ValueError for what is no difference that could be found: 0, or no finite number."""
-    if not math.isfinite(difference) or difference == 0:
-        raise ValueError(
-            f"the difference to be found is a number other than 0, not {difference!r}; give the least that matters"
-        )
-
-
-def _check_chance(chance: float) -> None:
-    """ValueError for a chance that no study can have, or that none is planned for."""
+def check_chance(chance: float) -> None:
+    """Raise ValueError for a chance that no study can have, or that none is planned for."""
     if not LEAST_CHANCE <= chance < 1:
         raise ValueError(
             f"the chance of finding a difference is from {LEAST_CHANCE:g} to below 1, not {chance!r}; give 0.8, say"
         )
-
-
-def _finds(design: Design, patients: int, *, difference: float, repeats: int, chance: float) -> bool:
-    """Whether a study of this size finds this true difference with this chance."""
-    return power(design, difference, patients, repeats) >= chance - ROUNDING
-
-
-def _fewest_repeats(paired: bool) -> int:
-    return fewest.PAIRED_REPEATS if paired else fewest.REPEATS
 
 
 def designs_at_limits(found: Estimate, design: Design) -> tuple[Design, Design]:
@@ -293,39 +198,3 @@ def designs_at_limits(found: Estimate, design: Design) -> tuple[Design, Design]:
         )
 
     return scaled((1 + RANGE) / 2), scaled((1 - RANGE) / 2)
-
-
-def _needed(found: Estimate, suffices: Callable[[Design, int], bool], numbers: range, paired: bool) -> Needed:
-    design = design_of(found, paired)
-    if isinstance(design, str):
-        return Needed(None, None, None, design)
-    favourable, adverse = designs_at_limits(found, design)
-    value, low, high = (_least(each, suffices, numbers) for each in (design, favourable, adverse))
-    return Needed(value, low, high)
-
-
-def _since(needed: Needed, reason: str) -> Needed:
-    """With the reason why there is no number, unless there is a number, or a reason already."""
-    return needed if needed.value or needed.reason else replace(needed, reason=reason)
-
-
-def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: range) -> int | None:
-    """The least of these numbers that suffices; None where none does.
-
-    Looked for in steps, and within a step by bisection: with 2 or 3 repeats more patients may see less, since what the
-    repeats bring is then all that varies, and so few tell little of it.
-    """
-    before = numbers[0]
-    for number in [*_growing(numbers[0], numbers[-1]), numbers[-1]]:
-        if suffices(design, number):
-            between = range(before, number + 1)
-            return between[bisect_left(between, True, key=lambda n: suffices(design, n))]
-        before = number
-    return None
-
-
-def _growing(first: int, last: int) -> Iterator[int]:
-    """Numbers from the first on, each a quarter larger than the one before, below the last."""
-    while first < last:
-        yield first
-        first += max(1, first // 4)

@@ -158,6 +158,6 @@ def paired_t(scores: Floats, leader: int, other: int) -> Paired:
         degrees *= min(rows - 1.0, effective)
     variance = max(block, own)
     error = math.sqrt(variance / n)
-    if error == 0:
-        return Paired(n, mean, error, degrees, None)
+    if error <= 10.0**-DIGITS * size_of(scores):  # what rounding leaves of equal differences
+        return Paired(n, mean, 0.0, degrees, None)
     return Paired(n, mean, error, degrees, max(LEAST, float(scipy.stats.t.sf(mean / error, degrees))))

@@ -9,7 +9,8 @@ import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
 from hnscc.scores.crossed import mean_difference, pooled_difference
-from hnscc.scores.forecasts import design_of, repeats_needed, smallest_seen
+from hnscc.scores.forecasts import design_of, smallest_seen
+from hnscc.scores.needed import repeats_needed
 from hnscc.study.identity import trial_seeds
 from hnscc.study.plan import Trial, plan_trials
 

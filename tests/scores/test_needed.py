@@ -8,14 +8,8 @@ import scipy.stats
 from simulated_pilots import PATIENTS, study, true_pilot
 
 from hnscc.scores.crossed import mean_difference
-from hnscc.scores.forecasts import (
-    design_of,
-    patients_needed,
-    power,
-    repeats_needed,
-    smallest_seen,
-    smallest_study,
-)
+from hnscc.scores.forecasts import design_of, power, smallest_seen
+from hnscc.scores.needed import patients_needed, repeats_needed, smallest_study
 
 
 def test_more_patients_may_see_less_with_two_repeats_and_the_least_are_found_all_the_same():

@@ -143,3 +143,15 @@ def test_one_repeat_gives_no_p_and_nor_do_scores_that_do_not_vary():
         alike = paired_t(np.array([[0.5, 0.5], [other, other]]), 0, 1)
         assert (alike.difference, alike.p, alike.interval().low) == (0.5 - other, None, None)
         assert alike.interval().reason == ALL_ALIKE
+
+
+def test_differences_that_vary_by_rounding_alone_have_no_p():
+    """Scores that lie 0.1 apart in every repeat had p = 1e-61, since floating point makes differences of them."""
+    other = np.array([0.1, 0.2, 0.3, 0.7, 0.55])
+    assert len(set(other + 0.1 - other)) > 1, "these do differ"
+    for scale in (1.0, 1e-9):
+        found = paired_t(scale * np.stack([other + 0.1, other]), 0, 1)
+        assert found.p is None and found.interval().reason == ALL_ALIKE
+    assert (
+        paired_t(np.stack([other + 0.1, other]) + np.array([[1e-6, 0, 0, 0, 0], [0] * 5]), 0, 1).p is not None
+    )
