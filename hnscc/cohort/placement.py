@@ -102,18 +102,18 @@ class NumberFacts(TypedDict, total=False):
 class PlaneFacts(TypedDict, total=False):
     """What the planes of one modality's volume hold that no scanner gives (data_prep.placing.planes).
 
-    copied: the share of lines that another line of their plane repeats. streaks: the share of voxels of one value from
-    a border on, beside others of another value. mirrored: the share of lines that go back as they came. dead: how many
-    voxels without a signal lie amid tissue; dead_share: how many these are beside the voxels of tissue. noise: the
-    share of tissue whose voxels have nothing to do with those beside them. flat: the share of all voxels that hold the
-    commonest value of tissue, where it is far commoner than the values next to it. cut: how long the line is, in
-    voxels, along which the lowest value borders on tissue, beside the square root of the tissue's area, in the median
-    slice, where most slices are looked at. hot: how many voxels are far brighter than all around them. folded: whether
-    a border goes on on the opposite one. burnt: at how many places most slices hold one bright value. step: how much
-    brighter or darker a slice is than the one before (a logarithm), beyond 1.5 times what the slices around it change.
-    comb: of lines along y, and of those along x, how much more they differ where they lie apart than side by side, 2
-    where nothing does. The others are 0 where the volume shows nothing, or noise alone; what is said of lines and
-    values, where its tissue has too few of these.
+    copied: the share of lines that another line of their plane repeats, not one beside them. streaks: the share of
+    voxels of one value from a border on, beside others of another value. mirrored: the share of lines that go back as
+    they came. dead: how many voxels without a signal lie amid tissue; dead_share: how many these are beside the voxels
+    of tissue. noise: the share of tissue whose voxels have nothing to do with those beside them. flat: the share of all
+    voxels that hold the commonest value of tissue, where it is far commoner than the values next to it. cut: how long
+    the line is, in voxels, along which the lowest value borders on tissue, beside the square root of the tissue's area,
+    in the median slice, where most slices are looked at. hot: how many voxels are far brighter than all around them.
+    folded: whether a border goes on on the opposite one. burnt: at how many places most slices hold one bright value.
+    step: how much brighter or darker a slice is than the one before (a logarithm), beyond 1.5 times what the slices
+    around it change. comb: of lines along y, and of those along x, how much more they differ where they lie apart than
+    side by side, 2 where nothing does. The others are 0 where the volume shows nothing, or noise alone; what is said of
+    lines and values, where its tissue has too few of these.
     """
 
     copied: float
