@@ -51,7 +51,7 @@ TAKEN: dict[str, tuple[Callable[[Placement, str], bool], str]] = {
     "is placed by its sform alone": (lambda facts, name: _orientation(facts, name) == "sform", "codes"),
     "is placed by its qform alone": (lambda facts, name: _orientation(facts, name) == "qform", "codes"),
     "is read from DICOM": (lambda facts, name: _orientation(facts, name) == "DICOM", "kind"),
-    "had NaN around it": (lambda facts, name: facts["values"][name]["nan"] > 0, ""),
+    "held NaN": (lambda facts, name: facts["values"][name]["nan"] > 0, ""),
     "had a value that stands for nothing": (lambda facts, name: bool(facts["values"][name]["padding"]), ""),
     "does not show all slices": (lambda facts, name: bool(unseen_slices(facts, [name])), ""),
 }

@@ -168,7 +168,8 @@ def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
     if facts["within"]:
         within = f"; {count_of(facts['within'], 'voxel')} of that lie within the volume, between some that hold a value"
     if facts["nan"]:
-        text = f"{modality} had no number in {count_of(facts['nan'], 'voxel')} (NaN around it, filled)"
+        what = "NaN, filled" if facts["within"] else "NaN around it, filled"
+        text = f"{modality} had no number in {count_of(facts['nan'], 'voxel')} ({what})"
         yield Odd(scan.scan_id, text + within, files=(modality,))
     if facts["padding"]:
         value, voxels = facts["padding"]["value"], facts["padding"]["voxels"]

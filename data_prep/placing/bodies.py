@@ -26,15 +26,23 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFact
 
     bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x.
     """
-    whole = [largest_filled(shown) for shown in bodies]
+    # A body goes on across slices that one of them does not show.
+    shared = np.flatnonzero(np.all([shown.any(axis=(1, 2)) for shown in bodies], axis=0))
+    if not len(shared):
+        return [None] * len(bodies)
+    whole = [largest_filled(shown[shared]) for shown in bodies]
     areas = [shown.sum(axis=(1, 2)) for shown in whole]
     if not all(area.any() for area in areas):
         return [None] * len(whole)
     seen = np.all([area > MIDDLE_SHARE * np.median(area[area > 0]) for area in areas], axis=0)
     if not seen.any():
         return [None] * len(whole)
+    heights_mm = shared[seen] * np.float64(spacing_mm[0])
     return [
-        {**_placed(shown[seen].mean(axis=0), spacing_mm[1:]), **_leaning(shown, seen, spacing_mm)}
+        {
+            **_placed(shown[seen].mean(axis=0), spacing_mm[1:]),
+            **_leaning(shown[seen], heights_mm, spacing_mm[1:]),
+        }
         for shown in whole
     ]
 
@@ -105,15 +113,14 @@ def _placed(share: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
     }
 
 
-def _leaning(shown: Bools, seen: Bools, spacing_mm: Spacing) -> BodyFacts:
-    """shown: (Z, H, W); seen: (Z,), in which slices."""
-    heights = np.flatnonzero(seen)
-    if len(heights) < LEANING_SLICES:
+def _leaning(shown: Bools, heights_mm: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
+    """shown: (n, H, W); heights_mm: (n,), of its slices."""
+    if len(shown) < LEANING_SLICES:
         return {"lean_back": 0.0, "lean_left": 0.0}
-    centres = [ndimage.center_of_mass(shown[z]) for z in heights]
+    centres = [ndimage.center_of_mass(each) for each in shown]
     back, left = (
-        round(_slope(spacing_mm[0] * heights.astype(np.float64), np.array(each) * step), 4)
-        for each, step in zip(zip(*centres, strict=True), spacing_mm[1:], strict=True)
+        round(_slope(heights_mm, np.array(each) * step), 4)
+        for each, step in zip(zip(*centres, strict=True), pixel_mm, strict=True)
     )
     return {"lean_back": back, "lean_left": left}
 

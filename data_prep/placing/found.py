@@ -111,16 +111,18 @@ def facts_of(
     images: Images,
     stored: Masks,
     window: Window,
+    unseen: Mapping[str, Sequence[int]],
 ) -> tuple[dict[str, ValueFacts], LesionFacts]:
     """Return what is known of the values of a scan's modalities, by name, and of its lesion.
 
     images (Z, C, H, W), of the modalities in the order of `volumes`, and stored (Z, H, W) are the stored slices and
-    their mask.
+    their mask. unseen: the slices (z) that each modality does not show.
     """
     seen, stored_lesion = on_grid(images, stored, grid, window)
     around = with_surroundings(stored_lesion)
     bodies, whole = zip(
-        *(_bodies(seen[:, at], stored_lesion, around) for at in range(len(volumes))), strict=True
+        *(_bodies(seen[:, at], stored_lesion, around, unseen[name]) for at, name in enumerate(volumes)),
+        strict=True,
     )
     lying = placed_bodies(whole, stored_spacing(grid, window))
     values: dict[str, ValueFacts] = {}
@@ -247,11 +249,13 @@ def lesion_of(
     }
 
 
-def _bodies(image: Images, lesion: Bools, around: Bools) -> tuple[Bools, Bools]:
+def _bodies(image: Images, lesion: Bools, around: Bools, unseen: Sequence[int]) -> tuple[Bools, Bools]:
     """The body that an image shows (Z, H, W), and the same by pixels that are not `around` its lesion, with that: hot
-    lesions raise what counts as bright, and a body would be smaller for them."""
-    smooth = smoothed(image)
-    return body(smooth), body(smooth, ~around) | lesion
+    lesions raise what counts as bright, and a body would be smaller for them. None of it in slices that are `unseen`:
+    neither is what fills them air."""
+    smooth, told = smoothed(image), np.ones(image.shape, dtype=bool)
+    told[unseen] = False
+    return body(smooth, told if len(unseen) else None) & told, (body(smooth, told & ~around) | lesion) & told
 
 
 def smoothed(image: Images) -> Floats:

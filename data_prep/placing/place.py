@@ -104,7 +104,7 @@ def place_scan(
             **_where(laid.input_grid, window, reference),
             **_coverage(shown),
             **_of_files(laid, cropped),
-            **_found(laid, lesion, grid, images, stored, window),
+            **_found(laid, shown, lesion, grid, images, stored, window),
         },
         volumes=laid.volumes,
         lesion=lesion,
@@ -180,6 +180,7 @@ def _of_files(laid: _Laid, cropped: int) -> Placement:
 
 def _found(
     laid: _Laid,
+    shown: Mapping[str, Gridded],
     lesion: LesionMask,
     grid: Grid,
     images: Images,
@@ -187,8 +188,9 @@ def _found(
     window: Window,
 ) -> Placement:
     """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W) and their mask
-    (Z, H, W)."""
-    values, facts = facts_of(laid.volumes, laid.mask, lesion, grid, images, stored, window)
+    (Z, H, W). shown: the modalities on the grid of the slices."""
+    unseen = {name: each.unseen for name, each in shown.items()}
+    values, facts = facts_of(laid.volumes, laid.mask, lesion, grid, images, stored, window, unseen)
     if facts["share_of_body"] > LARGE_SHARE and max(window.offset) > 0:
         facts["share_of_whole"] = _share_of_whole(laid.volumes, lesion.voxels, grid, window)
     of_lesion: LesionFacts = {

@@ -225,6 +225,23 @@ def test_such_slices_are_not_used_and_told(tmp_path, change):
     assert f"scan S2: mri does not show {len(unused)} of 20 slices, which are not used" in store.odd
 
 
+def test_a_body_is_measured_by_the_slices_that_are_shown(tmp_path):
+    """In air of noise, which lies above what fills two slices without a number: that is no air."""
+
+    def placed(unseen: list[int]) -> dict:
+        data = body(0, air=40.0)
+        data[:, :, unseen] = np.nan
+        write(tmp_path / "0.nii", data, LPS)
+        rows = [["patient_id", "scan_id", "mri", "mask"], ["P0", "S0", "0.nii", ""]]
+        store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=40, workers=1, overwrite=True)
+        assert store.scans[0].placement["outside"]["mri"] == unseen
+        return store.scans[0].placement["values"]["mri"]
+
+    whole, cut = placed([]), placed([8, 9])
+    np.testing.assert_allclose(cut["body"]["radii"], whole["body"]["radii"], atol=0.7)
+    assert cut["tissue"]["median"] == pytest.approx(whole["tissue"]["median"], rel=0.02)
+
+
 def test_half_of_every_slice_without_an_image_needs_a_reason(tmp_path):
     def half(data):
         data[:20] = 0

@@ -91,6 +91,20 @@ def test_slices_without_the_body_in_one_modality_are_not_looked_at():
     assert placed_bodies([pet, np.zeros_like(pet)], (3.0, PIXEL, PIXEL)) == [None, None]
 
 
+def test_a_body_goes_on_across_slices_that_a_modality_does_not_show():
+    """Three slices of 60 mm, one that MRI does not show, four of 50 mm: as were that slice left out."""
+    pet = np.concatenate([drawn(radius=60)[:4], drawn(radius=50)[:4]])
+    mri = pet.copy()
+    mri[3] = False
+    one, two = placed_bodies([pet, mri], (3.0, PIXEL, PIXEL))
+    assert one == two
+    assert np.mean(one["radii"]) == pytest.approx((3 * 60 + 4 * 50) / 7, abs=1)
+    (whole,) = placed_bodies([np.delete(pet, 3, axis=0)], (3.0, PIXEL, PIXEL))
+    assert {name: one[name] for name in ("back", "left", "radii")} == {
+        name: whole[name] for name in ("back", "left", "radii")
+    }
+
+
 def test_bodies_as_they_are_are_not_told():
     assert told(*people(12)) == []
 

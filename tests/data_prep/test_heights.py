@@ -30,10 +30,12 @@ def moved(images: np.ndarray, slices: int) -> np.ndarray:
     return other
 
 
-def told(images: list[np.ndarray], known=()) -> list[tuple[str | None, str]]:
+def told(images: list[np.ndarray], known=(), unseen=None) -> list[tuple[str | None, str]]:
+    """unseen: of scans by their positions, which slices which modality does not show."""
+    placements = [{"reference": "mri", "outside": (unseen or {}).get(at, {})} for at in range(len(images))]
     scans = [
-        replace(scan(f"p{at}", (0,) * 24), spacing_mm=(STEP, 2.0, 2.0), placement={"reference": "mri"})
-        for at in range(len(images))
+        replace(scan(f"p{at}", (0,) * 24), spacing_mm=(STEP, 2.0, 2.0), placement=placement)
+        for at, placement in enumerate(placements)
     ]
     patients = [each.patient_id for each in scans]
     slices = [reduced(means_of(each)) for each in images]
@@ -48,6 +50,35 @@ def test_one_that_is_moved_along_the_slices_is_told(slices, words):
     ((scan_id, text),) = told(images)
     assert scan_id == "p4_a" and text.startswith(f"pet shows the body about {words} than mri does")
     assert told(images, {("p4_a", "pet")}) == []
+
+
+def test_of_one_that_is_cut_short_only_a_move_that_cuts_it_is_told():
+    """PET moved by 5 of 24 slices to the head lacks the lower 5; what is filled elsewhere says nothing of moves."""
+    images = [body(seed) for seed in range(1, SCANS + 1)]
+    images[4] = moved(images[4], 5)
+    ((scan_id, text),) = told(images, unseen={4: {"pet": list(range(5))}})
+    assert scan_id == "p4_a" and "20 mm nearer to the head" in text
+    ((scan_id, _),) = told(images, unseen={4: {"pet": [0, 23]}})  # no more than a tenth
+    assert scan_id == "p4_a"
+    for lacking in (
+        {"pet": list(range(19, 24))},  # at the end that it was moved to
+        {"pet": list(range(9))},  # more than it was moved by
+        {"pet": [0, 1, 2, 9, 10]},
+        {"mri": list(range(18, 24))},
+    ):
+        assert told(images, unseen={4: lacking}) == []
+
+
+def test_what_fills_slices_that_are_not_shown_does_not_count():
+    """Eight slices of MRI that hold those of three slices higher: of the scan itself, and of most of the others."""
+    images = [body(seed) for seed in range(1, SCANS + 1)]
+    sound = [each.copy() for each in images]
+    for each in images[:8]:
+        each[12:20, 1] = each[15:23, 1]
+    filled = {at: {"mri": list(range(12, 20))} for at in range(8)}
+    assert told(images, unseen=filled) == []
+    images[10], sound[10] = (moved(each, 3) for each in (images[10], sound[10]))
+    assert told(images, unseen=filled) == told(sound) != []
 
 
 def test_of_bodies_that_are_unlike_or_few_nothing_is_said():

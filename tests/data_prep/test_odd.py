@@ -111,7 +111,7 @@ def test_what_holds_for_scans_with_lesion_alone_is_told():
     found = told(facts(8, **{f"s{number}": {"nan": 5} for number in (1, 3, 5)}))
     assert found[0][:2] == (
         None,
-        "pet had NaN around it in 3 of 4 scans with lesion and in 0 of 4 without: a model could tell them apart by it",
+        "pet held NaN in 3 of 4 scans with lesion and in 0 of 4 without: a model could tell them apart by it",
     )
 
 

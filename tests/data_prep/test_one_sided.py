@@ -86,7 +86,7 @@ WAYS = {
     "is placed by its sform alone": {"orientation": "sform"},
     "is placed by its qform alone": {"orientation": "qform"},
     "is read from DICOM": DICOM,
-    "had NaN around it": {"nan": 7},
+    "held NaN": {"nan": 7},
     "had a value that stands for nothing": {"padding": {"value": -1024.0, "voxels": 9, "filled": True}},
     "does not show all slices": {"outside": [0, 1]},
 }

@@ -142,7 +142,7 @@ def test_nan_in_the_body_that_reaches_the_border_is_told_as_what_it_is(tmp_path)
     write(tmp_path / "s1" / "mri.nii.gz", np.where(block, np.nan, mri(1)).astype(np.float32))
     store = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1)
     assert store.odd[1:] == (
-        "scan S1: mri had no number in 120 voxels (NaN around it, filled); 120 voxels of that lie within the volume, "
+        "scan S1: mri had no number in 120 voxels (NaN, filled); 120 voxels of that lie within the volume, "
         "between some that hold a value",
     )
     write(tmp_path / "s1" / "mri.nii.gz", np.where(AROUND, np.nan, mri(1)).astype(np.float32))
