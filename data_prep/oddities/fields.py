@@ -178,6 +178,7 @@ def _parts_absent(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
                 f"({usual:.0%} in most scans)",
                 files=(modality,),
                 refused=True,
+                shown=((scan.scan_id, modality),),
             )
 
 

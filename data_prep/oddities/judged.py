@@ -112,8 +112,9 @@ def judged(
     dark = _known([odd for name in modalities for odd in inverted(scans, name)])
     order = list(odd_order(scans, modalities, [each.patterns for each in images]))
     drawn = _drawn(scans, modalities, images, _known([*shared, *order]) | dark)
-    looks, moved = _looks(rows, scans, images, _known([*shared, *order, *drawn]) | dark)
-    known = _known([*shared, *order, *drawn, *looks])
+    fields = list(odd_fields(scans, modalities))
+    looks, moved = _looks(rows, scans, images, _known([*shared, *order, *drawn]) | dark, _known(fields))
+    known = _known([*shared, *order, *drawn, *fields, *looks])
     looks += far_off(scans, modalities, known | _known(moved), read)
     known |= _known(looks)
     black = {(scan.scan_id, name) for scan in scans for name in modalities if not shows_lesion(scan, name)}
@@ -128,7 +129,7 @@ def judged(
         *exchanged(scans, modalities, looks, read),
         *off,
         *one_sided(scans, modalities),
-        *odd_fields(scans, modalities),
+        *fields,
         *spellings(scans),
         *drawn,
         *odd_pieces(scans),
@@ -142,7 +143,7 @@ def judged(
         *unlike_bodies(whole, modalities, known, moved),
         *order,
     ]
-    _check_odd(rows, odd, accept_odd)
+    _check_odd(rows, odd, shared, accept_odd)
     return odd
 
 
@@ -158,17 +159,18 @@ def _drawn(
 
 
 def _looks(
-    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], told: Known
+    rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], told: Known, cut: Known
 ) -> tuple[list[Odd], list[Odd]]:
     """What is odd about how scans look; and about modalities whose body is moved, of which it may be asked yet whether
     it is another scan's. Each asks of those alone that look otherwise for no likelier reason: a scan that is turned,
     mirrored or moved does not fade, and one that fades has no other scale and went through no curve. told: scans with
-    modalities that are another scan's, inverted, or of slices in another order, or masks that hold something else."""
+    modalities that are another scan's, inverted, or of slices in another order, or masks that hold something else. cut:
+    those that end along a straight line amid the body, of which neither fade nor place is compared."""
     modalities, patterns = list(rows[0].files), [each.patterns for each in images]
     turned = list(lying_otherwise(scans, modalities, patterns))
     known = told | _known(turned)
     turned += odd_mirrored(scans, modalities, [each.midlines for each in images], known)
-    known |= _known(turned)
+    known |= _known(turned) | cut
     high = list(too_high(scans, [row.patient_id for row in rows], modalities, patterns, known))
     whole = [(scan, each.means) for scan, each in zip(scans, images, strict=True) if not cut_short(scan)]
     shown, means = [scan for scan, _ in whole], [each for _, each in whole]
@@ -197,13 +199,18 @@ def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
     return odd
 
 
-def _check_odd(rows: Sequence[Row], odd: Sequence[Odd], accept_odd: str | None) -> None:
-    """InputError where something odd needs a reason, and none is given."""
+def _check_odd(
+    rows: Sequence[Row], odd: Sequence[Odd], shared: Sequence[Odd], accept_odd: str | None
+) -> None:
+    """InputError where something odd needs a reason, and none is given; of these scans it tells first what they share
+    with others, since who mends a file that is another patient's mends the wrong thing."""
     needing = [each for each in odd if each.refused]
     if not needing or accept_odd is not None:
         return
     where = {row.scan_id: row.where for row in rows}
-    found = [f"{where[each.scan_id]}: {each.text}" if each.scan_id else each.text for each in needing]
+    scans = {each.scan_id for each in needing}
+    told = [each for each in shared if scans & {scan_id for scan_id, _ in each.shown}] + needing
+    found = [f"{where[each.scan_id]}: {each.text}" if each.scan_id else each.text for each in told]
     raise InputError(
         "The cohort holds what cannot be right, or would give the lesions away.",
         where="manifest",

@@ -31,9 +31,10 @@ COMPARED_SLICES = 7  # of a pair that are compared
 
 
 def find_moved(
-    kept: Sequence[Sequence[Marks]], asked: Callable[[int, int], bool], read: ReadImages
+    kept: Sequence[Sequence[Marks]], asked: Callable[[int, int, int], bool], read: ReadImages
 ) -> list[Twins]:
-    """Return every pair of scans for which `asked` says so whose images of a modality are the same once one is moved.
+    """Return every pair of scans whose images of a modality are the same once one is moved, where `asked` says so of
+    the positions of the two scans and of the modality.
 
     kept: what `marks` gave of each scan. read: stored images (Z, C, H, W) of a scan by its position; only those of
     pairs found are read. `Twins.correlation` is that of most slices compared, once laid on one another, of their values
@@ -41,7 +42,7 @@ def find_moved(
     """
     found = []
     for modality in range(len(kept[0]) if len(kept) > 1 else 0):
-        for (first, second), pairs in sorted(_paired([each[modality] for each in kept], asked).items()):
+        for (first, second), pairs in sorted(_paired(kept, modality, asked).items()):
             ones, others = (np.array(each) for each in zip(*pairs, strict=True))
             fit = _map(ones, others, kept[first][modality].side)
             if fit is None:
@@ -54,16 +55,19 @@ def find_moved(
 
 
 def _paired(
-    kept: Sequence[Marks], asked: Callable[[int, int], bool]
+    scans: Sequence[Sequence[Marks]], modality: int, asked: Callable[[int, int, int], bool]
 ) -> dict[tuple[int, int], list[tuple[Floats, Floats]]]:
     """For each pair of scans, the places (3,), z, y, x, of the first and of the second whose marks look alike, the
     surest first."""
+    kept = [each[modality] for each in scans]
     filled = [at for at, each in enumerate(kept) if len(each.looks)]
     looks = np.concatenate([kept[at].looks for at in filled]) if filled else np.zeros((0, 1), np.float32)
     starts = np.cumsum([0, *(len(kept[at].looks) for at in filled)])[:-1]
     sure: dict[tuple[int, int], list[tuple[float, Floats, Floats]]] = {}
     for one in filled:
-        others = np.array([other != one and asked(min(one, other), max(one, other)) for other in filled])
+        others = np.array(
+            [other != one and asked(min(one, other), max(one, other), modality) for other in filled]
+        )
         if not others.any():
             continue
         alike = kept[one].looks @ looks.T

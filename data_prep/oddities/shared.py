@@ -152,10 +152,9 @@ def _pairs(scans: Compared, copied: Sequence[Copied]) -> list[Twins]:
     for twins in map(_twins_of, copied):
         if twins.same or _key(twins) not in pairs:
             pairs[_key(twins)] = twins
-    known = {(first, second) for first, second, _ in pairs}
     moved = find_moved(
         scans.marks,
-        lambda one, two: rows[one].patient_id != rows[two].patient_id and (one, two) not in known,
+        lambda one, two, of: rows[one].patient_id != rows[two].patient_id and (one, two, of) not in pairs,
         scans.read,
     )
     return sorted([*pairs.values(), *moved], key=lambda twins: (twins.second, twins.first, twins.modality))

@@ -7,8 +7,8 @@ a straight line.
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from data_prep.placing.holes import MIN_HOLE_VOXELS, with_holes
 from data_prep.placing.neighbours import BODY_SHARE, by_neighbours
 from data_prep.volumes.percentiles import percentiles
 from hnscc.base.arrays import Bools
@@ -24,8 +24,6 @@ WIDE_SHARE = 0.25  # of a line of the slice, that some body fills: of a smaller 
 # Of the most body in a line of a slice, that the line behind a cut holds; a body begins thinner.
 ABRUPT_SHARE = 0.6
 AT_ONCE_SHARE = 0.7  # of the mean two lines further in; a body's own border is blurred
-MIN_HOLE_VOXELS = 5  # voxels, the shorter side of a box of one value within a slice
-BOX_SHARE = 0.95  # of its bounding box that a hole fills
 
 
 def absent(data: NDArray[np.float32]) -> Bools | None:
@@ -42,9 +40,7 @@ def absent(data: NDArray[np.float32]) -> Bools | None:
             (data.swapaxes(0, 1)[::-1], found.swapaxes(0, 1)[::-1]),
         ):
             _mark_cuts(turned_data, turned_found, faint)
-        for z in np.flatnonzero(~faint):
-            if _has_hole(data[:, :, z].T):  # nobody knows what else was done to the slice
-                found[:, :, z] = True
+        found[:, :, with_holes(data, ~faint)] = True  # nobody knows what else was done to such a slice
     return found if found.any() else None
 
 
@@ -108,33 +104,3 @@ def _mark_cuts(data: NDArray[np.float32], found: Bools, faint: Bools) -> None:
             here, further = (plane[at][body[begin]].mean() - plane[0, 0] for at in (begin, begin + 2))
             if here >= AT_ONCE_SHARE * further:
                 found[:begin, :, z] = True
-
-
-def _has_hole(plane: NDArray[np.float32]) -> bool:
-    """Whether a slice (y, x) holds a box of exactly one value, of which no side lies on the slice's border."""
-    beside, below = plane[:, 1:] == plane[:, :-1], plane[1:] == plane[:-1]
-    blocks = beside[1:] & beside[:-1] & below[:, 1:]  # of 2 x 2 voxels
-    if not blocks.any():
-        return False
-    equal = np.zeros(plane.shape, dtype=bool)
-    for rows in (slice(None, -1), slice(1, None)):
-        for columns in (slice(None, -1), slice(1, None)):
-            equal[rows, columns] |= blocks
-    if not _has_run(equal):
-        return False
-    pieces, _ = ndimage.label(equal)
-    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
-        if min(part.stop - part.start for part in box) < MIN_HOLE_VOXELS:  # as nearly all are
-            continue
-        within = all(part.start > 0 and part.stop < side for part, side in zip(box, plane.shape, strict=True))
-        if within and (pieces[box] == number).mean() >= BOX_SHARE:
-            return True
-    return False
-
-
-def _has_run(equal: Bools) -> bool:
-    """Whether a row (y, x) holds as many voxels side by side as a hole: some row of one that is a box does."""
-    count = equal.shape[1] - MIN_HOLE_VOXELS + 1
-    return count > 0 and bool(
-        np.logical_and.reduce([equal[:, at : at + count] for at in range(MIN_HOLE_VOXELS)]).any()
-    )

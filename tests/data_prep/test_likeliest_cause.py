@@ -6,6 +6,8 @@ import pytest
 from heads import SHAPE, STEPS_MM, Change, Heads, head
 from scipy import ndimage
 
+from hnscc.base.errors import InputError
+
 SCANS = 12
 
 
@@ -88,3 +90,27 @@ def test_a_turned_copy_of_another_patient_is_told_as_that_alone(heads):
         ("S8", "pet is nearly that of scan S3"),
         ("S8", "mri is nearly that of scan S3"),
     ]
+
+
+def cut(image):
+    """Without the face, which is taken off along a straight line."""
+    return np.where(np.arange(SHAPE[1])[:, None] < 0.35 * SHAPE[1], 0, image)
+
+
+@pytest.mark.parametrize("name", ["pet", "mri"])
+def test_an_image_that_is_cut_off_along_a_line_is_told_as_that_alone(heads, name):
+    """It grew darker to the front, or showed less of the body there, too."""
+    ((scan_id, text),) = heads.told({3: {name: cut}}, "defaced")
+    assert scan_id == "S3" and text.startswith(f"{name} shows nothing in 35% of most slices")
+
+
+def test_a_copy_is_told_before_what_its_scan_is_refused_for(heads):
+    """What the scan lacks was told alone, and once that was accepted the copy of one modality."""
+    smooth = ndimage.gaussian_filter(head(9)["pet"], (0.5, 0.5, 0))
+    laid = ndimage.shift(head(9)["mri"], (0.3, 0.4, 0), order=1)
+    with pytest.raises(InputError) as caught:
+        heads.told({3: {"pet": lambda image: smooth, "mri": lambda image: cut(laid)}})
+    first, second, third = caught.value.found.split("\n  ")
+    assert "pet is nearly that of scan S3, of another patient" in first
+    assert "mri is nearly that of scan S3, of another patient (moved or changed" in second
+    assert "scan S3: mri shows nothing in 35% of most slices" in third

@@ -115,7 +115,7 @@ CHANGED = {
 }
 
 
-def found(scans: list[np.ndarray], asked=lambda one, two: True) -> list:
+def found(scans: list[np.ndarray], asked=lambda one, two, of: True) -> list:
     images = [scan[:, None].astype(np.float32) for scan in scans]
     return find_moved([marks(each) for each in images], asked, lambda at: images[at])
 
@@ -124,7 +124,7 @@ def test_places_on_one_map_are_no_copy_where_the_images_differ_once_laid_on_one_
     """Marks of a copy, but images of another head: as two bodies of one shape may share places by chance."""
     kept = [marks(each[:, None]) for each in (head(1), head(2), head(1)[:, ::-1])]
     images = [head(number)[:, None] for number in (1, 2, 3)]
-    assert find_moved(kept, lambda one, two: True, lambda at: images[at]) == []
+    assert find_moved(kept, lambda one, two, of: True, lambda at: images[at]) == []
 
 
 @pytest.mark.parametrize("how", MOVES)
@@ -168,7 +168,7 @@ def test_different_heads_are_not_the_same():
 
 
 def test_pairs_that_are_not_asked_for_are_left_out():
-    assert found([head(1), np.rot90(head(1), 1, (1, 2))], asked=lambda one, two: False) == []
+    assert found([head(1), np.rot90(head(1), 1, (1, 2))], asked=lambda one, two, of: False) == []
 
 
 def test_empty_and_single_scans_are_no_pairs():

@@ -56,7 +56,9 @@ class Heads:
         self.sound = begin_store(folder / "sound.zarr", overwrite=False).folder
         self.prepared = [self._prepare(row, self.sound) for row in self.rows]
 
-    def told(self, changed: Mapping[int, Mapping[str, Change]]) -> list[tuple[str | None, str]]:
+    def told(
+        self, changed: Mapping[int, Mapping[str, Change]], accept_odd: str | None = None
+    ) -> list[tuple[str | None, str]]:
         """What is odd where some modalities of some scans, by their numbers, are changed."""
         self.changes += 1
         prepared = list(self.prepared)
@@ -72,7 +74,7 @@ class Heads:
                 of = Path("scans", row.scan_id)
                 (unfinished / of).symlink_to(self.sound / of)
         scans, images = [each.scan for each in prepared], [each.images for each in prepared]
-        return [(odd.scan_id, odd.text) for odd in judged(self.rows, scans, images, unfinished, None)]
+        return [(odd.scan_id, odd.text) for odd in judged(self.rows, scans, images, unfinished, accept_odd)]
 
     def _prepare(self, row: Row, unfinished: Path) -> PreparedScan:
         return prepare_scan(row, unfinished, "mri", SETTINGS, view=False)

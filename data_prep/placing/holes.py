@@ -1,0 +1,94 @@
+"""Slices from whose body a box was cut out, and filled with one value.
+
+Such boxes stand in air, too, where something was written and painted over, and all over an image that was compressed
+with loss (JPEG), in blocks of 8 x 8 pixels of which but the mean is left: in both the slice still shows the body.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from data_prep.volumes.percentiles import percentiles
+from hnscc.base.arrays import Bools
+
+MIN_HOLE_VOXELS = 5  # voxels, the shorter side of a box of one value within a slice
+BOX_SHARE = 0.95  # of its bounding box that a hole fills
+STEP_VOXELS = 2  # voxels, by which slices are thinned before the volume's brightness is measured
+# Of the way from air to bright tissue: what is brighter is body. A hot lesion fills less than a tenth of a volume.
+AIR_PERCENTILE, BRIGHT_PERCENTILE, BODY_SHARE = 1, 90, 0.1
+# Of the voxels around a box, that are body: one at the skin has half. Blocks in the air of JPEG have less.
+AMID_SHARE = 0.25
+BLOCK_PIXELS = 8  # the side of JPEG's blocks, counted from a corner of the image
+# Boxes at different places, and of all, that tell compression by so many of their four sides between two blocks: by
+# chance one box in 140 has three there.
+LEAST_BLOCKS, BLOCKS_SHARE, BLOCK_SIDES = 3, 0.5, 3
+
+Box = tuple[slice, slice]
+
+
+def with_holes(data: NDArray[np.float32], asked: Bools) -> Bools:
+    """Return, (z,), which slices of a volume (x, y, z) hold a box of one value amid body, of which no side lies on the
+    slice's border; none where these are blocks of compression. asked: (z,), the slices that are looked at."""
+    air, bright = percentiles(data[::STEP_VOXELS, ::STEP_VOXELS], [AIR_PERCENTILE, BRIGHT_PERCENTILE])
+    tissue = air + BODY_SHARE * (bright - air)
+    found = np.zeros(data.shape[2], dtype=bool)
+    boxes: list[Box] = []
+    for z in np.flatnonzero(asked):
+        plane = data[:, :, z].T
+        held = [box for box in _boxes(plane) if _amid(plane > tissue, box)]
+        found[z] = bool(held)
+        boxes += held
+    return np.zeros_like(found) if _blocks(boxes, data.shape[1::-1]) else found
+
+
+def _boxes(plane: NDArray[np.float32]) -> Iterator[Box]:
+    """The boxes of one value within a slice (y, x)."""
+    beside, below = plane[:, 1:] == plane[:, :-1], plane[1:] == plane[:-1]
+    squares = beside[1:] & beside[:-1] & below[:, 1:]  # of 2 x 2 voxels
+    if not squares.any():
+        return
+    equal = np.zeros(plane.shape, dtype=bool)
+    for rows in (slice(None, -1), slice(1, None)):
+        for columns in (slice(None, -1), slice(1, None)):
+            equal[rows, columns] |= squares
+    if not _has_run(equal):
+        return
+    pieces, _ = ndimage.label(equal)
+    for number, box in enumerate(ndimage.find_objects(pieces), start=1):
+        within = all(part.start > 0 and part.stop < side for part, side in zip(box, plane.shape, strict=True))
+        large = min(part.stop - part.start for part in box) >= MIN_HOLE_VOXELS
+        if within and large and (pieces[box] == number).mean() >= BOX_SHARE:
+            yield box
+
+
+def _has_run(equal: Bools) -> bool:
+    """Whether a row (y, x) holds as many voxels side by side as a hole: some row of one that is a box does."""
+    count = equal.shape[1] - MIN_HOLE_VOXELS + 1
+    return count > 0 and bool(
+        np.logical_and.reduce([equal[:, at : at + count] for at in range(MIN_HOLE_VOXELS)]).any()
+    )
+
+
+def _amid(body: Bools, box: Box) -> bool:
+    """Whether enough of the voxels around a box are body; body: (y, x)."""
+    around = body[tuple(slice(part.start - 1, part.stop + 1) for part in box)]
+    count = int(around.sum()) - int(body[box].sum())
+    return count >= AMID_SHARE * (around.size - body[box].size)
+
+
+def _blocks(boxes: Sequence[Box], shape: tuple[int, ...]) -> bool:
+    """Whether boxes are blocks of compression. shape: (y, x) of the slices, of which any corner may be JPEG's first,
+    since the axes were turned."""
+    places = {tuple((part.start, part.stop) for part in box) for box in boxes}
+    if len(places) < LEAST_BLOCKS:
+        return False
+    sides = np.array(sorted(places))  # (boxes, axis, start and stop)
+    for y in (0, shape[0]):
+        for x in (0, shape[1]):
+            between = (sides - np.array([[y], [x]])) % BLOCK_PIXELS == 0
+            blocks = int((between.sum(axis=(1, 2)) >= BLOCK_SIDES).sum())
+            if blocks >= max(LEAST_BLOCKS, BLOCKS_SHARE * len(places)):
+                return True
+    return False
