@@ -4,7 +4,9 @@ dashes, underscores, dots or a decimal `.0` alone."""
 import re
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 
+from data_prep.manifest.birthdays import as_birthday
 from hnscc.base.in_words import noun_of
 
 FEW_OTHERS = 10  # times as many ids are written in the usual way as in one that may be a slip
@@ -22,8 +24,6 @@ MONTHS = {
 }
 TWO_NUMBERS = re.compile(r"(\d{1,2})([-_./ ])(\d{1,2})")
 DATE = re.compile(r"(\d{1,2})\W*([^\W\d_]{3})\w*\.?|([^\W\d_]{3})\w*\W*(\d{1,2})")
-YEAR_FIRST = re.compile(r"(?P<year>(?:19|20)\d\d)[-_./ ](?P<one>\d{1,2})[-_./ ](?P<other>\d{1,2})")
-YEAR_LAST = re.compile(r"(?P<one>\d{1,2})[-_./ ](?P<other>\d{1,2})[-_./ ](?P<year>(?:19|20)?\d\d)")
 # An umlaut written in two letters, within a word: Mueller, whom others write Muller.
 UMLAUT = re.compile(r"(?<=[^\W\d_])([aou])e(?=[^\W\d_]{2})")
 # Letters that are read and typed for digits: o and 0, i, l and 1, z and 2, s and 5, b and 8.
@@ -81,17 +81,18 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
     They look alike (`look_alike`); or one is the other with something behind or before it, as it is typed at a second
     visit: P05 and P05_v2, P05-2, P05b, v2P05; or an id is written otherwise than most and has the number of one of
     those: 5, 05P or Pat05 beside P01, P02, ... P05; or letters and number, or two words, change places: AB-05, 05-AB;
-    or both are one date: 1961-03-07, 07.03.61; or a spreadsheet took one for a date, 11-02, 11-Feb, 11.02, or for a
-    number, 1E3 and 1000, 4.714.350 and 4714350, of which it keeps 15 digits; or a number far from all others is one of
-    theirs with two digits exchanged or a year put in: P102 or P2012 beside P001 to P020 (P021 is not far, and may be a
-    patient). Sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike` are left out.
+    or both are one date: 1961-03-07, 07.03.61, 19610307; or a spreadsheet took one for a date, 11-02, 11-Feb, 11.02, or
+    for a number, 1E3 and 1000, 1.2345E+04 and 0012345, 4.714.350 and 4714350, of which it keeps 15 digits; or a number
+    far from all others is one of theirs with two digits exchanged or a year put in: P102 or P2012 beside P001 to P020
+    (P021 is not far, and may be a patient). Sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike`
+    are left out.
     """
     distinct = list(dict.fromkeys(ids))
     sure = {later for later, _ in alike(distinct)}
     pairs = dict.fromkeys(look_alike(distinct))
     place = {each: at for at, each in enumerate(distinct)}
     beside = [*_extended(distinct), *_of_one_number(distinct), *_turned_round(distinct), *_as_date(distinct)]
-    beside += [*_far_off(distinct), *_as_number(distinct), *_as_birthday(distinct)]
+    beside += [*_far_off(distinct), *_as_number(distinct), *as_birthday(distinct)]
     for longer, shorter in beside:
         later, first = sorted((longer, shorter), key=place.__getitem__, reverse=True)
         if later not in sure:
@@ -150,17 +151,6 @@ def _turned_round(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield each, first
 
 
-def _as_birthday(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of ids that are one date, the year first or last, whole or in two digits: 1961-03-07 and 07.03.61."""
-    firsts: dict[tuple[int, ...], str] = {}
-    for each in ids:
-        if numbers := YEAR_FIRST.fullmatch(each) or YEAR_LAST.fullmatch(each):
-            date = int(numbers["year"]) % 100, *sorted((int(numbers["one"]), int(numbers["other"])))
-            first = firsts.setdefault(date, each)
-            if first != each:
-                yield each, first
-
-
 def _as_date(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Pairs of ids of which a spreadsheet may have made a date of one, 11-02 and 11-Feb or 2-Nov; or that part the same
     two numbers by other signs, 11-02 and 11.02."""
@@ -179,11 +169,14 @@ def _as_date(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _as_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an id that a spreadsheet takes for a number, and of what it makes of it: 1E3 and 1000; of more than 15
-    digits the others become zeros; with dots by thousands, 4.714.350 and 4714350."""
+    """Pairs of an id that a spreadsheet takes for a number, and of what it makes of it: 1E3 and 1000; 123456789012 and
+    1.23E+11, as wide as the column; of more than 15 digits the others become zeros; with dots by thousands, 4.714.350
+    and 4714350."""
     there = {each.lstrip("0"): each for each in ids}
     for each in ids:
-        if re.fullmatch(r"\d{1,15}[eE]\d{1,2}", each):
+        if re.fullmatch(r"\d[.,]\d{1,14}[eE]\+?\d{1,2}", each):
+            made = next((number for number in there if _rounded(number, each)), each)
+        elif re.fullmatch(r"\d{1,15}[eE]\+?\d{1,2}", each):
             made = f"{float(each):.0f}"
         elif re.fullmatch(r"\d{1,3}(\.\d{3})+", each):
             made = each.replace(".", "").lstrip("0")
@@ -193,6 +186,12 @@ def _as_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
             continue
         if made != each and made in there:
             yield each, there[made]
+
+
+def _rounded(number: str, shown: str) -> bool:
+    """Whether a number becomes what is shown, as 1.23E+11, once rounded to as many digits."""
+    places = len(re.split("[eE]", shown)[0]) - len("1.")
+    return number.isdecimal() and Decimal(f"{Decimal(number):.{places}E}") == Decimal(shown.replace(",", "."))
 
 
 def _far_off(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
