@@ -148,7 +148,7 @@ def test_numbers_that_may_be_patients_are_left_alone(ids):
 
 
 def test_numbers_of_six_and_eight_digits_by_chance_are_left_alone():
-    """Of 200 cohorts of 200 pseudonyms none has two that may be one; nor have numbers in a row, or dates of one form."""
+    """Of 200 cohorts of 200 pseudonyms none has two that may be one; nor numbers in a row or dates of one form."""
     rng = np.random.default_rng(1)
     for _ in range(200):
         eight, six = rng.integers(0, 10**8, 100), rng.integers(0, 10**6, 100)
