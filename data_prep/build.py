@@ -8,14 +8,17 @@ from typing import Protocol
 
 from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.masks.mask_of_cell import Mask
+from data_prep.oddities.copies import Kept, kept_of
 from data_prep.oddities.judged import Reduced, judged, kept_oddities, reduce_images
 from data_prep.oddities.orientation import lying_of
+from data_prep.oddities.shared import copies_among
 from data_prep.other_reference import with_reference
 from data_prep.placing.gridded import MIN_COVERAGE
 from data_prep.placing.place import PlacedScan, place_scan
 from data_prep.row_files import choose_reference, volumes_of
 from data_prep.settings import PrepareSettings
 from data_prep.views import View, view_of
+from data_prep.volumes.volume import CannotPlace, Volume
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -60,7 +63,7 @@ def build_store(
         left = _without_fault(rows, faults)
         tell(0, len(left), "reading scans")
         each_scan = partial(
-            prepare_scan,
+            _tried,
             folder=unfinished.folder,
             reference=reference,
             settings=settings,
@@ -92,6 +95,14 @@ class PreparedScan:
     view: View | None
 
 
+@dataclass(frozen=True)
+class Unplaced:
+    """A scan whose files do not fit on one grid: why, and what is kept of each of them to find its copies."""
+
+    fault: CannotPlace
+    files: Sequence[Kept]
+
+
 def _without_fault(rows: Sequence[Row], faults: Sequence[Fault]) -> list[Row]:
     faulty = {line for line, _ in faults}
     return [row for row in rows if row.line not in faulty]
@@ -99,17 +110,36 @@ def _without_fault(rows: Sequence[Row], faults: Sequence[Fault]) -> list[Row]:
 
 def _whole(
     rows: Sequence[Row],
-    answers: Sequence[PreparedScan | InputError],
+    answers: Sequence[PreparedScan | Unplaced | InputError],
     faults: Sequence[Fault],
     reference: str,
     settings: PrepareSettings,
 ) -> list[PreparedScan]:
     """What became of these rows; where there are faults, those found before or these, InputError tells all."""
-    found = [
-        (row.line, each) for row, each in zip(rows, answers, strict=True) if isinstance(each, InputError)
-    ]
-    raise_all([*faults, *with_reference(found, rows, reference, settings)])
-    return [each for each in answers if not isinstance(each, InputError)]
+    found: list[Fault] = []
+    read: list[tuple[Row, Sequence[Kept]]] = []
+    for row, each in zip(rows, answers, strict=True):
+        if isinstance(each, InputError):
+            found.append((row.line, each))
+            continue
+        read.append((row, each.images.files if isinstance(each, PreparedScan) else each.files))
+        if isinstance(each, Unplaced):
+            found.append((row.line, each.fault))
+    of_others = copies_among(read, {line for line, _ in found})
+    raise_all([*faults, *of_others, *with_reference(found, rows, reference, settings)])
+    return [each for each in answers if isinstance(each, PreparedScan)]
+
+
+def _tried(
+    row: Row, folder: Path, reference: str, settings: PrepareSettings, view: bool
+) -> PreparedScan | Unplaced:
+    """What `prepare_scan` does, with what is kept of the files of a scan that cannot be placed: they may be those of
+    another scan."""
+    volumes, mask = volumes_of(row, reference, settings.suv)
+    try:
+        return _prepared(row, volumes, mask, folder, reference, settings, view)
+    except CannotPlace as fault:
+        return Unplaced(fault, [kept_of(each) for each in volumes.values()])
 
 
 def prepare_scan(
@@ -121,6 +151,19 @@ def prepare_scan(
     read or placed.
     """
     volumes, mask = volumes_of(row, reference, settings.suv)
+    return _prepared(row, volumes, mask, folder, reference, settings, view)
+
+
+def _prepared(
+    row: Row,
+    volumes: dict[str, Volume],
+    mask: Mask | None,
+    folder: Path,
+    reference: str,
+    settings: PrepareSettings,
+    view: bool,
+) -> PreparedScan:
+    """Place and write one scan whose files were read; arguments and errors as of `prepare_scan`."""
     placing = Placing(
         reference=reference, size=settings.size, pixel_mm=settings.pixel_mm, register=settings.register
     )

@@ -2,14 +2,14 @@
 or modality to another are told."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.manifest.manifest import Row, refused
+from data_prep.manifest.manifest import Fault, Row, refused
 from data_prep.oddities.copies import Copied, Kept, find_copies
 from data_prep.oddities.marks import Marks
 from data_prep.oddities.moved import find_moved
@@ -52,6 +52,29 @@ def shared_images(scans: Compared) -> list[Odd]:
         *_between_visits(scans, copied),
         *_between_modalities(scans, [each for each in copies if each.same and each not in copied]),
     ]
+
+
+def copies_among(scans: Sequence[tuple[Row, Sequence[Kept]]], lines: Container[int]) -> list[Fault]:
+    """Return a fault for each file that is, or nearly is, that of the same modality in another scan: of the rows on
+    these lines alone, which are refused for something that this may be the reason of.
+
+    scans: rows with what oddities.copies.kept_of gave of each modality.
+    """
+    found = []
+    for each in find_copies([files for _, files in scans]):
+        (first, of), (second, modality) = each.first, each.second
+        at, other = (second, first) if scans[second][0].line in lines else (first, second)
+        row, twin = scans[at][0], scans[other][0]
+        if of == modality and at != other and row.line in lines:
+            own = row.patient_id == twin.patient_id
+            fault = refused(
+                f"Two scans hold {'the' if each.same else 'nearly the'} same images.",
+                f"{row.where}, column {list(row.files)[modality]}",
+                "different scans" if own else "images of another patient",
+                f"those of {twin.where} (compared by content, without the masks)",
+            )
+            found.append((row.line, fault))
+    return found
 
 
 def _between_scans(scans: Compared, copied: Sequence[Copied]) -> Iterator[Odd]:

@@ -109,3 +109,18 @@ def test_volumes_of_one_value_or_of_another_shape_are_no_copies():
     flat = [[kept_of(volume(np.full(SHAPE, value)))] for value in (0.0, 3.7)]
     assert find_copies(flat) == [] and not flat[1][0].means.any()
     assert find_copies([[kept_of(volume(pet(1)))], [kept_of(volume(pet(1)[:, :, 1:]))]]) == []
+
+
+@pytest.mark.parametrize("row, other", [(1, 0), (0, 1)])
+@pytest.mark.parametrize("how, told", [("as it is", "the same images"), ("smooth", "nearly the same images")])
+def test_a_copy_that_does_not_cover_the_grid_is_told_before_that(tmp_path, row, other, how, told):
+    """Another patient's file mostly lies elsewhere: that alone was said, and the copy not."""
+    manifest = visits(tmp_path, COPIES["as it is"], patient="P1")
+    name, far = tmp_path / f"s{row}" / "pet.nii.gz", np.array(LPS)
+    far[0, 3] += 200
+    data = np.asarray(nib.load(tmp_path / f"s{other}" / "pet.nii.gz").dataobj)
+    write(name, ndimage.gaussian_filter(data, 0.4) if how == "smooth" else data, far)
+    text = refused(manifest, "2 faults were found", "does not cover the grid", size=20, accept_odd="units")
+    first = text[: text.index("  2. ")]
+    assert f"row {row + 2}, scan S{row}, column pet: Two scans hold {told}" in first
+    assert f"those of manifest row {other + 2}, scan S{other}" in first
