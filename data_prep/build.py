@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.masks.mask_of_cell import Mask
@@ -18,7 +18,7 @@ from data_prep.placing.place import PlacedScan, place_scan
 from data_prep.row_files import choose_reference, volumes_of
 from data_prep.settings import PrepareSettings
 from data_prep.views import View, view_of
-from data_prep.volumes.volume import CannotPlace, Volume
+from data_prep.volumes.volume import CannotPlace
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -63,7 +63,7 @@ def build_store(
         left = _without_fault(rows, faults)
         tell(0, len(left), "reading scans")
         each_scan = partial(
-            _tried,
+            prepare_scan,
             folder=unfinished.folder,
             reference=reference,
             settings=settings,
@@ -95,12 +95,17 @@ class PreparedScan:
     view: View | None
 
 
-@dataclass(frozen=True)
-class Unplaced:
-    """A scan whose files do not fit on one grid: why, and what is kept of each of them to find its copies."""
+class Unplaced(CannotPlace):
+    """A scan that could not be placed: `fault` says why, `files` is what is kept of each file to find its copies."""
 
-    fault: CannotPlace
-    files: Sequence[Kept]
+    def __init__(self, fault: CannotPlace, files: Sequence[Kept]) -> None:
+        self.fault, self.files = fault, tuple(files)
+        super().__init__(
+            fault.problem, where=fault.where, expected=fault.expected, found=fault.found, do=fault.do
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Unplaced, (self.fault, self.files)
 
 
 def _without_fault(rows: Sequence[Row], faults: Sequence[Fault]) -> list[Row]:
@@ -110,36 +115,19 @@ def _without_fault(rows: Sequence[Row], faults: Sequence[Fault]) -> list[Row]:
 
 def _whole(
     rows: Sequence[Row],
-    answers: Sequence[PreparedScan | Unplaced | InputError],
+    answers: Sequence[PreparedScan | InputError],
     faults: Sequence[Fault],
     reference: str,
     settings: PrepareSettings,
 ) -> list[PreparedScan]:
     """What became of these rows; where there are faults, those found before or these, InputError tells all."""
-    found: list[Fault] = []
-    read: list[tuple[Row, Sequence[Kept]]] = []
-    for row, each in zip(rows, answers, strict=True):
-        if isinstance(each, InputError):
-            found.append((row.line, each))
-            continue
-        read.append((row, each.images.files if isinstance(each, PreparedScan) else each.files))
-        if isinstance(each, Unplaced):
-            found.append((row.line, each.fault))
+    both = list(zip(rows, answers, strict=True))
+    found = [(row.line, each) for row, each in both if isinstance(each, InputError)]
+    read = [(row, each.images.files) for row, each in both if isinstance(each, PreparedScan)]
+    read += [(row, each.files) for row, each in both if isinstance(each, Unplaced)]
     of_others = copies_among(read, {line for line, _ in found})
     raise_all([*faults, *of_others, *with_reference(found, rows, reference, settings)])
-    return [each for each in answers if isinstance(each, PreparedScan)]
-
-
-def _tried(
-    row: Row, folder: Path, reference: str, settings: PrepareSettings, view: bool
-) -> PreparedScan | Unplaced:
-    """What `prepare_scan` does, with what is kept of the files of a scan that cannot be placed: they may be those of
-    another scan."""
-    volumes, mask = volumes_of(row, reference, settings.suv)
-    try:
-        return _prepared(row, volumes, mask, folder, reference, settings, view)
-    except CannotPlace as fault:
-        return Unplaced(fault, [kept_of(each) for each in volumes.values()])
+    return [each for each in answers if not isinstance(each, InputError)]
 
 
 def prepare_scan(
@@ -151,23 +139,15 @@ def prepare_scan(
     read or placed.
     """
     volumes, mask = volumes_of(row, reference, settings.suv)
-    return _prepared(row, volumes, mask, folder, reference, settings, view)
-
-
-def _prepared(
-    row: Row,
-    volumes: dict[str, Volume],
-    mask: Mask | None,
-    folder: Path,
-    reference: str,
-    settings: PrepareSettings,
-    view: bool,
-) -> PreparedScan:
-    """Place and write one scan whose files were read; arguments and errors as of `prepare_scan`."""
     placing = Placing(
         reference=reference, size=settings.size, pixel_mm=settings.pixel_mm, register=settings.register
     )
-    placed = place_scan(volumes, mask.volume if mask else None, placing, where=row.where, show_before=view)
+    try:
+        placed = place_scan(
+            volumes, mask.volume if mask else None, placing, where=row.where, show_before=view
+        )
+    except CannotPlace as fault:
+        raise Unplaced(fault, [kept_of(each) for each in volumes.values()]) from None
     return write_placed(row, placed, mask, folder, view)
 
 
