@@ -166,12 +166,12 @@ def report(study: Study, rounds: list[tuple[float, dict[str, Cost]]]) -> None:
     figures = {
         "the paper's study (one variant with copies: 5)": (
             paper,
-            f"{assumed}, copies of a trial drawn in {augmented.augment_once:.2f} s once and made in "
+            f"{assumed}, copies of a trial chosen in {augmented.augment_once:.2f} s once and made in "
             f"{augmented.augment_epoch:.2f} s of its epoch of {augmented.epoch:.1f} s; {hours:.1f} h in all",
         ),
         "one variant with copies: fresh": (
             [FRESH],
-            f"{assumed}, draws {fresh.augment_epoch:.3f} s of an epoch of {fresh.epoch:.2f} s",
+            f"{assumed}, random choices {fresh.augment_epoch:.3f} s of an epoch of {fresh.epoch:.2f} s",
         ),
     }
     for what, (names, detail) in figures.items():

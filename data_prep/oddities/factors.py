@@ -15,7 +15,7 @@ from hnscc.cohort.store_format import Scan
 # One scan whose tissue is of another scale throughout, in `COMPARED`: by the factor of the one that differs least
 # between scans, in robust standard deviations too, and each of the others by at least the lesser factor. Pounds for
 # kilograms make SUV 2.2 times as much. Of 34 real ones PET is 1.8 times at most by it, or 3.3 deviations. Of 14 of
-# them, drawn by chance, one PET would be told in 4 of 100 draws.
+# them, chosen at random, one PET would be told in 4 of 100 tries.
 COMPARED = ("median", "upper", "last")
 ONE_SCALE_TIMES, ONE_SCALE_SDS, EACH_SCALE_TIMES = 1.9, 4.0, 1.1
 # Two groups of scans that differ by less than patients do, so that no gap parts them: of so many scans at least, and

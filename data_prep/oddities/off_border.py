@@ -46,7 +46,7 @@ ELSEWHERE_TIMES, GAIN_SHARE = 2.0, 0.3  # times more elsewhere, and of the media
 LOST_SHARE, LEAST_LOST_SCANS, LEAST_CLEAR_SCANS, NEARLY_ALL_SHARE = 0.25, 2, 3, 0.9
 ODD_SIDE_SHARE = 0.5  # of the fall across the whole border, less than the median lesion's weakest side has
 # Of several masks that are cut on one and the same side, where no other mask has so weak a side, and no side of any is
-# in between. Of 2,000 draws each of 5 to 20 true masks of the real cohort at most two were parted so.
+# in between. Of 2,000 random choices each of 5 to 20 true masks of the real cohort at most two were parted so.
 # Of the fall across the whole border: a cut side at most, all others at least.
 CUT_SHARE, WHOLE_SHARE = 0.45, 0.65
 

@@ -196,7 +196,7 @@ def _finite(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _slices(results: Results) -> Iterable[Part]:
-    """Every completed trial at 0.5, then the median trial at its chosen threshold too."""
+    """Every completed trial at 0.5, then the median model at its chosen threshold too."""
     medians = results.median_of
     cutoff_px = results.study.evaluation.cutoff_px
     for each in results.results:

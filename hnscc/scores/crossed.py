@@ -1,7 +1,7 @@
 """Intervals and tests for scores of patients by trainings: the two are crossed, and both are samples.
 
 A score of one model on P patients says nothing of another training; the spread over R repeats says nothing of other
-patients. Here every variant is a table of R repeats by P patients, and three parts of variance are told apart: that of
+patients. Here every variant is a grid of R repeats by P patients, and three parts of variance are told apart: that of
 patients (the mean over repeats varies from patient to patient), that of repeats, and that of both together (one
 training does well on one patient), which the other two hold once each and which is therefore taken off once
 (Cameron, Gelbach and Miller 2011). Nothing is resampled, so nothing is random. The parts and the limits are

@@ -145,7 +145,7 @@ def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]
 
 
 def median_position(scores: Sequence[float], repeats: Sequence[int]) -> int:
-    """Position of the median repeat by score: the lower of two middle ones, ties by repeat number.
+    """Return the position of the median model by score: the lower of two middle ones, ties by repeat number.
 
     scores: pooled Dice; repeats: their numbers. There is one repeat at least.
     """
