@@ -97,7 +97,8 @@ def lying_of(modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]])
 
 
 def lies_otherwise(modality: str, patterns: NDArray[np.float32], most: LyingFacts) -> str | None:
-    """A sentence on a scan, (Z, 16, 16) as one of `lying_otherwise`, that lies otherwise than `most` of others."""
+    """A sentence on a scan that lies otherwise than `most` of others. patterns: float32 (Z, 16, 16), as of
+    one scan of `lying_otherwise`."""
     mean = (
         np.frombuffer(base64.b64decode(most["mean"]), "<f2")
         .astype(np.float32)
@@ -195,7 +196,7 @@ def _correlations(turned: NDArray[np.float32], images: Image) -> NDArray[np.floa
 
 
 def deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length."""
+    """float32 (Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length."""
     deep: NDArray[np.float32] = slices[
         ((np.arange(DEPTH_SLICES) + 0.5) / DEPTH_SLICES * len(slices)).astype(np.int64)
     ]

@@ -128,7 +128,7 @@ class Gridded:
 
 
 def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridded:
-    """Resample a modality on the grid of the slices and resize it. lesion: (Z, Y, X), on that grid."""
+    """Resample a modality on the grid of the slices and resize it. lesion: bool (Z, Y, X), on that grid."""
     fill = float(volume.data.min())
     flat = FLAT_SHARE * (float(volume.data.max()) - fill)
     data = turned_to_lps(volume.data, volume.grid)

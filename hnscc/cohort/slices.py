@@ -95,7 +95,8 @@ class Slices:
         return images, self.masks[rows]
 
     def as_one_batch(self) -> tuple[Images, Masks]:
-        """All of them as one batch, images (n, channels, H, W) and masks (n, H, W)."""
+        """All of them as one batch: images float32 (n, channels, H, W), 0 to 1 where bounds are set, and
+        masks uint8 (n, H, W)."""
         return self.batch(np.arange(len(self)))
 
 

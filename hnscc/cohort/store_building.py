@@ -141,7 +141,7 @@ def _facts_of(drawn: DrawnMask, voxels: Masks) -> DrawnFacts:
 
 
 def read_written_images(unfinished: Path, scan_id: str) -> Images:
-    """The images (Z, C, H, W) float32 of a scan that `write_scan` has written."""
+    """The images float32 (Z, C, H, W) of a scan that `write_scan` has written, in the units of their files."""
     return np.asarray(
         zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "images"), mode="r")[...]
     )

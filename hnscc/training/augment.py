@@ -106,7 +106,7 @@ class Copies:
         return images, masks
 
     def as_one_batch(self) -> tuple[Images, Masks]:
-        """Return all of them as one batch, images (n, channels, H, W) and masks (n, H, W)."""
+        """Return all of them as one batch: images float32 (n, channels, H, W), and masks uint8 (n, H, W)."""
         return self.batch(np.arange(len(self)))
 
 

@@ -7,19 +7,21 @@ from torch.nn import functional
 
 
 def loss_of(name: str, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the loss of that name, one of LOSSES, of a batch: logits and truth (N, 1, H, W) -> ()."""
+    """Return the loss of that name, one of LOSSES, of a batch: float32 logits and 0/1 truth (N, 1, H, W) -> float32 (),
+    0 or more. KeyError for another name."""
     return LOSSES[name](logits, truth)
 
 
 def binary_cross_entropy(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the mean over pixels, of (N, 1, H, W) (paper section 2.3)."""
+    """Return the mean over pixels, 0 or more, of float32 logits and 0/1 truth (N, 1, H, W) (paper section 2.3)."""
     return functional.binary_cross_entropy_with_logits(logits, truth)
 
 
 def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1) over the whole batch, p = sigmoid(logits) (Milletari et al. 2016).
+    """Return 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), 0 to 1, over a whole batch (Milletari et al. 2016).
 
-    The 1, a pixel, leaves a batch (N, 1, H, W) without lesion something to learn from.
+    p = sigmoid(logits), t the truth: float32 logits and 0/1 truth (N, 1, H, W). The 1, a pixel, leaves a batch without
+    lesion something to learn from.
     """
     probabilities = torch.sigmoid(logits)
     overlap = (probabilities * truth).sum()
@@ -27,7 +29,7 @@ def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def both(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the sum of the two, of logits and truth (N, 1, H, W)."""
+    """Return the sum of the two, of float32 logits and 0/1 truth (N, 1, H, W)."""
     return binary_cross_entropy(logits, truth) + soft_dice_loss(logits, truth)
 
 

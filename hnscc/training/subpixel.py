@@ -78,7 +78,7 @@ class _Block(nn.Module):
         self.conv2: nn.Sequential = block.conv2
 
     def forward(self, x: torch.Tensor, skip: Skip = None) -> torch.Tensor:
-        """Image (N, C, H, W) and skip (N, S, 2 H, 2 W) -> (N, out, 2 H, 2 W)."""
+        """Floating image (N, C, H, W) and skip (N, S, 2 H, 2 W) -> (N, out, 2 H, 2 W)."""
         return _decode(self.conv1, self.conv2, x, _twice(x), skip)
 
 
@@ -91,7 +91,7 @@ class _UnetBlock(nn.Module):
         self.conv2: nn.Sequential = block.conv2
 
     def forward(self, x: torch.Tensor, height: int, width: int, skip_connection: Skip = None) -> torch.Tensor:
-        """Image (N, C, H, W) and skip (N, S, height, width) -> (N, out, height, width)."""
+        """Floating image (N, C, H, W) and skip (N, S, height, width) -> (N, out, height, width)."""
         return _decode(self.conv1, self.conv2, x, (height, width), skip_connection)
 
 
@@ -107,7 +107,7 @@ class _WeighedBlock(nn.Module):
         self.conv2: nn.Sequential = block.conv2
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """Image (N, C, H, W) and skip (N, S, 2 H, 2 W) -> (N, out, 2 H, 2 W)."""
+        """Floating image (N, C, H, W) and skip (N, S, 2 H, 2 W) -> (N, out, 2 H, 2 W)."""
         x = self.hl_conv(x)
         x = x * (self.SE_hl(x) + self.SE_ll(skip))
         return _decode(self.conv1, self.conv2, x, _twice(x), skip)
