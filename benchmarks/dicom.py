@@ -29,7 +29,8 @@ import zarr
 from dicom_files import classic_series, pet_attributes
 from dicom_files import write as write_series
 from figures import Figure, in_turn, ratios, tell
-from prepare import SIZE, load, make_scan
+from prepare import make_scan
+from prepare_in_a_loop import SIZE, load
 
 from data_prep.build import prepare_scan, write_placed
 from data_prep.manifest.manifest import Row

@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 
 import yaml
 from figures import ROUNDS, Figure, tell
-from prepare import MRI_SHAPE, MRI_SPACING, PET_SHAPE, PET_SPACING, SIZE, Grid, make_scan, write
+from prepare import MRI_SHAPE, MRI_SPACING, PET_SHAPE, PET_SPACING, Grid, make_scan, write
+from prepare_in_a_loop import SIZE
 from trained_runs import train_to_tables
 
 import hnscc
