@@ -122,7 +122,9 @@ def test_vanished_encoder_weights_are_one_message_whoever_meets_them(hnscc, stor
     the file put back, as the message says, the trial is trained."""
     monkeypatch.chdir(tmp_path)
     network = {"architecture": "unet", "encoder": "resnet18", "encoder_weights": "w.safetensors"}
-    study = study_of(store.location, training={"network": network}, variants={"pet": {"modalities": ["pet"]}})
+    study = study_of(
+        store.location, training={"network": network, "epochs": 1}, variants={"pet": {"modalities": ["pet"]}}
+    )
     Path("s.yaml").write_text(dump_study(study))
     donor = build_model(Network(architecture="unet", encoder="resnet18"), 1, seed=0)
     save_file(donor.encoder.state_dict(), "w.safetensors")
