@@ -23,7 +23,7 @@ def odd_order(
 ) -> Iterator[Odd]:
     """A sentence on the scans of each modality whose slices belong beside others than they lie beside.
 
-    patterns: (C, Z, 16, 16) of each scan, each of length 1, what data_prep.oddities.twins.reduced gave.
+    patterns: float32 (C, Z, 16, 16) of each scan, each of length 1, what data_prep.oddities.twins.reduced gave.
     """
     for at, modality in enumerate(modalities):
         chosen = [

@@ -2,7 +2,7 @@
 
 The value of a patient is that of its scans together (`scores.scans.scans_together`), by the rule for empty masks of
 `scores.empty_masks`. None of them improves where one more lesion that was predicted exactly is missed, but for what
-counts false predictions alone, and for the volume error: it is a description, in which a false alarm hides a miss of
+counts false predictions alone, and for descriptions such as the volume error, in which a false alarm hides a miss of
 the same volume. Those of surfaces are the list of `scores.surface`; they may improve where a lesion that was only
 touched is given up.
 """

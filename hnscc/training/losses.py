@@ -29,7 +29,7 @@ def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def both(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the sum of the two, of float32 logits and 0/1 truth (N, 1, H, W)."""
+    """Return the sum of the two, 0 or more, of float32 logits and 0/1 truth (N, 1, H, W)."""
     return binary_cross_entropy(logits, truth) + soft_dice_loss(logits, truth)
 
 
