@@ -122,11 +122,12 @@ def _whole(
 ) -> list[PreparedScan]:
     """What became of these rows; where there are faults, those found before or these, InputError tells all."""
     both = list(zip(rows, answers, strict=True))
-    found = [(row.line, each) for row, each in both if isinstance(each, InputError)]
-    read = [(row, each.images.files) for row, each in both if isinstance(each, PreparedScan)]
-    read += [(row, each.files) for row, each in both if isinstance(each, Unplaced)]
-    of_others = copies_among(read, {line for line, _ in found})
-    raise_all([*faults, *of_others, *with_reference(found, rows, reference, settings)])
+    if found := [(row.line, each) for row, each in both if isinstance(each, InputError)]:
+        read = [(row, each.images.files) for row, each in both if isinstance(each, PreparedScan)]
+        read += [(row, each.files) for row, each in both if isinstance(each, Unplaced)]
+        of_others = copies_among(read, {line for line, _ in found})
+        faults = [*faults, *of_others, *with_reference(found, rows, reference, settings)]
+    raise_all(faults)
     return [each for each in answers if not isinstance(each, InputError)]
 
 

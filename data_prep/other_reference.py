@@ -1,13 +1,14 @@
 """On which modality's grid all scans fit, where some do not fit on the reference's: what a refusal then advises."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from data_prep.manifest.manifest import Fault, Row
 from data_prep.masks.lesions import lesion_on
 from data_prep.placing.gridded import check_coverage, check_steps, covered_by
-from data_prep.row_files import grids_and_mask_of
+from data_prep.row_files import grids_of, mask_of
 from data_prep.settings import PrepareSettings
-from data_prep.volumes.volume import CannotPlace, check_axes
+from data_prep.volumes.volume import CannotPlace, Grid, check_axes
+from hnscc.base.arrays import Bools
 from hnscc.base.errors import InputError
 
 
@@ -21,8 +22,12 @@ def with_reference(
     """
     if settings.register == "rigid" or not any(isinstance(fault, CannotPlace) for _, fault in found):
         return found
-    fitting = [name for name in rows[0].files if name != reference and _fits_all(rows, name)]
-    if not fitting or _fits_all(rows, reference):
+    try:
+        headers = [grids_of(row)[0] for row in rows]
+    except InputError:  # which is among the faults
+        return found
+    fitting = [name for name in rows[0].files if name != reference and _fits_all(rows, headers, name)]
+    if not fitting or _fits_all(rows, headers, reference):
         return found
     do = (
         f"Prepare with --reference {fitting[0]}: by their headers and masks, all scans fit on the grid of {fitting[0]}."
@@ -36,24 +41,41 @@ def with_reference(
     ]
 
 
-def _fits_all(rows: Sequence[Row], name: str) -> bool:
-    """Whether nothing in the headers and masks of all scans keeps their slices from lying on this modality's grid."""
-    return all(_fits(row, name) for row in rows)
+def _fits_all(rows: Sequence[Row], headers: Sequence[Mapping[str, Grid]], name: str) -> bool:
+    """Whether nothing in the headers and masks of all scans keeps their slices from lying on this modality's grid.
+
+    headers: the grids of each scan's modalities. Masks are read where no header of any scan says so already.
+    """
+    return all(_covered(row, grids, name, None) for row, grids in zip(rows, headers, strict=True)) and all(
+        _holds_lesion(row, grids, name) for row, grids in zip(rows, headers, strict=True)
+    )
 
 
-def _fits(row: Row, name: str) -> bool:
-    """Whether all modalities of a scan say how they lie, and cover this one's grid, and the lesion there, as they must;
-    False too where a file of the scan cannot be read, which is another fault."""
+def _holds_lesion(row: Row, grids: Mapping[str, Grid], name: str) -> bool:
+    """Whether the lesion of a scan lies on a modality's grid, and all modalities show of it what they must; False too
+    where the mask cannot be read, which is another fault."""
     try:
-        grids, mask = grids_and_mask_of(row, name)
-        if not all(each.oriented for each in (*grids.values(), *([mask.grid] if mask else []))):
-            return False
+        mask = mask_of(row, grids, name)
+        if mask is None or not mask.grid.oriented:
+            return mask is None
+        return _covered(row, grids, name, lesion_on(mask, dict(grids), name, row.where).voxels)
+    except InputError:
+        return False
+
+
+def _covered(row: Row, grids: Mapping[str, Grid], name: str, lesion: Bools | None) -> bool:
+    """Whether all modalities of a scan say how they lie, and cover this one's grid, and the lesion there, as they
+    must. lesion: bool (Z, Y, X), on that grid turned to LPS; None where it is not asked for."""
+    if not all(each.oriented for each in grids.values()):
+        return False
+    try:
         check_axes(grids[name], row.where)
         check_steps(grids, name, row.where)
-        lesion = lesion_on(mask, grids, name, row.where).voxels
         of_grid = {other: covered_by(grids[other], grids[name]) for other in grids}
-        of_lesion = {other: covered_by(grids[other], grids[name], lesion) for other in grids}
+        of_lesion = {
+            other: 1.0 if lesion is None else covered_by(grids[other], grids[name], lesion) for other in grids
+        }
         check_coverage(of_grid, of_lesion, grids, name, row.where)
-    except InputError:
+    except CannotPlace:
         return False
     return True

@@ -1,7 +1,7 @@
 """What the files of a manifest's row hold: all of them are read, so that the faults of all are told at once;
 and which modality's grid the slices of every scan are taken from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -23,10 +23,10 @@ def volumes_of(row: Row, reference: str, suv: str) -> tuple[dict[str, Volume], M
     InputError tells the faults of all its files.
     """
 
-    def mask_of(cell: MaskCell, volumes: dict[str, Volume]) -> Mask:
+    def of_cell(cell: MaskCell, volumes: dict[str, Volume]) -> Mask:
         return read_mask(cell, {name: volume.grid for name, volume in volumes.items()}, reference)
 
-    return _each(row, partial(read_volume, suv=suv), mask_of)
+    return _each(row, partial(read_volume, suv=suv), of_cell)
 
 
 def grids_of(row: Row) -> tuple[dict[str, Grid], list[str] | None]:
@@ -37,14 +37,15 @@ def grids_of(row: Row) -> tuple[dict[str, Grid], list[str] | None]:
     return _each(row, read_grid, drawn_on)
 
 
-def grids_and_mask_of(row: Row, reference: str) -> tuple[dict[str, Grid], Volume | None]:
-    """Return the grids of a row by modality, of which headers alone are read, and its mask; reference and InputError as
-    of `volumes_of`."""
+def mask_of(row: Row, grids: Mapping[str, Grid], reference: str) -> Volume | None:
+    """Return the mask of a row, of whose modalities these are the grids; reference and InputError as of `read_mask`."""
+    if row.mask is None:
+        return None
+    return read_mask(_cell(row, row.mask), grids, reference).volume
 
-    def mask_of(cell: MaskCell, grids: dict[str, Grid]) -> Volume:
-        return read_mask(cell, grids, reference).volume
 
-    return _each(row, read_grid, mask_of)
+def _cell(row: Row, mask: Path) -> MaskCell:
+    return MaskCell(mask, row.region, row.files, f"{row.where}, column mask")
 
 
 def _each(
@@ -61,9 +62,7 @@ def _each(
     # A DICOM mask needs the images, of which one has failed already.
     if row.mask is not None and not (faults and names_dicom(row.mask)):
         try:
-            of_mask = read_of_mask(
-                MaskCell(row.mask, row.region, row.files, f"{row.where}, column mask"), answers
-            )
+            of_mask = read_of_mask(_cell(row, row.mask), answers)
         except InputError as fault:
             faults.append(fault)
     if faults:

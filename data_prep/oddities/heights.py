@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import Odd, cut_short, limit, robust_sd
+from data_prep.oddities.twins import seen_patterns
 from data_prep.placing.edges import peak_of
 from hnscc.base.arrays import Floats
 from hnscc.cohort.store_format import Scan
@@ -51,7 +52,10 @@ def too_high(
         if modality_at == reference_at:
             continue
         shown, of_grid = (
-            [_seen(scan, modalities[at], each[at]) for scan, each in zip(scans, patterns, strict=True)]
+            [
+                seen_patterns(scan, modalities[at], each[at])
+                for scan, each in zip(scans, patterns, strict=True)
+            ]
             for at in (modality_at, reference_at)
         )
         heights_mm = np.array(
@@ -62,13 +66,6 @@ def too_high(
                 (scan.scan_id, name) in known for name in (modality, reference)
             ):
                 yield _told_as_higher(scan, modality, reference, deviation_mm)
-
-
-def _seen(scan: Scan, modality: str, patterns: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(Z, 16, 16) -> (Z, 256), zeros in the slices that the modality does not show."""
-    found = patterns.reshape(len(patterns), -1).copy()
-    found[sorted(scan.unseen([modality]))] = 0
-    return found
 
 
 def _judged(scan: Scan, modality: str, reference: str, deviation_mm: float) -> bool:

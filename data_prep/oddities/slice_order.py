@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import minimum_spanning_tree
 
 from data_prep.oddities.oddity import Odd, of_some
+from data_prep.oddities.twins import seen_patterns
 from hnscc.cohort.store_format import Scan
 
 LEAST_SLICES = 8  # slices that show something
@@ -29,7 +30,7 @@ def odd_order(
         chosen = [
             scan
             for scan, each in zip(scans, patterns, strict=True)
-            if _disordered(_seen(scan, modality, each[at]))
+            if _disordered(seen_patterns(scan, modality, each[at]))
         ]
         yield from of_some(
             scans,
@@ -41,14 +42,9 @@ def odd_order(
         )
 
 
-def _seen(scan: Scan, modality: str, patterns: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(Z, 16, 16) -> (Z, 256), without those that the modality does not show: beside black ones they are half black."""
-    return np.delete(patterns.reshape(len(patterns), -1), sorted(scan.unseen([modality])), axis=0)
-
-
 def _disordered(patterns: NDArray[np.float32]) -> bool:
     """Whether the way from slice to slice (Z, 256) is longer than the shortest tree that joins them, which has far
-    jumps then."""
+    jumps then; without those that the modality does not show: beside black ones they are half black."""
     shown = patterns[patterns.any(axis=1)].astype(np.float64)
     if len(shown) < LEAST_SLICES:
         return False

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from data_prep.volumes.resize import area_weights, weigh
 from hnscc.base.arrays import Floats, Images
+from hnscc.cohort.store_format import Scan
 
 SIDE_PIXELS = 16  # pixels of a reduced slice
 CANDIDATE_CORRELATION = 0.9995  # correlation of reduced slices
@@ -66,6 +67,14 @@ def means_of(images: Images) -> Floats:
 def reduced(means: Floats) -> NDArray[np.float32]:
     """What `means_of` gave, (C, Z, 16, 16), each slice of mean 0 and length 1; zeros where it is of one value."""
     return _unit(means.reshape(*means.shape[:2], -1)).reshape(means.shape).astype(np.float32)
+
+
+def seen_patterns(scan: Scan, modality: str, patterns: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what `reduced` gave of a modality, (Z, 16, 16) float32, as (Z, 256), with zeros in the slices that this
+    modality does not show."""
+    found = patterns.reshape(len(patterns), -1).copy()
+    found[sorted(scan.unseen([modality]))] = 0
+    return found
 
 
 def find_twins(patterns: Sequence[NDArray[np.float32]], read: ReadImages) -> list[Twins]:

@@ -1,6 +1,6 @@
 """How messages name things of which there may be many."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -32,15 +32,28 @@ def told_as_one(sentences: Sequence[Sentence]) -> str:
     )
 
 
-def told_of_folds(sentences: Iterable[tuple[int, Sentence]]) -> list[tuple[list[int], str]]:
-    """Return those of one kind as one, and the folds that it is about, in the order of the first of each kind.
+def told_of_folds(
+    sentences: Iterable[tuple[int, Sentence]], folds: int, name: Callable[[int], str] = str
+) -> list[tuple[str, str]]:
+    """Return those of one kind as one, in the order of the first of each kind, behind the folds that it is about: `all
+    5 folds`, `folds 1 and 2`.
 
-    sentences: each with the number of its fold; no fold has two of one kind.
+    sentences: each with the number of its fold; no fold has two of one kind. folds: how many there are. name: what a
+    fold is called.
     """
+    every = f"all {count_of(folds, 'fold')}"
     alike: dict[tuple[str | None, ...], dict[int, Sentence]] = {}
     for fold, sentence in sentences:
         alike.setdefault(sentence.kind, {})[fold] = sentence
-    return [([*found], told_as_one([*found.values()])) for found in alike.values()]
+    return [
+        (
+            every
+            if 1 < folds == len(found)
+            else f"{noun_of(len(found), 'fold')} {listed([*map(name, found)])}",
+            told_as_one([*found.values()]),
+        )
+        for found in alike.values()
+    ]
 
 
 def _range(counts: Sequence[CountedNoun]) -> str:

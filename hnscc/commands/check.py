@@ -9,7 +9,7 @@ from hnscc.aggregation.enough_repeats import RepeatsShown, repeats_shown
 from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.argument_checks import HALF_WIDTH, check_number
 from hnscc.base.cores import cores
-from hnscc.base.in_words import count_of, listed, noun_of, told_of_folds
+from hnscc.base.in_words import count_of, told_of_folds
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import digest_of_others
 from hnscc.cohort.splits import FoldPlan
@@ -132,11 +132,8 @@ def _described(
 
 def _warnings(plans: Sequence[FoldPlan]) -> list[str]:
     """What the folds' splits warn of, each warning once."""
-    told, every = [], f"all {count_of(len(plans), 'fold')}"
-    for found, warning in told_of_folds((plan.fold, each) for plan in plans for each in plan.told):
-        some = f"{noun_of(len(found), 'fold')} {listed([fold_name(fold) for fold in found])}"
-        told.append(f"{every if 1 < len(plans) == len(found) else some}: {warning}")
-    return told
+    told = ((plan.fold, each) for plan in plans for each in plan.told)
+    return [f"{where}: {warning}" for where, warning in told_of_folds(told, len(plans), fold_name)]
 
 
 def _states(study: Study, folder: RunFolder, store: Store, plans: Sequence[FoldPlan]) -> States:

@@ -165,6 +165,11 @@ def test_sentences_that_differ_in_counts_alone_are_told_as_one():
 def test_what_is_told_of_several_folds_is_told_once_with_their_numbers():
     few = [Sentence(("test: only ", (count, "patient"), "")) for count in (3, 1, 2)]
     other = Sentence(("34 slices are not shown",))
-    told = told_of_folds([(0, few[0]), (0, other), (1, other), (2, few[1]), (4, few[2])])
-    assert told == [([0, 2, 4], "test: only 1 to 3 patients"), ([0, 1], "34 slices are not shown")]
-    assert told_of_folds([]) == []
+    told = told_of_folds([(0, few[0]), (0, other), (1, other), (2, few[1]), (4, few[2])], 5)
+    assert told == [
+        ("folds 0, 2 and 4", "test: only 1 to 3 patients"),
+        ("folds 0 and 1", "34 slices are not shown"),
+    ]
+    assert told_of_folds([(0, other), (1, other)], 2) == [("all 2 folds", "34 slices are not shown")]
+    assert told_of_folds([(0, other)], 1, "f{}".format) == [("fold f0", "34 slices are not shown")]
+    assert told_of_folds([], 1) == []

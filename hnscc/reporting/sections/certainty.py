@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hnscc.aggregation.query import note_of_older_tables
 from hnscc.base import fewest
-from hnscc.base.in_words import count_of, first_of, listed, noun_of, told_of_folds
+from hnscc.base.in_words import count_of, first_of, told_of_folds
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import number_range, signed
@@ -93,11 +93,8 @@ def _data(source: Source) -> Iterator[str]:
 def _splits(source: Source) -> Iterator[str]:
     """Say what the folds' splits warn of, each warning once, and that the folds are pooled."""
     folds = source.study.split.folds
-    for found, warning in told_of_folds(source.warnings):
-        some = f"{noun_of(len(found), 'fold')} {listed([str(fold) for fold in found])}"
-        every = f"all {count_of(folds, 'fold')}"
-        where = "" if folds == 1 else f", in {every if len(found) == folds else some}"
-        yield f"Split{where}: {warning}."
+    for where, warning in told_of_folds(source.warnings, folds):
+        yield f"Split{'' if folds == 1 else f', in {where}'}: {warning}."
     if folds > 1:
         yield (
             f"The {count_of(folds, 'fold')} are pooled in the tables of scores: the test slices of all folds are "
