@@ -1,6 +1,7 @@
 """A Ray cluster of several machines on this one: each a `ray start` with processes, ports and files of its own.
 
-The head has no CPUs, each worker has one. A lost machine is noticed after one to three seconds.
+The head has no CPUs, each worker has one. A lost machine refuses Ray's question at once and counts as lost after one
+to three seconds; one that is only slow has 15 seconds to answer.
 """
 
 import contextlib
@@ -24,10 +25,11 @@ RAY = Path(sys.executable).with_name("ray")
 OBJECT_STORE_BYTES = 80_000_000
 # How Ray names the processes of Tune's trials, at rest and at work.
 TRIAL_WORKERS = ("ray::TrialWorker", "ray::ResourceTrainable")
+# A head whose raylet is taken for lost ends with the whole cluster: a busy machine may stall it for seconds.
 HEALTH = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
-    "health_check_timeout_ms": 500,
+    "health_check_timeout_ms": 5000,
     "health_check_failure_threshold": 3,
 }
 # Every start is a few seconds' work of a processor that others may use as well.

@@ -19,7 +19,7 @@ MARGIN, PIECE, SPARE = 5 << 30, 256 << 20, 7 << 30
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray watches memory on Linux alone")
 def test_a_study_goes_on_once_another_program_gives_memory_back(home, tmp_path):
-    """Ray's own monitor, told to act a little above what is in use; then a list that grows until it has acted."""
+    """Ray's own monitor, told to act above what is in use; then a list that fills the memory until it has acted."""
     total, available = memory()
     if available < MARGIN + SPARE:
         pytest.skip(f"it asks for 12 GiB of memory, and {available / 2**30:.0f} are available")
@@ -38,16 +38,19 @@ def test_a_study_goes_on_once_another_program_gives_memory_back(home, tmp_path):
     folders = RunFolder(tmp_path / "run")
     trial = folders.trial("pet-f0-r00")
     try:
-        _until(lambda: (saved := newest_facts(trial)) and saved.epoch >= 2, process)
-        taken = []
-        while not any("memory was full" in line for line in list(said)):
-            assert process.poll() is None and memory()[1] > available - MARGIN - (1 << 30), "".join(said)
-            taken.append(bytearray(b"1") * PIECE)
-            time.sleep(0.05)
-        del taken
+        _until(lambda: (saved := newest_facts(trial)) and saved.epoch >= 2, process, said)
+        taken: list[bytearray] = []
+
+        def told():
+            _fill(taken, available - MARGIN)
+            return any("memory was full" in line for line in list(said))
+
+        _until(told, process, said)
+        taken.clear()
         assert process.wait(timeout=300) == 0, "".join(said)
     finally:
         process.kill()
+        process.wait()
         reader.join()
         error = process.stderr.read()
         process.stdout.close()
@@ -57,14 +60,20 @@ def test_a_study_goes_on_once_another_program_gives_memory_back(home, tmp_path):
     assert len(attempts) == 2 and max(attempts) > 1, "no training was ended"
 
 
+def _fill(taken, threshold):
+    """Take a piece more where half a GiB less than `threshold` bytes, or more, are available: then Ray must act."""
+    if memory()[1] > threshold - (1 << 29):
+        taken.append(bytearray(b"1") * PIECE)
+
+
 def memory():
     """Bytes of this machine, and those that are available, as Ray's monitor reads them on Linux."""
     facts = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     return tuple(1024 * int(facts[name].split()[0]) for name in ("MemTotal", "MemAvailable"))
 
 
-def _until(holds, process, seconds=200):
+def _until(holds, process, said, seconds=200):
     end = time.monotonic() + seconds
     while not holds():
-        assert process.poll() is None and time.monotonic() < end
+        assert process.poll() is None and time.monotonic() < end, "".join(said)
         time.sleep(0.1)
