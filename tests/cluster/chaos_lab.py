@@ -56,7 +56,12 @@ class Lab:
         return self.folder / "log"
 
     def fresh(self) -> Path:
-        """A new run folder's path; what is logged from now on is about its trials."""
+        """A new run folder's path; what is logged from now on is about its trials.
+
+        AssertionError, with its log, where the cluster's head has ended by itself.
+        """
+        head = self.cluster.machines[0]
+        assert head.started.poll() is None, head.told()
         self.runs += 1
         self.log.write_text("")
         self.set_faults()
