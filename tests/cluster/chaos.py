@@ -44,7 +44,7 @@ def undisturbed(lab: Lab, times: int) -> list[list[str]]:
     return [line.split(" ", 1) for line in note.read_text().splitlines()]
 
 
-def disturb(lab: Lab, actions: list[Action], pause: float, draw: random.Random) -> Counter[str]:
+def disturb(lab: Lab, actions: list[Action], pause: float, rng: random.Random) -> Counter[str]:
     """Do one after the other at random moments of a study, and of another where it ends before them."""
     figures: Counter[str] = Counter()
     left = actions[::-1]
@@ -52,8 +52,8 @@ def disturb(lab: Lab, actions: list[Action], pause: float, draw: random.Random) 
         out = lab.fresh()
         process = lab.start(out)
         while process.poll() is None:
-            time.sleep(draw.uniform(0.05, pause))
-            if left and left[-1](lab, draw):
+            time.sleep(rng.uniform(0.05, pause))
+            if left and left[-1](lab, rng):
                 figures[left.pop().__name__] += 1
         lab.finish(out, process)
         found = Counter({"found hanging": lab.output(out).read_text().count("no epoch finished within")})
@@ -61,29 +61,29 @@ def disturb(lab: Lab, actions: list[Action], pause: float, draw: random.Random) 
     return figures
 
 
-def kill_worker(lab: Lab, draw: random.Random) -> bool:
-    return _send(signal.SIGKILL, lab, draw)
+def kill_worker(lab: Lab, rng: random.Random) -> bool:
+    return _send(signal.SIGKILL, lab, rng)
 
 
-def hang_worker(lab: Lab, draw: random.Random) -> bool:
-    return _send(signal.SIGSTOP, lab, draw)
+def hang_worker(lab: Lab, rng: random.Random) -> bool:
+    return _send(signal.SIGSTOP, lab, rng)
 
 
-def _send(number: signal.Signals, lab: Lab, draw: random.Random) -> bool:
-    """To a trial worker drawn at random, but for stopped ones. One that has not finished an epoch is mostly spared,
+def _send(number: signal.Signals, lab: Lab, rng: random.Random) -> bool:
+    """To a trial worker chosen at random, but for stopped ones. One that has not finished an epoch is mostly spared,
     since a trial whose process keeps dying before that is given up, and rightly so."""
     trained = {int(pid) for _, pid, *_ in lab.logged("epoch")}
     with contextlib.suppress(ProcessLookupError, FileNotFoundError):
         going = [pid for pid in lab.cluster.trial_workers() if not is_stopped(pid)]
-        if victims := [pid for pid in going if pid in trained or draw.random() < 0.1]:
-            os.kill(draw.choice(victims), number)
+        if victims := [pid for pid in going if pid in trained or rng.random() < 0.1]:
+            os.kill(rng.choice(victims), number)
             return True
     return False
 
 
-def lose_machine(lab: Lab, draw: random.Random) -> bool:
+def lose_machine(lab: Lab, rng: random.Random) -> bool:
     """Kill a machine's raylet while trials are trained, and let another machine join."""
-    if not lab.cluster.trial_workers() or not lab.cluster.lose(draw):
+    if not lab.cluster.trial_workers() or not lab.cluster.lose(rng):
         return False
     lab.cluster.add()
     return True
@@ -106,20 +106,20 @@ def kill_in_writes(lab: Lab, number: int, seed: int) -> Counter[str]:
     return figures
 
 
-def kill_drivers(lab: Lab, number: int, moments: list[list[str]], draw: random.Random) -> Counter[str]:
-    """The driver is killed in a moment of each kind of its writes, in others drawn at random, and every fourth time
+def kill_drivers(lab: Lab, number: int, moments: list[list[str]], rng: random.Random) -> Counter[str]:
+    """The driver is killed in a moment of each kind of its writes, in others chosen at random, and every fourth time
     while trials are trained; each time the same command is given again at once."""
     in_training = number // 4
-    chosen = choose_moments(moments, number - in_training, draw)
+    chosen = choose_moments(moments, number - in_training, rng)
     first_table = next(i for i, (_, path) in enumerate(moments) if path.startswith("tables/"))
     figures: Counter[str] = Counter()
     out = lab.fresh()
     for position in [each for each in chosen if each < first_table]:
         figures[kill_driver_at(lab, out, moments[position])] += 1
     trials = len(plan_trials(lab.study))
-    for completed in sorted(draw.randrange(trials) for _ in range(in_training)):
+    for completed in sorted(rng.randrange(trials) for _ in range(in_training)):
         process = lab.start(out)
-        lab.await_training(out, completed, draw)
+        lab.await_training(out, completed, rng)
         process.kill()
         process.wait()
         figures["while training"] += 1
@@ -130,7 +130,7 @@ def kill_drivers(lab: Lab, number: int, moments: list[list[str]], draw: random.R
     return figures + lab.check(out)
 
 
-def choose_moments(moments: list[list[str]], number: int, draw: random.Random) -> list[int]:
+def choose_moments(moments: list[list[str]], number: int, rng: random.Random) -> list[int]:
     """Indices of moments in ascending order: one before the end of the write of each kind of file, or of `number`
     kinds; the others anywhere. Every table is a kind of its own; of figures, of folds' files and of proofs that
     folder and kind of file are."""
@@ -138,10 +138,10 @@ def choose_moments(moments: list[list[str]], number: int, draw: random.Random) -
     for i, (moment, path) in enumerate(moments):
         if moment in ("opened", "half", "whole", "flushed"):
             kinds[re.sub(r"[^/.]+(?=\.(png|svg)$)", "*", path)].append(i)
-    chosen = [draw.choice(each) for each in kinds.values()]
+    chosen = [rng.choice(each) for each in kinds.values()]
     others = sorted(set(range(len(moments))) - set(chosen))
-    more = draw.sample(others, max(0, number - len(chosen)))
-    return sorted(draw.sample(chosen, min(number, len(chosen))) + more)
+    more = rng.sample(others, max(0, number - len(chosen)))
+    return sorted(rng.sample(chosen, min(number, len(chosen))) + more)
 
 
 def kill_driver_at(lab: Lab, out: Path, moment: list[str]) -> str:
@@ -151,15 +151,15 @@ def kill_driver_at(lab: Lab, out: Path, moment: list[str]) -> str:
     return f"in {moment[1]}, {moment[0]}"
 
 
-def kill_clusters(lab: Lab, number: int, draw: random.Random) -> Counter[str]:
+def kill_clusters(lab: Lab, number: int, rng: random.Random) -> Counter[str]:
     """Every process of the cluster is killed, the driver among them or, every other time, left to end by itself;
     then all is started again."""
     figures: Counter[str] = Counter()
     out = lab.fresh()
     trials = len(plan_trials(lab.study))
-    for i, completed in enumerate(sorted(draw.randrange(trials * 3 // 4) for _ in range(number))):
+    for i, completed in enumerate(sorted(rng.randrange(trials * 3 // 4) for _ in range(number))):
         process = lab.start(out)
-        lab.await_training(out, completed, draw)
+        lab.await_training(out, completed, rng)
         if i % 2 == 0:
             process.kill()
         lab.cluster.kill()
@@ -180,18 +180,18 @@ def main() -> None:
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
-    draw = random.Random(options.seed)
+    rng = random.Random(options.seed)
     with lab(options.repeats, options.epochs) as made:
         print(f"{2 * options.repeats} trials of {options.epochs} epochs, seed {options.seed}", flush=True)
         moments: list[list[str]] = []
         acts: dict[str, Callable[[], Counter[str] | None]] = {
             "undisturbed, twice": lambda: moments.extend(undisturbed(made, 2)),
-            "kills": lambda: disturb(made, [kill_worker] * options.kills, 1.5, draw),
+            "kills": lambda: disturb(made, [kill_worker] * options.kills, 1.5, rng),
             "writes": lambda: kill_in_writes(made, options.writes, options.seed),
-            "hangs": lambda: disturb(made, [hang_worker] * options.hangs, 4, draw),
-            "machines": lambda: disturb(made, [lose_machine] * options.machines, 4, draw),
-            "drivers": lambda: kill_drivers(made, options.drivers, moments, draw),
-            "clusters": lambda: kill_clusters(made, options.clusters, draw),
+            "hangs": lambda: disturb(made, [hang_worker] * options.hangs, 4, rng),
+            "machines": lambda: disturb(made, [lose_machine] * options.machines, 4, rng),
+            "drivers": lambda: kill_drivers(made, options.drivers, moments, rng),
+            "clusters": lambda: kill_clusters(made, options.clusters, rng),
         }
         for name, act in acts.items():
             if not getattr(options, name, True):

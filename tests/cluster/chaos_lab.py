@@ -108,7 +108,7 @@ class Lab:
         lines = [line.split() for line in self.log.read_text().splitlines()] if self.log.exists() else []
         return [line[1:] for line in lines if line[0] == kind]
 
-    def await_training(self, out: Path, completed: int, draw: random.Random) -> None:
+    def await_training(self, out: Path, completed: int, rng: random.Random) -> None:
         """Until so many trials are completed and others are being trained; and up to two seconds more."""
         records = (out / "trials").glob
         wait_until(
@@ -116,7 +116,7 @@ class Lab:
             RUN_SECONDS,
             f"{completed} trials completed",
         )
-        time.sleep(draw.uniform(0, 2))
+        time.sleep(rng.uniform(0, 2))
 
     def check(self, out: Path) -> Counter[str]:
         """AssertionError unless the run folder is as if nothing had happened; else what had happened to its trials."""

@@ -34,7 +34,7 @@ HEALTH = {
 }
 # Every start is a few seconds' work of a processor that others may use as well.
 START_SECONDS = 120
-# Ray draws free ports and binds them later: another process may be faster, and then `ray start` ends.
+# Ray chooses free ports and binds them later: another process may be faster, and then `ray start` ends.
 STARTS = 3
 
 
@@ -142,8 +142,8 @@ class Cluster:
         self.machines.append(Machine(begin, begin(), files))
         return self.machines[-1]
 
-    def lose(self, draw: random.Random) -> bool:
-        """Kill the raylet of a worker drawn at random; without it Ray ends whatever else runs there. False where none
+    def lose(self, rng: random.Random) -> bool:
+        """Kill the raylet of a worker chosen at random; without it Ray ends whatever else runs there. False where none
         of them has started one yet."""
         raylets = [
             (machine, pid)
@@ -154,7 +154,7 @@ class Cluster:
         ]
         if not raylets:
             return False
-        machine, pid = draw.choice(raylets)
+        machine, pid = rng.choice(raylets)
         os.kill(pid, signal.SIGKILL)
         machine.started.wait(timeout=60)
         self.remove(machine)

@@ -93,11 +93,11 @@ def objects(prefix: S3Path) -> dict[str, bytes]:
     return {path.key.removeprefix(f"{prefix.key}/"): path.read_bytes() for path in prefix.below()}
 
 
-def harmed(content: bytes, harm: str, draw: random.Random) -> bytes:
-    position = draw.randrange(len(content))
+def harmed(content: bytes, harm: str, rng: random.Random) -> bytes:
+    position = rng.randrange(len(content))
     if harm == "cut":
         return content[:position]
-    return content[:position] + bytes([content[position] ^ 1 << draw.randrange(8)]) + content[position + 1 :]
+    return content[:position] + bytes([content[position] ^ 1 << rng.randrange(8)]) + content[position + 1 :]
 
 
 def write_study(folder: Path, store: str, **settings: Any) -> Path:

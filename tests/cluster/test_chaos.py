@@ -35,13 +35,13 @@ def moments(lab):
 
 
 def test_workers_killed_stopped_and_lost_with_their_machine(lab, moments):
-    draw = random.Random(SEED)
+    rng = random.Random(SEED)
     actions = [chaos.kill_worker, chaos.kill_worker, chaos.lose_machine, chaos.hang_worker]
-    happened = chaos.disturb(lab, actions, 1.5, draw)
+    happened = chaos.disturb(lab, actions, 1.5, rng)
     # A worker that is stopped once it has ended its last trial, or with its machine, keeps nobody waiting.
     for _ in range(3):
         if not happened["found hanging"]:
-            happened += chaos.disturb(lab, [chaos.hang_worker], 1.5, draw)
+            happened += chaos.disturb(lab, [chaos.hang_worker], 1.5, rng)
     assert happened["interruptions"] and happened["found hanging"]
 
 
@@ -50,9 +50,9 @@ def test_workers_killed_inside_their_writes(lab, moments):
 
 
 def test_driver_and_cluster_killed(lab, moments):
-    draw = random.Random(SEED)
-    assert chaos.kill_drivers(lab, 4, moments, draw)["kills"] == 4
-    chaos.kill_clusters(lab, 1, draw)
+    rng = random.Random(SEED)
+    assert chaos.kill_drivers(lab, 4, moments, rng)["kills"] == 4
+    chaos.kill_clusters(lab, 1, rng)
 
 
 def test_a_trial_whose_record_is_written_is_not_trained_again(lab, moments):

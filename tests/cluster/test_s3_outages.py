@@ -42,8 +42,8 @@ def test_a_short_outage_is_ridden_out(server, there, capsys):
 
 def test_nothing_acknowledged_is_lost_and_nothing_is_torn(server, there):
     """The server is killed in the midst of large writes and reads, again and again."""
-    draw = random.Random(9)
-    contents = [draw.randbytes(24 * 2**20) for _ in range(2)]
+    rng = random.Random(9)
+    contents = [rng.randbytes(24 * 2**20) for _ in range(2)]
     stop = threading.Event()
 
     def write_and_read(number: int) -> int:
@@ -57,8 +57,8 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_torn(server, there):
     with ThreadPoolExecutor(2) as pool:
         turns = [pool.submit(write_and_read, number) for number in range(2)]
         for _ in range(6):
-            time.sleep(draw.uniform(0.3, 1.5))
-            with outage(server, draw.uniform(0.1, 1.5)):
+            time.sleep(rng.uniform(0.3, 1.5))
+            with outage(server, rng.uniform(0.1, 1.5)):
                 pass
         stop.set()
         assert min(each.result(timeout=60) for each in turns) >= 2

@@ -63,7 +63,7 @@ def test_every_damage_of_a_trial_on_s3_is_found(trained, bucket):
     run_there = trained["s3"]
     trial = plan_trials(study_of("none"))[0]
     folder = run_there.trial(trial.trial_id)
-    draw = random.Random(5)
+    rng = random.Random(5)
     for name in ("record.json", "history.parquet", "predictions.npz", "weights.safetensors"):
         file = folder.root / name
         content = file.read_bytes()
@@ -71,7 +71,7 @@ def test_every_damage_of_a_trial_on_s3_is_found(trained, bucket):
             if harm == "delete":
                 bucket.delete(file.key)
             else:
-                bucket.put(file.key, harmed(content, harm, draw))
+                bucket.put(file.key, harmed(content, harm, rng))
             expected = "completed" if name == "weights.safetensors" else "missing"
             assert trial_state(run_there.trial(trial.trial_id)).status == expected, (name, harm)
             file.write_bytes(content)
@@ -80,7 +80,7 @@ def test_every_damage_of_a_trial_on_s3_is_found(trained, bucket):
         if harm == "delete":  # they are computed again from the predictions
             bucket.delete(folder.scores.key)
         else:
-            bucket.put(folder.scores.key, harmed(scores, harm, draw))
+            bucket.put(folder.scores.key, harmed(scores, harm, rng))
         state = trial_state(run_there.trial(trial.trial_id))
         assert state.status == expected, harm
         assert state.completed or "predicts again by its weights" in state.reason

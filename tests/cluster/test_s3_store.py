@@ -24,10 +24,10 @@ pytestmark = pytest.mark.usefixtures("server")
 def cohort(folder: Path, scans: int) -> Path:
     rows = [["patient_id", "scan_id", "pet", "mask"]]
     for number in range(scans):
-        draw = np.random.default_rng(number)
+        rng = np.random.default_rng(number)
         mask = np.zeros((20, 16, 5), np.uint8)
         mask[6:14, 5:12, 1:4] = number % 2
-        for name, data in (("pet", draw.random(mask.shape, np.float32)), ("mask", mask)):
+        for name, data in (("pet", rng.random(mask.shape, np.float32)), ("mask", mask)):
             image = nib.Nifti1Image(data, np.diag([-1.0, -1.0, 3.0, 1.0]))
             image.to_filename(folder / f"{name}{number}.nii.gz")
         last = f"mask{number}.nii.gz" if number % 2 else ""
@@ -98,7 +98,7 @@ def test_every_damage_of_a_store_is_found_or_harmless(there, bucket):
     arrays = {scan.scan_id: store.read(scan.scan_id) for scan in store.scans}
     prefix = locate(store.location)
     names = sorted(objects(prefix))
-    draw = random.Random(3)
+    rng = random.Random(3)
     found = 0
     harms = [(name, harm) for name in names for harm in ("flip", "flip", "cut", "delete")]
     for name, harm in harms:
@@ -107,7 +107,7 @@ def test_every_damage_of_a_store_is_found_or_harmless(there, bucket):
         if harm == "delete":
             bucket.delete(file.key)
         else:
-            bucket.put(file.key, harmed(content, harm, draw))
+            bucket.put(file.key, harmed(content, harm, rng))
         try:
             verify_store(open_store(store.location))
         except InputError as error:

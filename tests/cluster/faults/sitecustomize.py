@@ -46,7 +46,7 @@ class _Writes:
         self.faults, self.paths = faults, {}
         self.below = faults["below"].rstrip("/") + "/"
         killed = pathlib.Path(faults["log"]).read_text().count("kill ") if "seed" in faults else 0
-        self.draw = random.Random(f"{faults.get('seed')} {killed}")
+        self.rng = random.Random(f"{faults.get('seed')} {killed}")
 
     def named(self, path):
         """The finished file's path below the folder, random names starred; None for files elsewhere."""
@@ -62,7 +62,7 @@ class _Writes:
             _add(faults["note"], moment, path)
         chances = faults.get("kill_one_in", {}).items()
         one_in = next((number for pattern, number in chances if re.search(pattern, path)), None)
-        if faults.get("kill_at") == [moment, path] or (one_in and self.draw.randrange(one_in) == 0):
+        if faults.get("kill_at") == [moment, path] or (one_in and self.rng.randrange(one_in) == 0):
             _add(faults["log"], "kill", os.getpid(), moment, path)
             os.kill(os.getpid(), signal.SIGKILL)
 
