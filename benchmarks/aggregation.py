@@ -8,7 +8,7 @@ scans (NOT_OF_SLICES). Ours are flushed to the disk too. The other side (`aggreg
 who knows it well writes it: categories for names, whole columns, groupby, SciPy for the tests, the bootstrap on a
 patients x repeats matrix in NumPy, both scores from the same resamples. It may take for granted what holds here, that
 there is one fold and every trial is completed, and does not say reasons. What both compute and does not hang on random
-draws must be equal on both sides. Ours alone computes the t tests over patients and repeats, and intervals of the
+numbers must be equal on both sides. Ours alone computes the t tests over patients and repeats, and intervals of the
 repeats (OURS_ALONE): our whole work is set against their smaller one.
 """
 
@@ -73,20 +73,20 @@ BOTH = {"metric": ["dice", "jaccard"], "method": ["wilcoxon", "bootstrap"]}
 
 def example(seed: int = 0) -> Results:
     """What `load_results` would give of a completed study: counts as of real lesions, without pixels."""
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     variants = {name: {"modalities": ["pet"]} for name in VARIANTS}
     study = parse_study({"name": "big", "store": "none.zarr", "variants": variants, "repeats": REPEATS})
     fold = _fold()
-    truth = _truth(draw, len(fold.split))
+    truth = _truth(rng, len(fold.split))
     trials = plan_trials(study)
     skill = dict(zip(VARIANTS, (0.6, 0.5, 0.68, 0.7), strict=True))
     made = tuple(
-        _result(each, trial_seeds(study, each)["trial"], _counts(draw, truth, skill[each.variant]), draw)
+        _result(each, trial_seeds(study, each)["trial"], _counts(rng, truth, skill[each.variant]), rng)
         for each in trials
     )
     results = Results(study, (fold,), made, {})
     for name in VARIANTS:
-        results.medians[name] = _medians(draw, results.completed(name), fold, skill[name])
+        results.medians[name] = _medians(rng, results.completed(name), fold, skill[name])
     return results
 
 
@@ -104,22 +104,22 @@ def _fold() -> Fold:
     return Fold(0, "", pa.table(slices), split, patient, scan, sampled, no_pixels, pa.table(scans | numbers))
 
 
-def _truth(draw: np.random.Generator, slices: int) -> np.ndarray:
+def _truth(rng: np.random.Generator, slices: int) -> np.ndarray:
     """Lesion pixels int (N,): half of the slices have none, the others 60 at the median."""
-    return np.where(draw.random(slices) < 0.5, draw.lognormal(4.1, 1, slices).astype(int) + 1, 0)
+    return np.where(rng.random(slices) < 0.5, rng.lognormal(4.1, 1, slices).astype(int) + 1, 0)
 
 
-def _counts(draw: np.random.Generator, truth: np.ndarray, skill: float) -> Counts:
+def _counts(rng: np.random.Generator, truth: np.ndarray, skill: float) -> Counts:
     """One model: it finds about `skill` of each lesion, some not at all, and pixels beside in 2 slices of 5."""
-    share = draw.beta(8 * skill, 8 * (1 - skill), len(truth)) * (draw.random(len(truth)) > 0.05)
-    overlap = draw.binomial(truth, share)
-    beside = np.where(draw.random(len(truth)) < 0.4, draw.poisson(15, len(truth)), 0)
+    share = rng.beta(8 * skill, 8 * (1 - skill), len(truth)) * (rng.random(len(truth)) > 0.05)
+    overlap = rng.binomial(truth, share)
+    beside = np.where(rng.random(len(truth)) < 0.4, rng.poisson(15, len(truth)), 0)
     return Counts(overlap, overlap + beside, truth)
 
 
-def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) -> Completed:
+def _result(trial: Trial, seed: int, counts: Counts, rng: np.random.Generator) -> Completed:
     epochs = {"epoch": np.arange(1, EPOCHS + 1)}
-    curves = {name: draw.random(EPOCHS) for name in ("train_loss", "val_loss", "val_soft_jaccard", "seconds")}
+    curves = {name: rng.random(EPOCHS) for name in ("train_loss", "val_loss", "val_soft_jaccard", "seconds")}
     record = Trained.model_construct(  # what tables take from a record, and no more
         best_epoch=50,
         epochs=EPOCHS,
@@ -142,7 +142,7 @@ def _result(trial: Trial, seed: int, counts: Counts, draw: np.random.Generator) 
 
 
 def _medians(
-    draw: np.random.Generator, results: list[Completed], fold: Fold, skill: float
+    rng: np.random.Generator, results: list[Completed], fold: Fold, skill: float
 ) -> dict[str, tuple[Median | None, ...]]:
     counts = [each.counts for each in results]
     truth = counts[0].truth
@@ -153,7 +153,7 @@ def _medians(
         scores = [float(DICE.of(each[rows].pooled())) for each in counts]
         result = results[median_position(scores, range(len(results)))]
         k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
-        found[name] = (Median(result, fold, k, reason, sweeps, _counts(draw, truth, skill)),)
+        found[name] = (Median(result, fold, k, reason, sweeps, _counts(rng, truth, skill)),)
     return found
 
 
@@ -173,11 +173,11 @@ def by_us(results: Results, folder: Path) -> None:
         write_files(RunFolder(folder), {name: each.result() for name, each in files.items()})
 
 
-DRAWN = {"dice_low", "dice_high", "jaccard_low", "jaccard_high"}
+RESAMPLED = {"dice_low", "dice_high", "jaccard_low", "jaccard_high"}
 
 
 def check_agreement(ours: RunFolder, theirs: RunFolder) -> None:
-    """AssertionError where the sides differ in what both compute and does not hang on draws."""
+    """AssertionError where the sides differ in what both compute and does not hang on random numbers."""
     for name in TABLES:
         a, b = (pq.read_table(side.table(name)).to_pandas() for side in (ours, theirs))
         assert set(a) - {"reason"} - set(b) == OURS_ALONE.get(name, set()), (name, set(a) - set(b))
@@ -189,7 +189,7 @@ def check_agreement(ours: RunFolder, theirs: RunFolder) -> None:
             rows = a.method == "wilcoxon"
             pd.testing.assert_series_equal(a.difference, b.difference)
             a, b = a[rows].drop(columns=["low", "high"]), b[rows].drop(columns=["low", "high"])
-        for column in set(a) - DRAWN:
+        for column in set(a) - RESAMPLED:
             values = [_plain(frame[column]) for frame in (a, b)]
             pd.testing.assert_series_equal(
                 *values, check_dtype=False, atol=1e-12, rtol=1e-9, obj=f"{name}.{column}"

@@ -12,7 +12,18 @@ import pandas as pd
 import pyarrow as pa
 import scipy.stats
 from comparisons_by_pandas import comparison_frame
-from scores_by_pandas import GROUP, OUTCOMES, PIXELS, SCORES, VARIANTS, draws, empty, in_sets, judged, scored
+from scores_by_pandas import (
+    GROUP,
+    OUTCOMES,
+    PIXELS,
+    SCORES,
+    VARIANTS,
+    empty,
+    in_sets,
+    judged,
+    resamples,
+    scored,
+)
 
 from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results
@@ -64,7 +75,7 @@ def pandas_tables(results: Results) -> dict[str, pd.DataFrame]:
 
 
 def slice_frame(results: Results) -> pd.DataFrame:
-    """Every trial at 0.5, then the median trial at its chosen threshold too."""
+    """Every trial at 0.5, then the median model at its chosen threshold too."""
     (fold,) = results.folds
     medians = {
         each["corrected"][0].result.trial: each["corrected"][0] for each in medians_of(results).values()
@@ -172,10 +183,10 @@ def pooled_frame(results: Results, per_trial: pd.DataFrame, chosen: pd.DataFrame
 
 
 def interval(patients: pd.DataFrame, results: Results) -> dict[str, float]:
-    """95 % intervals of pooled scores, patients drawn with replacement."""
+    """95 % intervals of pooled scores, patients resampled with replacement."""
     pixels = patients.to_numpy()
-    drawn = draws(np.random.default_rng(0), pixels[:, 0] > 0, results.study.evaluation.bootstraps)
-    sums = scored(pd.DataFrame(pixels[drawn].sum(axis=1), columns=PIXELS))
+    chosen = resamples(np.random.default_rng(0), pixels[:, 0] > 0, results.study.evaluation.bootstraps)
+    sums = scored(pd.DataFrame(pixels[chosen].sum(axis=1), columns=PIXELS))
     ends = sums[SCORES].quantile([0.025, 0.975]).to_numpy()
     return {
         f"{score}_{end}": ends[i, j]

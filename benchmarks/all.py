@@ -46,8 +46,8 @@ BENCHMARKS = {
 WHY = {
     "resnet18 Unet: trainings per hour": "both sides spend most of the time in the same library's convolutions; ours "
     "run at seven tenths of the speed that this processor reaches in them (roofline); 3 x would take three quarters",
-    "roofline: the paper's network": "the rest is dropout's draws, pooling, concatenation and the optimiser: no "
-    "convolutions",
+    "roofline: the paper's network": "the rest is dropout's random numbers, pooling, concatenation and the optimiser: "
+    "no convolutions",
     "aggregation against pandas": "resampling the patients 2,000 times and writing Parquet are the same for both",
     "memory of a process after 6 trials": "no trial keeps anything (in use on the heap); what grows are holes between "
     "small things that stay there from the first trial on, kernels and Python's objects, into which the arrays of a "

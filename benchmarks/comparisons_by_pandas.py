@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.stats
-from scores_by_pandas import PIXELS, SCORES, VARIANTS, draws, in_sets, scored
+from scores_by_pandas import PIXELS, SCORES, VARIANTS, in_sets, resamples, scored
 
 from hnscc.aggregation.results import Results
 from hnscc.scores.slice_sets import SLICE_SETS
@@ -24,13 +24,13 @@ def comparison_frame(results: Results, half: pd.DataFrame, chosen: pd.DataFrame)
     }
     rows = []
     for a, b in combinations(VARIANTS, 2):
-        drawn = {name: bootstrap(each[a], each[b], results) for name, each in matrices.items()}
+        resampled = {name: bootstrap(each[a], each[b], results) for name, each in matrices.items()}
         tests = {name: wilcoxons(models[a], models[b], name) for name in SLICE_SETS}
         for score in SCORES:
             for name in SLICE_SETS:
                 key = {"variant_a": a, "variant_b": b, "metric": score, "slice_set": name}
                 rows += [key | tests[name][unit, score] for unit in ("slice", "patient")]
-                found = drawn[name][score] if name in drawn else {"n": 0}
+                found = resampled[name][score] if name in resampled else {"n": 0}
                 rows.append(key | {"unit": "patient", "method": "bootstrap"} | found)
     frame = pd.DataFrame(rows)
     family = frame.groupby(["metric", "slice_set", "unit", "method"])
@@ -68,12 +68,12 @@ def matrix(half: pd.DataFrame) -> np.ndarray:
 
 
 def bootstrap(a: np.ndarray, b: np.ndarray, results: Results) -> dict[str, dict[str, float]]:
-    """Median over repeats of the pooled score, a - b; patients and repeats drawn together."""
-    bootstraps, draw = results.study.evaluation.bootstraps, np.random.default_rng(0)
-    drawn = draws(draw, a[0, :, 0] > 0, bootstraps)
-    repeats = [draw.integers(each.shape[2], size=(bootstraps, each.shape[2])) for each in (a, b)]
+    """Median over repeats of the pooled score, a - b; patients and repeats resampled together."""
+    bootstraps, rng = results.study.evaluation.bootstraps, np.random.default_rng(0)
+    chosen = resamples(rng, a[0, :, 0] > 0, bootstraps)
+    repeats = [rng.integers(each.shape[2], size=(bootstraps, each.shape[2])) for each in (a, b)]
     both = np.concatenate([a, b], axis=2).transpose(1, 0, 2).copy()
-    sums = np.stack([both[rows].sum(axis=0) for rows in drawn])  # patient by patient would need gigabytes
+    sums = np.stack([both[rows].sum(axis=0) for rows in chosen])  # patient by patient would need gigabytes
     parts = [sums[:, :, : a.shape[2]], sums[:, :, a.shape[2] :]]
     medians = [resampled_medians(*each) for each in zip(parts, repeats, strict=True)]
     points = [_scores(each.sum(axis=1)) for each in (a, b)]
@@ -89,7 +89,7 @@ def bootstrap(a: np.ndarray, b: np.ndarray, results: Results) -> dict[str, dict[
 
 
 def resampled_medians(sums: np.ndarray, repeats: np.ndarray) -> dict[str, np.ndarray]:
-    """Pixels (B, 3, R) and drawn repeats (B, R) -> {score: (B,)}."""
+    """Pixels (B, 3, R) and resampled repeats (B, R) -> {score: (B,)}."""
     scores = _scores(sums.transpose(1, 0, 2))
     return {
         name: np.median(np.take_along_axis(each, repeats, axis=1), axis=1) for name, each in scores.items()

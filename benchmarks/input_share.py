@@ -11,7 +11,7 @@ included), and the rest that is done once (building the network, predictions, fi
 The study's time follows: it is read once; each of 4 variants x 50 repeats does what is done once, and EPOCHS epochs.
 That many are assumed, for patience is 50, at most 200, and the best epoch of the paper's network comes early. One lane,
 so that with more of them, or with faster epochs, reading and augmenting count for more. The other figure is of one
-variant with fresh draws, trained as often by the same network, the whole study's reading counted against it.
+variant with copies: fresh, trained as often by the same network, the whole study's reading counted against it.
 """
 
 import argparse
@@ -134,7 +134,7 @@ def forget(store: Path) -> None:
 
 
 def study_on(store: Path) -> Study:
-    """The paper's study on this store on the processor for two epochs, with one variant more: fresh draws."""
+    """The paper's study on this store on the processor for two epochs, with one variant more: copies made anew."""
     study = load_study(PAPER)
     variants = {name: for_two_epochs(variant) for name, variant in study.variants.items()}
     one = variants["pet_mri"]

@@ -1,6 +1,6 @@
 """Which limits of the two-way t? Those of the product beside others, on the simulations of validity.py or on others.
 
-Usage: python benchmarks/limits.py [--studies 10000] [--patients 5 20 60] [--repeats 2 3] [--drawn 16]
+Usage: python benchmarks/limits.py [--studies 10000] [--patients 5 20 60] [--repeats 2 3] [--random 16]
 
 Every study has four equal variants, as in validity.py. All studies of a cell are computed at once, and the parts of
 variance of the first of them are held to those of the product. How far an interval reaches to either side differs:
@@ -16,7 +16,7 @@ Printed are, for each and for every number of repeats, the least and the most ov
 the coverage of a variant's interval, how often a pair of equal variants is called different by pooled_difference and by
 mean_difference, and how often, of four, any pair is after Holm's correction (pooled, and means).
 
-With --drawn, the simulations are so many others, drawn at random from ranges that hold those of validity.py. By the
+With --random, the simulations are so many others, chosen at random from ranges that hold those of validity.py. By the
 first 16 of them the product's powers were chosen.
 """
 
@@ -94,13 +94,14 @@ LIMITS: dict[str, Limit] = {
 }
 
 
-def drawn(number: int) -> dict[str, Simulation]:
-    """So many simulations, each quantity drawn evenly from a range that holds those of validity.py; half of them, by
-    chance, have hard patients."""
-    draw = np.random.default_rng(2026)
+def random_simulations(number: int) -> dict[str, Simulation]:
+    """So many simulations, each quantity chosen at random, evenly from a range that holds those of validity.py; about
+    half of them have hard patients."""
+    rng = np.random.default_rng(2026)
     simulations = {}
     for n in range(number):
-        size, slope, patient, by_variant, training, by_patient, hard, has_hard = draw.random(8)
+        size, slope, patient, by_variant, training, by_patient, hard, has_hard = rng.random(8)
+        # validity.py keys its random numbers by this name: those in docs/explanation/statistics.md are by it.
         simulations[f"drawn {n}"] = Simulation(
             0.5 + 1.1 * size,
             -0.2 + 0.6 * slope,
@@ -116,12 +117,12 @@ def drawn(number: int) -> dict[str, Simulation]:
 def cell(simulation: Simulation, patients: int, repeats: int, studies: int) -> dict[str, Floats]:
     """Of each kind of limits the shares: variants covered, pairs called different (pooled, means), studies with any
     pair so after Holm's correction (pooled, means)."""
-    draw = np.random.default_rng([patients, repeats])
+    rng = np.random.default_rng([patients, repeats])
     truth = float(scipy.special.logit(population(simulation)[1]))
     shares: dict[str, list[Floats]] = {kind: [] for kind in LIMITS}
     sizes = sizes_of(studies, patients, repeats)
     for size in sizes:
-        four = variants(simulation, patients, repeats, size, draw)
+        four = variants(simulation, patients, repeats, size, rng)
         own = [pooled((1, each)) for each in four]
         pairs = [
             [pooled((1, four[a]), (-1, four[b])) for a, b in PAIRS],
@@ -160,10 +161,10 @@ def main() -> None:
     parser.add_argument("--patients", type=int, nargs="+", default=[5, 20, 60])
     parser.add_argument("--repeats", type=int, nargs="+", default=[2, 3])
     parser.add_argument(
-        "--drawn", type=int, help="so many simulations drawn at random, in place of those of validity.py"
+        "--random", type=int, help="so many simulations chosen at random, in place of those of validity.py"
     )
     options = parser.parse_args()
-    simulations = drawn(options.drawn) if options.drawn else SIMULATIONS
+    simulations = random_simulations(options.random) if options.random else SIMULATIONS
     head = (
         "repeats",
         "limits",

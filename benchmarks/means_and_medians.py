@@ -12,7 +12,7 @@ shares of them, lowest to highest of the simulations:
   repeats on);
 - `bootstrap`: the interval of `median_differences` leaves out 0, as p below 0.05 says, of equal variants.
 
-What is drawn follows from the numbers of simulation, patients, repeats and study; the same command prints the same.
+What is random follows from the numbers of simulation, patients, repeats and study; the same command prints the same.
 """
 
 import argparse
@@ -40,23 +40,23 @@ def own_dice(counts: tuple[np.ndarray, ...], patients: int) -> np.ndarray:
 
 def mean_dice(simulation: Simulation) -> float:
     """The mean of patients' Dice in the whole population of patients and trainings."""
-    draw = generator(0, "means and medians", "population")
-    people = cohort(simulation, POPULATION // 4, draw)
+    rng = generator(0, "means and medians", "population")
+    people = cohort(simulation, POPULATION // 4, rng)
     effects = NODES * simulation.training
     means = [
-        own_dice(trainings(simulation, people, effects[[node]], draw), len(people.truth)).mean()
+        own_dice(trainings(simulation, people, effects[[node]], rng), len(people.truth)).mean()
         for node in range(len(NODES))
     ]
     return float(np.average(means, weights=WEIGHTS))
 
 
 def distances(
-    simulation: Simulation, patients: int, repeats: int, draw: np.random.Generator
+    simulation: Simulation, patients: int, repeats: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
     """Distances (R, P) in mm, and their mean over all there could be."""
     spreads = (simulation.size, BY_TRAINING, BY_BOTH)
     parts = zip(spreads, ((1, patients), (repeats, 1), (repeats, patients)), strict=True)
-    logs = sum(draw.normal(0, spread, shape) for spread, shape in parts)
+    logs = sum(rng.normal(0, spread, shape) for spread, shape in parts)
     return 8 * np.exp(logs), 8 * float(np.exp(sum(spread**2 for spread in spreads) / 2))
 
 
@@ -67,11 +67,11 @@ def holds(low: float | None, high: float | None, value: float) -> bool | None:
 
 def study(name: str, patients: int, repeats: int, number: int, mean: float) -> dict[str, bool | None]:
     """Of one study, by COLUMNS: whether the interval covers, or in the last one leaves out 0; None without one."""
-    simulation, draw = SIMULATIONS[name], generator(number, "means and medians", name, patients, repeats)
-    people = cohort(simulation, patients, draw)
-    effects = draw.normal(0, simulation.training, (2, repeats))
-    a, b = (trainings(simulation, people, own, draw) for own in effects)
-    mm, mean_mm = distances(simulation, patients, repeats, draw)
+    simulation, rng = SIMULATIONS[name], generator(number, "means and medians", name, patients, repeats)
+    people = cohort(simulation, patients, rng)
+    effects = rng.normal(0, simulation.training, (2, repeats))
+    a, b = (trainings(simulation, people, own, rng) for own in effects)
+    mm, mean_mm = distances(simulation, patients, repeats, rng)
     found: dict[str, bool | None] = {}
     for column, scores, share, truth in (
         ("mean of shares", own_dice(a, patients), True, mean),
@@ -80,10 +80,10 @@ def study(name: str, patients: int, repeats: int, number: int, mean: float) -> d
         estimate = mean_of_patients(scores, share=share)
         found[column] = holds(estimate.low, estimate.high, truth)
     # Trainings of the patients at hand differ by their effects and noise alone: on a scale of their own, normal.
-    of_median = median_interval(draw.normal(0, simulation.training, repeats).tolist())
+    of_median = median_interval(rng.normal(0, simulation.training, repeats).tolist())
     found["median"] = holds(of_median.low, of_median.high, 0)
     of_a, of_b = (Counts(*(np.rint(1000 * each).astype(np.int64) for each in side)) for side in (a, b))
-    (compared,) = median_differences(of_a, of_b, (dice,), draw, RESAMPLES)
+    (compared,) = median_differences(of_a, of_b, (dice,), rng, RESAMPLES)
     equal = holds(compared.low, compared.high, 0)
     found["bootstrap"] = None if equal is None else not equal
     return found

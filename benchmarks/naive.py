@@ -71,7 +71,7 @@ def augmentation() -> A.Compose:
 
 
 class Slices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Item: image float32 (C, H, W), mask float32 (1, H, W); with a transform, a new draw each time."""
+    """Item: image float32 (C, H, W), mask float32 (1, H, W); with a transform, moved anew each time."""
 
     def __init__(self, images: np.ndarray, masks: np.ndarray, transform: A.Compose | None = None) -> None:
         self.images, self.masks, self.transform = images, masks, transform
@@ -88,7 +88,7 @@ class Slices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 
 def seed_worker(number: int) -> None:
-    """Forked workers would otherwise all make the same draws."""
+    """Forked workers would otherwise all make the same random choices."""
     worker: Any = get_worker_info()
     worker.dataset.transform.set_random_seed(torch.initial_seed() % 2**32)
 

@@ -2,7 +2,7 @@
 
     python benchmarks/prepare.py [--scans N]
 
-The cohort has clinical dimensions: phantoms (data_prep.phantom.phantom) drawn on an MR grid of 512 x 512 x 60 and a
+The cohort has clinical dimensions: phantoms (data_prep.phantom.phantom) made on an MR grid of 512 x 512 x 60 and a
 PET grid of 200 x 200 x 80, tilted against each other, with noise. Where the real cohort is at hand (HNSCC_STS, else
 ../shared/data/sts), it is prepared too. Each side does the same job: the PET linearly on the MR grid, both
 anti-aliased to 128 x 128, the mask by area, all written with Zarr. Ours takes, per scan, what 3 n scans take less what

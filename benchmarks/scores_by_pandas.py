@@ -31,10 +31,10 @@ def empty(frame: pd.DataFrame) -> pd.Series:
     return (frame.truth_px == 0) & (frame.pred_px == 0)
 
 
-def draws(draw: np.random.Generator, lesion: np.ndarray, bootstraps: int) -> np.ndarray:
-    """Positions of drawn patients, int (B, P): those with and without lesion apart."""
+def resamples(rng: np.random.Generator, lesion: np.ndarray, bootstraps: int) -> np.ndarray:
+    """Positions of resampled patients, int (B, P): those with and without lesion apart."""
     strata = [np.flatnonzero(lesion), np.flatnonzero(~lesion)]
-    return np.hstack([draw.choice(each, (bootstraps, len(each))) for each in strata if len(each)])
+    return np.hstack([rng.choice(each, (bootstraps, len(each))) for each in strata if len(each)])
 
 
 def in_sets(frame: pd.DataFrame) -> dict[str, pd.Series]:

@@ -102,9 +102,9 @@ def replayed(folder: Path, pool: int, repeats: int, n: int) -> None:
     )
     found: dict[str, list[tuple[float, ...]]] = {}
     for simulation in range(n):
-        draw = np.random.default_rng([simulation, 5])
-        order = draw.permutation(pool).tolist()
-        turn = draw.permutation(repeats).tolist()
+        rng = np.random.default_rng([simulation, 5])
+        order = rng.permutation(pool).tolist()
+        turn = rng.permutation(repeats).tolist()
         for name, search in searches(pool, repeats - 2).items():
             pick = search(lambda c, r: curves[c, turn[r]], order, epochs, pool)  # noqa: B023
             fresh = fmean(validation[pick.configuration, turn[r]] for r in range(pick.seen, repeats))

@@ -3,7 +3,7 @@
     python benchmarks/search_peers.py                                           simulated, known truth
     python benchmarks/search_peers.py --bank FOLDER --store data/demo.zarr      real trainings
 
-Every search draws from the same pool of configurations and may train as many epochs. `random` trains each
+Every search chooses from the same pool of configurations and may train as many epochs. `random` trains each
 configuration once and takes the best score; `ASHA` does so with Ray Tune's own rungs (AsyncHyperBandScheduler's
 bracket, reduction factor 3, grace period a ninth of the epochs), one trial at a time; `race` is ours: with one
 first repeat of each of half the pool, with two of each of a quarter, or (`halving`) with one of the whole pool and
@@ -15,7 +15,7 @@ standard deviation of a training of the pool's best; how far the promised score 
 race's tests dismiss the best configuration that it has (level 0.05).
 
 Real: --bank trains a pool of configurations several times each (kept in FOLDER; a run that is cut short goes on), the
-test patients' predictions included. Searches are then replayed from these trainings: each draws its own order of
+test patients' predictions included. Searches are then replayed from these trainings: each has its own random order of
 configurations and of repeats. Told: mean test Dice of the picked configuration over its repeats, and the fall of the
 promised validation score at the repeats that the search has not seen.
 """
@@ -35,10 +35,10 @@ def simulated(pool: int, spread: float, noise: float, uneven: float, heavy: bool
     epochs = 27
     found: dict[str, Any] = {}
     for simulation in range(n):
-        draw = np.random.default_rng([simulation, pool])
-        truth = 0.6 + spread * draw.standard_normal(pool)
-        sd = noise * np.exp(uneven * draw.standard_normal(pool))
-        speed = draw.uniform(2, 6, pool)
+        rng = np.random.default_rng([simulation, pool])
+        truth = 0.6 + spread * rng.standard_normal(pool)
+        sd = noise * np.exp(uneven * rng.standard_normal(pool))
+        speed = rng.uniform(2, 6, pool)
 
         def scores(c: int, r: int) -> tuple[float, ...]:
             own = np.random.default_rng([simulation, c, r])  # noqa: B023 (used within this simulation alone)
@@ -48,7 +48,7 @@ def simulated(pool: int, spread: float, noise: float, uneven: float, heavy: bool
 
         scale = 1 - np.exp(-speed)
         reached = truth * scale
-        order = draw.permutation(pool).tolist()
+        order = rng.permutation(pool).tolist()
         for name, search in searches(pool, 30).items():
             pick = search(scores, order, epochs, pool)
             mine = reached[pick.configuration]

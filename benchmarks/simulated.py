@@ -60,24 +60,24 @@ def expit(values: np.ndarray) -> np.ndarray:
     return np.asarray(1 / (1 + np.exp(-values)))
 
 
-def cohort(simulation: Simulation, patients: int, draw: np.random.Generator) -> Cohort:
-    log_size = draw.normal(0, simulation.size, patients)
-    level = INTERCEPT + simulation.slope * log_size + draw.normal(0, simulation.patient, patients)
-    prone = draw.random(patients // 2) < PRONE
-    alarm = prone * ALARM_SIZE * np.exp(draw.normal(0, ALARM_SD, patients // 2))
-    return Cohort(np.exp(log_size), level, draw.random(patients) < simulation.hard, alarm)
+def cohort(simulation: Simulation, patients: int, rng: np.random.Generator) -> Cohort:
+    log_size = rng.normal(0, simulation.size, patients)
+    level = INTERCEPT + simulation.slope * log_size + rng.normal(0, simulation.patient, patients)
+    prone = rng.random(patients // 2) < PRONE
+    alarm = prone * ALARM_SIZE * np.exp(rng.normal(0, ALARM_SD, patients // 2))
+    return Cohort(np.exp(log_size), level, rng.random(patients) < simulation.hard, alarm)
 
 
 def trainings(
-    simulation: Simulation, people: Cohort, effects: np.ndarray, draw: np.random.Generator
+    simulation: Simulation, people: Cohort, effects: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Overlap, prediction and truth (R, P + P / 2) of one variant's trainings, whose effects are (R,)."""
     shape = (len(effects), len(people.truth))
-    logit = people.level + draw.normal(0, simulation.by_variant, shape[1]) + effects[:, None]
-    dice = expit(logit + draw.normal(0, simulation.by_patient, shape))
-    dice[(draw.random(shape) < 0.9) & people.hard] = 0.0
+    logit = people.level + rng.normal(0, simulation.by_variant, shape[1]) + effects[:, None]
+    dice = expit(logit + rng.normal(0, simulation.by_patient, shape))
+    dice[(rng.random(shape) < 0.9) & people.hard] = 0.0
     truth = np.broadcast_to(people.truth, shape)
-    alarm = people.alarm * np.exp(draw.normal(0, simulation.by_patient, (shape[0], len(people.alarm))))
+    alarm = people.alarm * np.exp(rng.normal(0, simulation.by_patient, (shape[0], len(people.alarm))))
     nothing = np.zeros_like(alarm)
     overlap, pred, whole = (
         np.concatenate(parts, axis=1) for parts in ((dice * truth, nothing), (truth, alarm), (truth, nothing))
@@ -88,12 +88,12 @@ def trainings(
 @functools.cache
 def population(simulation: Simulation) -> tuple[np.ndarray, float]:
     """The pooled Dice in the whole population of trainings at each of NODES, and its mean over trainings."""
-    draw = generator(0, "validity", "population")
-    people = cohort(simulation, POPULATION, draw)
-    # Patient by variant is a patient's own in the long run: it is drawn with the patient.
+    rng = generator(0, "validity", "population")
+    people = cohort(simulation, POPULATION, rng)
+    # Patient by variant is a patient's own in the long run: it is chosen with the patient.
     found = np.array(
         [
-            _pooled(*trainings(simulation, people, np.array([node * simulation.training]), draw))[0]
+            _pooled(*trainings(simulation, people, np.array([node * simulation.training]), rng))[0]
             for node in NODES
         ]
     )

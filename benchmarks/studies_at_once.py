@@ -82,23 +82,23 @@ def variants(
     patients: int,
     repeats: int,
     studies: int,
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     shifts: Sequence[float] = (0.0,) * 4,
 ) -> list[Variant]:
     """Variants of so many studies, each better than the simulation's by its shift on the logit scale, or four equal."""
-    log_size = draw.normal(0, simulation.size, (studies, patients))
-    level = INTERCEPT + simulation.slope * log_size + draw.normal(0, simulation.patient, log_size.shape)
-    hard = draw.random(log_size.shape) < simulation.hard
+    log_size = rng.normal(0, simulation.size, (studies, patients))
+    level = INTERCEPT + simulation.slope * log_size + rng.normal(0, simulation.patient, log_size.shape)
+    hard = rng.random(log_size.shape) < simulation.hard
     free = (studies, patients // 2)
-    alarm = (draw.random(free) < PRONE) * ALARM_SIZE * np.exp(draw.normal(0, ALARM_SD, free))
+    alarm = (rng.random(free) < PRONE) * ALARM_SIZE * np.exp(rng.normal(0, ALARM_SD, free))
     found = []
     for shift in shifts:
         shape = (studies, repeats, patients)
-        own = level + draw.normal(0, simulation.by_variant, log_size.shape)
-        effects = draw.normal(shift, simulation.training, (studies, repeats))
-        dice = expit(own[:, None] + effects[:, :, None] + draw.normal(0, simulation.by_patient, shape))
-        dice[(draw.random(shape) < 0.9) & hard[:, None]] = 0.0
-        of_alarm: Floats = np.exp(draw.normal(0, simulation.by_patient, (studies, repeats, free[1])))
+        own = level + rng.normal(0, simulation.by_variant, log_size.shape)
+        effects = rng.normal(shift, simulation.training, (studies, repeats))
+        dice = expit(own[:, None] + effects[:, :, None] + rng.normal(0, simulation.by_patient, shape))
+        dice[(rng.random(shape) < 0.9) & hard[:, None]] = 0.0
+        of_alarm: Floats = np.exp(rng.normal(0, simulation.by_patient, (studies, repeats, free[1])))
         found.append(Variant(dice, alarm[:, None] * of_alarm, np.exp(log_size), effects))
     return found
 

@@ -15,7 +15,7 @@ mean_difference are asked too: unless they give the same intervals and p, this e
     make validity            # minutes; writes docs/explanation/validity.md
 
 With --why it prints instead what parts found and forecast, and in the end how far they part over all cells; with
---drawn 16 on simulations that nothing was chosen by, but the powers of the limits.
+--random 16 on simulations that nothing was chosen by, but the powers of the limits.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from unittest.mock import patch
 
 import numpy as np
 import scipy.special
-from limits import drawn
+from limits import random_simulations
 from simulated import AT_DICE_07, NODES, SIMULATIONS, Simulation, population
 from studies_at_once import (
     CHECKED,
@@ -61,22 +61,22 @@ WHY = (
 
 
 def figures(
-    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator
+    simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator
 ) -> list[float]:
     """What is told of a cell, one figure a column."""
-    size = simulation, patients, repeats, studies, draw
+    size = simulation, patients, repeats, studies, rng
     return [*single(*size), any_of_four(*size), *found_and_forecast(*size)]
 
 
 def single(
-    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator
+    simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator
 ) -> list[float]:
     """Shares of the studies: one model covered, a variant covered, and equal variants called different by
     pooled_difference and by mean_difference."""
     nodes, mean = population(simulation)
     sizes, found = sizes_of(studies, patients, repeats), []
     for size in sizes:
-        a, b = variants(simulation, patients, repeats, size, draw, (0.0, 0.0))
+        a, b = variants(simulation, patients, repeats, size, rng, (0.0, 0.0))
         one = Variant(a.dice[:, :1], a.alarm[:, :1], a.truth, a.effects[:, :1])
         own = np.interp(a.effects[:, 0], NODES * simulation.training, nodes)
         parts = [pooled((1, one)), pooled((1, a)), pooled((1, a), (-1, b)), means(a, b)]
@@ -90,22 +90,22 @@ def single(
 
 
 def any_of_four(
-    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator
+    simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator
 ) -> float:
     """Of studies of four equal variants, the share in which a pair is called different after Holm's correction."""
     sizes, found = sizes_of(studies, patients, repeats), []
     for size in sizes:
-        four = variants(simulation, patients, repeats, size, draw)
+        four = variants(simulation, patients, repeats, size, rng)
         pairs = [pooled((1, four[a]), (-1, four[b])) for a, b in PAIRS]
         found.append(np.any([_beyond(each, patients, repeats, HELD) for each in pairs], axis=0).mean())
     return float(np.average(found, weights=sizes))
 
 
 def found_and_forecast(
-    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator
+    simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """How often a planted difference is found, and how often the forecast says of as many others of both variants."""
-    _, pilots, tries = _planted(simulation, patients, repeats, studies, draw)
+    _, pilots, tries = _planted(simulation, patients, repeats, studies, rng)
     forecast = power(_mean_design(pilots, patients, repeats), float(tries.value.mean()), patients, repeats)
     return float(_beyond(tries, patients, repeats).mean()), forecast
 
@@ -115,25 +115,25 @@ def _planted(
     patients: int,
     repeats: int,
     studies: int,
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     times: float = 1.0,
 ) -> tuple[float, Parts, Parts]:
     """So many times the difference that the forecast says is found in 0.8 of studies, by those of equal variants; and
     of twice so many studies, in which it shifts the logit of a Dice of 0.7, the differences that they find."""
-    equal = _differences(simulation, patients, repeats, studies, draw, 0.0)
+    equal = _differences(simulation, patients, repeats, studies, rng, 0.0)
     planted = times * smallest_seen(_mean_design(equal, patients, repeats), patients, repeats)
     shift = planted / AT_DICE_07
-    pilots, tries = (_differences(simulation, patients, repeats, studies, draw, shift) for _ in range(2))
+    pilots, tries = (_differences(simulation, patients, repeats, studies, rng, shift) for _ in range(2))
     return planted, pilots, tries
 
 
 def _differences(
-    simulation: Simulation, patients: int, repeats: int, studies: int, draw: np.random.Generator, shift: float
+    simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator, shift: float
 ) -> Parts:
     """Of so many studies of two variants, the first of them better by `shift`."""
     found = []
     for size in sizes_of(studies, patients, repeats):
-        a, b = variants(simulation, patients, repeats, size, draw, (shift, 0.0))
+        a, b = variants(simulation, patients, repeats, size, rng, (shift, 0.0))
         found.append(pooled((1, a), (-1, b)))
     return together(found)
 
@@ -143,7 +143,7 @@ def why_off(
     patients: int,
     repeats: int,
     studies: int,
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     times: float = 1.0,
 ) -> list[float]:
     """What parts found and forecast in a cell, one figure for each of WHY.
@@ -153,7 +153,7 @@ def why_off(
     effective patients differs from cohort to cohort, its variance by the square of its mean, and what the forecast has
     of it. The difference that was planted, and what became of it.
     """
-    planted, pilots, tries = _planted(simulation, patients, repeats, studies, draw, times)
+    planted, pilots, tries = _planted(simulation, patients, repeats, studies, rng, times)
     size = _mean_design(pilots, patients, repeats), float(tries.value.mean()), patients, repeats
     crowding = 1 / pilots.effective
     return [
@@ -243,7 +243,7 @@ def main() -> None:
     parser.add_argument("--simulations", nargs="+", default=list(SIMULATIONS), choices=list(SIMULATIONS))
     parser.add_argument("--page", type=Path, help="write the table there, with what it says")
     parser.add_argument("--why", action="store_true", help="print what parts found and forecast, and no more")
-    parser.add_argument("--drawn", type=int, help="so many simulations of limits.py, in place of those")
+    parser.add_argument("--random", type=int, help="so many simulations of limits.py, in place of those")
     parser.add_argument(
         "--times", type=float, default=1.0, help="with --why, plant so many times the difference"
     )
@@ -252,12 +252,14 @@ def main() -> None:
     again: Cells = {}
     print(f"| simulation | patients | repeats | {' | '.join(WHY)} |" if options.why else "\n".join(HEAD))
     simulations = (
-        drawn(options.drawn) if options.drawn else {name: SIMULATIONS[name] for name in options.simulations}
+        random_simulations(options.random)
+        if options.random
+        else {name: SIMULATIONS[name] for name in options.simulations}
     )
     for name, patients, repeats in itertools.product(simulations, options.patients, options.repeats):
         cell = name, patients, repeats
-        draw = generator(0, "validity", *cell)
-        size = simulations[name], patients, repeats, options.studies, draw
+        rng = generator(0, "validity", *cell)
+        size = simulations[name], patients, repeats, options.studies, rng
         if options.why:
             cells[cell] = why_off(*size, options.times)
             told = " | ".join(f"{each:.3f}" for each in cells[cell])
@@ -266,7 +268,7 @@ def main() -> None:
         cells[cell] = figures(*size)
         print(line(cell, cells[cell]), flush=True)
         if any(missed(cells[cell])):
-            again[cell] = figures(*size[:3], AGAIN * options.studies, draw)
+            again[cell] = figures(*size[:3], AGAIN * options.studies, rng)
             print("again, " + line(cell, again[cell]), flush=True)
     if options.why:
         print("\n".join(told_of(list(cells.values()))))

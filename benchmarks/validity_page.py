@@ -77,8 +77,8 @@ def page(cells: Cells, again: Cells, off: tuple[float, float], studies: int, tim
     )
     made = (
         f"Simulated studies (`benchmarks/validity.py`; {studies:,} a cell; {date.today().isoformat()}, {machine()}; "
-        "what was drawn decides the figures, not the machine). All studies of a cell are computed at once; of "
-        f"{checked} or more of each the product's own `pooled_interval`, `pooled_difference` and `mean_difference` "
+        "what was chosen at random decides the figures, not the machine). All studies of a cell are computed at once; "
+        f"of {checked} or more of each the product's own `pooled_interval`, `pooled_difference` and `mean_difference` "
         "gave the same intervals and p."
     )
     return "\n".join(

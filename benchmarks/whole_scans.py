@@ -41,12 +41,12 @@ SLICES, SIZE, MODELS = 60, 128, 12
 def cases() -> list[Case]:
     """Every third scan has no lesion; the others hold one of 10 to 30 slices."""
     found = []
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     y, x = np.mgrid[:SIZE, :SIZE]
     for split, scans in SCANS.items():
         for scan in range(scans):
-            middle, half = draw.integers(20, 40), draw.integers(5, 15) if scan % 3 else 0
-            top, left = draw.integers(30, 90, 2)
+            middle, half = rng.integers(20, 40), rng.integers(5, 15) if scan % 3 else 0
+            top, left = rng.integers(30, 90, 2)
             for z in range(SLICES):
                 near = max(0.0, 1 - ((z - middle) / half) ** 2) if half else 0.0
                 disc = (y - top) ** 2 + (x - left) ** 2 < 150 * near
@@ -69,12 +69,10 @@ def drawn(found: list[Case]) -> dict[str, PackedMask]:
 
 def predicted(masks: np.ndarray, seed: int) -> np.ndarray:
     """Probabilities that are high where the truth is, moved by some pixels, and in places beside it."""
-    draw = np.random.default_rng(seed)
-    moved = np.roll(masks, draw.integers(-3, 4, 2), (1, 2)).astype(np.float32)
-    beside = np.kron(draw.random((len(masks), 8, 8)) > 0.995, np.ones((1, 16, 16))).astype(np.float32)
-    return np.round(np.clip(0.8 * moved + 0.6 * beside, 0, 1) * draw.uniform(0.8, 1) * 65535).astype(
-        np.uint16
-    )
+    rng = np.random.default_rng(seed)
+    moved = np.roll(masks, rng.integers(-3, 4, 2), (1, 2)).astype(np.float32)
+    beside = np.kron(rng.random((len(masks), 8, 8)) > 0.995, np.ones((1, 16, 16))).astype(np.float32)
+    return np.round(np.clip(0.8 * moved + 0.6 * beside, 0, 1) * rng.uniform(0.8, 1) * 65535).astype(np.uint16)
 
 
 def finish(run: RunFolder, study: Study, fold: Fold) -> None:
