@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "helpers"))
 
 import numpy as np
 from figures import ROUNDS, Figure, tell
-from run_folders import Case, add_trial, small_study, write_run
+from run_folders import Slice, add_trial, small_study, write_run
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.folds import Fold, load_fold
@@ -38,7 +38,7 @@ SCANS = {"train": 2, "validation": 11, "test": 13}
 SLICES, SIZE, MODELS = 60, 128, 12
 
 
-def cases() -> list[Case]:
+def made_up_slices() -> list[Slice]:
     """Every third scan has no lesion; the others hold one of 10 to 30 slices."""
     found = []
     rng = np.random.default_rng(0)
@@ -50,11 +50,11 @@ def cases() -> list[Case]:
             for z in range(SLICES):
                 near = max(0.0, 1 - ((z - middle) / half) ** 2) if half else 0.0
                 disc = (y - top) ** 2 + (x - left) ** 2 < 150 * near
-                found.append(Case(split, f"{split}{scan:02d}", disc.astype(np.uint8), used=not z % 4))
+                found.append(Slice(split, f"{split}{scan:02d}", disc.astype(np.uint8), used=not z % 4))
     return found
 
 
-def drawn(found: list[Case]) -> dict[str, PackedMask]:
+def drawn(found: list[Slice]) -> dict[str, PackedMask]:
     """The masks of the scans that are scored whole, on voxels of which four are a stored pixel."""
     masks: dict[str, list[np.ndarray]] = {}
     for each in found:
@@ -110,7 +110,7 @@ def main() -> None:
     options = parser.parse_args()
     study = small_study(VARIANTS, repeats=options.repeats, evaluation={"cutoff_px": 9})
     with tempfile.TemporaryDirectory() as root:
-        found = cases()
+        found = made_up_slices()
         run = write_run(Path(root), study, [found], None if options.without_drawn else drawn(found))
         finish(run, study, load_fold(run, 0))
         seconds, processor = [], []

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from run_folders import add_trial, random_run, small_study, write_run
-from small_tables import at, check_tables, levels, many_cases, perfect, row, rows, two_variants
+from small_tables import at, check_tables, levels, many_slices, perfect, row, rows, two_variants
 
 from hnscc.aggregation.build import write_tables
 from hnscc.study.plan import plan_trials
@@ -13,8 +13,8 @@ from hnscc.study.plan import plan_trials
 
 def test_collapsed_variant_without_a_threshold(tmp_path):
     """No overlap with any lesion at any threshold: scores at 0.5 exist, none at a chosen one."""
-    cases = many_cases()
-    run = two_variants(tmp_path, cases, np.zeros((len(cases), 4, 4), np.uint16))
+    slices = many_slices()
+    run = two_variants(tmp_path, slices, np.zeros((len(slices), 4, 4), np.uint16))
     found = row(run, "pooled", variant="odd", split="test")
     assert (found["threshold"], found["dice"], found["dice_low"]) == (None, None, None)
     assert (found["dice_at_half"], found["dice_repeats_mean"], found["dice_repeats_sd"]) == (0.0, 0.0, 0.0)
@@ -36,8 +36,8 @@ def test_collapsed_variant_without_a_threshold(tmp_path):
 
 def test_collapsed_variant_with_a_threshold(tmp_path):
     """Everything at 0.02, as a network gives that learned only how rare a lesion is: one flat plateau."""
-    cases = many_cases()
-    run = two_variants(tmp_path, cases, np.full((len(cases), 4, 4), at(20), np.uint16))
+    slices = many_slices()
+    run = two_variants(tmp_path, slices, np.full((len(slices), 4, 4), at(20), np.uint16))
     found = row(run, "pooled", variant="odd", split="test")
     assert (found["collapsed"], found["highest_probability"]) == (True, pytest.approx(0.02, abs=2e-5))
     assert (found["threshold"], found["dice_at_half"]) == (0.01, 0.0)
@@ -49,8 +49,9 @@ def test_collapsed_variant_with_a_threshold(tmp_path):
 
 
 def test_no_true_positive_slice_at_all(tmp_path):
-    cases = many_cases()
-    run = two_variants(tmp_path, cases, levels(*[{0: 700}] * len(cases)))  # one pixel, below the cut-off of 2
+    slices = many_slices()
+    # One pixel, below the cut-off of 2.
+    run = two_variants(tmp_path, slices, levels(*[{0: 700}] * len(slices)))
     found = row(run, "per_slice", variant="odd", split="test", slice_set="true_positive")
     assert (found["n"], found["dice_mean"], found["reason"]) == (0, None, "no slice in this set")
     written = row(run, "protocol", variant="odd", reading="as_written")
@@ -61,8 +62,8 @@ def test_no_true_positive_slice_at_all(tmp_path):
 
 
 def test_all_masks_empty(tmp_path):
-    cases = many_cases(truth=False)
-    run = two_variants(tmp_path, cases, np.full((len(cases), 4, 4), at(600), np.uint16))
+    slices = many_slices(truth=False)
+    run = two_variants(tmp_path, slices, np.full((len(slices), 4, 4), at(600), np.uint16))
     good = row(run, "pooled", variant="good", split="test")
     assert (good["dice_at_half"], good["dice"], good["collapsed"]) == (1.0, None, True)
     assert "no lesion pixel" in good["reason"]
@@ -71,7 +72,7 @@ def test_all_masks_empty(tmp_path):
 
 
 def test_a_variant_without_any_trial(tmp_path):
-    run = two_variants(tmp_path, many_cases(), None)
+    run = two_variants(tmp_path, many_slices(), None)
     found = row(run, "pooled", variant="odd", split="test")
     assert (found["dice"], found["repeats"], found["missing"], found["collapsed"]) == (None, 0, 4, None)
     assert found["reason"] == "no completed trial; no repeat is completed"
@@ -81,8 +82,8 @@ def test_a_variant_without_any_trial(tmp_path):
 
 
 def test_equal_variants_do_not_differ(tmp_path):
-    cases = many_cases()
-    run = two_variants(tmp_path, cases, perfect(cases))
+    slices = many_slices()
+    run = two_variants(tmp_path, slices, perfect(slices))
     for found in rows(run, "comparisons", method="wilcoxon"):
         assert (found["difference"], found["p"]) == (0.0, None)
         assert "differs" in found["reason"]
@@ -92,7 +93,7 @@ def test_equal_variants_do_not_differ(tmp_path):
 
 def test_nothing_run_at_all_still_gives_every_table(tmp_path):
     study = small_study(repeats=2)
-    run = write_run(tmp_path, study, [many_cases()])
+    run = write_run(tmp_path, study, [many_slices()])
     assert [each.text for each in write_tables(run)] == ["4 of 4 trials are missing"]
     check_tables(run)
     assert [each["status"] for each in rows(run, "trials")] == ["missing"] * 4

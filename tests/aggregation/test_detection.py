@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from run_folders import Case, add_trial, noisy_levels, small_study, write_run
+from run_folders import Slice, add_trial, noisy_levels, small_study, write_run
 from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
@@ -16,10 +16,10 @@ TEST += [("d", mask(), {0: 600, 10: 600}), ("e", mask(), {3: 100})]
 
 
 def five_scans(root, **settings):
-    cases = [Case("train", "t", mask(0)), Case("validation", "v", mask(0, 1, 2, 3))]
-    cases += [Case("test", patient, truth) for patient, truth, _ in TEST]
+    slices = [Slice("train", "t", mask(0)), Slice("validation", "v", mask(0, 1, 2, 3))]
+    slices += [Slice("test", patient, truth) for patient, truth, _ in TEST]
     study = small_study(("pet",), repeats=1, **settings)
-    run = write_run(root, study, [cases])
+    run = write_run(root, study, [slices])
     predicted = levels({0: 900}, FOUR, *(each for *_, each in TEST))
     add_trial(run, study, plan_trials(study)[0], predicted)
     assert write_tables(run) == []
@@ -75,7 +75,7 @@ def random_study(root, folds):
     study = small_study(("pet",), repeats=2, split={"folds": folds})
     parts = []
     for fold in range(folds):
-        cases = []
+        slices = []
         for patient in range(12):
             split = {fold: "test", (fold + 1) % 3: "validation"}.get(patient % 3, "train")
             for z in range(4):
@@ -83,8 +83,8 @@ def random_study(root, folds):
                 if patient % 2:
                     side = {1: 24, 3: 3, 5: 24 if z < 2 else 0}.get(patient, 5)
                     drawn[:side, :side] = 1
-                cases.append(Case(split, f"p{patient:02d}", drawn))
-        parts.append(sorted(cases, key=lambda each: ("train", "validation", "test").index(each.split)))
+                slices.append(Slice(split, f"p{patient:02d}", drawn))
+        parts.append(sorted(slices, key=lambda each: ("train", "validation", "test").index(each.split)))
     run = write_run(root, study, parts)
     for trial in plan_trials(study):
         masks = np.stack([each.mask for each in parts[trial.fold]])

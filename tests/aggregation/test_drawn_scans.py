@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from run_folders import Case, add_trial, small_study, write_run
+from run_folders import Slice, add_trial, small_study, write_run
 from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
@@ -36,19 +36,19 @@ MASKS = {
     "b-a": drawn(1, on=None),
     "v-a": drawn(1, *((0, y, x) for y in (0, 1) for x in (0, 1))),
 }
-CASES = [
-    Case("train", "t", mask(0)),
-    Case("validation", "v", mask(0)),
-    Case("test", "a", mask(0, 1)),
-    Case("test", "a", mask()),
-    Case("test", "b", mask()),
+SLICES = [
+    Slice("train", "t", mask(0)),
+    Slice("validation", "v", mask(0)),
+    Slice("test", "a", mask(0, 1)),
+    Slice("test", "a", mask()),
+    Slice("test", "b", mask()),
 ]
 FOUND = levels({0: 900}, {0: 900}, {0: 900, 1: 900}, {}, {})
 
 
 def run_of(folder, predicted, masks=MASKS, **settings):
     study = small_study(("pet",), repeats=len(predicted), **settings)
-    run = write_run(folder, study, [CASES], masks)
+    run = write_run(folder, study, [SLICES], masks)
     for trial, each in zip(plan_trials(study), predicted, strict=True):
         add_trial(run, study, trial, each)
     write_tables(run)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from run_folders import Case, add_failure, add_trial, small_study, write_run
+from run_folders import Slice, add_failure, add_trial, small_study, write_run
 
 from hnscc.aggregation.enough_repeats import due, looks_at, repeats_shown, settle
 from hnscc.base.errors import InputError
@@ -41,7 +41,7 @@ def trained(tmp_path):
     run = write_run(
         tmp_path / "run",
         study,
-        [[Case(split, f"p-{split}", mask) for split in SPLITS]],
+        [[Slice(split, f"p-{split}", mask) for split in SPLITS]],
     )
     full = np.stack([mask] * 3).astype(np.uint16) * 65535
     for trial in plan_trials(study):
@@ -88,7 +88,7 @@ def test_a_variant_that_collapsed_or_finds_hardly_any_lesion_gets_no_number_of_r
     study = small_study(("pet",), repeats=6)
     mask = np.zeros((16, 16), np.uint8)
     mask[:8, :8] = 1
-    run = write_run(tmp_path / "run", study, [[Case(split, f"p-{split}", mask) for split in SPLITS]])
+    run = write_run(tmp_path / "run", study, [[Slice(split, f"p-{split}", mask) for split in SPLITS]])
     for trial in plan_trials(study):
         levels = np.zeros((3, 16, 16), np.uint16)
         if not collapsed or trial.repeat >= 4:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
-from run_folders import Case, add_trial, random_run, small_study, write_run
+from run_folders import Slice, add_trial, random_run, small_study, write_run
 from small_tables import LESION, check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
@@ -86,9 +86,9 @@ def test_rows_stand_in_the_order_of_variants_splits_and_scores(run):
 def test_by_hand(tmp_path):
     """Two patients with lesion of 4 voxels, one without; repeat 0 finds 4 and 2 of 4, repeat 1 finds 2 and 0 of 4."""
     splits = ("train", "validation", "test", "test", "test")
-    cases = [Case(each, f"{each}{i}", mask(*(LESION if i < 4 else ()))) for i, each in enumerate(splits)]
+    slices = [Slice(each, f"{each}{i}", mask(*(LESION if i < 4 else ()))) for i, each in enumerate(splits)]
     study = small_study(("pet",), repeats=2)
-    run = write_run(tmp_path, study, [cases])
+    run = write_run(tmp_path, study, [slices])
     for trial, found in zip(plan_trials(study), ((4, 2), (2, 0)), strict=True):
         marked = [4, 4, *found, 0]
         add_trial(run, study, trial, levels(*[dict.fromkeys(LESION[:pixels], 900) for pixels in marked]))
@@ -113,7 +113,7 @@ def test_where_scans_are_not_whole_or_a_fold_is_missing_there_is_a_reason(tmp_pa
     for each in rows(run, "means"):
         assert (each["mean"], each["patients"], each["repeats"]) == (None, 0, 0)
         assert "the sampled slices alone" in each["reason"]
-    cases = [Case(each, each, mask(*LESION)) for each in ("train", "validation", "test")]
-    untrained = write_run(tmp_path / "untrained", small_study(("pet",), repeats=2), [cases])
+    slices = [Slice(each, each, mask(*LESION)) for each in ("train", "validation", "test")]
+    untrained = write_run(tmp_path / "untrained", small_study(("pet",), repeats=2), [slices])
     write_tables(untrained)
     assert {each["reason"] for each in rows(untrained, "means")} == {"no repeat is completed"}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from run_folders import Case, random_run, small_study
+from run_folders import Slice, random_run, small_study
 from small_tables import LESION, check_tables, levels, mask, row, rows, two_variants
 
 from hnscc.aggregation.build import write_tables
@@ -85,10 +85,10 @@ def test_holm_is_within_one_metric(run, metric):
 def test_which_way_is_better(tmp_path):
     """`good` is perfect. `odd` misses half of every lesion of four pixels and marks a lone pixel in every slice."""
     splits = ["validation"] * 2 + ["test"] * 12
-    cases = [Case("train", "t", mask(*LESION))]
-    cases += [Case(split, f"p{i:02d}", mask(*(LESION if i % 3 else ()))) for i, split in enumerate(splits)]
-    half = [dict.fromkeys(LESION[:2] if case.mask.any() else (), 900) | {15: 900} for case in cases]
-    run = two_variants(tmp_path, cases, levels(*half))
+    slices = [Slice("train", "t", mask(*LESION))]
+    slices += [Slice(split, f"p{i:02d}", mask(*(LESION if i % 3 else ()))) for i, split in enumerate(splits)]
+    half = [dict.fromkeys(LESION[:2] if each.mask.any() else (), 900) | {15: 900} for each in slices]
+    run = two_variants(tmp_path, slices, levels(*half))
     direction = {}
     for metric in PATIENT_METRICS:
         found = row(run, "comparisons", metric=metric.name, method="two_way_t")
@@ -134,14 +134,14 @@ def test_where_scans_are_not_whole_or_nothing_is_trained_there_is_a_reason(tmp_p
     for name in NAMES:
         for each in rows(run, "comparisons", metric=name):
             assert (each["n"], each["p"]) == (0, None) and "the sampled slices alone" in each["reason"]
-    alone = two_variants(tmp_path / "alone", [Case(*case) for case in CASES], None)
+    alone = two_variants(tmp_path / "alone", [Slice(*each) for each in SLICES], None)
     for name in NAMES:
         wilcoxon, t = rows(alone, "comparisons", metric=name)
         assert wilcoxon["reason"] == "odd: no completed trial"
         assert t["reason"] == "odd: no repeat is completed"
 
 
-CASES = [(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
+SLICES = [(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
 
 
 def test_patients_own_dice_stands_apart_from_the_pooled_one(run):
@@ -155,10 +155,10 @@ def test_patients_own_dice_stands_apart_from_the_pooled_one(run):
 
 def test_a_patient_whose_lesion_is_not_touched_is_not_detected(tmp_path):
     """`odd` marks a voxel beside each lesion, and of four of the eight lesions nothing else."""
-    cases = [Case("train", "t", mask(*LESION)), Case("validation", "v", mask(*LESION))]
-    cases += [Case("test", f"p{i}", mask(*LESION)) for i in range(8)]
-    marked = [dict.fromkeys(LESION if i % 2 else (), 900) | {15: 900} for i in range(len(cases))]
-    run = two_variants(tmp_path, cases, levels(*marked))
+    slices = [Slice("train", "t", mask(*LESION)), Slice("validation", "v", mask(*LESION))]
+    slices += [Slice("test", f"p{i}", mask(*LESION)) for i in range(8)]
+    marked = [dict.fromkeys(LESION if i % 2 else (), 900) | {15: 900} for i in range(len(slices))]
+    run = two_variants(tmp_path, slices, levels(*marked))
     found = row(run, "comparisons", metric="detected", method="two_way_t")
     assert (found["difference"], found["n"], found["higher_is_better"]) == (4 / 8, 8, True)
     assert row(run, "comparisons", metric="volume_precision", method="two_way_t")["difference"] == (

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from run_folders import Case, add_trial, random_run, small_study, write_run
+from run_folders import Slice, add_trial, random_run, small_study, write_run
 from scipy.special import expit, logit
 from scipy.stats import t
 from small_tables import LESION, OF_SCANS, check_tables, levels, mask, row, rows
@@ -75,12 +75,12 @@ def test_lesions_are_those_of_table_detection_and_f1_is_a_dice_of_lesions(run):
 
 def test_precision_and_its_interval_by_hand(tmp_path):
     """Two patients with lesions of 4 voxels: of 2 predicted voxels 2 are lesion, of 4 one is."""
-    cases = [
-        Case(each, f"{each}{i}", mask(*LESION))
+    slices = [
+        Slice(each, f"{each}{i}", mask(*LESION))
         for i, each in enumerate(("train", "validation", "test", "test"))
     ]
     study = small_study(("pet",), repeats=1)
-    run = write_run(tmp_path, study, [cases])
+    run = write_run(tmp_path, study, [slices])
     marked = [LESION, LESION, LESION[:2], (0, 8, 10, 15)]
     add_trial(run, study, plan_trials(study)[0], levels(*[dict.fromkeys(each, 900) for each in marked]))
     write_tables(run)
@@ -104,12 +104,12 @@ def test_precision_and_its_interval_by_hand(tmp_path):
 
 def test_a_model_that_predicts_nothing_is_as_bad_as_can_be(tmp_path):
     """It does not leave the table: its precision is 0, as the rule for empty masks has it."""
-    cases = [
-        Case(each, f"{each}{i}", mask(*LESION))
+    slices = [
+        Slice(each, f"{each}{i}", mask(*LESION))
         for i, each in enumerate(("train", "validation", "test", "test"))
     ]
     study = small_study(("pet",), repeats=2)
-    run = write_run(tmp_path, study, [cases])
+    run = write_run(tmp_path, study, [slices])
     for trial, pixels in zip(plan_trials(study), (LESION, ()), strict=True):
         add_trial(run, study, trial, levels(*[dict.fromkeys(pixels, 900)] * 4))
     write_tables(run)
@@ -122,9 +122,9 @@ def test_a_model_that_predicts_nothing_is_as_bad_as_can_be(tmp_path):
 
 
 def test_where_there_is_no_lesion_or_no_whole_scan_there_is_a_reason(tmp_path):
-    cases = [Case(each, f"{each}{i}", mask()) for i, each in enumerate(("train", "validation", "test"))]
+    slices = [Slice(each, f"{each}{i}", mask()) for i, each in enumerate(("train", "validation", "test"))]
     study = small_study(("pet",), repeats=2)
-    healthy = write_run(tmp_path / "healthy", study, [cases])
+    healthy = write_run(tmp_path / "healthy", study, [slices])
     for trial in plan_trials(study):
         add_trial(healthy, study, trial, levels(*[{0: 900}] * 3))
     sampled = small_study(("pet",), repeats=2, evaluation={"slices": "sampled", "cutoff_px": 2})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from run_folders import random_run, small_study, write_run
-from small_tables import many_cases
+from small_tables import many_slices
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import query, read_table
@@ -58,7 +58,7 @@ def test_bad_sql_is_one_clear_error(run, sql, message):
 def test_reading_what_is_not_there(run, tmp_path):
     with pytest.raises(InputError, match="no such table"):
         read_table(run, "Pooled")
-    bare = write_run(tmp_path, small_study(), [many_cases()])
+    bare = write_run(tmp_path, small_study(), [many_slices()])
     for read in (lambda: read_table(bare, "pooled"), lambda: query(bare, "SELECT 1")):
         with pytest.raises(InputError, match="hnscc aggregate"):
             read()

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import SimpleITK as sitk
-from run_folders import Case, add_trial, random_run, small_study, write_run
+from run_folders import Slice, add_trial, random_run, small_study, write_run
 from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
@@ -16,11 +16,11 @@ WORSE = {"hd95_mm": 1, "nsd": -1, "dice": -1, "jaccard": -1, "fn_ml": 1, "lesion
 
 def three_patients(tmp_path, predicted, **settings):
     """A test patient with two lesions (3 and 1 voxels) in 3 slices, one without lesion; voxels of 3 x 1 x 1 mm."""
-    cases = [Case("train", "t", mask(0)), Case("validation", "v", mask(0))]
-    cases += [Case("test", "a", mask(0, 1)), Case("test", "a", mask(0)), Case("test", "b", mask())]
-    cases += [Case("test", "a", mask(15), used=False)]  # those that are not sampled stand last
+    slices = [Slice("train", "t", mask(0)), Slice("validation", "v", mask(0))]
+    slices += [Slice("test", "a", mask(0, 1)), Slice("test", "a", mask(0)), Slice("test", "b", mask())]
+    slices += [Slice("test", "a", mask(15), used=False)]  # those that are not sampled stand last
     study = small_study(("pet",), repeats=1, **settings)
-    run = write_run(tmp_path, study, [cases])
+    run = write_run(tmp_path, study, [slices])
     (trial,) = plan_trials(study)
     add_trial(run, study, trial, levels({0: 900}, {0: 900}, *predicted), others_digest="others0")
     assert write_tables(run) == []

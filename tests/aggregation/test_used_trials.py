@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from run_folders import Case, add_failure, add_trial, small_study, write_run
+from run_folders import Slice, add_failure, add_trial, small_study, write_run
 from small_tables import LESION, check_tables, levels, mask, repeats_run, row, rows
 
 from hnscc.aggregation.build import write_tables
@@ -43,9 +43,9 @@ def test_median_repeat(tmp_path, scores, median):
 
 
 def test_medians_on_validation_and_on_test_may_be_different_trials(tmp_path):
-    cases = [Case(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
+    slices = [Slice(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
     study = small_study(("pet",), repeats=3)
-    run = write_run(tmp_path, study, [cases])
+    run = write_run(tmp_path, study, [slices])
     for trial, (validation, test) in zip(plan_trials(study), [(1, 2), (2, 3), (3, 1)], strict=True):
         predicted = [dict.fromkeys(LESION[:pixels], 700) for pixels in (4, validation, test)]
         add_trial(run, study, trial, levels(*predicted))

@@ -21,7 +21,7 @@ from hnscc.study.schema import Study
 
 
 @dataclass(frozen=True)
-class Case:
+class Slice:
     """One scored slice: its split, patient, its mask (H, W) of 0 and 1, and whether it is used.
 
     Each patient has one scan.
@@ -43,37 +43,39 @@ def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings: Any)
 
 
 def write_run(
-    root: Path, study: Study, folds: list[list[Case]], drawn: dict[str, PackedMask] | None = None
+    root: Path, study: Study, folds: list[list[Slice]], drawn: dict[str, PackedMask] | None = None
 ) -> RunFolder:
-    """A run folder with its folds and no trial. Cases must stand in the order of SPLITS. drawn: of each scan that is
+    """A run folder with its folds and no trial. Slices must stand in the order of SPLITS. drawn: of each scan that is
     not trained on (patient p00 has p00-a), its mask as it was drawn."""
     run = RunFolder(root)
     write_text(run.study, dump_study(study))
-    for number, cases in enumerate(folds):
-        _write_fold(run, number, cases, drawn or {})
+    for number, slices in enumerate(folds):
+        _write_fold(run, number, slices, drawn or {})
     return run
 
 
-def _write_fold(run: RunFolder, number: int, cases: list[Case], drawn: dict[str, PackedMask]) -> None:
-    assert [SPLITS.index(each.split) for each in cases] == sorted(SPLITS.index(each.split) for each in cases)
-    masks = np.stack([each.mask for each in cases]).astype(np.uint8)
+def _write_fold(run: RunFolder, number: int, slices: list[Slice], drawn: dict[str, PackedMask]) -> None:
+    assert [SPLITS.index(each.split) for each in slices] == sorted(
+        SPLITS.index(each.split) for each in slices
+    )
+    masks = np.stack([each.mask for each in slices]).astype(np.uint8)
     truth_px = masks.sum(axis=(1, 2))
-    slices = pa.table(
+    table = pa.table(
         {
-            "row": pa.array(range(len(cases)), pa.int32()),
-            "split": [each.split for each in cases],
-            "patient_id": [each.patient for each in cases],
-            "scan_id": [f"{each.patient}-a" for each in cases],
-            "z": pa.array(range(len(cases)), pa.int32()),
+            "row": pa.array(range(len(slices)), pa.int32()),
+            "split": [each.split for each in slices],
+            "patient_id": [each.patient for each in slices],
+            "scan_id": [f"{each.patient}-a" for each in slices],
+            "z": pa.array(range(len(slices)), pa.int32()),
             "positive": truth_px > 0,
-            "used": [each.used for each in cases],
+            "used": [each.used for each in slices],
             "truth_px": pa.array(truth_px, pa.int32()),
         }
     )
     folder = run.fold(number)
     files = {
-        folder.slices: _parquet(slices),
-        folder.scans: _parquet(_scans(number, cases)),
+        folder.slices: _parquet(table),
+        folder.scans: _parquet(_scans(number, slices)),
         folder.truth: _npz(masks=masks),
     }
     if drawn:
@@ -82,22 +84,22 @@ def _write_fold(run: RunFolder, number: int, cases: list[Case], drawn: dict[str,
         write_bytes(path, content)
     hashes = {path.name: sha256(content) for path, content in files.items()}
     split = {"fold": number, "digest": f"digest{number}", "files": hashes, "warnings": [], "slices": "all"}
-    split |= {"others_digest": "" if all(each.used for each in cases) else f"others{number}"}
-    whole = {f"{each.patient}-a" for each in cases if each.split != "train"}
+    split |= {"others_digest": "" if all(each.used for each in slices) else f"others{number}"}
+    whole = {f"{each.patient}-a" for each in slices if each.split != "train"}
     split |= {"spacing_mm": {scan: [3.0, 1.0, 1.0] for scan in sorted(whole)}}
     split |= {"drawn": {scan: dict(mask.lies) for scan, mask in drawn.items()}}
     split |= {"store_digest": "store", "bounds": {"pet": [0.0, 1.0]}}
     split |= {
-        "patients": {name: sorted({each.patient for each in cases if each.split == name}) for name in SPLITS}
+        "patients": {name: sorted({each.patient for each in slices if each.split == name}) for name in SPLITS}
     }
     write_sealed(folder.split, split)
 
 
-def _scans(number: int, cases: list[Case]) -> pa.Table:
+def _scans(number: int, slices: list[Slice]) -> pa.Table:
     rows = []
     for split in SPLITS:
-        for patient in sorted({each.patient for each in cases if each.split == split}):
-            used = [each.mask.any() for each in cases if (each.split, each.patient) == (split, patient)]
+        for patient in sorted({each.patient for each in slices if each.split == split}):
+            used = [each.mask.any() for each in slices if (each.split, each.patient) == (split, patient)]
             counts = {
                 "used_positive": sum(map(bool, used)),
                 "used_negative": len(used) - sum(map(bool, used)),
@@ -170,34 +172,34 @@ def _facts(trial: Trial) -> dict[str, Any]:
 
 def random_run(root: Path, study: Study, patients: int = 12, slices: int = 4, seed: int = 0) -> RunFolder:
     """A completed study of blurry predictions that find most of each lesion; every third slice has none."""
-    draw = np.random.default_rng(seed)
-    folds = [_random_cases(patients, slices, fold, study.split.folds) for fold in range(study.split.folds)]
+    rng = np.random.default_rng(seed)
+    folds = [_random_slices(patients, slices, fold, study.split.folds) for fold in range(study.split.folds)]
     run = write_run(root, study, folds)
     for trial in plan_trials(study):
         masks = np.stack([each.mask for each in folds[trial.fold]])
-        add_trial(run, study, trial, noisy_levels(masks, draw))
+        add_trial(run, study, trial, noisy_levels(masks, rng))
     return run
 
 
-def _random_cases(patients: int, slices: int, fold: int, folds: int) -> list[Case]:
+def _random_slices(patients: int, slices: int, fold: int, folds: int) -> list[Slice]:
     """With one fold a third of the patients stand in each split; with k each patient is tested once."""
-    cases = []
+    found = []
     for patient in range(patients):
         position = patient % max(folds, 3)
         split = {fold: "test", (fold + 1) % max(folds, 3): "validation"}.get(position, "train")
-        draw = np.random.default_rng([7, patient])
+        rng = np.random.default_rng([7, patient])
         for number in range(slices):
             mask = np.zeros((12, 12), np.uint8)
             if number % 3:
-                top, left = draw.integers(0, 7, 2)
+                top, left = rng.integers(0, 7, 2)
                 mask[top : top + 4, left : left + 1 + number] = 1
-            cases.append(Case(split, f"p{patient:02d}", mask))
-    return sorted(cases, key=lambda each: SPLITS.index(each.split))
+            found.append(Slice(split, f"p{patient:02d}", mask))
+    return sorted(found, key=lambda each: SPLITS.index(each.split))
 
 
-def noisy_levels(masks: np.ndarray, draw: np.random.Generator, noise: float = 0.25) -> np.ndarray:
+def noisy_levels(masks: np.ndarray, rng: np.random.Generator, noise: float = 0.25) -> np.ndarray:
     """Stored probabilities around 0.7 inside and 0.2 outside of the masks."""
-    p = np.where(masks > 0, 0.7, 0.2) + draw.normal(0, noise, masks.shape)
+    p = np.where(masks > 0, 0.7, 0.2) + rng.normal(0, noise, masks.shape)
     return np.round(np.clip(p, 0, 1) * 65535).astype(np.uint16)
 
 

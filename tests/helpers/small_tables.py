@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from run_folders import Case, add_failure, add_trial, small_study, write_run
+from run_folders import Slice, add_failure, add_trial, small_study, write_run
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.column_types import TableRow
@@ -107,8 +107,8 @@ def levels(*slices: dict[int, int]) -> np.ndarray:
     return flat.reshape(-1, 4, 4)
 
 
-def perfect(cases: list[Case]) -> np.ndarray:
-    return np.stack([each.mask for each in cases]).astype(np.uint16) * np.uint16(65535)
+def perfect(slices: list[Slice]) -> np.ndarray:
+    return np.stack([each.mask for each in slices]).astype(np.uint16) * np.uint16(65535)
 
 
 def rows(run: RunFolder, name: str, **where: object) -> list[TableRow]:
@@ -147,12 +147,12 @@ def check_tables(run: RunFolder) -> None:
 # The hand-computed study: cut-off 2 pixels, one repeat, every patient with one scan.
 LESION = (0, 1, 2, 3)
 HAND = [
-    Case("train", "a", mask(*LESION)),
-    Case("validation", "b", mask(*LESION)),
-    Case("test", "c", mask(*LESION)),
-    Case("test", "c", mask()),
-    Case("test", "d", mask(5)),  # below the cut-off
-    Case("test", "d", mask(*LESION)),  # will be misplaced
+    Slice("train", "a", mask(*LESION)),
+    Slice("validation", "b", mask(*LESION)),
+    Slice("test", "c", mask(*LESION)),
+    Slice("test", "c", mask()),
+    Slice("test", "d", mask(5)),  # below the cut-off
+    Slice("test", "d", mask(*LESION)),  # will be misplaced
 ]
 # Validation: Dice 8/9 up to 0.300, 6/8 up to 0.400, 6/7 up to 0.600, then 0: the plateau's middle is 0.150.
 PET = levels(
@@ -176,9 +176,9 @@ def hand_run(root: Path) -> RunFolder:
 
 def repeats_run(root: Path, scores: list[int | None], **settings: Any) -> RunFolder:
     """One variant whose repeats predict so many of the 4 lesion pixels of validation and test; None fails."""
-    cases = [Case(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
+    slices = [Slice(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
     study = small_study(("pet",), repeats=len(scores), **settings)
-    run = write_run(root, study, [cases])
+    run = write_run(root, study, [slices])
     for trial, pixels in zip(plan_trials(study), scores, strict=True):
         if pixels is None:
             add_failure(run, trial, "Traceback\n  File 'secret.nii'\nRuntimeError: secret.nii is bad\n")
@@ -187,13 +187,13 @@ def repeats_run(root: Path, scores: list[int | None], **settings: Any) -> RunFol
     return run
 
 
-def two_variants(root: Path, cases: list[Case], predicted: np.ndarray | None) -> RunFolder:
+def two_variants(root: Path, slices: list[Slice], predicted: np.ndarray | None) -> RunFolder:
     """A perfect variant `good` of four repeats beside `odd`, which predicts as given, or was never run."""
     study = small_study(("good", "odd"), repeats=4)
-    run = write_run(root, study, [cases])
+    run = write_run(root, study, [slices])
     for trial in plan_trials(study):
         if trial.variant == "good":
-            add_trial(run, study, trial, perfect(cases))
+            add_trial(run, study, trial, perfect(slices))
         elif predicted is not None:
             add_trial(run, study, trial, predicted)
     write_tables(run)
@@ -201,9 +201,9 @@ def two_variants(root: Path, cases: list[Case], predicted: np.ndarray | None) ->
     return run
 
 
-def many_cases(truth: bool = True) -> list[Case]:
+def many_slices(truth: bool = True) -> list[Slice]:
     splits = ["train"] * 8 + ["validation"] * 8 + ["test"] * 16
     return [
-        Case(split, f"{split}{number // 2}", mask(*(LESION if truth and number % 2 else ())))
+        Slice(split, f"{split}{number // 2}", mask(*(LESION if truth and number % 2 else ())))
         for number, split in enumerate(splits)
     ]

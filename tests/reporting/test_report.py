@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from reports import Page, report, words
 from run_folders import (
-    Case,
+    Slice,
     add_failure,
     add_trial,
     levels_of,
@@ -90,20 +90,20 @@ def test_no_lesion_in_the_test_split(tmp_path):
     study = small_study(repeats=2)
     run = random_run(tmp_path / "seed", study)
     masks = np.load(run.fold(0).truth)["masks"]
-    cases = cases_without_lesion_in_test(run, masks)
-    other = write_run(tmp_path / "run", study, [cases])
+    slices = without_lesion_in_test(run, masks)
+    other = write_run(tmp_path / "run", study, [slices])
     for trial in plan_trials(study):
-        stacked = np.stack([case.mask for case in cases])
+        stacked = np.stack([each.mask for each in slices])
         add_trial(other, study, trial, noisy_levels(stacked, np.random.default_rng(trial.repeat)))
     text, _ = report(other)
     assert "No test slice holds lesion" in text
     assert "no slice in this set" in text
 
 
-def cases_without_lesion_in_test(run: RunFolder, masks: np.ndarray) -> list:
+def without_lesion_in_test(run: RunFolder, masks: np.ndarray) -> list:
     rows = pq.read_table(run.fold(0).slices).to_pylist()
     return [
-        Case(row["split"], row["patient_id"], mask * (row["split"] != "test"))
+        Slice(row["split"], row["patient_id"], mask * (row["split"] != "test"))
         for row, mask in zip(rows, masks, strict=True)
     ]
 

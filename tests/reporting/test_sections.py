@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 from reports import Page, report, words
 from run_folders import (
-    Case,
+    Slice,
     add_trial,
     levels_of,
     random_run,
@@ -141,9 +141,9 @@ def test_table_4_is_by_the_reading_as_written(tmp_path):
     lesion, beside = np.zeros((12, 12), np.uint8), np.zeros((12, 12), np.uint8)
     lesion[:4, :4], beside[8:, 8:] = 1, 1
     splits = ("train", "validation", "test", "test")
-    cases = [Case(split, f"{split}{position}", lesion) for position, split in enumerate(splits)]
+    slices = [Slice(split, f"{split}{position}", lesion) for position, split in enumerate(splits)]
     study = small_study(("pet",), repeats=1)
-    run = write_run(tmp_path, study, [cases])
+    run = write_run(tmp_path, study, [slices])
     add_trial(run, study, plan_trials(study)[0], levels_of(0.9 * np.stack([lesion, lesion, lesion, beside])))
     page = Page(report(run)[0])
     assert page.rows("Table 4. Mean Dice in other studies")[-1][-1] == "1.000"

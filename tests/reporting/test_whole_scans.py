@@ -2,7 +2,7 @@
 
 import numpy as np
 from reports import Page, report, words
-from run_folders import Case, add_failure, add_trial, levels_of, random_run, small_study, write_run
+from run_folders import Slice, add_failure, add_trial, levels_of, random_run, small_study, write_run
 
 from hnscc.aggregation.query import read_table
 from hnscc.cohort.kept_of_store import packed
@@ -95,14 +95,14 @@ def test_what_resampling_costs_is_shown(tmp_path):
     and 96; and a voxel more in each, which the stored slices do not hold."""
     blocks = {"t": block(2, 5, 0), "v": block(2, 5, 0), "a": block(2, 5, 3), "b": block(6, 10, 6)}
     split = {"t": "train", "v": "validation"}
-    cases = [
-        Case(split.get(name, "test"), name, each)
+    slices = [
+        Slice(split.get(name, "test"), name, each)
         for name, (stored, _, _) in blocks.items()
         for each in stored
     ]
     study = small_study(("pet",), repeats=1)
     predicted = levels_of(np.concatenate([found for _, found, _ in blocks.values()]) * 0.9)
-    run = write_run(tmp_path, study, [cases], {f"{name}-a": blocks[name][2] for name in "vab"})
+    run = write_run(tmp_path, study, [slices], {f"{name}-a": blocks[name][2] for name in "vab"})
     (trial,) = plan_trials(study)
     add_trial(run, study, trial, predicted)
     (shown,) = Page(words(run, whole_scans)[0]).rows(DRAWN)

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
-from run_folders import Case, write_run
+from run_folders import Slice, write_run
 from searches import RANGES, error_of, searched
 
 from hnscc.aggregation.build import table_of_rows
@@ -121,7 +121,7 @@ def test_a_number_that_is_none_reaches_no_table(tmp_path):
             {(c, r): Curve((0.5 + 0.01 * c,) * EPOCHS, True, False, (math.nan,) * EPOCHS) for c, r in wanted}
         )
     mask = np.ones((4, 4), np.uint8)
-    run = write_run(tmp_path, study, [[Case(split, split, mask) for split in ("train", "validation")]])
+    run = write_run(tmp_path, study, [[Slice(split, split, mask) for split in ("train", "validation")]])
     with pytest.raises(ValueError, match="column seconds of table configurations holds NaN"):
         write_search_results(run, with_configurations(study, race.configurations), race)
     assert not run.table("cohort").is_file(), "nothing is written where a table cannot be"
