@@ -69,8 +69,8 @@ class Reduced:
 
 
 def reduce_images(images: Images, lesion: Bools, scan: Scan, volumes: Mapping[str, Volume]) -> Reduced:
-    """images: float32 (Z, C, H, W), the stored slices of a scan; lesion: bool (Z, H, W), its mask on them; volumes: its
-    modalities as they were read."""
+    """images: float32 (Z, C, H, W), the stored slices of a scan, in the units of their files; lesion: bool (Z, H, W),
+    its mask on them; volumes: its modalities as they were read."""
     means = means_of(images)
     return Reduced(
         means.astype(np.float32),

@@ -29,7 +29,8 @@ CLEAR_CORRELATION = 0.05
 NEARLY_ALL_PERCENT = 90  # of the scans
 MOST_ROUNDS = 20  # of turning scans to the mean and taking the mean again; two or three do
 
-# (n, 16, 16, 16): scans, slices from foot to head, rows to posterior, columns to left.
+# (n, 16, 16, 16): scans, slices from foot to head, rows to posterior, columns to left; each of mean 0 and length 1, so
+# in -1..1, or zeros.
 Image = NDArray[np.float32]
 
 # How a scan may lie, after the first: as the others do.
@@ -126,7 +127,7 @@ def _told(modality: str, way: int) -> str:
 
 
 def _lying(patterns: Sequence[NDArray[np.float32]]) -> _Lying:
-    """How the scans of a cohort lie in a modality, by the patterns (Z, 16, 16) of each."""
+    """How the scans of a cohort lie in a modality, by the patterns (Z, 16, 16) of each, as of `lying_otherwise`."""
     images = _unit(np.stack([deep(each) for each in patterns]))
     few = min(map(len, patterns)) < FEWEST_SLICES
     asked = [turn for turn in range(len(TURNS)) if not (few and turn in FOOT_TO_HEAD)]
@@ -162,7 +163,7 @@ def _aligned(
     turned: NDArray[np.float32],
 ) -> tuple[Integers, NDArray[np.float32], NDArray[np.float32]]:
     """(turns, n, 16, 16, 16) -> of each scan the turn that agrees best with the mean of the others, turned so too; its
-    correlation with that, and that of the scan as it is."""
+    correlation with that, -1 to 1, and that of the scan as it is; each (n,)."""
     every = np.arange(turned.shape[1])
     chosen = np.zeros(len(every), dtype=np.int64)
     for _ in range(MOST_ROUNDS):
@@ -189,22 +190,22 @@ def _told_apart(images: Image, asked: Sequence[int]) -> list[int]:
 
 
 def _correlations(turned: NDArray[np.float32], images: Image) -> NDArray[np.float32]:
-    """(turns, n): of each scan in each turn with the mean of the other images."""
+    """(turns, n), -1 to 1: of each scan in each turn with the mean of the other images."""
     means = _unit(images.sum(axis=0, keepdims=True) - images)
     found: NDArray[np.float32] = np.einsum("tnzyx,nzyx->tn", turned, means)
     return found
 
 
 def deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length."""
+    """float32 (Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length, their values as they are."""
     deep: NDArray[np.float32] = slices[
         ((np.arange(DEPTH_SLICES) + 0.5) / DEPTH_SLICES * len(slices)).astype(np.int64)
     ]
     return deep
 
 
-def _unit(images: Image) -> Image:
-    """Each of mean 0 and length 1; zeros where it is of one value."""
+def _unit(images: NDArray[np.float32]) -> Image:
+    """float32 (n, 16, 16, 16) of any values -> each of mean 0 and length 1; zeros where it is of one value."""
     centred = images - images.mean(axis=(1, 2, 3), keepdims=True)
     length = np.sqrt((centred**2).sum(axis=(1, 2, 3), keepdims=True))
     divided: Image = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)

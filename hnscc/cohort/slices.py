@@ -95,8 +95,8 @@ class Slices:
         return images, self.masks[rows]
 
     def as_one_batch(self) -> tuple[Images, Masks]:
-        """All of them as one batch: images float32 (n, channels, H, W), 0 to 1 where bounds are set, and
-        masks uint8 (n, H, W)."""
+        """All of them as one batch: images float32 (n, channels, H, W) in 0..1, and masks uint8 (n, H, W) of 0
+        and 1."""
         return self.batch(np.arange(len(self)))
 
 

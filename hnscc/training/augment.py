@@ -106,7 +106,8 @@ class Copies:
         return images, masks
 
     def as_one_batch(self) -> tuple[Images, Masks]:
-        """Return all of them as one batch: images float32 (n, channels, H, W), and masks uint8 (n, H, W)."""
+        """Return all of them as one batch: images float32 (n, channels, H, W) in 0..1, and masks uint8 (n, H, W) of 0
+        and 1."""
         return self.batch(np.arange(len(self)))
 
 
