@@ -1,4 +1,4 @@
-"""Threshold sweep, choice of the threshold, median repeat, and a trial's scores."""
+"""Threshold sweep, choice of the threshold, median model, and a trial's scores."""
 
 import numpy as np
 import pytest
@@ -21,9 +21,9 @@ def curve(dice_by_k: dict[int, int], truth: int = 100) -> Counts:
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1), st.floats(0, 0.3))
 @settings(max_examples=15, deadline=None)
 def test_sweep_is_naive_thresholding_at_every_threshold(seed, centre, density):
-    draw = np.random.default_rng(seed)
-    p = np.clip(draw.normal(centre, 0.2, (3, 7, 7)), 0, 1)
-    levels, masks = np.round(p * 65535).astype(np.uint16), draw.random((3, 7, 7)) < density
+    rng = np.random.default_rng(seed)
+    p = np.clip(rng.normal(centre, 0.2, (3, 7, 7)), 0, 1)
+    levels, masks = np.round(p * 65535).astype(np.uint16), rng.random((3, 7, 7)) < density
     found = sweep(levels, masks)
     for k in THRESHOLDS:
         naive = levels.astype(np.int64) * 1000 >= int(k) * 65535
@@ -32,8 +32,8 @@ def test_sweep_is_naive_thresholding_at_every_threshold(seed, centre, density):
 
 
 def test_sweep_agrees_with_counting_slices_at_one_threshold():
-    draw = np.random.default_rng(0)
-    levels, masks = draw.integers(0, 65536, (4, 8, 8)).astype(np.uint16), draw.random((4, 8, 8)) < 0.3
+    rng = np.random.default_rng(0)
+    levels, masks = rng.integers(0, 65536, (4, 8, 8)).astype(np.uint16), rng.random((4, 8, 8)) < 0.3
     for k in (1, 499, 500, 1000):
         at_once, single = sweep(levels, masks), count(positive(levels, k), masks).pooled()
         assert float(DICE.of(at_once)[k - 1]) == float(DICE.of(single))
@@ -76,8 +76,8 @@ def test_median_is_the_lower_of_two_middle_repeats_and_ties_go_by_number():
 
 
 def test_score_trial_is_pooled_per_split_at_one_half(sklearn):
-    draw = np.random.default_rng(2)
-    levels, masks = draw.integers(0, 65536, (5, 6, 6)).astype(np.uint16), draw.random((5, 6, 6)) < 0.4
+    rng = np.random.default_rng(2)
+    levels, masks = rng.integers(0, 65536, (5, 6, 6)).astype(np.uint16), rng.random((5, 6, 6)) < 0.4
     splits = ["train", "train", "validation", "test", "test"]
     found = score_trial(levels, masks.astype(np.uint8), splits)
     for split, rows in (("train", slice(0, 2)), ("validation", slice(2, 3)), ("test", slice(3, 5))):
