@@ -55,13 +55,15 @@ def messages_in(text: str) -> list[tuple[int, str]]:
     ]
 
 
-MESSAGES = [
-    pytest.param(text, id=f"{path.relative_to(ROOT)}:{line}")
-    for path in FILES
-    if not WITHIN_FILES.fullmatch(str(path.relative_to(ROOT)))
-    for line, text in messages_in(path.read_text())
-    if not text.startswith(WITHIN)
-]
+def refusals() -> list[tuple[str, str]]:
+    """Of the product, each with its file and line, but for those within an InputError."""
+    return [
+        (f"{path.relative_to(ROOT)}:{line}", text)
+        for path in FILES
+        if not WITHIN_FILES.fullmatch(str(path.relative_to(ROOT)))
+        for line, text in messages_in(path.read_text())
+        if not text.startswith(WITHIN)
+    ]
 
 
 def says_what_to_do(text: str) -> bool:
@@ -70,10 +72,9 @@ def says_what_to_do(text: str) -> bool:
     return last == "<do>" or NEXT.fullmatch(last) is not None
 
 
-@pytest.mark.parametrize("text", MESSAGES)
-def test_a_refusal_says_what_to_do(text):
+def test_a_refusal_says_what_to_do():
     """As the statistics of `import hnscc` do; of masks as drawn, placing, tables and networks it was left out."""
-    assert says_what_to_do(text), "it says what is wrong, and not what to do"
+    assert not [(where, text) for where, text in refusals() if not says_what_to_do(text)]
 
 
 # What tells nothing of what stands there; a text of a patient's file is never repeated, nor what is known of a person.
@@ -169,7 +170,7 @@ def test_what_tells_nothing_is_found(text):
 
 
 def test_they_are_found():
-    assert len(MESSAGES) > 40
+    assert len(refusals()) > 40
     raised = messages_in("def f(x):\n    raise ValueError(f'{x} is 0..1; {do}')\nraise TypeError\n")
     assert [(line, says_what_to_do(text)) for line, text in raised] == [(2, True)]
     assert messages_in("add(type=_n)\ndef _n(x):\n    raise ValueError(x)\n") == []

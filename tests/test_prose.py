@@ -68,11 +68,10 @@ def _is_told(node: ast.AST) -> bool:
     )
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_sentence_is_read_back(path):
-    assert bool(read_back(path.read_text())) == (str(path.relative_to(ROOT)) in OTHERS), read_back(
-        path.read_text()
-    )
+def test_no_sentence_is_read_back():
+    found = {str(path.relative_to(ROOT)): read_back(path.read_text()) for path in FILES}
+    assert {path: lines for path, lines in found.items() if lines and path not in OTHERS} == {}
+    assert all(found[path] for path in OTHERS), "it needs no exemption"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hnscc.base import option_help
+from hnscc.base.argument_checks import check_whole
 from hnscc.base.errors import InputError
 from hnscc.commands import study_api as api
 from hnscc.commands.options import AcceptVersions, Address, AsJson, HalfWidth, Out, Prefer, Run, StudyFile
@@ -86,9 +87,13 @@ def run(
 
     Example: hnscc run studies/demo.yaml
     """
+    from hnscc.study.loading import load_study
     from rayjobs.run_end import tell_run_end
+    from rayjobs.study import run_study
 
-    end = api.run(study, out, address, limit, accept_versions=accept_versions)
+    if limit is not None:
+        check_whole("limit", limit, 0)
+    end = run_study(load_study(study), out, address, limit, accept_versions=accept_versions)
     raise typer.Exit(tell_run_end(end))
 
 

@@ -86,17 +86,19 @@ def _of_one_repeat(found: Estimate) -> float:
 class _Studies:
     """Equally likely studies of one size: their limits, the smallest estimates that p < 0.05 calls a difference; how
     much larger than the true difference the estimate of such a study is on average; and the standard error of the rest.
-    Arrays of one shape, but for the errors, which go with it: (4, 8, 12, 12), of pairs (4, 8, 12)."""
+    Arrays of one shape, (4, 8, 78), of pairs (4, 8, 12), but for the errors, (4, 1, 1). weights: how likely each of the
+    last axis is, (78,) or (12,); their sum is 1."""
 
     limit: Floats
     larger: Floats
     error: Floats
+    weights: Floats
 
     def find(self, true: float) -> float:
         """How often their estimates pass their limits, either way."""
         mean = true + self.larger
         above, below = (mean - self.limit) / self.error, (-mean - self.limit) / self.error
-        return float(np.mean(scipy.special.ndtr(above) + scipy.special.ndtr(below)))
+        return _mean(scipy.special.ndtr(above) + scipy.special.ndtr(below), self.weights)
 
 
 def power(design: Design, difference: float, patients: int, repeats: int) -> float:
@@ -125,7 +127,8 @@ def smallest_seen(design: Design, patients: int, repeats: float, chance: float =
 
 def _studies(design: Design, patients: int, repeats: float) -> _Studies:
     """One study for each equally likely set of the cohort's weights, the variance that is found of patients, and that
-    of the repeats of both variants (4, 8, 12, 12), or of patients and pairs (4, 8, 12).
+    of the repeats of both variants (4, 8, 12 x 12), or of patients and pairs (4, 8, 12). It does not matter which
+    variant's is the larger: of the 12 x 12 the 78 that differ are kept.
 
     Which patients a study has decides both how far its estimate scatters and how wide its limits are. ValueError below
     2 patients or 2 repeats, of which no variance can be told.
@@ -136,19 +139,29 @@ def _studies(design: Design, patients: int, repeats: float) -> _Studies:
             f"each variant, not {patients:g} and {repeats:g}; give more"
         )
     joint = design.joint / (patients * repeats)
-    sides = 1 if design.paired else 2
-    cohorts = (design.patients / patients + joint) * _cohorts(STEPS[0], design.weight)
-    as_found = _steps(STEPS[1], design.known(patients))
-    side = (design.repeats / repeats + joint) / sides * _steps(STEPS[2], repeats - 1)
-    of_cohort, ratio, *each = np.meshgrid(cohorts, as_found, *[side] * sides, sparse=True, indexing="ij")
-    own, brought = of_cohort * ratio, np.asarray(sum(each))
-    degrees = satterthwaite(brought, [(np.asarray(sum(part**2 for part in each)), repeats - 1)])
+    side = (design.repeats / repeats + joint) * _steps(STEPS[2], repeats - 1)
+    if design.paired:
+        brought, squares, weights = side, side**2, np.ones(len(side))
+    else:
+        a, b = np.triu_indices(len(side))
+        brought, squares = (side[a] + side[b]) / 2, (side[a] ** 2 + side[b] ** 2) / 4
+        weights = np.where(a == b, 1.0, 2.0)
+    weights /= weights.sum()
+    of_cohort = ((design.patients / patients + joint) * _cohorts(STEPS[0], design.weight))[:, None, None]
+    own = of_cohort * _steps(STEPS[1], design.known(patients))[:, None]
+    degrees = satterthwaite(brought, [(squares, repeats - 1)])
     found, true = variance_of(own, brought, joint), of_cohort + design.repeats / repeats
     limit = np.sqrt(found) * two_way_t.limits(ALPHA, brought / (own + brought), patients - 1.0, degrees)
     wide = np.log(found / true)
-    wide = (wide - wide.mean()) / wide.std()
+    wide -= _mean(wide, weights)
+    wide /= math.sqrt(_mean(wide**2, weights))
     error = np.sqrt(true)
-    return _Studies(limit, TOGETHER * error * wide, math.sqrt(1 - TOGETHER**2) * error)
+    return _Studies(limit, TOGETHER * error * wide, math.sqrt(1 - TOGETHER**2) * error, weights)
+
+
+def _mean(values: Floats, weights: Floats) -> float:
+    """Over all axes of (..., N), the last by these weights (N,), whose sum is 1."""
+    return float((values @ weights).mean())
 
 
 def _cohorts(number: int, weight: float) -> Floats:

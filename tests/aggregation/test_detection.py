@@ -71,7 +71,7 @@ def test_median_models_stand_at_their_threshold_and_share_the_auc(tmp_path):
 
 def random_study(root, folds):
     """Twelve patients, every other without lesion; of the others one lesion in each size class at least."""
-    draw = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     study = small_study(("pet",), repeats=2, split={"folds": folds})
     parts = []
     for fold in range(folds):
@@ -88,8 +88,8 @@ def random_study(root, folds):
     run = write_run(root, study, parts)
     for trial in plan_trials(study):
         masks = np.stack([each.mask for each in parts[trial.fold]])
-        weaker = masks * (draw.random(len(masks)) < 0.6)[:, None, None]
-        add_trial(run, study, trial, noisy_levels(weaker, draw, noise=0.08))
+        weaker = masks * (rng.random(len(masks)) < 0.6)[:, None, None]
+        add_trial(run, study, trial, noisy_levels(weaker, rng, noise=0.08))
     assert write_tables(run) == []
     check_tables(run)
     return run

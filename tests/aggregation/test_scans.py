@@ -151,18 +151,18 @@ def test_scans_and_lesions_add_up_to_patients(tmp_path):
 @pytest.mark.parametrize("seed", range(8))
 def test_missing_one_more_lesion_never_improves_a_score(seed):
     """Boxes that are predicted exactly, and alarms beside them; lesions are taken out of the prediction one by one."""
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     shape, spacing = (6, 16, 16), (3.0, 1.2, 1.2)
     boxes = []
-    for position in draw.permutation(8)[: draw.integers(1, 5)]:
+    for position in rng.permutation(8)[: rng.integers(1, 5)]:
         corner = np.array([3 * (position // 4), 8 * (position // 2 % 2), 8 * (position % 2)])
-        size = draw.integers(1, [3, 6, 6])
+        size = rng.integers(1, [3, 6, 6])
         boxes.append(tuple(slice(at, at + n) for at, n in zip(corner, size, strict=True)))
     truth = np.zeros(shape, bool)
     for box in boxes:
         truth[box] = True
     alarms = np.zeros(shape, bool)
-    alarms[5, 15, draw.integers(0, 16)] = draw.random() < 0.5
+    alarms[5, 15, rng.integers(0, 16)] = rng.random() < 0.5
     before = None
     for kept in range(len(boxes), -1, -1):
         predicted = alarms & ~truth

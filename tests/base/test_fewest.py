@@ -30,8 +30,8 @@ def test_of_values_that_many_give_an_interval_and_one_less_gives_none(interval, 
 
 
 def test_of_patients_and_repeats_that_many_give_an_interval_and_a_p():
-    draw = np.random.default_rng(0)
-    a, b = draw.random((2, fewest.REPEATS, fewest.PATIENTS_FOR_P))
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, fewest.REPEATS, fewest.PATIENTS_FOR_P))
     assert mean_difference(a, b).p is not None
     assert mean_difference(a[:, 1:], b[:, 1:]).p is None
     few = slice(fewest.PATIENTS)

@@ -122,8 +122,10 @@ def _longer(study: Study) -> Study:
 
 
 def test_a_study_waits_for_its_first_machine(lab, moments):
-    """A cluster whose machines start when they are needed, or are still on their way: the driver says that it waits, for
-    the first or, while Ray still takes a lost one for alive, for a free one."""
+    """A cluster whose machines start when they are needed, or are still on their way: the driver says that it waits.
+
+    It waits for the first or, while Ray still takes a lost one for alive, for a free one.
+    """
     for machine in lab.cluster.machines[1:]:
         lab.cluster.remove(machine)
     out = lab.fresh()

@@ -242,9 +242,9 @@ def test_a_lost_or_damaged_fold_file_is_written_again(small, tmp_path, name):
 
 
 def test_the_rows_of_each_scan_are_those_that_a_look_at_every_slice_finds():
-    draw = np.random.default_rng(1)
-    scan, z = draw.choice(["a", "b", "c10", "c9"], 200), draw.permutation(200) // 2
-    split = draw.choice(SPLITS, 200)
+    rng = np.random.default_rng(1)
+    scan, z = rng.choice(["a", "b", "c10", "c9"], 200), rng.permutation(200) // 2
+    split = rng.choice(SPLITS, 200)
     found = rows_of_scans(("c9", "absent", "a", "b"), scan, z, split)
     assert list(found) == ["c9", "absent", "a", "b"], "in the order asked for"
     for name, rows in found.items():

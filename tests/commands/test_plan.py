@@ -26,8 +26,8 @@ def finished(tmp_path_factory):
     run = random_run(tmp_path_factory.mktemp("plan"), study, patients=30)
     masks = np.load(run.fold(0).truth)["masks"]
     for trial in plan_trials(study):
-        draw = np.random.default_rng([trial.repeat, trial.variant == "pet"])
-        add_trial(run, study, trial, noisy_levels(masks, draw, noise=draw.uniform(0.23, 0.27)))
+        rng = np.random.default_rng([trial.repeat, trial.variant == "pet"])
+        add_trial(run, study, trial, noisy_levels(masks, rng, noise=rng.uniform(0.23, 0.27)))
     write_tables(run)
     return run
 

@@ -78,18 +78,18 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
     judged: Counter[Kinds] = Counter()
     for i in range(number):
         # One of its own, or one file of another length would change all that follow.
-        draw = random.Random(f"{seed} {i}")
-        what = draw.choice(["store", "checkpoint", "trial", "fold"])
-        kind = draw.choice([_flip, _truncate, _delete])
+        rng = random.Random(f"{seed} {i}")
+        what = rng.choice(["store", "checkpoint", "trial", "fold"])
+        kind = rng.choice([_flip, _truncate, _delete])
         if what == "checkpoint":
             at = scratch / str(i) / INTERRUPTED.trial_id
             copy = TrialFolder(shutil.copytree(str(sound.interrupted.root), at))
-            harmed = _harm(copy.slot(0).root, kind, draw)[0]
+            harmed = _harm(copy.slot(0).root, kind, rng)[0]
             verdict = _judge_checkpoint(sound, copy, harmed)
             shutil.rmtree(at)
         else:
             judge, below = judges[what]
-            harmed, content = _harm(below, kind, draw)
+            harmed, content = _harm(below, kind, rng)
             try:
                 verdict = judge()
             finally:
@@ -99,26 +99,26 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
     return judged
 
 
-def _harm(below: Location, kind: Damage, draw: random.Random) -> tuple[Path, bytes]:
+def _harm(below: Location, kind: Damage, rng: random.Random) -> tuple[Path, bytes]:
     """Damage one file; the file, and what it held."""
-    path = draw.choice(sorted(each for each in Path(str(below)).rglob("*") if each.is_file()))
+    path = rng.choice(sorted(each for each in Path(str(below)).rglob("*") if each.is_file()))
     content = path.read_bytes()
-    kind(path, content, draw)
+    kind(path, content, rng)
     return path, content
 
 
-def _flip(path: Path, content: bytes, draw: random.Random) -> None:
-    position = draw.randrange(len(content))
+def _flip(path: Path, content: bytes, rng: random.Random) -> None:
+    position = rng.randrange(len(content))
     changed = bytearray(content)
-    changed[position] ^= 1 << draw.randrange(8)
+    changed[position] ^= 1 << rng.randrange(8)
     path.write_bytes(changed)
 
 
-def _truncate(path: Path, content: bytes, draw: random.Random) -> None:
-    path.write_bytes(content[: draw.randrange(len(content))])
+def _truncate(path: Path, content: bytes, rng: random.Random) -> None:
+    path.write_bytes(content[: rng.randrange(len(content))])
 
 
-def _delete(path: Path, content: bytes, draw: random.Random) -> None:
+def _delete(path: Path, content: bytes, rng: random.Random) -> None:
     path.unlink()
 
 

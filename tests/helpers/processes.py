@@ -13,14 +13,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# A local Ray of a test. It may take long on a busy machine.
+# A local Ray of a test. It may take long on a busy machine, and for minutes with the low priority that Ray gives its
+# processes unless told otherwise, beside tests that have a higher one.
 LOCAL_RAY = {
     "RAY_worker_niceness": "0",
     "RAY_raylet_start_wait_time_s": "120",
 }
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
-# Ray reads these once, when it is imported: whatever joins or starts one in this process does it with the same token.
-os.environ.update(TOKEN)
+# Whatever joins or starts a Ray in this process does it with the same token, which Ray reads once, when it is imported.
+os.environ.update(LOCAL_RAY | TOKEN)
 
 
 def start(

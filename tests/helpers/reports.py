@@ -93,8 +93,8 @@ def fill(run: RunFolder, study: Study, skip: tuple[str, ...] = ()) -> None:
             continue
         fold = run.fold(trial.fold)
         masks = np.load(str(fold.truth))["masks"]
-        draw = np.random.default_rng([trial.repeat, len(trial.variant)])
-        levels = noisy_levels(masks, draw, noise=0.12)
+        rng = np.random.default_rng([trial.repeat, len(trial.variant)])
+        levels = noisy_levels(masks, rng, noise=0.12)
         if trial.variant == "mri":
             levels = levels_of(np.full(masks.shape, 0.2) + 0.1 * masks)
         split = json.loads(fold.split.read_text())

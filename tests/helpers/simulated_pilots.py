@@ -11,17 +11,16 @@ TRUE = Design(PATIENTS**2, 2 * TRAINING**2, 2 * TOGETHER**2)
 
 
 def study(
-    draw: np.random.Generator,
+    rng: np.random.Generator,
     patients: int,
     repeats: int,
     difference: float = 0.0,
     training: float = TRAINING,
 ) -> Estimate:
     """The difference that a study of this size finds, where the true one is `difference`."""
-    own = draw.normal(0, PATIENTS, patients)
+    own = rng.normal(0, PATIENTS, patients)
     a, b = (
-        draw.normal(0, training, (repeats, 1)) + draw.normal(0, TOGETHER, (repeats, patients))
-        for _ in range(2)
+        rng.normal(0, training, (repeats, 1)) + rng.normal(0, TOGETHER, (repeats, patients)) for _ in range(2)
     )
     return mean_difference(a + own + difference, b)
 

@@ -192,8 +192,8 @@ def test_a_plain_difference_holds_up(tmp_path):
     masks = np.load(run.fold(0).truth)["masks"]
     for trial in plan_trials(study):
         part = masks * (np.arange(masks.shape[1])[:, None] % 4 == 0) if trial.variant == "pet" else masks
-        draw = np.random.default_rng([trial.repeat, trial.variant == "pet"])
-        add_trial(run, study, trial, noisy_levels(part, draw))
+        rng = np.random.default_rng([trial.repeat, trial.variant == "pet"])
+        add_trial(run, study, trial, noisy_levels(part, rng))
     text = Page(words(run)[0]).text
     said = re.findall(r"scored higher; (.*?)\.", text)
     assert said == ["the difference holds up, for patients and trainings like these"]

@@ -79,13 +79,13 @@ def test_too_few_have_no_chance():
 
 def test_the_interval_of_the_chance_covers_it():
     """Patients and trainings both vary; the truth is known from the normal distribution."""
-    draw = np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     shift, noise, covered = 0.4, 1.0, 0
     truth = float(scipy.stats.norm.cdf(shift / math.sqrt(2 * (noise**2 + 0.5**2))))
     for _ in range(400):
-        patient = draw.normal(0, 2, 15)  # of both variants alike, so it does not matter to who is better
+        patient = rng.normal(0, 2, 15)  # of both variants alike, so it does not matter to who is better
         a, b = (
-            patient + own + draw.normal(0, 0.5, (6, 1)) + draw.normal(0, noise, (6, 15)) for own in (shift, 0)
+            patient + own + rng.normal(0, 0.5, (6, 1)) + rng.normal(0, noise, (6, 15)) for own in (shift, 0)
         )
         found = chance_of_better(a, b)
         covered += found.low <= truth <= found.high
@@ -93,8 +93,8 @@ def test_the_interval_of_the_chance_covers_it():
 
 
 def test_equivalence_by_hand():
-    draw = np.random.default_rng(0)
-    found = mean_difference(draw.normal(0.70, 0.02, (5, 8)), draw.normal(0.69, 0.02, (5, 8)))
+    rng = np.random.default_rng(0)
+    found = mean_difference(rng.normal(0.70, 0.02, (5, 8)), rng.normal(0.69, 0.02, (5, 8)))
     parts = (found.patient_variance, found.repeat_variance, 8, found.repeats)
     p = equivalence(found, 0.05)
     assert limit_of(*parts, 2 * p) * found.error == pytest.approx(0.05 - abs(found.value))

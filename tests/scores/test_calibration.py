@@ -17,11 +17,11 @@ def test_brier_by_hand():
 @pytest.mark.parametrize("seed", range(5))
 def test_brier_and_reliability_are_scikit_learn_s(sklearn, seed):
     """Levels on the edges of bins among them: a fifth is level 13107, and belongs to the lower bin."""
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     levels = np.concatenate(
-        [draw.integers(0, 65536, 3000), np.arange(0, 65536, 13107), draw.integers(0, 9, 99)]
+        [rng.integers(0, 65536, 3000), np.arange(0, 65536, 13107), rng.integers(0, 9, 99)]
     ).astype(np.uint16)
-    truth = draw.random(len(levels)) < levels / 65535
+    truth = rng.random(len(levels)) < levels / 65535
     assert brier(calibration(levels, truth)) == pytest.approx(
         sklearn.metrics.brier_score_loss(truth, levels / 65535), abs=1e-12
     )

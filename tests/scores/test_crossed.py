@@ -13,13 +13,13 @@ from hnscc.scores.crossed import mean_difference, mean_of_patients, pooled_diffe
 from hnscc.scores.two_way_t import NOTHING_VARIES
 
 
-def counts(draw, repeats=4, lesion=6, free=3, good=0.7):
+def counts(rng, repeats=4, lesion=6, free=3, good=0.7):
     """Overlap, prediction and truth (R, P) of plausible models; some patients without lesion have false alarms."""
     patients = lesion + free
-    truth = np.where(np.arange(patients) < lesion, draw.integers(20, 400, patients), 0)
+    truth = np.where(np.arange(patients) < lesion, rng.integers(20, 400, patients), 0)
     truth = np.repeat(truth[None], repeats, axis=0)
-    overlap = draw.binomial(truth, good)
-    extra = draw.poisson(12, (repeats, patients)) * (draw.random((repeats, patients)) < 0.7)
+    overlap = rng.binomial(truth, good)
+    extra = rng.poisson(12, (repeats, patients)) * (rng.random((repeats, patients)) < 0.7)
     return overlap, overlap + extra, truth
 
 
@@ -96,9 +96,9 @@ def test_one_variant_is_what_the_formulas_give(repeats, lesion, free):
 
 @pytest.mark.parametrize(("of_a", "of_b", "lesion", "free"), [(3, 3, 5, 2), (2, 6, 7, 0), (10, 4, 13, 5)])
 def test_a_difference_is_what_the_formulas_give(of_a, of_b, lesion, free):
-    draw = np.random.default_rng(of_a + lesion)
-    a = counts(draw, of_a, lesion, free, good=0.8)
-    b = counts(draw, of_b, lesion, free, good=0.6)
+    rng = np.random.default_rng(of_a + lesion)
+    a = counts(rng, of_a, lesion, free, good=0.8)
+    b = counts(rng, of_b, lesion, free, good=0.6)
     b = (np.minimum(b[0], a[2][:1]), np.minimum(b[0], a[2][:1]) + 5, np.repeat(a[2][:1], of_b, axis=0))
     found = pooled_difference(a, b)
     value, patient, repeat, joint, effective = by_hand([a, b], [1, -1])
@@ -160,11 +160,11 @@ def test_jaccard_of_one_patient_alike_is_that_of_dice():
 @given(seed=st.integers(0, 10_000), scale=st.integers(2, 9))
 @settings(max_examples=40, deadline=None)
 def test_order_of_patients_and_repeats_and_the_size_of_a_pixel_change_nothing(seed, scale):
-    draw = np.random.default_rng(seed)
-    a, b = counts(draw), counts(draw)
+    rng = np.random.default_rng(seed)
+    a, b = counts(rng), counts(rng)
     b = (np.minimum(b[0], a[2]), np.minimum(b[0], a[2]) + 3, a[2])
     found = pooled_difference(a, b)
-    order, turn = draw.permutation(9), draw.permutation(4)
+    order, turn = rng.permutation(9), rng.permutation(4)
     moved = pooled_difference(
         tuple(each[turn][:, order] * scale for each in a), tuple(each[:, order] * scale for each in b)
     )
@@ -233,11 +233,11 @@ def test_the_unit_of_a_score_decides_no_p(seed, unit):
 
 def test_pairs_help_where_seeds_are_shared():
     """A training's luck that both variants have in common is no doubt about their difference."""
-    draw = np.random.default_rng(5)
-    luck = draw.normal(0, 0.1, (10, 1))
-    patients = draw.normal(0.6, 0.05, (1, 30))
-    a = patients + luck + draw.normal(0, 0.01, (10, 30)) + 0.05
-    b = patients + luck + draw.normal(0, 0.01, (10, 30))
+    rng = np.random.default_rng(5)
+    luck = rng.normal(0, 0.1, (10, 1))
+    patients = rng.normal(0.6, 0.05, (1, 30))
+    a = patients + luck + rng.normal(0, 0.01, (10, 30)) + 0.05
+    b = patients + luck + rng.normal(0, 0.01, (10, 30))
     apart, paired = mean_difference(a, b), mean_difference(a, b, paired=True)
     assert paired.value == apart.value
     assert paired.high - paired.low < 0.2 * (apart.high - apart.low)
@@ -248,14 +248,12 @@ def test_coverage_and_level_in_simulation():
     """200 studies of 8 lesion patients and 3 repeats; benchmarks/validity.py has the figures of thousands."""
     covered, rejected = 0, 0
     for study in range(200):
-        draw = np.random.default_rng([11, study])
-        size = np.exp(draw.normal(5, 1, 8))
-        level = 1 + draw.normal(0, 0.8, 8)
+        rng = np.random.default_rng([11, study])
+        size = np.exp(rng.normal(5, 1, 8))
+        level = 1 + rng.normal(0, 0.8, 8)
         sides = []
         for _ in range(2):
-            logit = (
-                level + draw.normal(0, 0.25, 8) + draw.normal(0, 0.3, (3, 1)) + draw.normal(0, 0.3, (3, 8))
-            )
+            logit = level + rng.normal(0, 0.25, 8) + rng.normal(0, 0.3, (3, 1)) + rng.normal(0, 0.3, (3, 8))
             dice = 1 / (1 + np.exp(-logit))
             truth = np.repeat(size[None], 3, axis=0)
             sides.append((dice * truth, truth, truth))

@@ -32,11 +32,11 @@ def test_one_kind_of_cases_has_no_auc():
 @pytest.mark.parametrize("seed", range(5))
 def test_rates_and_auc_are_scikit_learn_s(sklearn, seed):
     """Of 100 cohorts each, with few different scores, so that most are tied."""
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     for n in (2, 5, 12, 40) * 25:
-        truth, called = draw.random((2, n)) < 0.5
+        truth, called = rng.random((2, n)) < 0.5
         truth[:2] = True, False
-        found = Calls(truth, called, draw.integers(0, 4, n) / 3)
+        found = Calls(truth, called, rng.integers(0, 4, n) / 3)
         assert auc(found) == pytest.approx(sklearn.metrics.roc_auc_score(truth, found.score), abs=1e-12)
         assert sensitivity(found) == pytest.approx(sklearn.metrics.recall_score(truth, called), abs=1e-12)
         assert specificity(found) == pytest.approx(sklearn.metrics.recall_score(~truth, ~called), abs=1e-12)

@@ -51,15 +51,15 @@ def test_forecasts_are_those_of_studies_drawn_one_by_one(effective, weight, pati
     )
     design = design_of(pilot)
     assert design.weight == weight
-    draw = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     joint, known = 0.025 / (patients * repeats), min(patients - 1.0, patients * weight)
     of_cohort = np.full(6_000, 0.025 / patients + joint)
     if weight < 1:
         degrees = 3 / (1 - weight) ** 2
-        of_cohort *= draw.chisquare(degrees, 6_000) / degrees
-    own = of_cohort * draw.chisquare(known, 6_000) / known
+        of_cohort *= rng.chisquare(degrees, 6_000) / degrees
+    own = of_cohort * rng.chisquare(known, 6_000) / known
     of_one = (0.01 / repeats + joint) / 2
-    brought = of_one * draw.chisquare(repeats - 1, (6_000, 2)) / (repeats - 1)
+    brought = of_one * rng.chisquare(repeats - 1, (6_000, 2)) / (repeats - 1)
     found = np.array([variance_of(*each, joint) for each in zip(own, brought, strict=True)])
     of_parts = zip(own, brought, strict=True)
     reach = np.sqrt(found) * [limit_of(*each, patients, [repeats] * 2) for each in of_parts]
@@ -87,12 +87,12 @@ def test_where_lesions_are_unlike_in_size_as_much_is_found_as_forecast_within_7_
     assert found == pytest.approx(power(mean, true, 20, 4), abs=0.07)
 
 
-def _uneven(draw):
+def _uneven(rng):
     """20 patients whose lesions are unlike in size, and 4 repeats of both variants, of which a is better by 0.07."""
-    truth = np.maximum(20, np.round(1000 * np.exp(draw.normal(size=20))))
-    own = draw.normal(0.035, 0.05, 20)
+    truth = np.maximum(20, np.round(1000 * np.exp(rng.normal(size=20))))
+    own = rng.normal(0.035, 0.05, 20)
     a, b = (
-        np.clip(0.6 + side * own + draw.normal(0, 0.002, (4, 1)) + draw.normal(0, 0.02, (4, 20)), 0, 1)
+        np.clip(0.6 + side * own + rng.normal(0, 0.002, (4, 1)) + rng.normal(0, 0.02, (4, 20)), 0, 1)
         for side in (1, -1)
     )
     size = np.tile(truth, (4, 1))
@@ -113,12 +113,12 @@ def test_the_range_holds_what_most_pilots_should_have_found(uneven):
     assert np.mean(held) == pytest.approx(0.8, abs=0.08)
 
 
-def _pooled_pilot(draw, uneven):
+def _pooled_pilot(rng, uneven):
     """12 patients whose lesions are the more unlike in size the larger `uneven`, 6 repeats of both variants."""
-    truth = np.maximum(20, np.round(1000 * np.exp(uneven * draw.normal(size=12))))
-    own = draw.normal(0, 0.12, 12)
+    truth = np.maximum(20, np.round(1000 * np.exp(uneven * rng.normal(size=12))))
+    own = rng.normal(0, 0.12, 12)
     a, b = (
-        np.clip(mean + side * own + draw.normal(0, 0.01, (6, 1)) + draw.normal(0, 0.03, (6, 12)), 0.02, 0.98)
+        np.clip(mean + side * own + rng.normal(0, 0.01, (6, 1)) + rng.normal(0, 0.03, (6, 12)), 0.02, 0.98)
         for mean, side in ((0.7, 1), (0.6, -1))
     )
     size = np.tile(truth, (6, 1))
@@ -146,9 +146,9 @@ def test_repeats_of_a_variant_count_as_many_as_they_are():
 def test_parts_of_many_pilots_are_the_true_ones_whoever_has_more_repeats(repeats):
     found = []
     for n in range(600):
-        draw = np.random.default_rng([5, n])
-        own = draw.normal(0, PATIENTS, 8)
-        a, b = (draw.normal(0, TRAINING, (each, 1)) + draw.normal(0, TOGETHER, (each, 8)) for each in repeats)
+        rng = np.random.default_rng([5, n])
+        own = rng.normal(0, PATIENTS, 8)
+        a, b = (rng.normal(0, TRAINING, (each, 1)) + rng.normal(0, TOGETHER, (each, 8)) for each in repeats)
         found.append(design_of(mean_difference(a + own, b)))
     assert np.mean([each.repeats for each in found]) == pytest.approx(TRUE.repeats, rel=0.2)
     assert np.mean([each.joint for each in found]) == pytest.approx(TRUE.joint, rel=0.1)

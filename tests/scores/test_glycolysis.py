@@ -22,10 +22,10 @@ def test_by_hand():
 
 
 def test_at_every_threshold_it_is_that_of_the_mask():
-    draw = np.random.default_rng(0)
-    levels = draw.integers(0, 65536, (3, 5, 7)).astype(np.uint16)
+    rng = np.random.default_rng(0)
+    levels = rng.integers(0, 65536, (3, 5, 7)).astype(np.uint16)
     levels.ravel()[:4] = 0, 65535, 32767, 32768
-    truth, uptake = draw.random(levels.shape) < 0.2, draw.gamma(2.0, 2.0, levels.shape)
+    truth, uptake = rng.random(levels.shape) < 0.2, rng.gamma(2.0, 2.0, levels.shape)
     found = glycolysis(levels, truth, uptake, (3.0, 1.5, 2.5))
     for k in range(1, 1001):
         of_mask = volumes(positive(levels, k), truth, (3.0, 1.5, 2.5), uptake)

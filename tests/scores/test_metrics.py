@@ -29,8 +29,8 @@ def counts(*cases: tuple[int, int, int]) -> Counts:
 
 def random_masks(seed: int, cases: int = 12, side: int = 9) -> tuple[np.ndarray, np.ndarray]:
     """Predicted and true masks: random ones, then both empty, one empty, both full, disjoint."""
-    draw = np.random.default_rng(seed)
-    pred, truth = (draw.random((cases, side, side)) < draw.random((cases, 1, 1)) for _ in range(2))
+    rng = np.random.default_rng(seed)
+    pred, truth = (rng.random((cases, side, side)) < rng.random((cases, 1, 1)) for _ in range(2))
     pred[0], truth[0] = False, False
     pred[1], truth[2] = False, False
     pred[3], truth[3] = True, True
@@ -154,8 +154,8 @@ def test_misplaced_and_small_truth_are_counted():
 
 
 def test_slice_convention_is_the_confusion_matrix_of_pixel_counts(sklearn):
-    draw = np.random.default_rng(1)
-    pred, truth = draw.integers(0, 20, (2, 200))
+    rng = np.random.default_rng(1)
+    pred, truth = rng.integers(0, 20, (2, 200))
     found = classify(Counts(np.minimum(pred, truth), pred, truth), 9, "slice")
     tn, fp, fn, tp = sklearn.metrics.confusion_matrix(truth >= 9, pred >= 9).ravel()
     assert (found.tn, found.fp, found.fn, found.tp) == (tn, fp, fn, tp)
@@ -198,9 +198,9 @@ def test_a_metric_keeps_its_own_promises(metric):
     """The value of empty masks, the range, and the best value of a perfect prediction."""
     assert METRICS[metric.name] is metric
     assert float(metric.function(0, 0, 0)) == metric.empty_value
-    draw = np.random.default_rng(0)
-    pred, truth = draw.integers(0, 30, (2, 500))
-    found = metric.of(Counts(draw.integers(0, np.minimum(pred, truth) + 1), pred, truth))
+    rng = np.random.default_rng(0)
+    pred, truth = rng.integers(0, 30, (2, 500))
+    found = metric.of(Counts(rng.integers(0, np.minimum(pred, truth) + 1), pred, truth))
     lowest, highest = metric.range
     assert found.dtype == np.float64 and lowest <= found.min() and found.max() <= highest
     assert float(metric.function(7, 7, 7)) == (highest if metric.higher_is_better else lowest)

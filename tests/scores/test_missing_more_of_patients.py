@@ -21,20 +21,20 @@ SHAPE, SPACING = (3, 9, 9), (3.0, 1.2, 1.2)
 JUDGED = [each for each in PATIENT_METRICS if each.name != "volume_error_ml"]
 
 
-def scan(draw):
+def scan(rng):
     """A true mask of some boxes, and its components; lesions that touch are one."""
     truth = np.zeros(SHAPE, bool)
-    for _ in range(draw.integers(0, 4)):
-        z, y, x = draw.integers(0, [2, 6, 6])
-        truth[z : z + draw.integers(1, 3), y : y + draw.integers(1, 4), x : x + draw.integers(1, 4)] = True
+    for _ in range(rng.integers(0, 4)):
+        z, y, x = rng.integers(0, [2, 6, 6])
+        truth[z : z + rng.integers(1, 3), y : y + rng.integers(1, 4), x : x + rng.integers(1, 4)] = True
     numbers, n = label(truth, EVERY_NEIGHBOUR)
     return truth, [numbers == each for each in range(1, n + 1)]
 
 
-def predicted(draw, truth, lesions):
+def predicted(rng, truth, lesions):
     """Some lesions as they are, and alarms that touch none; which lesions are found."""
-    alarms = (draw.random(SHAPE) < 0.01) & ~binary_dilation(truth, EVERY_NEIGHBOUR)
-    return alarms, [bool(each) for each in draw.random(len(lesions)) < 0.7]
+    alarms = (rng.random(SHAPE) < 0.01) & ~binary_dilation(truth, EVERY_NEIGHBOUR)
+    return alarms, [bool(each) for each in rng.random(len(lesions)) < 0.7]
 
 
 def score(cohort, marked):
@@ -89,12 +89,12 @@ def judged(a, b, lesion):
 @settings(max_examples=15, deadline=None)
 def test_missing_one_more_lesion_of_one_patient_improves_nothing(seed):
     """Four patients of one or two scans, two repeats of two variants; a loses what it found, lesion by lesion."""
-    draw = np.random.default_rng(seed)
-    cohort = [[scan(draw) for _ in range(draw.integers(1, 3))] for _ in range(4)]
+    rng = np.random.default_rng(seed)
+    cohort = [[scan(rng) for _ in range(rng.integers(1, 3))] for _ in range(4)]
     cohort[0][0] = (box := np.indices(SHAPE).sum(0) < 3), [box]  # one lesion at least
     lesion = [any(truth.any() for truth, _ in scans) for scans in cohort]
     a, b = (
-        [[[predicted(draw, *each) for each in scans] for scans in cohort] for _ in range(2)] for _ in range(2)
+        [[[predicted(rng, *each) for each in scans] for scans in cohort] for _ in range(2)] for _ in range(2)
     )
     of_b = [score(cohort, repeat) for repeat in b]
     before = judged([score(cohort, repeat) for repeat in a], of_b, lesion)

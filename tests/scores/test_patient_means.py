@@ -74,12 +74,12 @@ def test_the_interval_of_distances_hangs_on_no_unit():
 
 def test_the_interval_of_a_share_covers():
     """2,000 studies of 10 patients and 5 repeats; the standard error of their share is half a point."""
-    draw = np.random.default_rng(0)
-    truth = draw.beta(6, 2, 200_000).mean()
+    rng = np.random.default_rng(0)
+    truth = rng.beta(6, 2, 200_000).mean()
     found = []
     for _ in range(2000):
-        logit = scipy.special.logit(draw.beta(6, 2, 10))
-        scores = scipy.special.expit(logit + 0.1 * draw.normal(size=(5, 10)))
+        logit = scipy.special.logit(rng.beta(6, 2, 10))
+        scores = scipy.special.expit(logit + 0.1 * rng.normal(size=(5, 10)))
         estimate = mean_of_patients(scores, share=True)
         found.append(estimate.low <= truth <= estimate.high)
     assert 0.93 < np.mean(found) < 0.975

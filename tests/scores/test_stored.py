@@ -15,9 +15,9 @@ TOLERANCE = 2.0
 
 
 def written():
-    draw = np.random.default_rng(1)
-    levels = draw.integers(0, 65536, (5, 8, 8)).astype(np.uint16)
-    masks = draw.random((5, 8, 8)) < 0.3
+    rng = np.random.default_rng(1)
+    levels = rng.integers(0, 65536, (5, 8, 8)).astype(np.uint16)
+    masks = rng.random((5, 8, 8)) < 0.3
     scores = score_at_half(levels, masks, ROWS, SPACING, TOLERANCE)
     return scores, scores_to_bytes(scores, SPACING, TOLERANCE)
 

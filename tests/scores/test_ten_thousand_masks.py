@@ -42,10 +42,10 @@ NEXT_MONAI = pytest.mark.filterwarnings("ignore:.*always_return_as_numpy:FutureW
 
 def pairs(n, seed):
     """n pairs of masks, of every kind in turn, with their spacing: small scans, of a single slice and voxel too."""
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     for case, kind in zip(range(n), itertools.cycle(KINDS), strict=False):
-        shape = draw.integers(1, [4, 7, 7])
-        pred, truth = draw.random((2, *shape)) < draw.choice([0.05, 0.2, 0.5, 0.9], (2, 1, 1, 1))
+        shape = rng.integers(1, [4, 7, 7])
+        pred, truth = rng.random((2, *shape)) < rng.choice([0.05, 0.2, 0.5, 0.9], (2, 1, 1, 1))
         if kind in ("both empty", "no prediction"):
             pred[:] = False
         if kind in ("both empty", "no truth"):
@@ -59,7 +59,7 @@ def pairs(n, seed):
         if kind == "one voxel":
             pred[:] = truth[:] = False
             for each in (pred, truth):
-                each[tuple(draw.integers(0, shape))] = True
+                each[tuple(rng.integers(0, shape))] = True
         yield pred, truth, SPACINGS[case // len(KINDS) % len(SPACINGS)]
 
 
@@ -144,10 +144,10 @@ def test_volumes_lesions_and_overlap_are_simpleitk_s(of_spacing, spacing):
 
 def test_brier_and_reliability_are_scikit_learn_s(of_spacing, sklearn):
     """The Brier score of all pairs and the curve of every eleventh; half the levels lie on edges of bins."""
-    draw = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     by_size = {}
     for i, (pred, truth, _) in enumerate(itertools.chain(*of_spacing.values())):
-        anywhere, edge, which = draw.integers(0, [[65536], [6], [2]], (3, pred.size)).reshape(3, *pred.shape)
+        anywhere, edge, which = rng.integers(0, [[65536], [6], [2]], (3, pred.size)).reshape(3, *pred.shape)
         levels = (np.where(which, anywhere, edge * 13107) * pred).astype(np.uint16)
         found = calibration(levels, truth)
         of_size = by_size.setdefault(truth.size, [])

@@ -57,8 +57,8 @@ def test_p_is_a_chance_however_far_the_value_lies(share, patients, repeats, away
 
 
 def test_the_limit_of_a_difference_is_that_of_its_parts():
-    draw = np.random.default_rng(0)
-    found = mean_difference(draw.random((2, 6)), draw.random((5, 6)))
+    rng = np.random.default_rng(0)
+    found = mean_difference(rng.random((2, 6)), rng.random((5, 6)))
     limit = limit_of(found.patient_variance, found.repeat_variance, 6, found.repeats)
     assert found.high - found.value == pytest.approx(limit * found.error)
 
@@ -71,8 +71,8 @@ def test_with_two_repeats_equal_variants_are_called_different_neither_too_often_
     """1,000 studies; a mean of t limits by one power at all numbers of patients called 1 % of those of 5 different."""
     rejected = []
     for n in range(1000):
-        draw = np.random.default_rng([7, n])
-        own = draw.normal(0, 0.1, patients)
-        a, b = (own + draw.normal(0, training, (2, 1)) + draw.normal(0, 0.1, (2, patients)) for _ in range(2))
+        rng = np.random.default_rng([7, n])
+        own = rng.normal(0, 0.1, patients)
+        a, b = (own + rng.normal(0, training, (2, 1)) + rng.normal(0, 0.1, (2, patients)) for _ in range(2))
         rejected.append(mean_difference(a, b).p < 0.05)
     assert 0.02 <= np.mean(rejected) <= 0.06

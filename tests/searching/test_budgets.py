@@ -22,12 +22,12 @@ def test_budgets_of_time_are_spent_at_the_price_of_a_training(budget, trainings)
     search = rules(configurations=4, budget=budget)
     race = race_of(search)
     race.side_by_side = 2.0
-    draw = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     wanted = race.advance({})
     while wanted:
         wanted = race.advance(
             {
-                key: Curve((float(draw.uniform(0.4, 0.6)),) * EPOCHS, True, took=(40.0,) * EPOCHS, gpus=0.25)
+                key: Curve((float(rng.uniform(0.4, 0.6)),) * EPOCHS, True, took=(40.0,) * EPOCHS, gpus=0.25)
                 for key in wanted
             }
         )
@@ -64,10 +64,10 @@ def test_a_budget_of_trials_that_is_accepted_is_kept(stopping, method):
 
     least = next(n for n in range(3, 99) if _accepted(study(n)))
     assert "The budget is too small" in error_of(lambda: check_search(study(least - 1)))
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     proposed = iter(range(99))
     race = Race(study(least).search, EPOCHS, lambda told, n: [{"x": next(proposed)} for _ in range(n)])
-    finish(race, lambda c, r: float(draw.uniform(0.4, 0.6)))
+    finish(race, lambda c, r: float(rng.uniform(0.4, 0.6)))
     assert sum(len(curve.scores) for curve in race.curves.values()) / EPOCHS <= least
 
 
@@ -103,9 +103,9 @@ def test_a_budget_of_trials_is_never_overspent(seed, configurations, first, more
     )
 
     def train(c: int, r: int, until: int | None) -> Curve:
-        draw = np.random.default_rng([seed, c, r])
-        last = int(draw.integers(1, EPOCHS + 1)) if draw.random() < early else EPOCHS
-        scores = tuple(map(float, draw.uniform(0.4, 0.6, last)))
+        rng = np.random.default_rng([seed, c, r])
+        last = int(rng.integers(1, EPOCHS + 1)) if rng.random() < early else EPOCHS
+        scores = tuple(map(float, rng.uniform(0.4, 0.6, last)))
         return Curve(scores[:until], until is None or until >= last)
 
     race = race_of(search)
@@ -133,11 +133,11 @@ def test_a_budget_of_trials_is_never_overspent(seed, configurations, first, more
 def test_short_repeats_do_not_promise_short_ones_to_come(short, spent, repeats):
     """Four configurations, whose repeats below `short` take a third of a training and then a whole one, of ten."""
     race = race_of(rules(configurations=4, budget={"trials": 10.0}))
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
 
     def train(r: int, until: int | None) -> Curve:
         last = 3 if r < short else EPOCHS
-        return Curve(tuple(map(float, draw.uniform(0.4, 0.6, last)))[:until], until is None or until >= last)
+        return Curve(tuple(map(float, rng.uniform(0.4, 0.6, last)))[:until], until is None or until >= last)
 
     wanted = race.advance({})
     while wanted:

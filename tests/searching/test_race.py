@@ -30,8 +30,8 @@ def test_with_little_noise_the_best_wins_and_the_worse_are_dismissed_by_tests():
 def test_rounds_halve_the_field_and_share_the_budget():
     """8 x 2 first repeats of a budget of 40; 24 are left for rounds of 4 and 2: 12 each, 3 and 6 more repeats."""
     asked: list = []
-    draw = np.random.default_rng(3)
-    race = finish(race_of(rules()), lambda c, r: 0.5 + 0.1 * draw.standard_normal(), asked)
+    rng = np.random.default_rng(3)
+    race = finish(race_of(rules()), lambda c, r: 0.5 + 0.1 * rng.standard_normal(), asked)
     sizes = [(len(wanted), len({c for c, _ in wanted})) for wanted in asked]
     assert sizes == [(16, 8), (12, 4), (12, 2)]
     assert len(race.curves) == 40
@@ -78,10 +78,10 @@ def test_what_ended_early_counts_by_its_epochs():
     """Trainings of 3 of 9 epochs cost a third: a budget of 10 takes 30 of them."""
     search = rules(configurations=4, budget={"trials": 10.0})
     race = race_of(search)
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     wanted = race.advance({})
     while wanted:
-        wanted = race.advance({key: Curve(tuple(draw.uniform(0.4, 0.6, 3)), ended=True) for key in wanted})
+        wanted = race.advance({key: Curve(tuple(rng.uniform(0.4, 0.6, 3)), ended=True) for key in wanted})
     assert len(race.curves) in (28, 29, 30)
 
 
@@ -114,10 +114,10 @@ def test_all_failed_is_no_winner():
 )
 def test_killed_and_asked_again_it_wants_the_same_and_finds_the_same(seed, keep, stopping):
     """Whatever share of the trainings survived, whole or paused further on than was asked for."""
-    draw = np.random.default_rng(seed)
-    scores = noisy(seed, draw.normal(0.5, 0.05, 8), 0.05)
+    rng = np.random.default_rng(seed)
+    scores = noisy(seed, rng.normal(0.5, 0.05, 8), 0.05)
     fails = {
-        int(c): int(draw.integers(0, EPOCHS)) for c in draw.choice(8, 2, replace=False)
+        int(c): int(rng.integers(0, EPOCHS)) for c in rng.choice(8, 2, replace=False)
     }  # after so many epochs
     search = rules(stopping=stopping)
 
@@ -135,7 +135,7 @@ def test_killed_and_asked_again_it_wants_the_same_and_finds_the_same(seed, keep,
         return race
 
     undisturbed = search_with({})
-    again = search_with({key: curve for key, curve in undisturbed.curves.items() if draw.random() < keep})
+    again = search_with({key: curve for key, curve in undisturbed.curves.items() if rng.random() < keep})
     assert again.standings() == undisturbed.standings()
     assert again.curves == undisturbed.curves
     assert again.batches == undisturbed.batches
@@ -196,8 +196,8 @@ def test_racing_picks_better_than_one_run_each():
     """100 searches of 40 configurations at a budget of 40 trainings: one run of each takes luck for skill."""
     short: dict[str, float] = {"race": 0.0, "one run": 0.0}
     for seed in range(100):
-        draw = np.random.default_rng(seed)
-        truth = draw.normal(0.5, 0.03, 40)
+        rng = np.random.default_rng(seed)
+        truth = rng.normal(0.5, 0.03, 40)
         scores = noisy(seed, truth, 0.06)
         search = rules(configurations=40, stopping="successive_halving", repeats={"first": 1, "most": 20})
         winner = finish(race_of(search), scores).standings()[0].configuration

@@ -23,8 +23,8 @@ def store(tmp_path_factory):
 
 def random_labels(scan_id, images, mask):
     """A square that lies anywhere in the scan, in all of its slices, whatever the images show there."""
-    draw = np.random.default_rng([int(scan_id[1:3]), 11])
-    top, left = draw.integers(0, SIZE - 5, 2)
+    rng = np.random.default_rng([int(scan_id[1:3]), 11])
+    top, left = rng.integers(0, SIZE - 5, 2)
     label = np.zeros_like(mask)
     label[:, top : top + 5, left : left + 5] = mask.any()
     return images, label
@@ -62,10 +62,10 @@ def against_chance(levels, truth, scans):
     predicted = positive(levels, k)
     names = sorted(set(scans))
     of_scan = {name: truth[[i for i, scan in enumerate(scans) if scan == name]] for name in names}
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     by_chance = []
     for _ in range(500):
-        other = dict(zip(names, draw.permutation(names), strict=True))
+        other = dict(zip(names, rng.permutation(names), strict=True))
         shuffled = np.concatenate([of_scan[other[name]] for name in dict.fromkeys(scans)])
         by_chance.append(overlap(predicted, shuffled))
     return overlap(predicted, truth), by_chance

@@ -16,8 +16,8 @@ from hnscc.training.records import read_record
 
 
 def batch():
-    draw = torch.Generator().manual_seed(0)
-    return torch.randn(3, 1, 8, 8, generator=draw), (torch.rand(3, 1, 8, 8, generator=draw) > 0.7).float()
+    rng = torch.Generator().manual_seed(0)
+    return torch.randn(3, 1, 8, 8, generator=rng), (torch.rand(3, 1, 8, 8, generator=rng) > 0.7).float()
 
 
 def test_dice_is_monais_over_the_batch_with_a_smoothing_pixel():

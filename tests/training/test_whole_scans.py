@@ -199,12 +199,12 @@ def test_nothing_of_the_test_patients_reaches_weights_thresholds_or_choices(stor
     """The firewall: all test pixels and labels are replaced by others."""
     splits = {each.patient_id: "train" for each in store.scans}
     splits |= {"p00": "test", "p01": "test", "p02": "test", "p04": "validation", "p03": "validation"}
-    draw = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
 
     def corrupt(scan_id, images, mask):
         if splits[scan_id[:3]] != "test":
             return images, mask
-        return 90 * draw.random(images.shape, np.float32) - 40, 1 - mask
+        return 90 * rng.random(images.shape, np.float32) - 40, 1 - mask
 
     found = []
     for name, change in (("sound", None), ("corrupt", corrupt)):
