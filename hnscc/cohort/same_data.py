@@ -37,12 +37,14 @@ def check_same_data(
     store: Store,
     plan: FoldPlan,
     bounds: Mapping[str, Bounds] | None = None,
+    why_others: str = "",
 ) -> None:
     """Refuse, with what differs, a store and plan other than those that the fold was made of (InputError).
 
     bounds: of the fold's data (`FoldData`), where its images have been read; without them those that the fold keeps
     stand for them: they follow from images, whose digests are compared. A fold whose split.json is not there, or is
-    damaged, is not compared: `hnscc run` writes it anew. InputError where a file may not be read.
+    damaged, is not compared: `hnscc run` writes it anew. InputError where a file may not be read. why_others: what the
+    caller knows of why other slices may be sampled; told where they are.
     """
     split = intact_split(folder)
     if split is None or split.digest == data_digest(store, plan, split.bounds if bounds is None else bounds):
@@ -51,7 +53,7 @@ def check_same_data(
     if isinstance(before, str):
         found = [f"other data, by its digest; in what it differs cannot be told, for {before}"]
     else:
-        found = list(_differences(before, _planned(store, plan)))
+        found = list(_differences(before, _planned(store, plan), why_others))
     if not found and bounds is not None:
         found = list(_values(split.bounds, bounds))
     raise InputError(
@@ -59,7 +61,8 @@ def check_same_data(
         where=f"{inside(folder.root)}, store {store.location}",
         expected="the data that its trials were trained on",
         found="; ".join(found) or "other images or masks in the same slices, or another order of modalities",
-        do="restore the store, seed, sampling and split, or use another run folder (--out, or another name)",
+        do="restore the store, seed, sampling, split and the variants' modalities, or use another run folder "
+        "(--out, or another name)",
     )
 
 
@@ -106,7 +109,7 @@ def _written(folder: FoldFolder, split: SplitFile) -> _Data | str:
     )
 
 
-def _differences(before: _Data, now: _Data) -> Iterator[str]:
+def _differences(before: _Data, now: _Data, why_others: str) -> Iterator[str]:
     yield from _names("patients", before.patients, now.patients)
     yield from _names("scans", before.scans, now.scans)
     if before.slices != now.slices:
@@ -119,6 +122,8 @@ def _differences(before: _Data, now: _Data) -> Iterator[str]:
         yield f"{len(before.sampled)} -> {count_of(len(now.sampled), 'sampled slice')}"
     elif before.sampled != now.sampled:
         yield "other slices are sampled"
+    if before.sampled != now.sampled and why_others:
+        yield why_others
 
 
 def _names(what: str, before: frozenset[str], now: frozenset[str]) -> Iterator[str]:

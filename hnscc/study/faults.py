@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 from hnscc.base.errors import InputError, several
 from hnscc.study.fields import CONFLICT, yaml_value
 from hnscc.study.search_schema import Range
-from hnscc.study.settings_page import names_in, nearest
+from hnscc.study.settings_page import names_in, nearest, settings_below
 from hnscc.study.variant_schema import Variant
 from hnscc.study.yaml_text import KeyPath, at_line
 
@@ -39,7 +39,7 @@ def _fault(
     first, path = errors[0], paths[0]
     unknown, missing = first["type"] == "extra_forbidden", first["type"] == "missing"
     same = [_plainly(each["msg"]) for each, at in zip(errors, paths, strict=True) if at == path]
-    expected = _meant(path) if unknown else "; or: ".join(dict.fromkeys(same))
+    expected = _meant(path) if unknown else _kind_of(path) if missing else "; or: ".join(dict.fromkeys(same))
     conflict = first["type"] == CONFLICT
     found = first["ctx"]["found"] if conflict else repr(first["input"])[:200]
     return InputError(
@@ -47,7 +47,8 @@ def _fault(
         where=at_line(where, line_of(path, lines)),
         expected=expected,
         found="nothing" if missing else found,
-        do="correct it in the study file" + (f": {expected}" if conflict else ""),
+        do=f"{'add it to' if missing else 'correct it in'} the study file"
+        + (f": {expected}" if conflict else ""),
     )
 
 
@@ -132,6 +133,14 @@ def _meant(path: KeyPath) -> str:
     if known:
         return f"{' or '.join(known)}?"
     return f"one of {', '.join(names_in(_section_of(path)))}"
+
+
+def _kind_of(path: KeyPath) -> str:
+    """What the reference says of a setting: its kind and choices; of a section what it is for."""
+    if path[:2] == ("search", "ranges") and len(path) > 2:
+        return _meant(path)
+    row = settings_below(f"{_section_of(path)}.{path[-1]}".removeprefix("."))[0]
+    return row.meaning.removesuffix(".") if "section" in row.type else row.type
 
 
 def _in_variant(known: str, path: KeyPath) -> str:

@@ -9,15 +9,16 @@ import numpy as np
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
+from hnscc.base.in_words import listed
 from hnscc.base.locations import Location
 from hnscc.base.split_names import SPLITS
 from hnscc.base.steps import Progress
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
 from hnscc.cohort.same_data import check_same_data
-from hnscc.cohort.splits import FoldPlan, plan_fold
+from hnscc.cohort.splits import FoldPlan, modalities_used, plan_fold
 from hnscc.cohort.store import Store, open_store
 from hnscc.study.identity import versions_here
-from hnscc.study.loading import dump_study
+from hnscc.study.loading import dump_study, kept_study
 from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import variants_to_try
 from hnscc.study.run_folder import RunFolder, TrialFolder, run_folder_of
@@ -189,9 +190,24 @@ def check_same_store(
     if not any_trained(folder):
         return
     check_same_folds(study, folder)
+    why_others = _why_other_slices(study, folder)
     for plan in plans:
         bounds = folds[plan.fold].bounds if folds else None
-        check_same_data(folder.fold(plan.fold), store, plan, bounds)
+        check_same_data(folder.fold(plan.fold), store, plan, bounds, why_others)
+
+
+def _why_other_slices(study: Study, folder: RunFolder) -> str:
+    """Say in which modalities the study's variants differ from those that the run folder's study has, on which the
+    sampled slices depend; "" where they use the same, or the folder has no study."""
+    if not folder.study.is_file():
+        return ""
+    before, now = (modalities_used(each) for each in (kept_study(folder), study))
+    if before == now:
+        return ""
+    return (
+        f"the variants used {listed(before)} and now use {listed(now)}: a slice that one of these does not show is "
+        "sampled for no variant"
+    )
 
 
 def resolve_in_process(training: Training) -> tuple[str, str]:

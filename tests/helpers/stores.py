@@ -48,10 +48,12 @@ def make_store(
     size: int = 32,
     seed: int = 0,
     units: dict[str, str] | None = None,
+    unseen: dict[str, list[int]] | None = None,
 ) -> Store:
     """Half of the patients have a bright disc in every slice: hot in `pet`, faint in `mri`, amid noise.
 
-    units: of modalities, as their files would state them.
+    units: of modalities, as their files would state them. unseen: of modalities, the slices of every scan that they do
+    not show.
     """
     random = np.random.default_rng(seed)
     final = folder / "cohort.zarr"
@@ -76,7 +78,7 @@ def make_store(
                     source_lesion_px=tuple(int(px) for px in mask.sum(axis=(1, 2))),
                     spacing_mm=(1.0, 1.0, 1.0),
                     affine=AFFINE,
-                    placement={},
+                    placement={"outside": unseen} if unseen else {},
                 ),
             )
         )

@@ -175,6 +175,13 @@ def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, h
     told(done, "A file in the working folder hides a package", "hnscc.py", "ray.py")
 
 
+@pytest.mark.parametrize("name", ["numpy.py", "queue.py"])
+def test_row_17_a_training_without_ray_loads_the_installed_packages(study, home, tmp_path, name):
+    (tmp_path / name).write_text("raise SystemExit('not the package')\n")
+    done = started(home, "-m", "hnscc.train", study, "no-f0-r00", "--out", tmp_path / "run", here=tmp_path)
+    told((done.returncode, done.stdout, done.stderr), "The study has no such trial.", "no-f0-r00")
+
+
 LOAD = """
 import importlib, sys
 import rayjobs.study

@@ -98,6 +98,23 @@ def test_what_is_missing_from_the_file_has_no_line(tmp_path):
     assert caught.value.where == str(file)
 
 
+@pytest.mark.parametrize(
+    ("left_out", "expected"),
+    [
+        ("method", "random, grid or tpe"),
+        ("ranges", "For the path of a setting of `training` or `augmentation`: a list of values, or a range"),
+        ("budget", "What the search may spend; the first that is spent ends it"),
+    ],
+)
+def test_what_a_missing_setting_is_is_said(left_out, expected):
+    """Pydantic says `Field required` alone."""
+    search = {"method": "grid", "ranges": {"training.epochs": [1, 2]}, "budget": {"trials": 9}}
+    del search[left_out]
+    with pytest.raises(InputError, match=f"search.{left_out} is missing") as caught:
+        parse_study({"name": "x", "store": "s", "modalities": ["pet"], "search": search})
+    assert (caught.value.expected, caught.value.do) == (expected, "add it to the study file")
+
+
 def test_variants_may_share_settings_by_merge_keys(tmp_path):
     file = tmp_path / "study.yaml"
     file.write_text(

@@ -150,6 +150,27 @@ def test_another_split_is_refused_by_trained_trials_and_not_by_failed_ones(store
     assert caught.value.found == "seed: 2023 -> 7"
 
 
+@pytest.mark.parametrize("unseen", [None, {"pet": [], "mri": [0]}], ids=["none", "by MRI"])
+def test_variants_of_another_modality_are_named_where_other_slices_are_sampled_for_them(tmp_path, unseen):
+    """Nothing of what was to be restored had changed. Where all slices are shown, variants come and go."""
+    pet, pet_mri = {"pet": {"modalities": ["pet"]}}, {"pet_mri": {"modalities": ["pet", "mri"]}}
+    store = make_store(tmp_path / "store", patients=12, unseen=unseen).location
+    less, more = (
+        study_of(store, training={"epochs": 1}, repeats=1, variants=each) for each in (pet, pet | pet_mri)
+    )
+    run = train_pet(less, tmp_path / "run").folder
+    if not unseen:
+        assert make_run_ready(more, run.root).not_completed() == [Trial("pet_mri", 0, 0)]
+        return
+    with pytest.raises(InputError, match="another split") as caught:
+        make_run_ready(more, run.root)
+    assert caught.value.found.endswith(
+        "; the variants used pet and now use mri and pet: a slice that one of these does not show is sampled for "
+        "no variant"
+    )
+    assert "the variants' modalities" in caught.value.do
+
+
 def test_a_record_that_holds_what_this_version_does_not_know_is_not_used(tmp_path):
     """Ignored, it could say that the trial is none that a table may hold."""
     study = small_study(("pet",), repeats=1)
