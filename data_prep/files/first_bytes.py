@@ -79,8 +79,9 @@ def cause_of(path: Path) -> Cause:
 
 
 def other_half(path: Path) -> Path | None:
-    """Return the other file of an Analyze or NIfTI pair (.hdr and .img); None where the name is not of one."""
-    other = {".hdr": ".img", ".img": ".hdr"}.get(path.suffix.lower())
+    """Return the other file of an Analyze or NIfTI pair (.hdr and .img, or both in capitals); None where the name is
+    not of one."""
+    other = {".hdr": ".img", ".img": ".hdr", ".HDR": ".IMG", ".IMG": ".HDR"}.get(path.suffix)
     return path.with_suffix(other) if other else None
 
 

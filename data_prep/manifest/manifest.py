@@ -284,7 +284,8 @@ def files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]
 def _identity(path: Path) -> Path:
     """One path for one image, whichever half of an Analyze pair names it."""
     path = path.resolve()
-    return path.with_suffix(".hdr") if path.suffix == ".img" else path
+    other = other_half(path)
+    return min(path, other) if other else path
 
 
 def refused(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:

@@ -84,10 +84,19 @@ def test_a_file_in_two_columns_of_a_row_is_refused(tmp_path, first, second):
     refused(manifest, "row 2", "scan S0", f"column {second}", f"also in column {first}", "two columns")
 
 
-def test_both_halves_of_a_pair_are_one_file(tmp_path):
+@pytest.mark.parametrize("header, values", [(".hdr", ".img"), (".HDR", ".IMG")])
+def test_both_halves_of_a_pair_are_one_file(tmp_path, header, values):
+    """Also in capitals, where half of it was said to be missing."""
     analyze(tmp_path / "both.hdr", scan_arrays()[0], (1.0, 1.0, 3.0))
-    manifest = change(change(cohort(tmp_path, 2), 2, "pet", "both.hdr"), 2, "mri", "both.img")
-    refused(manifest, "row 2", "column mri", "also in column pet", "two columns")
+    pair = [
+        (tmp_path / f"both{old}").rename(tmp_path / f"both{new}").name
+        for old, new in ((".hdr", header), (".img", values))
+    ]
+    manifest = change(cohort(tmp_path, 2), 2, "pet", pair[0])
+    assert read_manifest(manifest)[0].files["pet"].name == pair[0]
+    refused(change(manifest, 2, "mri", pair[1]), "row 2", "column mri", "also in column pet", "two columns")
+    (tmp_path / pair[1]).unlink()
+    refused(change(manifest, 2, "mri", "s0/mri.nii.gz"), "row 2", "column pet", "Half of the pair is missing")
 
 
 def test_splits_are_checked(tmp_path):
