@@ -23,8 +23,8 @@ def assign_patients(
     validation set is chosen later, and no patient is set aside for it here. Slices that a modality in `shown` does not
     show do not count.
 
-    InputError is raised where patients with lesion are too few, and where the manifest's splits are not one hold-out
-    split of whole patients.
+    InputError is raised where patients with lesion are too few, where the manifest's splits are not one hold-out split
+    of whole patients, and where it names validation patients of whom a validation set of slices would use none.
     """
     fixed = {scan.patient_id: scan.split for scan in scans}
     if any(fixed.values()):
@@ -62,6 +62,7 @@ def lesion_patients(scans: Sequence[Scan], shown: Sequence[str]) -> set[str]:
 
 
 def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, str]:
+    _check_validation(fixed, split)
     missing = sorted(patient for patient, name in fixed.items() if not name)
     absent = [name for name in SPLITS if name not in fixed.values() and not _chosen_later(name, split)]
     if missing or absent or split.folds > 1:
@@ -75,6 +76,18 @@ def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, s
             "prepare the store again",
         )
     return {patient: str(name) for patient, name in fixed.items()}
+
+
+def _check_validation(fixed: Mapping[str, str | None], split: Split) -> None:
+    validation = [patient for patient, name in fixed.items() if name == "validation"]
+    if validation and split.validation_unit == "slice":
+        raise InputError(
+            "The manifest names validation patients, and the study takes validation slices from training patients.",
+            where="manifest, column split, and split.validation_unit",
+            expected="train and test alone in that column, or split.validation_unit: patient",
+            found=f"{count_of(len(validation), 'validation patient')}, of whom no slice would be used",
+            do="set split.validation_unit to patient; or give these patients another split and prepare the store again",
+        )
 
 
 def _check_one_split_each(scans: Sequence[Scan]) -> None:

@@ -134,7 +134,7 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
     shown = modalities_used(study)
     assigned = assign_patients(store.scans, study.split, seed=study.seed, fold=fold, shown=shown)
     slices, too_few = _sampled_slices(store.scans, study, fold, assigned)
-    warnings = [*_unseen(store.scans, shown), *too_few]
+    warnings = [*_fixed(store.scans, study), *_unseen(store.scans, shown), *too_few]
     if study.split.validation_unit == "slice":
         rng = generator(study.seed, "validation", fold_name(fold))
         slices = validation_by_slices(slices, study.split.validation, rng)
@@ -207,6 +207,16 @@ def _too_few(split: str, wanted: int, there: int, more: int) -> Sentence:
 def modalities_used(study: Study) -> tuple[str, ...]:
     """Every modality that some variant of the study uses, sorted."""
     return tuple(sorted({name for variant in study.variants.values() for name in variant.modalities}))
+
+
+def _fixed(scans: Sequence[Scan], study: Study) -> list[Sentence]:
+    """That the manifest says who stands where, and which settings of shares therefore change nothing."""
+    if not any(scan.split for scan in scans):
+        return []
+    shares = (
+        "split.test is" if study.split.validation_unit == "slice" else "split.test and split.validation are"
+    )
+    return [Sentence((f"patients are split as the manifest's column split says; {shares} not used",))]
 
 
 def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[Sentence]:

@@ -120,7 +120,8 @@ class Sampling(Settings):
 
 
 class Split(Settings):
-    """How patients are divided into training, validation and test, stratified by whether they have a lesion."""
+    """How patients are divided into training, validation and test: stratified by whether they have a lesion, or as the
+    manifest's column split says, in place of the shares."""
 
     unit: Annotated[
         Literal["patient"],

@@ -136,6 +136,24 @@ def test_a_whole_split_column_with_several_folds_says_what_is_in_its_way():
     assert assign_patients(scans, split(folds=1), seed=0, fold=0)["p2"] == "test"
 
 
+def test_validation_patients_of_the_manifest_are_used_or_refused():
+    """Of theirs, no slice was trained on, validated or tested, without a word."""
+    names = ["train"] * 4 + ["validation"] * 2 + ["test"]
+    scans = [scan(f"p{i}", (3, 0), split=name) for i, name in enumerate(names)]
+    by_slice = study_of("s", split={"validation_unit": "slice"})
+    with pytest.raises(InputError, match="takes validation slices from training patients") as told:
+        plan_fold(store_of(scans), by_slice, 0)
+    assert told.value.found.startswith("2 validation patients")
+    plan = plan_fold(store_of(scans), study_of("s"), 0)
+    assert plan.patients["validation"] == ("p4", "p5")
+    shares = (
+        "patients are split as the manifest's column split says; split.test and split.validation are not used"
+    )
+    assert plan.warnings[0] == shares
+    named = plan_fold(store_of([each for each in scans if each.split != "validation"]), by_slice, 0)
+    assert named.warnings[0] == shares.replace("split.test and split.validation are", "split.test is")
+
+
 def test_validation_by_slices_keeps_the_test_patients_apart():
     """As written: 43 of the 290 slices that are not tested, chosen slice by slice."""
     plan = plan_fold(
