@@ -1,8 +1,11 @@
 """What a finished study tells of the next study: patients and repeats needed to see a difference, `hnscc plan`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypedDict
+
+import numpy as np
 
 from hnscc.aggregation.comparisons import paired_results
 from hnscc.aggregation.enough_repeats import repeats_shown_by
@@ -21,6 +24,7 @@ from hnscc.scores.forecasts import (
     smallest_seen,
     smallest_seen_by,
 )
+from hnscc.scores.intervals import HARDLY_ANY
 from hnscc.scores.metrics import DICE
 from hnscc.scores.needed import Needed, patients_needed, repeats_needed, smallest_study
 from hnscc.study.loading import kept_study
@@ -151,7 +155,8 @@ def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
     found = _difference(*pooled, paired=paired)
     repeats = min(found.repeats)
     design = design_of(found, paired)
-    reason = _collapsed(results, a, b) or found.reason or (design if isinstance(design, str) else None)
+    reason = _no_pilot(results, dict(zip((a, b), pooled, strict=True))) or found.reason
+    reason = reason or (design if isinstance(design, str) else None)
     facts: PairFacts = {
         "variant_a": a,
         "variant_b": b,
@@ -226,13 +231,21 @@ def _difference(a: Counts, b: Counts, *, paired: bool) -> Estimate:
     return pooled_difference(counts_a, counts_b, paired, metric=DICE.name)
 
 
-def _collapsed(results: Results, *variants: str) -> str | None:
-    """A variant that mostly collapsed is no pilot: its repeats hardly differ, which says nothing of those that work."""
-    for variant in variants:
+def _no_pilot(results: Results, pooled: Mapping[str, Counts]) -> str | None:
+    """Why a pair is no pilot: one of both mostly collapsed, or both find hardly any lesion. Repeats then hardly differ,
+    which says nothing of those that work. pooled: counts of each variant's repeats by patient, (R, P)."""
+    for variant in pooled:
         if results.mostly_collapsed(variant):
             return (
                 f"{variant} mostly collapsed: its repeats tell nothing of how much trainings that work differ"
             )
+    scores = [DICE.of(each.pooled()) for each in pooled.values()]
+    if all(len(each) and np.median(each) < HARDLY_ANY for each in scores):
+        medians = " and ".join(f"{np.median(each):.3f}" for each in scores)
+        return (
+            f"both find hardly any lesion (median test Dice {medians}): their repeats tell nothing of how much "
+            "trainings that work differ"
+        )
     return None
 
 
