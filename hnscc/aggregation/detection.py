@@ -1,8 +1,8 @@
 """The rows of tables `detection` and `reliability`: are scans and patients with lesion told from those without, which
 lesions are found, and are probabilities right.
 
-A model is what tests every patient: the median models of all folds at their chosen thresholds, or one repeat of all
-folds at 0.5. The AUC goes by the highest probability in a scan, which needs no threshold; by predicted
+Every patient is tested by one model of each fold: the median models at their chosen thresholds, or those of one repeat
+at 0.5. The AUC goes by the highest probability in a scan, which needs no threshold; by predicted
 volume, all scans in which nothing is predicted would be alike.
 """
 
@@ -53,8 +53,9 @@ class SeenScan:
 
 
 @dataclass(frozen=True)
-class Model:
-    """What names its rows, and every whole scan that it saw: none where it has no threshold, which `reasons` tell."""
+class ModelsOfFolds:
+    """One model of each fold: what names their rows, and every whole scan that they saw; none where they have no
+    threshold, which `reasons` tell."""
 
     named: TableRow
     reasons: list[str | None]
@@ -62,33 +63,36 @@ class Model:
 
 
 def detection_rows(results: Results) -> Iterator[TableRow]:
-    """A row per variant, model, split and unit."""
-    for model, split, scans, reasons in _each(results):
+    """A row per variant, its median models or those of a repeat, split and unit."""
+    for models, split, scans, reasons in _each(results):
         for unit in UNITS:
-            row = model.named | {"split": split, "unit": unit}
+            row = models.named | {"split": split, "unit": unit}
             yield row | _all_of(scans, unit, reasons)
 
 
 def reliability_rows(results: Results) -> Iterator[TableRow]:
-    """A row per variant, model, split and bin of probabilities; none of a split without a whole scan."""
-    for model, split, scans, _ in _each(results):
+    """A row per variant, its median models or those of a repeat, split and bin of probabilities.
+
+    None of a split without a whole scan.
+    """
+    for models, split, scans, _ in _each(results):
         if scans:
             for each in reliability(_calibration(scans)):
                 reason = None if each.n else "no voxel has such a probability"
-                yield model.named | {"split": split} | asdict(each) | {"reason": reason}
+                yield models.named | {"split": split} | asdict(each) | {"reason": reason}
 
 
-def _each(results: Results) -> Iterator[tuple[Model, str, list[SeenScan], list[str | None]]]:
+def _each(results: Results) -> Iterator[tuple[ModelsOfFolds, str, list[SeenScan], list[str | None]]]:
     no_scan = NO_SCAN if results.study.whole_splits else SAMPLED
     for variant in results.study.variants:
-        for model in _models(results, variant):
+        for models in _models(results, variant):
             for split in HELD_OUT:
-                scans = [each for each in model.scans if each.split == split]
-                absent = None if scans or any(model.reasons) else no_scan
-                yield model, split, scans, [*model.reasons, absent]
+                scans = [each for each in models.scans if each.split == split]
+                absent = None if scans or any(models.reasons) else no_scan
+                yield models, split, scans, [*models.reasons, absent]
 
 
-def _models(results: Results, variant: str) -> Iterator[Model]:
+def _models(results: Results, variant: str) -> Iterator[ModelsOfFolds]:
     """The median models of all folds, then each repeat that is completed in all of them."""
     medians = results.main_medians(variant)
     threshold, reasons = shared_threshold(medians)
@@ -99,12 +103,12 @@ def _models(results: Results, variant: str) -> Iterator[Model]:
         for scan in _seen_scans(median.fold, median.scans, median.result)
     ]
     # Each fold's own threshold leaves this column empty, and no score.
-    yield Model(_named(variant, None, threshold), reasons, scans)
+    yield ModelsOfFolds(_named(variant, None, threshold), reasons, scans)
     for repeat, parts in results.completed_in_all_folds(variant).items():
         seen = [
             scan for each in parts for scan in _seen_scans(results.folds[each.trial.fold], each.scans, each)
         ]
-        yield Model(_named(variant, repeat, threshold_of(HALF)), [], seen)
+        yield ModelsOfFolds(_named(variant, repeat, threshold_of(HALF)), [], seen)
 
 
 def _named(variant: str, repeat: int | None, threshold: float | None) -> TableRow:
