@@ -41,7 +41,8 @@ def nudged(
     moves: Sequence[NDArray[np.float32]],
     known: Container[tuple[str, str]] = (),
 ) -> Iterator[Odd]:
-    """A sentence on the scans whose masks would have a clearer border a little beside where they lie, by direction.
+    """A sentence on the scans whose lesion has its clearest border elsewhere, seen from the mask, than in the other
+    scans, by direction: where all masks lie a voxel off one that does not is told, as the others are usual.
 
     moves: (C, 3) of each scan, what `moves_of` gave. known: scans with a modality, or with a mask (oddity.MASK),
     on which something likelier is told.
@@ -67,9 +68,9 @@ def nudged(
         for axis, way in product(range(3), (0, 1)):
             chosen = off[:, axis] * (1 - 2 * way) > 0
             text = (
-                f"the lesion's border on {modality} is clearest {_median(np.abs(off[chosen, axis])):.1f} mm farther to "
-                f"the {SIDES[axis][way]} than where the mask lies, in the other scans where it lies: is the mask a "
-                f"voxel off, or is {modality}?"
+                f"seen from the mask, the lesion's border on {modality} is clearest "
+                f"{_median(np.abs(off[chosen, axis])):.1f} mm farther to the {SIDES[axis][way]} than in the other "
+                f"scans: is the mask a voxel off, or is {modality}?"
             )
             moved = [scan for (scan, _), each in zip(shown, chosen, strict=True) if each]
             yield from of_some(scans, moved, text, files=(MASK, modality), shown_in=END)
@@ -85,15 +86,17 @@ def _shown(scan: Scan, move: NDArray[np.float32], modality: str) -> bool:
 
 
 def _off(along: Floats, least: float) -> Floats:
-    """(n,): the moves in mm, 0 where one is as in the other scans, or smaller than the least."""
+    """(n,): by how many mm moves along an axis differ from the other scans'; 0 where one is as these, or differs by
+    less than the least."""
     if len(along) >= LEAST_PARTED_SCANS:
         explained, parts = parted(along)
         near, far = sorted(parts, key=lambda part: abs(float(np.median(along[part]))))
         within = max(robust_sd(along[part] - np.median(along[part])) for part in parts)
-        apart = abs(float(np.median(along[far]) - np.median(along[near])))
+        apart_from = along - np.median(along[near])
+        apart = abs(float(np.median(apart_from[far])))
         if explained >= EXPLAINED_SHARE and within <= SURE_SD_MM and apart >= max(least, OFF_SDS * within):
-            return np.where(np.isin(np.arange(len(along)), far), along, 0.0)
+            return np.where(np.isin(np.arange(len(along)), far), apart_from, 0.0)
     apart_from = along - np.median(along)
     if robust_sd(apart_from) > SURE_SD_MM:
         return np.zeros(len(along))
-    return np.where(np.abs(apart_from) > limit(apart_from, least, OFF_SDS), along, 0.0)
+    return np.where(np.abs(apart_from) > limit(apart_from, least, OFF_SDS), apart_from, 0.0)

@@ -43,7 +43,7 @@ def test_one_mask_that_is_a_voxel_off_is_told_with_where_it_belongs(axis):
     mm = SPACING[axis]
     found = float(text.split("clearest ")[1].split(" mm")[0])
     assert scan_id == "p04_a" and abs(found - mm) < 0.3 * mm
-    assert f" mm farther to the {SIDES[axis]} than where the mask lies" in text
+    assert f" mm farther to the {SIDES[axis]} than in the other scans" in text
     assert told({4: (axis, -1)}, known={("p04_a", MASK)}) == []
 
 
@@ -51,7 +51,16 @@ def test_one_mask_that_is_a_voxel_off_is_told_with_where_it_belongs(axis):
 def test_half_of_the_masks_a_voxel_off_are_told_in_one_sentence(axis):
     ((scan_id, text),) = told({number: (axis, -1) for number in range(9)})
     assert scan_id is None and text.startswith("in 9 scans (p00_a, p01_a, ")
-    assert f" mm farther to the {SIDES[axis]} than where the mask lies" in text
+    assert f" mm farther to the {SIDES[axis]} than in the other scans" in text
+
+
+@pytest.mark.parametrize(("moved", "side"), [({4: 0}, "foot"), (dict.fromkeys(range(9), -2), "head")])
+def test_size_and_side_are_those_of_the_difference_from_the_other_scans(moved, side):
+    """All masks lie a slice off but one that lies where it belongs, or half of them two slices."""
+    ((_, text),) = told({number: (0, moved.get(number, -1)) for number in range(SCANS)})
+    found = float(text.split("clearest ")[1].split(" mm")[0])
+    assert abs(found - SPACING[0]) < 0.3 * SPACING[0]
+    assert f" mm farther to the {side} than in the other scans" in text
 
 
 def test_where_masks_are_drawn_loosely_nothing_is_said():
