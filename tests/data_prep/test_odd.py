@@ -64,10 +64,10 @@ def test_a_cohort_of_one_kind_has_nothing_odd():
 
 def test_a_scan_of_another_scale_or_level_is_told_against_the_cohort():
     """The ranges of most voxels are 4.0, 4.1, 4.2, 17.4, 4.4, 4.5, 4.6 and 4.7, their median 4.45."""
-    scans = facts(8, s3={"last": 17.4, "high": 30.0}, s5={"low": -9.0, "first": -4.0, "last": 0.5})
+    scans = facts(8, s3={"last": 17.4, "high": 30.0}, s5={"low": 3.0, "first": 4.0, "last": 8.5})
     assert told(scans) == [
         ("p3_a", "pet is 3.91 times the cohort's median", False),
-        ("p5_a", "pet begins elsewhere than in most scans: -9 to 9, median 1", False),
+        ("p5_a", "pet begins elsewhere than in most scans: 3 to 9, median 1", False),
     ]
 
 

@@ -150,6 +150,41 @@ def test_levels_of_two_kinds_are_named():
     ]
 
 
+@pytest.mark.parametrize("lowest", [-0.01, -0.3, -0.9])
+def test_a_scan_that_goes_below_0_where_others_begin_at_it_is_told_at_any_size(lowest):
+    """Bright tissue of 4 and more: the least level that was told before was a tenth of it."""
+    found = told(facts(8, **scaled([1] * 8, lambda number: lowest if number == 5 else 0.0)))
+    assert found == [
+        (
+            "p5_a",
+            f"pet goes below 0, down to {lowest}, where it begins at exactly 0 in 7 others: was a number subtracted "
+            "(scl_inter), or was it resliced by splines?",
+            False,
+        )
+    ]
+
+
+def test_half_of_the_scans_below_0_are_told_in_one_sentence():
+    """Some of them by more than a tenth of the tissue's brightness: these alone were told, as beginning elsewhere."""
+    ((scan_id, text, _),) = told(facts(8, **scaled([1] * 8, lambda number: -0.15 * number * (number % 2))))
+    assert scan_id is None
+    assert text.startswith(
+        "in 4 scans (p1_a, p3_a, p5_a, p7_a), 4 of 4 with lesion, 0 of 4 without, pet goes below 0"
+    )
+    assert ", down to -1.05, where it begins at exactly 0 in 4 others: " in text
+
+
+def test_a_lowest_value_that_is_told_to_stand_for_nothing_is_not_told_again_as_below_0():
+    scans = facts(8, **scaled([1] * 8))
+    padding = {"value": -1.0, "voxels": 9, "filled": False, "mixed": 0}
+    scans[5].placement["values"]["pet"] |= {"low": -1.0, "padding": padding}
+    assert not any("below 0" in text for _, text, _ in told(scans))
+
+
+def test_values_below_0_are_usual_where_few_scans_begin_at_0():
+    assert told(facts(8, **scaled([1] * 8, lambda number: 0.0 if number < 3 else -0.01 * number))) == []
+
+
 def test_arbitrary_units_that_vary_without_a_gap_are_not_odd():
     """1 to 2.9, in steps of 10 %: no scan stands apart."""
     rng = np.random.default_rng(0)
