@@ -111,7 +111,7 @@ def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
             name: np.array([_rounded(number(each)) for each in facts]) for name, number in NUMBERS.items()
         }
         words = {
-            name: np.array([str(each.get(key, each["written"].get(key, ""))) for each in facts])
+            name: np.array([_unit(each["written"]) if key == "unit" else _word(each, key) for each in facts])
             for key, name in WORDS.items()
         }
         ways = _told_ways(scans, modality, with_lesion)
@@ -138,6 +138,18 @@ def _facts(scan: Scan, modality: str) -> dict[str, Any]:
         "coverage": placement["coverage"][modality],
         "absent": placement["absent"][modality],
     }
+
+
+def _word(facts: Mapping[str, Any], key: str) -> str:
+    """What a file says by a key of WORDS; empty where its kind has no such word."""
+    return str(facts.get(key, facts["written"].get(key, "")))
+
+
+def _unit(written: Mapping[str, str]) -> str:
+    """The unit of lengths that a file states, empty for none: NIfTI may leave it out, Analyze always does; lengths of
+    the other kinds are in mm, or the file was refused."""
+    unit = written.get("unit", "unknown" if written["kind"] == "Analyze" else "mm")
+    return "" if unit == "unknown" else unit
 
 
 def _rounded(value: float) -> float:

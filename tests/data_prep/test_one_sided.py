@@ -26,7 +26,8 @@ def facts(ill: list[dict], free: list[dict]) -> list:
     found = []
     for number, changed in enumerate([*ill, *free]):
         own = {key: changed.get(key, value) for key, value in PLAIN.items()}
-        own["written"] = WRITTEN | {key: changed[key] for key in WRITTEN if key in changed}
+        written = WRITTEN | {key: changed[key] for key in WRITTEN if key in changed}
+        own["written"] = {key: word for key, word in written.items() if word is not None}
         placement = {"inputs": {"mri": own}, "absent": {"mri": 0.0}}
         placement["coverage"] = {"mri": changed.get("coverage", 1.0)}
         placement["values"] = {"mri": {name: changed.get(name, value) for name, value in TAKEN.items()}}
@@ -54,7 +55,7 @@ CHANGES = {
     "number type float32": {"numbers": "float32"},
     "scaling of values as stored": {"scaling": "scaled"},
     "codes of orientation sform 1, qform 1": {"codes": "sform 4, qform 1"},
-    "unit of lengths mm": {"unit": "unknown"},
+    "unit of lengths not stated": {"unit": "unknown"},
 }
 
 
@@ -64,6 +65,14 @@ def test_what_all_scans_with_lesion_have_and_no_other_is_told(text):
     kept = "0 of 5 with lesion, 7 of 7 without" if text.split()[-1] in ("LPS", "stored", "mm", "1") else None
     assert f"{text} in {kept or '5 of 5 with lesion, 0 of 7 without'}" in found
     assert text in told([{}] * 5, [CHANGES[text]] * 7)
+
+
+def test_files_of_a_kind_without_a_unit_state_none_as_nifti_files_that_leave_it_out():
+    """Analyze files alone were said to state no unit, where the NIfTI files of the others stated none either."""
+    analyze = {"kind": "Analyze", "unit": None}
+    assert "unit of lengths" not in told([analyze] * 5, [{"unit": "unknown"}] * 7)
+    assert "unit of lengths not stated in 5 of 5 with lesion, 0 of 7 without" in told([analyze] * 5, [{}] * 7)
+    assert "unit of lengths" not in told([{"kind": "DICOM", "unit": None}] * 5, [{}] * 7)
 
 
 def test_less_coverage_of_most_scans_without_lesion_is_told():
