@@ -26,7 +26,7 @@ from data_prep.placing.found import facts_of, input_of, share_of_body
 from data_prep.placing.gridded import Gridded, check_coverage, check_steps, gridded
 from data_prep.placing.numbers import number_facts
 from data_prep.registering.registered import Registration, laid_together
-from data_prep.volumes.lying import lying
+from data_prep.volumes.lying import check_place_known, lying
 from data_prep.volumes.resize import (
     Window,
     make_window,
@@ -141,6 +141,8 @@ def _laid(
     assumed = [name for name, volume in _with_mask(volumes, mask).items() if not volume.grid.oriented]
     fitting = fits(mask, {name: volume.grid for name, volume in volumes.items()})
     volumes, mask = lying(volumes, mask, reference, where)
+    if register is None:
+        check_place_known(volumes, reference, where)
     input_grid = volumes[reference].grid
     check_axes(input_grid, where)
     filed = _with_mask(volumes, mask)

@@ -24,7 +24,7 @@ from data_prep.volumes.volume import (
 )
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, listed
 
 _SIDES = (("left", "right"), ("posterior", "anterior"), ("superior", "inferior"))
 _EXPORT = (
@@ -167,6 +167,25 @@ def lying(
             raise off_grid(mask.grid, grids, f"{where}, column mask")
         mask = _laid(mask, found[0], grids[found[0]])
     return {name: laid[name] for name in volumes}, mask
+
+
+def check_place_known(volumes: dict[str, Volume], reference: str, where: str) -> None:
+    """InputError where no file says where the reference lies, though another modality's says it of itself: nobody knows
+    how one lies on the other. volumes: as `lying` gave them. `where` is how the error names the scan."""
+    grid = volumes[reference].grid
+    stating = [
+        name for name, volume in volumes.items() if volume.grid.stated_by not in (NOWHERE, f"as {reference}")
+    ]
+    if grid.stated_by == NOWHERE and stating:
+        raise cannot_place(
+            f"The volume does not say where it lies (Analyze), so that {listed(stating)} cannot be laid on it.",
+            f"{where}, column {reference}",
+            f"a file that states its place, as {listed(stating)} does, or one of the same voxels",
+            f"an Analyze pair of {size_text(grid)}; "
+            + ", ".join(f"{name} of {size_text(volumes[name].grid)}" for name in stating),
+            f"Give {reference} as NIfTI with its place, from the program or the DICOM series that it comes from (a "
+            "mask of its shape may stay as it is), or take the scan out.",
+        )
 
 
 def _of_reference(volumes: dict[str, Volume], mask: Volume | None, reference: str) -> Grid:

@@ -110,6 +110,33 @@ def test_analyze_images_lie_as_another_modality_says(tmp_path):
         assert store.scans[0].placement["values"]["pet"]["orientation"] == "as mri"
 
 
+@pytest.mark.parametrize("also", ["mask", "none"])
+def test_a_reference_without_a_place_is_named_where_other_modalities_state_theirs(tmp_path, also):
+    """PET was blamed for not covering MRI, which lay by Analyze's default: or lay on it anyhow, where it did cover."""
+    pet, mri, mask = scan_arrays()
+    rows = [["patient_id", "scan_id", "pet", "mri", "mask"], ["P", "S", "pet.nii", "mri.hdr", "mask.hdr"]]
+    rows[1][4] = "mask.hdr" if also == "mask" else ""
+    analyze(tmp_path / "mask.hdr", mask, (1.0, 1.0, 3.0))
+    for far in (0, 300):
+        affine = np.diag([-2.0, -2.0, 3.0, 1.0])
+        affine[:3, 3] = far
+        write(tmp_path / "pet.nii", pet[::2, ::2], affine)
+        analyze(tmp_path / "mri.hdr", mri, (1.0, 1.0, 3.0))
+        rows[1][3] = "mri.hdr"
+        refused(
+            save(tmp_path, rows),
+            "row 2, scan S, column mri",
+            "The volume does not say where it lies (Analyze), so that pet cannot be laid on it.",
+            "Give mri as NIfTI with its place",
+            reference="mri",
+        )
+    write(tmp_path / "pet.nii", pet[::2, ::2], np.diag([2.0, 2.0, 1.0, 1.0]) @ LPS)
+    write(tmp_path / "mri.nii", mri)
+    rows[1][3] = "mri.nii"
+    store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=16, workers=1, reference="mri")
+    assert store.scans[0].has_lesion == (also == "mask")
+
+
 def twice_placed(path, move=(0.0, 0.0, 0.0), turn: float = 0.0) -> None:
     """A NIfTI file whose qform lies elsewhere than its sform."""
     image = nib.Nifti1Image(np.random.default_rng(0).random((8, 9, 5), np.float32), LPS)
