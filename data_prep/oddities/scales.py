@@ -55,7 +55,10 @@ def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         if not found and (parts := halves(whole, modality)):
             found.append(_groups_of_scale(*parts, modality))
         if not groups:
-            found += list(_levels(whole, modality, {odd.scan_id for odd in found}))
+            below = _below_zero(scans, modality, {odd.scan_id for odd in found})
+            found += list(_told_below(scans, below, modality))
+            elsewhere |= {odd.scan_id for odd in found} | {scan.scan_id for scan in below}
+            found += [odd for odd in _levels(whole, modality) if odd.scan_id not in elsewhere]
     yield from found
 
 
@@ -186,28 +189,16 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             )
 
 
-def _levels(scans: Sequence[Scan], modality: str, known: Container[str | None]) -> Iterator[Odd]:
-    """Scans that go below 0, by however little, where others begin at exactly 0; and single ones that begin elsewhere
-    than most. Nothing of those `known` to be odd otherwise."""
-    if len(scans) < LEAST_SCANS:
-        return
-    below = [scan for scan in _below_zero(scans, modality) if scan.scan_id not in known]
-    if below:
-        lowest = min(_values(scan, modality)["low"] for scan in below)
-        at_zero = sum(_values(scan, modality)["low"] == 0 for scan in scans)
-        text = (
-            f"{modality} goes below 0, down to {lowest:.4g}, where it begins at exactly 0 in "
-            f"{count_of(at_zero, 'other')}: was a number subtracted (scl_inter), or was it resliced by splines?"
-        )
-        yield from of_some(scans, below, text, files=(modality,))
+def _levels(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
+    """Single scans that begin elsewhere than most."""
     bright = np.array([brightness(scan, modality) for scan in scans])
-    if (bright <= 0).any():
+    if len(scans) < LEAST_SCANS or (bright <= 0).any():
         return
     firsts = np.array([_values(scan, modality)["first"] for scan in scans])
     levels = (firsts - np.median(firsts)) / np.median(bright)
     elsewhere = limit(levels, ONE_LEVEL_SHARE, LEVEL_SDS)
     for scan, level in zip(scans, levels, strict=True):
-        if abs(level) > elsewhere and scan not in below and scan.scan_id not in known:
+        if abs(level) > elsewhere:
             yield Odd(
                 scan.scan_id,
                 f"{modality} begins elsewhere than in most scans: {_range(scan, modality)}",
@@ -215,17 +206,33 @@ def _levels(scans: Sequence[Scan], modality: str, known: Container[str | None]) 
             )
 
 
-def _below_zero(scans: Sequence[Scan], modality: str) -> list[Scan]:
-    """Scans with values below 0, where enough others begin at exactly 0; not for a value that is told to stand for
-    nothing and is left."""
-    facts = [_values(scan, modality) for scan in scans]
-    if sum(each["low"] == 0 for each in facts) < AT_ZERO_SHARE * len(scans):
+def _below_zero(scans: Sequence[Scan], modality: str, known: Container[str | None]) -> list[Scan]:
+    """Scans with values below 0, by however little, where enough others begin at exactly 0; not for a value that is
+    told to stand for nothing and is left, nor those `known` to be of another scale."""
+    if len(scans) < LEAST_SCANS or _at_zero(scans, modality) < AT_ZERO_SHARE * len(scans):
         return []
+    facts = [_values(scan, modality) for scan in scans]
     return [
         scan
         for scan, each in zip(scans, facts, strict=True)
-        if each["low"] < 0 and (each.get("padding") or {}).get("value") != each["low"]
+        if each["low"] < 0
+        and (each.get("padding") or {}).get("value") != each["low"]
+        and scan.scan_id not in known
     ]
+
+
+def _at_zero(scans: Sequence[Scan], modality: str) -> int:
+    return sum(_values(scan, modality)["low"] == 0 for scan in scans)
+
+
+def _told_below(scans: Sequence[Scan], below: Sequence[Scan], modality: str) -> Iterator[Odd]:
+    lowest = min((_values(scan, modality)["low"] for scan in below), default=0.0)
+    text = (
+        f"{modality} goes below 0, down to {lowest:.4g}, where it begins at exactly 0 in "
+        f"{count_of(_at_zero(scans, modality), 'other')}: was a number subtracted (scl_inter), or was it resliced by "
+        "splines?"
+    )
+    yield from of_some(scans, below, text, files=(modality,))
 
 
 def _groups_of_scale(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: str) -> Odd:

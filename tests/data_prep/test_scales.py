@@ -165,9 +165,12 @@ def test_a_scan_that_goes_below_0_where_others_begin_at_it_is_told_at_any_size(l
 
 
 def test_half_of_the_scans_below_0_are_told_in_one_sentence():
-    """Some of them by more than a tenth of the tissue's brightness: these alone were told, as beginning elsewhere."""
-    ((scan_id, text, _),) = told(facts(8, **scaled([1] * 8, lambda number: -0.15 * number * (number % 2))))
-    assert scan_id is None
+    """Some of them by more than a tenth of the tissue's brightness: these alone were told, as beginning elsewhere. One
+    is cut short."""
+    scans = facts(8, **scaled([1] * 8, lambda number: -0.15 * number * (number % 2)))
+    scans[1].placement["outside"]["pet"] = [0]
+    (scan_id, text, _), (cut, _, _) = told(scans)
+    assert scan_id is None and cut == "p1_a"
     assert text.startswith(
         "in 4 scans (p1_a, p3_a, p5_a, p7_a), 4 of 4 with lesion, 0 of 4 without, pet goes below 0"
     )
