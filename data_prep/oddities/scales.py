@@ -229,8 +229,8 @@ def _told_below(scans: Sequence[Scan], below: Sequence[Scan], modality: str) -> 
     lowest = min((_values(scan, modality)["low"] for scan in below), default=0.0)
     text = (
         f"{modality} goes below 0, down to {lowest:.4g}, where it begins at exactly 0 in "
-        f"{count_of(_at_zero(scans, modality), 'other')}: was a number subtracted (scl_inter), or was it resliced by "
-        "splines?"
+        f"{count_of(_at_zero(scans, modality), 'other')}: was a number subtracted (scl_inter), or was it filtered "
+        "or resliced by splines?"
     )
     yield from of_some(scans, below, text, files=(modality,))
 

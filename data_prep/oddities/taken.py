@@ -138,14 +138,14 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
     """What a scan's files do not hold: values other than one, slices, numbers, the place of its mask."""
     lesion = scan.placement["lesion"]
     for modality in modalities:
-        facts, unseen = scan.placement["values"][modality], scan.unseen([modality])
+        facts = scan.placement["values"][modality]
         if facts["low"] == facts["high"]:
             yield Odd(
                 scan.scan_id, f"{modality} is {facts['low']:g} everywhere", files=(modality,), refused=True
             )
-        elif unseen:
-            shown = f"{modality} does not show {len(unseen)} of {count_of(scan.slices, 'slice')}, which are not used"
-            yield Odd(scan.scan_id, shown, files=(modality,), refused=len(unseen) == scan.slices)
+        elif told := _peaks(scan, modality) or _unseen(scan, modality):
+            refused = len(scan.unseen([modality])) == scan.slices
+            yield Odd(scan.scan_id, f"{modality} {told}", files=(modality,), refused=refused)
         yield from _without_value(scan, modality)
     if lesion["fits"]:
         names = " and of ".join(lesion["fits"])
@@ -159,6 +159,29 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
             f"the mask had no number in {count_of(lesion['nan'], 'voxel')} (NaN around it, filled)",
             files=(MASK,),
         )
+
+
+def _peaks(scan: Scan, modality: str) -> str:
+    """What is said of a few voxels that stand far above all others, beside which slices seem to be of one value; empty
+    where there are none."""
+    numbers, high = scan.placement["numbers"][modality], scan.placement["values"][modality]["high"]
+    if not numbers["peaks"]:
+        return ""
+    unseen = len(scan.unseen([modality]))
+    beside = f"; beside that {unseen} of {count_of(scan.slices, 'slice')} show nothing, and are not used"
+    return (
+        f"holds up to {high:.4g} in {count_of(numbers['peaks'], 'voxel')}, {numbers['peak_times']:.3g} times as high "
+        f"as all others, as a defect or damage leaves it: set that to what lies around it{beside if unseen else ''}"
+    )
+
+
+def _unseen(scan: Scan, modality: str) -> str:
+    unseen = scan.unseen([modality])
+    return (
+        f"does not show {len(unseen)} of {count_of(scan.slices, 'slice')}, which are not used"
+        if unseen
+        else ""
+    )
 
 
 def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:

@@ -23,6 +23,9 @@ MIDDLE_SHARES = 0.35, 0.65
 SHOWN_SHARE = 0.05
 LEAST_SLICES = 5  # that show something, from which they are compared
 LOOKED_AT_VOXELS = 300_000  # voxels, at most, of which the lowest values are looked at
+# Times as far above the lowest value as all others: voxels, so many at most, that stand far above all. In the public
+# cohort 235 voxels and more stand above a fifth of the highest value, and no step between two is 1.3 times.
+PEAK_TIMES, MOST_PEAKS = 10.0, 9
 SAME_SHARE = 0.002  # of the median of the slices' highest values, by which a slice's own is the same
 Kind = TypeVar("Kind", bound=np.generic)
 FAR_VOXELS = 3  # voxels, with which a step from one voxel to the next is compared
@@ -37,6 +40,7 @@ def number_facts(volume: Volume) -> NumberFacts:
     maxima = data.max(axis=(1, 2))
     low, high = float(data.min()), float(maxima.max())
     lowest, gap = _lowest(data, low)
+    peaks, times = _peaks(data, maxima, low)
     top = np.count_nonzero(data == np.float32(high)) - np.count_nonzero(maxima == np.float32(high))
     return {
         "highest": top / data.size,
@@ -45,6 +49,8 @@ def number_facts(volume: Volume) -> NumberFacts:
         "slices_alike": _alike(maxima - low),
         "lowest": lowest,
         "gap": gap,
+        "peaks": peaks,
+        "peak_times": times,
     }
 
 
@@ -55,6 +61,17 @@ def _lowest(data: NDArray[np.float32], low: float) -> tuple[float, float]:
     last = float(percentile(values, 99)) - low
     gap = (float(percentile(above, 0.1)) - low) / last if above.size and last > 0 else 0.0
     return 1 - above.size / values.size, gap
+
+
+def _peaks(data: NDArray[np.float32], maxima: NDArray[np.float32], low: float) -> tuple[int, float]:
+    """`peaks` and `peak_times` (NumberFacts). data: (z, x, y), `maxima` (z,) the highest of each slice."""
+    height = float(maxima.max()) - low
+    bound = np.float32(low + height / PEAK_TIMES)
+    peaks = int(np.count_nonzero(data[maxima > bound] > bound))
+    if not 0 < peaks <= MOST_PEAKS:
+        return 0, 1.0
+    rest = float(data.max(initial=np.float32(low), where=data <= bound)) - low
+    return (peaks, height / rest) if rest > 0 else (0, 1.0)
 
 
 def _alike(heights: NDArray[np.float32]) -> float:

@@ -207,6 +207,8 @@ def _on_reference(volume: Volume, reference: str, grid: Grid, where: str) -> Vol
             where,
             f"{size_text(grid)}, or NIfTI files, which say how they lie",
             size_text(volume.grid),
+            "Give it as NIfTI with its place, from the program or the DICOM series that it comes from, or take the "
+            "scan out.",
         )
     return _laid(volume, reference, grid)
 

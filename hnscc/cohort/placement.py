@@ -88,7 +88,8 @@ class NumberFacts(TypedDict, total=False):
     beside one of the lower end, where neither end is air. slices_alike: the share of slices (from foot to head) whose
     highest value is that of most slices, of those that show something. lowest: the share of voxels that hold exactly
     the lowest value. gap: how far above it the others begin, as a share of the way to the 99th percentile, 0 where
-    there is no way.
+    there is no way. peaks: how many voxels stand far above all others, where they are few, else 0. peak_times: how many
+    times as far above the lowest value the highest stands as the next one below these, 1 where there are none.
     """
 
     highest: float
@@ -97,6 +98,8 @@ class NumberFacts(TypedDict, total=False):
     slices_alike: float
     lowest: float
     gap: float
+    peaks: int
+    peak_times: float
 
 
 class PlaneFacts(TypedDict, total=False):

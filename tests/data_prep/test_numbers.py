@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from facts import PLAIN_NUMBERS
 from scans import LPS, prepare, refused, save, write
 from stores import scan
 
@@ -12,7 +13,7 @@ from data_prep.placing.numbers import number_facts
 from data_prep.volumes.volume import Grid, Volume
 
 SHAPE = (30, 24, 8)
-PLAIN = {"highest": 1e-5, "below": 1e-5, "wrapped": 0, "slices_alike": 0.2, "lowest": 0.1, "gap": 1e-4}
+NO_PEAKS = {"peaks": 0, "peak_times": 1.0}
 
 
 def pet(seed: int = 0) -> np.ndarray:
@@ -32,7 +33,7 @@ def numbers(data: np.ndarray, affine: np.ndarray = LPS) -> dict:
 def told(*changes: dict) -> list[tuple]:
     """What is odd about scans of an index alone, those of odd number with lesion; each change is of one scan."""
     scans = [
-        replace(scan(f"p{at}", (0, at % 2)), placement={"numbers": {"pet": PLAIN | change}})
+        replace(scan(f"p{at}", (0, at % 2)), placement={"numbers": {"pet": PLAIN_NUMBERS | change}})
         for at, change in enumerate(changes)
     ]
     return [(odd.scan_id, odd.text, odd.refused) for odd in odd_numbers(scans, ["pet"])]
@@ -41,7 +42,14 @@ def told(*changes: dict) -> list[tuple]:
 def test_numbers_of_a_few_voxels_are_those_counted_by_hand():
     data = np.arange(6 * 5 * 4, dtype=np.float32).reshape(6, 5, 4)
     lowest = {"lowest": pytest.approx(1 / 120), "gap": pytest.approx((1 + 0.118) / (0.99 * 119))}
-    assert numbers(data) == {"highest": 0.0, "below": 0.0, "wrapped": 0, "slices_alike": 0.0, **lowest}
+    assert numbers(data) == {
+        "highest": 0.0,
+        "below": 0.0,
+        "wrapped": 0,
+        "slices_alike": 0.0,
+        **lowest,
+        **NO_PEAKS,
+    }
     cut = np.minimum(data, 100.0)  # 20 voxels, 5 in each of the four slices
     assert numbers(cut) == {
         "highest": 16 / 120,
@@ -49,6 +57,7 @@ def test_numbers_of_a_few_voxels_are_those_counted_by_hand():
         "wrapped": 0,
         "slices_alike": 0.0,
         **lowest,
+        **NO_PEAKS,
         "gap": pytest.approx(0.01118),
     }
 
@@ -96,14 +105,14 @@ def test_several_scans_are_one_sentence_that_says_how_many_hold_lesion():
     assert cut[1].startswith("in 2 scans (p1_a, p2_a), 1 of 2 with lesion, 1 of 2 without, pet is cut off")
 
 
-def prepared(folder, change) -> list[str]:
+def prepared(folder, change, scans: int = 3, words: tuple[str, ...] = ("highest",)) -> list[str]:
     rows = [["patient_id", "scan_id", "pet", "mask"]]
-    for number in range(3):
+    for number in range(scans):
         data = pet(number)
         write(folder / f"{number}.nii", change(data) if number == 1 else data)
         rows.append([f"P{number}", f"S{number}", f"{number}.nii", ""])
     store = prepare(save(folder, rows), folder / "s.zarr", size=32, workers=1)
-    return [text for text in store.odd if "highest" in text]
+    return [text for text in store.odd if any(word in text for word in words)]
 
 
 @pytest.mark.parametrize(
@@ -135,7 +144,10 @@ def test_scans_of_far_fewer_values_than_most_are_told():
     """PET in whole numbers of SUV has about ten; a twentieth of the median 500 is 25, and is enough."""
 
     def told(counts):
-        placements = [{"values": {"pet": {"signal": {"values": count}}}} for count in counts]
+        placements = [
+            {"values": {"pet": {"signal": {"values": count}}}, "numbers": {"pet": PLAIN_NUMBERS}}
+            for count in counts
+        ]
         scans = [replace(scan(f"p{at}", (0, at % 2)), placement=each) for at, each in enumerate(placements)]
         return [(odd.scan_id, odd.text) for odd in rounded(scans, ["pet"])]
 
@@ -146,6 +158,33 @@ def test_scans_of_far_fewer_values_than_most_are_told():
     ((both, text),) = told([*usual, 10, 9])
     assert both is None and "2 scans (p6_a, p7_a)" in text
     assert told([60, 70, 80, 90, 95, 1]) == told([500, 500, 500, 1]) == []
+
+
+def test_voxels_far_above_all_others_are_counted():
+    """The brightest voxels but for these are 10: 1e6 is 1e5 times that, 80 is 8 times."""
+    data = np.minimum(pet(), 9)
+    data[12, 12, 3:5], low = 10, float(data.min())
+    for voxels, high, expected in ((1, 1e6, 1), (9, 1e6, 9), (10, 1e6, 0), (1, 80, 0), (0, 0, 0)):
+        changed = data.copy()
+        changed[15, 10, 0:voxels] = high
+        changed[16, 10, 0 : max(0, voxels - 8)] = high
+        found = numbers(changed)
+        assert found["peaks"] == expected
+        assert found["peak_times"] == (pytest.approx((high - low) / (10 - low)) if expected else 1)
+
+
+def test_a_voxel_far_above_all_others_is_told_alone(tmp_path):
+    """It was told that PET did not show most slices, which seemed to be of one value beside it, and was rounded."""
+
+    def damaged(data):
+        data[15, 10, 2] = 1e10
+        return data
+
+    (text,) = prepared(tmp_path, damaged, scans=6, words=("holds", "does not show", "rounded"))
+    assert text.startswith("scan S1: pet holds up to 1e+10 in 1 voxel, ")
+    assert " times as high as all others" in text and text.endswith(
+        " of 8 slices show nothing, and are not used"
+    )
 
 
 def test_scans_of_one_highest_value_are_told():

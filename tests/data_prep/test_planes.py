@@ -139,6 +139,18 @@ def test_each_scan_is_told_what_was_done_to_it_and_a_sound_one_nothing(tmp_path)
     assert not any("sound" in each for each in told)
 
 
+def test_values_that_were_cut_off_at_the_top_are_no_letter():
+    """The brightest tenth of a head lies at the same places of most slices, and has one value then: 96 places and more.
+    A letter of the highest value stands in air, or amid tissue that is darker."""
+    bright = head()
+    bright[20:28, 14:26] += 800
+    cut = np.minimum(bright, np.percentile(bright, 90)).astype(np.float32)
+    assert ((cut == cut.max()).mean(axis=2) > 0.5).sum() >= 96 and found(cut)["burnt"] == 0
+    for moved in (0, 18):
+        at = np.roll(with_a_letter(head(1)) == 600, (moved, moved), (0, 1))
+        assert found(np.where(at, 1.5 * head(1).max(), head(1)).astype(np.float32))["burnt"] == 24
+
+
 def test_a_cut_of_most_scans_is_how_the_cohort_was_made(tmp_path):
     def told(cut: int) -> list[str]:
         rows = [["patient_id", "scan_id", "mri", "mask"]]

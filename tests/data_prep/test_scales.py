@@ -158,7 +158,7 @@ def test_a_scan_that_goes_below_0_where_others_begin_at_it_is_told_at_any_size(l
         (
             "p5_a",
             f"pet goes below 0, down to {lowest}, where it begins at exactly 0 in 7 others: was a number subtracted "
-            "(scl_inter), or was it resliced by splines?",
+            "(scl_inter), or was it filtered or resliced by splines?",
             False,
         )
     ]

@@ -10,6 +10,17 @@ from data_prep.oddities.odd import odd_scans
 from data_prep.volumes.lying import NOWHERE
 from hnscc.cohort.store_format import Scan
 
+# Of values to which nothing was done.
+PLAIN_NUMBERS = {
+    "highest": 1e-5,
+    "below": 1e-5,
+    "wrapped": 0,
+    "slices_alike": 0.2,
+    "lowest": 0.1,
+    "gap": 1e-4,
+}
+PLAIN_NUMBERS |= {"peaks": 0, "peak_times": 1.0}
+
 
 def facts(scans: int, **changed: Any) -> list[Scan]:
     """PET of SUV; odd scans hold a lesion of 1 ml. `changed` says what in which scan: c its coverage, s its values, l
@@ -51,6 +62,7 @@ def facts(scans: int, **changed: Any) -> list[Scan]:
             "coverage": {"pet": changed.get(f"c{number}", 1.0)},
             "outside": {"pet": []},
             "values": {"pet": {"rim": values["first"]} | values},
+            "numbers": {"pet": PLAIN_NUMBERS},
             "lesion": lesion,
         }
         found.append(replace(scan(f"p{number}", (0, 4 * (number % 2))), placement=placement))
