@@ -18,6 +18,7 @@ from data_prep.oddities.far_off import far_off
 from data_prep.oddities.fields import odd_fields, spellings
 from data_prep.oddities.flat_ends import ended_flat, ends_of
 from data_prep.oddities.heights import too_high
+from data_prep.oddities.highest import above_others, peaks_in_words
 from data_prep.oddities.marks import Marks, marks
 from data_prep.oddities.midlines import midlines, odd_mirrored
 from data_prep.oddities.nudged import moves_of, nudged
@@ -134,7 +135,7 @@ def judged(
         *drawn,
         *odd_pieces(scans),
         *odd_codes(scans, modalities),
-        *odd_numbers(scans, modalities, dark),
+        *odd_numbers(scans, modalities, dark | _with_defects(scans, modalities)),
         *rounded(scans, modalities),
         *scaled_by_themselves(scans, modalities),
         *emptied(scans, modalities, known),
@@ -145,6 +146,15 @@ def judged(
     ]
     _check_odd(rows, odd, shared, accept_odd)
     return odd
+
+
+def _with_defects(scans: Sequence[Scan], modalities: Sequence[str]) -> Known:
+    """Scans with a modality that is told to hold values far above all others."""
+    found: Known = set()
+    for name in modalities:
+        peaks = [scan for scan in scans if peaks_in_words(scan, name)]
+        found |= {(scan.scan_id, name) for scan in [*peaks, *above_others(scans, name)]}
+    return found
 
 
 def _drawn(

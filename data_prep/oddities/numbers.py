@@ -71,7 +71,7 @@ def odd_numbers(
 
     Values that are too large for their type and begin again at its lowest are refused; the others are told, since
     somebody may have wanted them. dark: scans with a modality that is inverted, of which they are not: air has their
-    highest value.
+    highest value; or that holds defects far above all others, which may be as high as one another.
     """
     for modality in modalities:
         for text, refused, holds in KINDS:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from data_prep.oddities.curves import curved, fading
+from data_prep.oddities.highest import odd_highest
 from data_prep.oddities.numbers import inverted, not_measured
 from data_prep.oddities.odd_lesions import odd_lesions
 from data_prep.oddities.oddity import MASK, Odd, cut_short
@@ -103,7 +104,7 @@ def odd_values(
     curves = [odd for odd in curved(compared, modality) if odd.scan_id not in elsewhere]
     told |= _of(curves)
     scales = [odd for odd in odd_scales(others, modality) if odd.refused or odd.scan_id not in told]
-    return [*turned, *scales, *curves]
+    return [*turned, *scales, *odd_highest(others, modality), *curves]
 
 
 def _of(odd: Sequence[Odd]) -> set[str]:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
+from data_prep.oddities.highest import peaks_in_words
 from data_prep.oddities.oddity import LEAST_SCANS, MAJORITY_SHARE, MASK, Odd, of_cohort
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
@@ -138,14 +139,22 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
     """What a scan's files do not hold: values other than one, slices, numbers, the place of its mask."""
     lesion = scan.placement["lesion"]
     for modality in modalities:
-        facts = scan.placement["values"][modality]
+        facts, unseen = scan.placement["values"][modality], scan.unseen([modality])
+        refused = len(unseen) == scan.slices
         if facts["low"] == facts["high"]:
             yield Odd(
                 scan.scan_id, f"{modality} is {facts['low']:g} everywhere", files=(modality,), refused=True
             )
-        elif told := _peaks(scan, modality) or _unseen(scan, modality):
-            refused = len(scan.unseen([modality])) == scan.slices
-            yield Odd(scan.scan_id, f"{modality} {told}", files=(modality,), refused=refused)
+        elif peaks := peaks_in_words(scan, modality):
+            unused = (
+                f"; {len(unseen)} of {count_of(scan.slices, 'slice')} are not used beside it"
+                if unseen
+                else ""
+            )
+            yield Odd(scan.scan_id, f"{modality} {peaks}{unused}", files=(modality,), refused=refused)
+        elif unseen:
+            shown = f"{modality} does not show {len(unseen)} of {count_of(scan.slices, 'slice')}, which are not used"
+            yield Odd(scan.scan_id, shown, files=(modality,), refused=refused)
         yield from _without_value(scan, modality)
     if lesion["fits"]:
         names = " and of ".join(lesion["fits"])
@@ -159,29 +168,6 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
             f"the mask had no number in {count_of(lesion['nan'], 'voxel')} (NaN around it, filled)",
             files=(MASK,),
         )
-
-
-def _peaks(scan: Scan, modality: str) -> str:
-    """What is said of a few voxels that stand far above all others, beside which slices seem to be of one value; empty
-    where there are none."""
-    numbers, high = scan.placement["numbers"][modality], scan.placement["values"][modality]["high"]
-    if not numbers["peaks"]:
-        return ""
-    unseen = len(scan.unseen([modality]))
-    beside = f"; beside that {unseen} of {count_of(scan.slices, 'slice')} show nothing, and are not used"
-    return (
-        f"holds up to {high:.4g} in {count_of(numbers['peaks'], 'voxel')}, {numbers['peak_times']:.3g} times as high "
-        f"as all others, as a defect or damage leaves it: set that to what lies around it{beside if unseen else ''}"
-    )
-
-
-def _unseen(scan: Scan, modality: str) -> str:
-    unseen = scan.unseen([modality])
-    return (
-        f"does not show {len(unseen)} of {count_of(scan.slices, 'slice')}, which are not used"
-        if unseen
-        else ""
-    )
 
 
 def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:

@@ -182,9 +182,19 @@ def test_a_voxel_far_above_all_others_is_told_alone(tmp_path):
 
     (text,) = prepared(tmp_path, damaged, scans=6, words=("holds", "does not show", "rounded"))
     assert text.startswith("scan S1: pet holds up to 1e+10 in 1 voxel, ")
-    assert " times as high as all others" in text and text.endswith(
-        " of 8 slices show nothing, and are not used"
-    )
+    assert " times as high as all others" in text and text.endswith("; not used beside it: 7 of 8 slices")
+
+
+def test_a_few_voxels_far_above_all_other_scans_are_told_and_not_as_cut_off(tmp_path):
+    """27 voxels of 200, where PET reaches 12: of one value they were said to be a window's. Training would have seen
+    all others as nearly black."""
+
+    def hot(data):
+        data[14:17, 10:13, 2:5] = 200
+        return data
+
+    (text,) = prepared(tmp_path, hot, scans=6, words=("highest", "reaches", "rounded", "cut off"))
+    assert text.startswith("scan S1: pet reaches 200, 1") and " times as high as all other scans: " in text
 
 
 def test_scans_of_one_highest_value_are_told():
