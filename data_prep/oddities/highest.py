@@ -25,9 +25,9 @@ def peaks_in_words(scan: Scan, modality: str) -> str:
         return ""
     high, voxels = scan.placement["values"][modality]["high"], count_of(numbers[modality]["peaks"], "voxel")
     return (
-        f"holds up to {high:.4g} in {voxels}, {numbers[modality]['peak_times']:.3g} times as high as all others, as a "
-        "defect or damage leaves it; images are normalized by the highest value of the training scans: set it to what "
-        "lies around it"
+        f"holds up to {high:.4g} in {voxels}{_place(scan, modality)}, {numbers[modality]['peak_times']:.3g} times as "
+        "high as all others, as a defect or damage leaves it; images are normalized by the highest value of the "
+        "training scans: set it to what lies around it"
     )
 
 
@@ -40,9 +40,10 @@ def odd_highest(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     if chosen:
         high = max(scan.placement["values"][modality]["high"] for scan in chosen)
         times = min(_height(scan, modality) for scan in chosen) / rest
+        where = _place(chosen[0], modality) if len(chosen) == 1 else ""
         text = (
-            f"{modality} reaches {high:.4g}, {times:.3g} times as high as all other scans: is that the lesion, or are "
-            "some voxels defects? Images are normalized by the highest value of the training scans"
+            f"{modality} reaches {high:.4g}{where}, {times:.3g} times as high as all other scans: is that the lesion, "
+            "or are some voxels defects? Images are normalized by the highest value of the training scans"
         )
         yield from of_some(scans, chosen, text, files=(modality,))
 
@@ -60,6 +61,14 @@ def above_others(scans: Sequence[Scan], modality: str) -> list[Scan]:
         if all(each[first].min() >= ABOVE_SCANS_TIMES * each[others].max() for each in (heights, beside)):
             return [shown[at] for at in sorted(first)]
     return []
+
+
+def _place(scan: Scan, modality: str) -> str:
+    """Where the highest value stands, in words; empty where nothing but values is kept of the scan."""
+    numbers = scan.placement.get("numbers")
+    if numbers is None:
+        return ""
+    return f" (at {tuple(numbers[modality]['highest_at'])} of the file, from 0 on)"
 
 
 def _height(scan: Scan, modality: str) -> float:

@@ -146,12 +146,9 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
                 scan.scan_id, f"{modality} is {facts['low']:g} everywhere", files=(modality,), refused=True
             )
         elif peaks := peaks_in_words(scan, modality):
-            unused = (
-                f"; {len(unseen)} of {count_of(scan.slices, 'slice')} are not used beside it"
-                if unseen
-                else ""
-            )
-            yield Odd(scan.scan_id, f"{modality} {peaks}{unused}", files=(modality,), refused=refused)
+            unused = f"; not used beside it: {len(unseen)} of {count_of(scan.slices, 'slice')}"
+            text = f"{modality} {peaks}{unused if unseen else ''}"
+            yield Odd(scan.scan_id, text, files=(modality,), refused=refused)
         elif unseen:
             shown = f"{modality} does not show {len(unseen)} of {count_of(scan.slices, 'slice')}, which are not used"
             yield Odd(scan.scan_id, shown, files=(modality,), refused=refused)

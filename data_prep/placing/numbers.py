@@ -51,6 +51,7 @@ def number_facts(volume: Volume) -> NumberFacts:
         "gap": gap,
         "peaks": peaks,
         "peak_times": times,
+        "highest_at": _highest_at(data, maxima, up),
     }
 
 
@@ -72,6 +73,14 @@ def _peaks(data: NDArray[np.float32], maxima: NDArray[np.float32], low: float) -
         return 0, 1.0
     rest = float(data.max(initial=np.float32(low), where=data <= bound)) - low
     return (peaks, height / rest) if rest > 0 else (0, 1.0)
+
+
+def _highest_at(data: NDArray[np.float32], maxima: NDArray[np.float32], up: int) -> list[int]:
+    """`highest_at` (NumberFacts). data: (z, x, y), of which z is axis `up` of the file; maxima: (z,), of each slice."""
+    z = int(np.argmax(maxima))
+    x, y = np.unravel_index(int(np.argmax(data[z])), data.shape[1:])
+    at = [int(x), int(y)]
+    return [*at[:up], z, *at[up:]]
 
 
 def _alike(heights: NDArray[np.float32]) -> float:

@@ -90,6 +90,7 @@ class NumberFacts(TypedDict, total=False):
     the lowest value. gap: how far above it the others begin, as a share of the way to the 99th percentile, 0 where
     there is no way. peaks: how many voxels stand far above all others, where they are few, else 0. peak_times: how many
     times as far above the lowest value the highest stands as the next one below these, 1 where there are none.
+    highest_at: a voxel of the highest value, along the axes of the file, from 0 on.
     """
 
     highest: float
@@ -100,6 +101,7 @@ class NumberFacts(TypedDict, total=False):
     gap: float
     peaks: int
     peak_times: float
+    highest_at: list[int]
 
 
 class PlaneFacts(TypedDict, total=False):

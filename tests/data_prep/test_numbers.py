@@ -42,14 +42,8 @@ def told(*changes: dict) -> list[tuple]:
 def test_numbers_of_a_few_voxels_are_those_counted_by_hand():
     data = np.arange(6 * 5 * 4, dtype=np.float32).reshape(6, 5, 4)
     lowest = {"lowest": pytest.approx(1 / 120), "gap": pytest.approx((1 + 0.118) / (0.99 * 119))}
-    assert numbers(data) == {
-        "highest": 0.0,
-        "below": 0.0,
-        "wrapped": 0,
-        "slices_alike": 0.0,
-        **lowest,
-        **NO_PEAKS,
-    }
+    plain = {"highest": 0.0, "below": 0.0, "wrapped": 0, "slices_alike": 0.0, **lowest, **NO_PEAKS}
+    assert numbers(data) == plain | {"highest_at": [5, 4, 3]}
     cut = np.minimum(data, 100.0)  # 20 voxels, 5 in each of the four slices
     assert numbers(cut) == {
         "highest": 16 / 120,
@@ -58,6 +52,7 @@ def test_numbers_of_a_few_voxels_are_those_counted_by_hand():
         "slices_alike": 0.0,
         **lowest,
         **NO_PEAKS,
+        "highest_at": [5, 0, 0],
         "gap": pytest.approx(0.01118),
     }
 
@@ -69,7 +64,8 @@ def test_slices_run_from_foot_to_head_whatever_the_order_of_the_axes():
     data[:, :, 7] = 0
     assert numbers(data)["slices_alike"] == 1.0
     sagittal = LPS[:, [2, 0, 1, 3]]
-    assert numbers(np.moveaxis(data, 2, 0), sagittal)["slices_alike"] == 1.0
+    found = numbers(np.moveaxis(data, 2, 0), sagittal)
+    assert found["slices_alike"] == 1.0 and found["highest_at"] == [0, 3, 4]
     data[3, 4, 2] = 4.9
     assert numbers(data)["slices_alike"] == 6 / 7
 
@@ -181,7 +177,9 @@ def test_a_voxel_far_above_all_others_is_told_alone(tmp_path):
         return data
 
     (text,) = prepared(tmp_path, damaged, scans=6, words=("holds", "does not show", "rounded"))
-    assert text.startswith("scan S1: pet holds up to 1e+10 in 1 voxel, ")
+    assert text.startswith(
+        "scan S1: pet holds up to 1e+10 in 1 voxel (at (15, 10, 2) of the file, from 0 on), "
+    )
     assert " times as high as all others" in text and text.endswith("; not used beside it: 7 of 8 slices")
 
 
@@ -194,7 +192,8 @@ def test_a_few_voxels_far_above_all_other_scans_are_told_and_not_as_cut_off(tmp_
         return data
 
     (text,) = prepared(tmp_path, hot, scans=6, words=("highest", "reaches", "rounded", "cut off"))
-    assert text.startswith("scan S1: pet reaches 200, 1") and " times as high as all other scans: " in text
+    assert text.startswith("scan S1: pet reaches 200 (at (14, 10, 2) of the file")
+    assert " times as high as all other scans: " in text
 
 
 def test_scans_of_one_highest_value_are_told():

@@ -88,7 +88,7 @@ def test_less_coverage_than_in_other_scans_is_told():
 def test_a_hot_lesion_alone_is_no_other_unit():
     """The whole range is 30 times as large, that of most voxels is not. It is told as what it is, from 3 times on."""
     ((scan_id, text, refused),) = told(facts(8, s3={"high": 270.0}))
-    assert text.startswith("pet reaches 270, 30 times as high as all other scans: ")
+    assert text.startswith("pet reaches 270 (at (2, 3, 1) of the file, from 0 on), 30 times as high as all")
     assert scan_id == "p3_a" and not refused
     ((_, text, _),) = told(facts(8, s3={"high": 270.0}, s5={"high": 90.0}, s6={"high": 40.5}))
     assert text.startswith(
