@@ -10,7 +10,7 @@ from typing import Any
 from data_prep.oddities.curves import curved, fading
 from data_prep.oddities.highest import odd_highest
 from data_prep.oddities.numbers import inverted, not_measured
-from data_prep.oddities.odd_lesions import odd_lesions
+from data_prep.oddities.odd_lesions import holds_too_much, odd_lesions
 from data_prep.oddities.oddity import MASK, Odd, cut_short
 from data_prep.oddities.off_border import off_border
 from data_prep.oddities.one_sided import taken_otherwise
@@ -30,10 +30,12 @@ def odd_scans(
     known: Collection[tuple[str, str]] = (),
     unlike: Collection[tuple[str, str]] = (),
 ) -> list[Odd]:
-    """Return everything that is odd, the cohort's own first, then scan by scan in the order given.
+    """Return everything that is odd, the cohort's own first, then scan by scan in the order given. Of a scan whose mask
+    holds too much neither scale nor curve is told: what lies outside of it is compared, and is not the tissue.
 
     known, unlike: as of `odd_values`.
     """
+    inverted_masks = {scan.scan_id for scan in scans if holds_too_much(scan)}
     found = [
         *odd_orientations(scans, modalities),
         *taken_otherwise(scans, modalities),
@@ -41,7 +43,7 @@ def odd_scans(
     ]
     for modality in modalities:
         found += [
-            *odd_values(scans, modality, known, unlike),
+            *odd_values(scans, modality, {*known, *((name, modality) for name in inverted_masks)}, unlike),
             *separating(scans, modality),
             *less_covered(scans, modality),
         ]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from facts import facts, told
+from facts import facts, scaled, told
 from scans import LPS, cohort, prepare, refused, save, scan_arrays, write
 
 from data_prep.oddities.odd import odd_borders
@@ -95,6 +95,14 @@ def test_a_hot_lesion_alone_is_no_other_unit():
         "in 3 scans (p3_a, p5_a, p6_a), 2 of 4 with lesion, 1 of 4 without, pet reaches 270, 4.5 "
     )
     assert told(facts(8, s3={"high": 26.0})) == told(facts(4, s3={"high": 270.0})) == []
+
+
+def test_a_scan_whose_mask_is_inverted_is_not_said_to_be_of_another_scale():
+    """The lesion and what surrounds it are all that the mask leaves of the tissue: 3.2 times as bright in PET."""
+    changed = scaled([1] * 12 + [3.2])
+    assert [text for _, text, _ in told(facts(13, **changed))] == ["pet is 3.62 times the cohort's median"]
+    ((_, text, _),) = told(facts(13, **changed, l12={"share_of_body": 0.9, "ml": 1119.0}))
+    assert text == "90% of the body is lesion (1119 ml): is the mask inverted?"
 
 
 @pytest.mark.parametrize("part", ["grid", "body"])

@@ -11,7 +11,7 @@ from data_prep.volumes.lying import NOWHERE
 from hnscc.cohort.store_format import Scan
 
 # Of values to which nothing was done.
-PLAIN_NUMBERS = {
+PLAIN_NUMBERS: dict[str, Any] = {
     "highest": 1e-5,
     "below": 1e-5,
     "wrapped": 0,
