@@ -193,8 +193,8 @@ def _cut(data: Voxels, blank: Bools | None, tissue: float, bright: float) -> flo
 
 
 def _burnt(data: Voxels, tissue: float) -> int:
-    """How many places of the plane hold one value of tissue in most slices: the value of one of three of these; none
-    where that is the highest one and what lies around is nearly as high, since values were cut off at the top."""
+    """How many places of the plane of (x, y, z) hold one value of tissue in most slices: the value of one of three of
+    these; none where that is the highest one and what lies around is nearly as high: values were cut off at the top."""
     count = data.shape[2]
     found = np.zeros(data.shape[:2], dtype=bool)
     if count >= LEAST_SLICES:
