@@ -171,6 +171,16 @@ def test_the_package_says_the_order_of_the_wings():
 
 
 @pytest.mark.parametrize("wing", ALLOWED)
+def test_a_wing_names_what_others_use_of_it(wing):
+    """By the name of the module, or of its folder."""
+    package = wing if wing in MODULES else f"hnscc.{wing}"
+    told = set(re.findall(r"\w+", docstring_of(package).partition(" It may import ")[0]))
+    used = set().union(*(ours(name) for name in MODULES if wing_of(name) != wing))
+    inside = {each.removeprefix(f"{package}.") for each in used if wing_of(each) == wing and each != package}
+    assert not {each for each in inside if not told & set(each.split("."))}
+
+
+@pytest.mark.parametrize("wing", ALLOWED)
 def test_every_wing_says_what_it_is_for_what_others_may_use_and_how_it_imports(wing):
     package = wing if wing in MODULES else f"hnscc.{wing}"
     text, _, imports = docstring_of(package).partition(" It may import ")
