@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hnscc.base import fewest
 from hnscc.base.console import Console, print_line, print_rows
 from hnscc.base.in_words import count_of, noun_of
+from hnscc.study.fields import yaml_value
 from hnscc.training.earlier import told_left_out
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ def _print_search(search: dict[str, Any], console: Console) -> None:
         f"budget: {limits}",
     )
     for path, values in search["ranges"].items():
-        print_line(console, f"range:   {path}: {values}")
+        print_line(console, f"range:   {path}: {yaml_value(values)}")
 
 
 def _print_facts(console: Console, rows: Sequence[Mapping[str, object]]) -> None:

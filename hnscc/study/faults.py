@@ -1,16 +1,18 @@
 """What is wrong with a study file, as its author reads it: each setting by its path and line, with what is expected."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pydantic_core import ErrorDetails
 
 from hnscc.base.errors import InputError, several
-from hnscc.study.fields import CONFLICT, yaml_value
+from hnscc.study.fields import CONFLICT, expected_by, yaml_value
 from hnscc.study.search_schema import Range
 from hnscc.study.settings_page import names_in, nearest, settings_below
 from hnscc.study.variant_schema import Variant
 from hnscc.study.yaml_text import KeyPath, at_line
+
+DESCRIBED: Final = "; `hnscc settings` describes every setting"
 
 
 def faults_of(
@@ -38,18 +40,24 @@ def _fault(
     paths = [_path_of(each, resolved) for each in errors]
     first, path = errors[0], paths[0]
     unknown, missing = first["type"] == "extra_forbidden", first["type"] == "missing"
-    same = [_plainly(each["msg"]) for each, at in zip(errors, paths, strict=True) if at == path]
+    same = [expected_by(each) for each, at in zip(errors, paths, strict=True) if at == path]
     expected = _meant(path) if unknown else _kind_of(path) if missing else "; or: ".join(dict.fromkeys(same))
     conflict = first["type"] == CONFLICT
-    found = first["ctx"]["found"] if conflict else repr(first["input"])[:200]
+    given = "nothing" if missing else _given(first["input"])
     return InputError(
         f"The setting {dotted(path)} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
         where=at_line(where, line_of(path, lines)),
         expected=expected,
-        found="nothing" if missing else found,
-        do=f"{'add it to' if missing else 'correct it in'} the study file"
-        + (f": {expected}" if conflict else ""),
+        found=first["ctx"]["found"] if conflict else given,
+        do="add it to the study file"
+        if missing
+        else f"correct it in the study file{f': {expected}' if conflict else DESCRIBED}",
     )
+
+
+def _given(value: Any) -> str:
+    """A value as the file has it, cut where it is long; text in quotes, which tell '3' from 3."""
+    return (repr(value) if isinstance(value, str) else yaml_value(value))[:200]
 
 
 def without_effect_of(
@@ -82,10 +90,6 @@ def _faulty(error: ErrorDetails, resolved: Any) -> KeyPath:
 
 def _keys(value: Any) -> Collection[Any]:
     return value if isinstance(value, dict) else range(len(value)) if isinstance(value, list | tuple) else ()
-
-
-def _plainly(message: str) -> str:
-    return message.removeprefix("Value error, ").removeprefix("Input should be ")
 
 
 def _path_of(error: ErrorDetails, resolved: Any) -> KeyPath:
@@ -130,9 +134,11 @@ def _meant(path: KeyPath) -> str:
     known = dict.fromkeys(close if _in_base(path) == path else (_in_variant(each, path) for each in close))
     if dotted(path) in known:
         return "a key for each name, one below the other, such as `training: {epochs: 40}`"
-    if known:
+    above = ".".join(map(str, _in_base(path)[:-1]))
+    if any(each.startswith(above) for each in close):
         return f"{' or '.join(known)}?"
-    return f"one of {', '.join(names_in(_section_of(path)))}"
+    beside = f"one of {', '.join(names_in(_section_of(path)))}"
+    return f"{beside}; or {' or '.join(known)}?" if known else beside
 
 
 def _kind_of(path: KeyPath) -> str:

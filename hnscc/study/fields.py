@@ -1,9 +1,11 @@
-"""What every part of the study file's schema is made of: strict models whose fields say what they mean."""
+"""What every part of the study file's schema is made of: strict models whose fields say what they mean, and the words
+for what breaks them."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 # Where a choice comes from. The sections are those of Liedes et al. 2023 (hnscc.study.paper.CITATION).
 OURS = "ours"
@@ -15,6 +17,37 @@ PAPER_EVALUATION = "paper 2.4"
 PAPERS_CODE = "the paper's code"
 # The kind of error of settings that do not go together, see `conflict`.
 CONFLICT = "conflict"
+# How names are written: the expression for pydantic, and what it says to a reader.
+STUDY_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.]*$"
+VARIANT_NAME: Final = r"^[a-z0-9][a-z0-9_]*$"
+FORMS: Final = {
+    STUDY_NAME: "letters, digits, _ and ., beginning with a letter or digit",
+    VARIANT_NAME: "small letters, digits and _, beginning with a letter or digit",
+}
+# What is expected where pydantic refuses a value: by the type of its error, with the limits that it names.
+EXPECTED: Final[Mapping[str, str]] = {
+    CONFLICT: "{expected}",
+    "value_error": "{error}",
+    "literal_error": "{expected}",
+    "string_pattern_mismatch": "{form}",
+    "string_type": "text",
+    "string_unicode": "text without broken characters",
+    "string_too_short": "text, at least {min_length} long",
+    "string_too_long": "at most {max_length} characters",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "below {lt}",
+    "less_than_equal": "at most {le}",
+    "tuple_type": "a list, such as [pet]",
+    "too_short": "at least {min_length} name",
+    **dict.fromkeys(("model_type", "dict_type"), "a section: keys and values below it"),
+    "extra_forbidden": "settings that there are",
+    "missing": "all settings that it needs",
+}
 
 
 class Settings(BaseModel):
@@ -33,9 +66,25 @@ def says(meaning: str, source: str) -> Any:
 
 
 def yaml_value(value: object) -> str:
-    """Return a plain YAML value as a study file would have it: null, true, 0.001, unet."""
+    """Return a plain YAML value as a study file would have it: null, true, 0.001, unet, [pet, mri], {low: 1}."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {yaml_value(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(yaml_value, value)) + "]"
     words = {None: "null", True: "true", False: "false"}
     return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def expected_by(error: ErrorDetails) -> str:
+    """Return what one of pydantic's errors expected, in the words of a study file; its own where EXPECTED has none."""
+    limits = {name: _plain(limit) for name, limit in error.get("ctx", {}).items()}
+    limits["form"] = FORMS.get(limits.get("pattern", ""), "another form")
+    words = EXPECTED.get(error["type"])
+    return words.format_map(limits) if words else error["msg"].removeprefix("Input should be ")
+
+
+def _plain(limit: object) -> str:
+    return str(int(limit) if isinstance(limit, float) and limit.is_integer() else limit)
 
 
 def conflict(section: Settings, expected: str, *names: str) -> PydanticCustomError:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hnscc.base.errors import InputError
+from hnscc.study.fields import expected_by, yaml_value
 from hnscc.study.presets import merge, preset_of
 from hnscc.study.schema import NAME_LENGTH, Study
 from hnscc.study.search_schema import Range, Search
@@ -113,8 +114,8 @@ def variant_of(study: Study, settings: Configuration, where: str) -> Variant:
         raise InputError(
             "A range gives settings that are not valid.",
             where=where,
-            expected=first["msg"].removeprefix("Value error, "),
-            found=", ".join(f"{name}: {value}" for name, value in settings.items()),
+            expected=expected_by(first),
+            found=", ".join(f"{name}: {yaml_value(value)}" for name, value in settings.items()),
             do="change the range, or what the study says of the settings beside it",
         ) from None
 

@@ -15,6 +15,8 @@ from hnscc.study.fields import (
     PAPER_IMAGING,
     PAPER_PREPROCESSING,
     PAPER_TRAINING,
+    STUDY_NAME,
+    VARIANT_NAME,
     Settings,
     says,
 )
@@ -40,7 +42,7 @@ class Study(Settings):
 
     name: Annotated[
         str,
-        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]*$", max_length=NAME_LENGTH),
+        Field(pattern=STUDY_NAME, max_length=NAME_LENGTH),
         says("The study's name; its run folder is `runs/NAME` unless --out says otherwise.", OURS),
     ]
     store: Annotated[
@@ -76,7 +78,7 @@ class Study(Settings):
     augmentation: Annotated[Augmentation, says("How training slices are altered.", PAPER_PREPROCESSING)]
     training: Annotated[Training, says("What is trained, and how long.", PAPER_TRAINING)]
     variants: Annotated[
-        dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")], Variant],
+        dict[Annotated[str, Field(pattern=VARIANT_NAME)], Variant],
         Field(min_length=1),
         says(
             "What is compared: names, each with its differences from the rest of the file; left out for a search.",

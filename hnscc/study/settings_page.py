@@ -10,7 +10,7 @@ from functools import cache
 from itertools import takewhile
 from typing import Any, Final, cast
 
-from hnscc.study.fields import yaml_value
+from hnscc.study.fields import FORMS, yaml_value
 from hnscc.study.presets import PRESETS
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Variant
@@ -34,7 +34,7 @@ LIMITS: Final = {
     "maximum": "at most {}",
     "exclusiveMaximum": "below {}",
     "maxLength": "of at most {} characters",
-    "pattern": "of the form `{}`",
+    "pattern": "of {}",
 }
 MUST: Final = object()
 INTRODUCTION: Final = (
@@ -222,7 +222,7 @@ def _type_of(field: Schema) -> str:
     if field.get("type") == "object":
         values = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
         return f"for each name: {_type_of(values[0])}"
-    limits = [words.format(field[key]) for key, words in LIMITS.items() if key in field]
+    limits = [words.format(FORMS.get(field[key], field[key])) for key, words in LIMITS.items() if key in field]
     return ", ".join([KINDS[field["type"]], *limits])
 
 
