@@ -44,8 +44,10 @@ def _fault(
     expected = _meant(path) if unknown else _kind_of(path) if missing else "; or: ".join(dict.fromkeys(same))
     conflict = first["type"] == CONFLICT
     given = "nothing" if missing else _given(first["input"])
+    # The file's own modalities are those of every variant.
+    named = _in_base(path) if path not in lines and _in_base(path) in lines else path
     return InputError(
-        f"The setting {dotted(path)} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
+        f"The setting {dotted(named)} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
         where=at_line(where, line_of(path, lines)),
         expected=expected,
         found=first["ctx"]["found"] if conflict else given,
@@ -130,11 +132,12 @@ def _meant(path: KeyPath) -> str:
         return (
             f"a list of values, or {', '.join(Range.model_fields)}, for a path such as training.learning_rate"
         )
-    close = nearest(dotted(_in_base(path)))
+    # Those of its own section first: elsewhere a name may be more alike, or the same.
+    above = "".join(f"{part}." for part in _in_base(path)[:-1])
+    close = (*nearest(dotted(_in_base(path)), above), *nearest(dotted(_in_base(path))))
     known = dict.fromkeys(close if _in_base(path) == path else (_in_variant(each, path) for each in close))
     if dotted(path) in known:
         return "a key for each name, one below the other, such as `training: {epochs: 40}`"
-    above = ".".join(map(str, _in_base(path)[:-1]))
     if any(each.startswith(above) for each in close):
         return f"{' or '.join(known)}?"
     beside = f"one of {', '.join(names_in(_section_of(path)))}"

@@ -27,9 +27,19 @@ class Range(Settings):
 
 
 # Told apart by their form, so that what is wrong is said of the one that was meant.
+def _form_of_values(value: Any) -> str | None:
+    if isinstance(value, list | tuple):
+        return "list"
+    return "range" if isinstance(value, dict | Range) else None
+
+
 Values = Annotated[
     Annotated[tuple[Any, ...], Tag("list")] | Annotated[Range, Tag("range")],
-    Discriminator(lambda value: "list" if isinstance(value, list | tuple) else "range"),
+    Discriminator(
+        _form_of_values,
+        custom_error_type="values",
+        custom_error_message="a list such as [1, 2], or a section with low and high",
+    ),
 ]
 
 

@@ -100,13 +100,14 @@ def names_in(section: str) -> tuple[str, ...]:
     return tuple(name for above, _, name in paths if above == section)
 
 
-def nearest(path: str) -> tuple[str, ...]:
+def nearest(path: str, section: str = "") -> tuple[str, ...]:
     """Return the paths that an unknown one seems to mean: their last name is alike, and they share most with it.
 
     "architecture" -> ("training.network.architecture",); several where nothing tells them apart, none where no name
-    is alike.
+    is alike. section: those below it alone.
     """
-    scores = {row.path: _likeness(path, row.path) for row in all_settings()}
+    below = [row.path for row in all_settings() if row.path.startswith(section)]
+    scores = {known: _likeness(path, known) for known in below}
     close = {known: score for known, score in scores.items() if score[0] >= CLOSE}
     return tuple(known for known, score in close.items() if score == max(close.values()))
 
@@ -222,7 +223,9 @@ def _type_of(field: Schema) -> str:
     if field.get("type") == "object":
         values = [*field.get("patternProperties", {}).values(), field.get("additionalProperties")]
         return f"for each name: {_type_of(values[0])}"
-    limits = [words.format(FORMS.get(field[key], field[key])) for key, words in LIMITS.items() if key in field]
+    limits = [
+        words.format(FORMS.get(field[key], field[key])) for key, words in LIMITS.items() if key in field
+    ]
     return ", ".join([KINDS[field["type"]], *limits])
 
 

@@ -46,7 +46,13 @@ def test_check_prints_plan_splits_leaks_and_what_is_left(hnscc, store, tmp_path)
 def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_it(hnscc, store, tmp_path):
     search = {
         "method": "random",
-        "ranges": {"training.learning_rate": {"low": 0.0001, "high": 0.1, "log": True}},
+        "ranges": {
+            "training.learning_rate": {"low": 0.0001, "high": 0.1, "log": True},
+            "training.network": [
+                {"architecture": "unet", "encoder": "resnet18"},
+                {"architecture": "paper", "width": 4},
+            ],
+        },
         "configurations": 4,
         "budget": {"trials": 40},
     }
@@ -68,6 +74,11 @@ def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_i
     assert len(closed) == 1 and "test patients of fold f0" in closed[0]
     shown = " ".join(hnscc("check", study, "--out", tmp_path / "run")[1].split())
     assert closed[0] in shown
+    assert "training.learning_rate: {low: 0.0001, high: 0.1, log: true}" in shown
+    assert (
+        "training.network: [{architecture: unet, encoder: resnet18}, {architecture: paper, width: 4}]"
+        in shown
+    )
     assert found["leakage_checks"][:-1] == found["proven"], (
         "what bounds come from is told, and proves nothing"
     )

@@ -183,5 +183,5 @@ def test_a_share_above_one_gpu_is_refused_as_ray_would(gpus):
 def test_a_value_of_two_forms_says_both_and_counts_once():
     message = refused(augmentation={"copies": -1})
     assert "augmentation.copies is not valid" in message
-    assert "greater than or equal to 0; or: 'fresh'" in message
+    assert "at least 0; or: 'fresh'" in message
     assert "faults" not in message

@@ -93,10 +93,10 @@ COPIES = {"augmentation.copies": [2, 3]}
     [
         ({"training.learning_rat": [1e-3, 1e-2]}, "training.learning_rat"),
         ({"seed": [1, 2]}, "There is no such setting"),
-        ({"training.learning_rate": [1e-3, -1.0]}, "greater than 0"),
+        ({"training.learning_rate": [1e-3, -1.0]}, "expected:   above 0\n"),
         ({"training.learning_rate": [1e-3, "fast"]}, "search.ranges.training.learning_rate"),
         ({"training.batch_size": {"low": 2.5, "high": 8}}, "search.ranges.training.batch_size"),
-        (COPIES | {"augmentation.flip_left_right": {"low": 0.2, "high": 1.4}}, "less than or equal to 1"),
+        (COPIES | {"augmentation.flip_left_right": {"low": 0.2, "high": 1.4}}, "at most 1"),
         ({"augmentation.flip_left_right": {"low": 0.2, "high": 0.4}}, "copies: 0 alters no slice"),
         ({"training.network.encoder": ["resnet18", "resnet34"], "training.network.width": [2, 4]}, "width"),
         (

@@ -24,6 +24,14 @@ def test_an_unknown_architecture_is_one_message_that_names_the_known_ones_neares
     study(training={"network": followed})
 
 
+SEARCH = {
+    "method": "random",
+    "ranges": {"training.epochs": [1, 2]},
+    "configurations": 2,
+    "budget": {"trials": 9},
+}
+
+
 def test_a_misspelt_key_is_counted_once_and_the_right_one_is_offered():
     message = refused(
         training={"epoch": 3}, variants={"a": {"modalities": ["pet"]}, "b": {"modalities": ["mri"]}}
@@ -49,7 +57,10 @@ def test_a_misspelt_key_is_counted_once_and_the_right_one_is_offered():
         ({"variants": {"a": {"modalities": ["pet"], "xyz": 3}}}, "one of modalities, augmentation, training"),
         # A variant may be named as pydantic names the forms of a setting.
         ({"variants": {"range": {"modalities": ["pet"], "epochs": 3}}}, "variants.range.training.epochs?"),
-        ({"repeats": {"mx": 8, "until": 0.1}}, "repeats.max?"),
+        ({"repeats": {"mx": 8, "until": 0.1}}, "   repeats.max?\n"),
+        # `max` and `until` are of the section repeats.
+        ({"search": SEARCH | {"repeats": {"max": 8}}}, "one of first, most; or repeats.max?"),
+        ({"split": {"unti": "patient"}}, "   split.unit or repeats.until?\n"),
     ],
 )
 def test_an_unknown_setting_names_the_nearest_path_at_any_depth(settings, meant):
