@@ -32,7 +32,7 @@ EXPECTED: Final[Mapping[str, str]] = {
     "string_pattern_mismatch": "{form}",
     "string_type": "text",
     "string_unicode": "text without broken characters",
-    "string_too_short": "text, at least {min_length} long",
+    "string_too_short": "at least {min_length} character",
     "string_too_long": "at most {max_length} characters",
     "bool_type": "true or false",
     "int_type": "a whole number",
