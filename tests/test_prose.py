@@ -34,7 +34,6 @@ OF_RE = {"search", "match", "fullmatch", "sub", "findall", "split"}
 # Texts of libraries that offer nothing else.
 OTHERS = {
     "hnscc/aggregation/query.py": "what DuckDB says of a query",
-    "hnscc/study/faults.py": "what pydantic says of a setting",
     "rayjobs/doctor/marked_yaml.py": "what ruamel.yaml says of a file",
 }
 

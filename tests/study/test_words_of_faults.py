@@ -17,19 +17,9 @@ WRONG: tuple[Any, ...] = (
 # Of pydantic, of Python and of regular expressions.
 TERMS = (
     *("valid tuple", "dictionary", "instance of", "pattern", "field required", "input should", "should have"),
-    *("item after validation", "type=", "nonetype", "unable to parse", "a valid", "not permitted", "equal to"),
-    *(
-        "greater than",
-        "less than",
-        "value error",
-        "^[",
-        "none;",
-        "true;",
-        "{'",
-        "string",
-        "boolean",
-        "integer",
-    ),
+    *("item after validation", "type=", "nonetype", "unable to parse", "a valid", "not permitted"),
+    *("equal to", "greater than", "less than", "value error", "string", "boolean", "integer"),
+    *("^[", "none;", "true;", "{'"),
 )
 SEARCH = {
     "method": "random",
