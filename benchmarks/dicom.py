@@ -52,7 +52,7 @@ def phantoms(folder: Path, scans: int) -> list[Row]:
     rows = []
     for number in range(scans):
         make_scan(folder, number)
-        scan = folder / f"P{number}-1"
+        scan = folder / f"P{number}" / "visit1"
         files = {name: as_dicom(scan / f"{name}.nii.gz", name, number) for name in ("pet", "mri")}
         rows.append(Row(number + 2, f"P{number}", f"S{number}", files, None, None))
     return rows

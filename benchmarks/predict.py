@@ -58,7 +58,7 @@ def manifests(folder: Path, scans: int, grids: tuple[Grid, Grid]) -> tuple[Path,
         make_scan(folder, number, *grids)
     rows = [
         {"patient_id": f"P{number}", "scan_id": f"S{number}"}
-        | {name: f"P{number}-1/{name}.nii.gz" for name in ("pet", "mri")}
+        | {name: f"P{number}/visit1/{name}.nii.gz" for name in ("pet", "mri")}
         for number in range(scans)
     ]
     return write(folder / "all.csv", rows), write(folder / "one.csv", rows[:1])

@@ -66,7 +66,7 @@ def clinical_cohort(folder: Path, scans: int) -> Cohort:
         list(pool.map(make_scan, [folder] * scans * 3, range(scans * 3)))
     rows = [
         {"patient_id": f"P{number}", "scan_id": f"S{number}"}
-        | {name: f"P{number}-1/{name}.nii.gz" for name in ("pet", "mri", "mask")}
+        | {name: f"P{number}/visit1/{name}.nii.gz" for name in ("pet", "mri", "mask")}
         for number in range(scans * 3)
     ]
     return cohort(folder, rows, scans, scans * 3)
@@ -76,11 +76,11 @@ def make_scan(
     folder: Path, number: int, mri: Grid = (MRI_SHAPE, MRI_SPACING), pet: Grid = (PET_SHAPE, PET_SPACING)
 ) -> None:
     """A phantom's scan on grids of these shapes and spacings (mm)."""
-    visit = phantom.Visit(f"P{number}", 1, True)
-    phantom.make_scan(visit, folder, seed=2023)
+    scan = phantom.PlannedScan(f"P{number}", 1, True)
+    phantom.make_scan(scan, folder, seed=2023)
     rng = generator(2023, "clinical", number)
     for name, (shape, spacing) in (("mri", mri), ("mask", mri), ("pet", pet)):
-        enlarge(folder / visit.scan_id / f"{name}.nii.gz", shape, spacing, rng)
+        enlarge(folder / scan.folder / f"{name}.nii.gz", shape, spacing, rng)
 
 
 def enlarge(path: Path, shape: tuple[int, ...], spacing: tuple[float, ...], rng: np.random.Generator) -> None:

@@ -210,7 +210,7 @@ def _add_nodes(labels: Labels, at: _Points, nodes: list[Node]) -> None:
 
 
 def make_lesions(rng: np.random.Generator, lesion: bool) -> list[Blob]:
-    """Return the lesions of one visit. Lookalikes share the tumour's sizes and sites, and its uptake (inflammation) or
+    """Return the lesions of one scan. Lookalikes share the tumour's sizes and sites, and its uptake (inflammation) or
     its signal (scars). A scan without tumour has one more scar instead, and mostly an inflammation."""
     hot = int(rng.random() < 0.4) if lesion else int(rng.choice(3, p=(0.25, 0.6, 0.15)))
     like = int(rng.integers(3, 5)) + (not lesion)

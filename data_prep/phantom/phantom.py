@@ -47,7 +47,7 @@ PET_BLUR_FWHM_MM = 5.5
 
 
 @dataclass(frozen=True)
-class Visit:
+class PlannedScan:
     """One scan to make. number: 1 for a patient's first scan. lesion: whether it holds a tumour."""
 
     patient_id: str
@@ -57,6 +57,11 @@ class Visit:
     @property
     def scan_id(self) -> str:
         return f"{self.patient_id}-{self.number}"
+
+    @property
+    def folder(self) -> str:
+        """Of its files, within that of the cohort; `hnscc scan` reads it as one of its patient's visits."""
+        return f"{self.patient_id}/visit{self.number}"
 
 
 def make_phantom(
@@ -76,10 +81,10 @@ def make_phantom(
         unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
     try:
         unfinished.chmod(0o755)
-        visits = plan_visits(patients, seed)
-        _make_all(visits, unfinished, seed, progress or (lambda done, total, text: None))
+        scans = plan_scans(patients, seed)
+        _make_all(scans, unfinished, seed, progress or (lambda done, total, text: None))
         with write_errors(final.absolute().parent):
-            write_text(unfinished / "manifest.csv", _manifest(visits))
+            write_text(unfinished / "manifest.csv", _manifest(scans))
             if final.exists():
                 final.rmdir()  # only an empty folder passed the check
             unfinished.rename(final)
@@ -88,7 +93,7 @@ def make_phantom(
     return final / "manifest.csv"
 
 
-def plan_visits(patients: int, seed: int) -> list[Visit]:
+def plan_scans(patients: int, seed: int) -> list[PlannedScan]:
     """Who is scanned how often, and with lesion or without; patients are numbered in random order."""
     scans_with_lesion = max(6, round(patients * 18 / 44))
     followed = round(patients * 18 / 44)  # patients with two scans
@@ -104,27 +109,27 @@ def plan_visits(patients: int, seed: int) -> list[Visit]:
     order = generator(seed, "phantom", "order").permutation(patients)
     width = max(2, len(str(patients)))
     return [
-        Visit(f"P{position:0{width}d}", number, lesion)
+        PlannedScan(f"P{position:0{width}d}", number, lesion)
         for position, patient in enumerate(order, start=1)
         for number, lesion in enumerate(states[patient], start=1)
     ]
 
 
-def make_scan(visit: Visit, folder: Path, seed: int) -> None:
-    """Write pet.nii.gz, mri.nii.gz and, with lesion, mask.nii.gz of one visit; runs in a worker process."""
-    body = generator(seed, "phantom", visit.patient_id)
+def make_scan(scan: PlannedScan, folder: Path, seed: int) -> None:
+    """Write pet.nii.gz, mri.nii.gz and, with lesion, mask.nii.gz of one scan; runs in a worker process."""
+    body = generator(seed, "phantom", scan.patient_id)
     warp, uptakes = make_waves(body, 10, 45, 110, amplitude=4.0, components=3), _uptakes(body)
     size = body.uniform(0.92, 1.02)
     nodes = make_nodes(body)
-    rng = generator(seed, "phantom", visit.patient_id, visit.number)
-    blobs = make_lesions(rng, visit.lesion)
+    rng = generator(seed, "phantom", scan.patient_id, scan.number)
+    blobs = make_lesions(rng, scan.lesion)
     mri_affine, pet_affine = _mri_affine(rng), _pet_affine(rng)
-    scan_folder = folder / visit.scan_id
+    scan_folder = folder / scan.folder
 
     points = _points(MRI_SHAPE, mri_affine)
     labels, mri_of, _ = tissues_at(points, warp, size, nodes, blobs)
     _write(scan_folder / "mri.nii.gz", _mri(labels, mri_of, rng), mri_affine)
-    if visit.lesion:
+    if scan.lesion:
         _write(scan_folder / "mask.nii.gz", (labels == LABEL["tumour"]).astype(np.uint8), mri_affine)
 
     fine = tuple(count * PET_FINE_TIMES for count in PET_SHAPE)
@@ -244,26 +249,24 @@ def _write(
         write_bytes(path, content)
 
 
-def _make_all(visits: list[Visit], folder: Path, seed: int, progress: Progress) -> None:
-    progress(0, len(visits), "making scans")
+def _make_all(scans: list[PlannedScan], folder: Path, seed: int, progress: Progress) -> None:
+    progress(0, len(scans), "making scans")
     run_each(
         partial(make_scan, folder=folder, seed=seed),
-        visits,
-        name=lambda visit: visit.scan_id,
-        workers=min(cores(), len(visits)),
+        scans,
+        name=lambda scan: scan.scan_id,
+        workers=min(cores(), len(scans)),
         progress=progress,
     )
 
 
-def _manifest(visits: list[Visit]) -> str:
+def _manifest(scans: list[PlannedScan]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["patient_id", "scan_id", "pet", "mri", "mask"])
-    for visit in visits:
-        files = [f"{visit.scan_id}/{name}.nii.gz" for name in ("pet", "mri", "mask")]
-        writer.writerow(
-            [visit.patient_id, visit.scan_id, *files[:2], files[2] if visit.lesion else LESION_FREE]
-        )
+    for scan in scans:
+        files = [f"{scan.folder}/{name}.nii.gz" for name in ("pet", "mri", "mask")]
+        writer.writerow([scan.patient_id, scan.scan_id, *files[:2], files[2] if scan.lesion else LESION_FREE])
     return text.getvalue()
 
 

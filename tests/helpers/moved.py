@@ -8,7 +8,7 @@ from scans import write
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from data_prep.phantom.phantom import make_scan, plan_visits
+from data_prep.phantom.phantom import make_scan, plan_scans
 from data_prep.volumes.volume import Volume
 
 # Turns in degrees about x, y and z, and shifts in mm: 7 degrees and 12 mm in several directions.
@@ -22,9 +22,9 @@ MOTIONS = {
 
 def phantom_scan(folder: Path) -> Path:
     """Write one scan of the phantom with a lesion, PET and MRI of which lie together; its folder."""
-    visit = next(each for each in plan_visits(12, 2023) if each.lesion)
-    make_scan(visit, folder, 2023)
-    return folder / visit.scan_id
+    scan = next(each for each in plan_scans(12, 2023) if each.lesion)
+    make_scan(scan, folder, 2023)
+    return folder / scan.folder
 
 
 def motion_of(name: str, about: np.ndarray) -> np.ndarray:
