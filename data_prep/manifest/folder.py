@@ -12,7 +12,7 @@ from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedFile, ListedScan, list_volumes, scan_of_files, scans_of
-from data_prep.manifest.visits import in_groups, of_visits
+from data_prep.manifest.visits import BY_A_NUMBER, BY_A_VISIT, in_groups, of_numbers, of_visits
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.base.steps import Progress
@@ -154,19 +154,22 @@ def _may_be_one(pseudonyms: Mapping[str, str], listed: Collection[str]) -> tuple
         if len(words) > 1 and not has_digit(words[-1]):
             by_first.setdefault(words[:-1], []).append(patient)
     last_differs = [(later, first) for first, *others in by_first.values() for later in others]
-    visits = [group for group in of_visits(in_words) if {pseudonyms[each] for each in group} & {*listed}]
+    kinds = [
+        [group for group in groups if {pseudonyms[each] for each in group} & {*listed}]
+        for groups in (of_visits(in_words), of_numbers(in_words))
+    ]
     pairs = dict.fromkeys([*alike(in_words), *may_be_one(in_words), *last_differs])
     notes = [
         f"{', '.join(sorted((pseudonyms[one], pseudonyms[other])))}: their ids differ by little; if they are one "
         "patient, write one patient_id into the rows of both"
         for one, other in pairs
         if {pseudonyms[one], pseudonyms[other]} & {*listed}
-        and not any({one, other} <= set(group) for group in visits)
+        and not any({one, other} <= set(group) for groups in kinds for group in groups)
     ]
-    if visits:
-        groups = sorted(sorted(pseudonyms[each] for each in group) for group in visits)
-        text = "their ids differ by what may be a visit alone; if they are visits of one patient, write one patient_id"
-        notes.append(f"{in_groups(groups)}: {text} into their rows")
+    for groups, text in zip(kinds, (BY_A_VISIT, BY_A_NUMBER), strict=True):
+        if groups:
+            told = sorted(sorted(pseudonyms[each] for each in group) for group in groups)
+            notes.append(f"{in_groups(told)}: their ids {text}")
     return tuple(notes)
 
 

@@ -1,39 +1,67 @@
 """Ids of patients that may be one patient's at several visits: one stem with a visit's word, number or date each."""
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from data_prep.files.whose import is_nobody, is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from hnscc.base.in_words import count_of
 
-# Of one stem, by words that may be numbers of patients too (v1, m12, t2, 2019): where any has more, they are numbers of
-# patients within a site.
+# Of one stem, where it may be a site's as well as a patient's (S1-M01, P01-1): more ids than this, and than there are
+# stems, are numbers of patients. A study of few patients with many visits each could not be split.
 A_FEW_VISITS = 4
-# Of one stem, by a letter or number alone (P05a, P05-1): more are patients of a site, numbered.
-A_FEW_PARTS = 3
-# Of the stems, have one id where P05a and P05b may be two visits: where more have several, a site and a number is the
-# way in which all are written.
-MOST_ALONE_SHARE = 0.75
+# More visits than this no patient has, however many stems there are.
+MOST_VISITS = 9
 
 _TIMEPOINT = r"t\d{1,2}"  # a sequence of MRI in the name of a file; in a patient's id a time
 _YEAR = r"(19|20)\d\d|\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])"  # or a date of six digits: a number as well
 MOST_GROUPS = 8  # of ids in one sentence, at most
+# What is said of the groups of `of_visits` and of `of_numbers`: patients P05_t1, P05_t2 ...
+BY_A_VISIT = (
+    "differ by what may be a visit alone; if they are visits of one patient, write one patient_id into "
+    "their rows"
+)
+BY_A_NUMBER = (
+    "have one stem, with a number or a letter behind it; are they visits of one patient, or patients of a site? If "
+    "visits, write one patient_id into their rows"
+)
 
 
 def of_visits(ids: Iterable[str]) -> list[tuple[str, ...]]:
     """Return ids that differ by a visit alone, in groups of two and more, as they come: P05_pre and P05_post, P05_t1
     and P05_t2, 05_20190101 and 05_20200301, V1_P05 and V2_P05.
 
-    Where most ids stand alone, also those that differ by a letter or a single digit at their end: P05a and P05b, P05-1
-    and P05-2. An id that is nothing but a visit's word (V01, M01) has no stem; nor is a site (A-V01), a year before
-    numbers (2019-001) or a site's patients, numbered (S1-M01 to S1-M20), one.
+    An id that is nothing but a visit's word (V01, M01) has no stem; nor is a site (A-V01), a year before numbers
+    (2019-001) or a site's patients, numbered (S1-M01 to S1-M20), one.
     """
-    in_words = {each: _words(each) for each in dict.fromkeys(ids)}
-    groups = [tuple(group) for group in _by_stem(in_words)]
-    told = {each for group in groups for each in group}
-    return groups + [group for group in _numbered(in_words) if not told.intersection(group)]
+    return [tuple(group) for group in _by_stem(_in_words(ids))]
+
+
+def of_numbers(ids: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return ids that differ by a number up to 9 or one letter at their end, in groups of two and more, as they come:
+    P05-1 and P05-2, P05a and P05b, BraTS-GLI-00006-000 and BraTS-GLI-00006-001.
+
+    They may be visits of a patient or patients of a site: a person must say which. Left out is what is surely a site:
+    one named so (site1-1), one without a number (HN-CHUM-001), a year (2019-1), and stems most of whose ids are
+    numbered on (S1-001 to S1-250, of more digits than the stem; 01-1 to 01-8 and 02-1 to 02-6, more than there are
+    stems). Ids of `of_visits` are left out as well.
+    """
+    in_words = _in_words(ids)
+    of_words = {each for group in _by_stem(in_words) for each in group}
+    own: dict[str, list[str]] = {}
+    may_be: dict[str, list[bool]] = {}  # visits, of those of own that are more than their stem
+    for each, words in in_words.items():
+        if each not in of_words:
+            stem, end = _end(words)
+            own.setdefault(_key(stem), []).append(each)
+            may_be.setdefault(_key(stem), []).extend([_may_number_visit(stem, end)] * bool(end))
+    years = {stem for form in _forms(may_be) if all(map(_ends_in_year, form)) for stem in form}
+    people = {*_people(may_be)} - years
+    return [
+        tuple(group)
+        for stem, group in own.items()
+        if stem in people and len(may_be[stem]) == len(group) > 1 and all(may_be[stem])
+    ]
 
 
 def in_groups(groups: Sequence[Sequence[str]]) -> str:
@@ -44,8 +72,8 @@ def in_groups(groups: Sequence[Sequence[str]]) -> str:
 
 
 def _by_stem(in_words: Mapping[str, Words]) -> Iterator[list[str]]:
-    """Ids with one stem and a visit, by stem. Words that may be ids count where no stem has many of them, and none that
-    is followed by bare numbers as well."""
+    """Ids with one stem and a visit, by stem. Words that may be ids count behind people, not sites, and behind none
+    that is followed by bare numbers as well."""
     numbered = {_key(words[:-1]) for words in in_words.values() if words[-1:] and _is_number(words[-1])}
     sure: dict[str, list[str]] = {}
     unsure: dict[str, list[str]] = {}
@@ -53,8 +81,9 @@ def _by_stem(in_words: Mapping[str, Words]) -> Iterator[list[str]]:
         stem, visit = _apart(words)
         if visit:
             (sure if _is_sure(visit) else unsure).setdefault(_key(stem), []).append(each)
-    if any(len(own) > A_FEW_VISITS for own in unsure.values()):
-        unsure = {}
+    stems: dict[str, list[bool]] = {_key(words): [] for words in in_words.values()}
+    people = _people(stems | {key: [True] * len(own) for key, own in unsure.items()})
+    unsure = {key: own for key, own in unsure.items() if key in people}
     place = {each: at for at, each in enumerate(in_words)}
     for key in dict.fromkeys([*sure, *unsure]):
         own = sure.get(key, []) + (unsure.get(key, []) if key not in numbered else [])
@@ -85,18 +114,40 @@ def _may_follow(stem: Words, visit: Words) -> bool:
     return _is_person(stem) and (_is_lettered(stem) or not _is_year(visit))
 
 
-def _numbered(in_words: Mapping[str, Words]) -> Iterator[tuple[str, ...]]:
-    """Ids that differ by a letter or a single digit at their end, where most stems have one id."""
-    by_stem: dict[str, list[tuple[str, str]]] = {}
-    for each, words in in_words.items():
-        stem, end = _end(words)
-        by_stem.setdefault(_key(stem), []).append((each, end))
-    sizes = Counter(map(len, by_stem.values()))
-    if max(sizes, default=0) > A_FEW_PARTS or sizes[1] < MOST_ALONE_SHARE * len(by_stem):
-        return
-    for own in by_stem.values():
-        if len(own) > 1 and all(len(end) == 1 for _, end in own):
-            yield tuple(each for each, _ in own)
+def _people(stems: Mapping[str, Sequence[bool]]) -> Collection[str]:
+    """The stems that may be patients, and are not surely sites. Those of one form are of one kind.
+
+    stems: of the ids behind each, whether what they add may be a visit; none of an id that is nothing but its stem.
+    """
+    return {stem for form in _forms(stems) if not _are_sites([stems[stem] for stem in form]) for stem in form}
+
+
+def _forms(stems: Iterable[str]) -> Collection[list[str]]:
+    """Stems that differ by their numbers alone, S1 and S12, together."""
+    forms: dict[str, list[str]] = {}
+    for stem in stems:
+        forms.setdefault(re.sub(r"\d+", "0", stem), []).append(stem)
+    return forms.values()
+
+
+def _are_sites(stems: Sequence[Sequence[bool]]) -> bool:
+    """Whether at least half of the ids that share a stem, of one form, are surely patients numbered within a site."""
+    most = min(MOST_VISITS, max(A_FEW_VISITS, len(stems)))
+    shared = [own for own in stems if len(own) > 1]
+    many = sum(len(own) for own in shared if len(own) > most or not all(own))
+    return 0 < sum(map(len, shared)) <= 2 * many
+
+
+def _may_number_visit(stem: Words, end: str) -> bool:
+    """Whether what stands behind a stem may number a visit: a letter, or a number up to 9 that is written in no more
+    digits than the patient's, or than two."""
+    digits = [2, *map(len, re.findall(r"\d+", " ".join(stem)))]
+    may_be_number = end.isdecimal() and int(end) <= MOST_VISITS
+    return end.isalpha() or (may_be_number and len(end) <= max(2, digits[-1]))
+
+
+def _ends_in_year(stem: str) -> bool:
+    return re.fullmatch(r"(.* )?(19|20)\d\d", stem) is not None
 
 
 def _end(words: Words) -> tuple[Words, str]:
@@ -105,10 +156,14 @@ def _end(words: Words) -> tuple[Words, str]:
     stem, end = words[:-1], "".join(words[-1:])
     behind = re.fullmatch(r"(.*\d)([a-z])", end)
     if behind is not None:
-        return (*stem, behind[1]), behind[2]
-    if any(map(has_digit, stem)) and (end.isdecimal() or len(end) == 1):
+        stem, end = (*stem, behind[1]), behind[2]
+    if _is_person(stem) and (end.isdecimal() or len(end) == 1):
         return stem, end
     return words, ""
+
+
+def _in_words(ids: Iterable[str]) -> dict[str, Words]:
+    return {each: _words(each) for each in dict.fromkeys(ids)}
 
 
 def _words(text: str) -> Words:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row
-from data_prep.manifest.visits import in_groups, of_visits
+from data_prep.manifest.visits import BY_A_NUMBER, BY_A_VISIT, in_groups, of_numbers, of_visits
 from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.copies import Kept, kept_of
 from data_prep.oddities.exchanged import exchanged
@@ -203,9 +203,9 @@ def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
         of_cohort(f"patients {later} and {first} look alike: are they one patient?")
         for later, first in may_be_one(patients)
     ]
-    if groups := of_visits(patients):
-        text = "differ by what may be a visit alone: if they are visits of one patient, write one patient_id into"
-        odd.append(of_cohort(f"patients {in_groups(groups)} {text} their rows"))
+    for groups, text in ((of_visits(patients), BY_A_VISIT), (of_numbers(patients), BY_A_NUMBER)):
+        if groups:
+            odd.append(of_cohort(f"patients {in_groups(groups)} {text}"))
     return odd
 
 

@@ -5,6 +5,8 @@ import json
 import pytest
 from layouts import KINDS, LAYOUTS, fill, rows_of
 
+from data_prep.phantom.phantom import plan_scans
+
 
 def test_visits_of_a_patient_are_scans_and_what_cannot_be_told_is_said(hnscc, tmp_path):
     files = {f"P01/v{visit}/{name}.nii.gz": name for visit in (1, 2) for name in KINDS}
@@ -85,6 +87,27 @@ def test_patients_whose_ids_differ_by_little_are_told(hnscc, tmp_path):
     assert (
         "look at p001, p002: their ids differ by little" in out and "p003" not in out.partition("look at")[2]
     )
+
+
+@pytest.mark.parametrize("ends", [("-1", "-2"), ("_1", "_2"), ("a", "b")])
+def test_visits_numbered_behind_the_ids_of_all_patients_are_told_in_one_sentence(hnscc, tmp_path, ends):
+    """Each was a patient without a word, and one patient stood in training and test."""
+    files = {f"P0{who}{end}/{kind}.nii": kind for who in (1, 2, 3) for end in ends for kind in KINDS}
+    _, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    text = " ".join(out.split())
+    assert "look at p001, p002; p003, p004; p005, p006: their ids have one stem" in text
+    assert text.count("look at") == 1 and "visits of one patient, or patients of a site?" in text
+
+
+def test_the_phantoms_second_scans_are_of_the_same_patients(hnscc, tmp_path):
+    """They were patients of their own: 23 of 16."""
+    planned = plan_scans(16, 2023)
+    files = {f"{each.folder}/{kind}.nii.gz": kind for each in planned for kind in KINDS}
+    rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
+    own = [row["scan_id"].replace("p0", "P").replace("_", "-") for row in rows]
+    assert own == [each.scan_id for each in planned] and len({row["patient_id"] for row in rows}) == 16
+    assert [row["pet"] for row in rows] == [f"in/{each.folder}/pet.nii.gz" for each in planned]
+    assert "look at" not in out
 
 
 @pytest.mark.parametrize("names", [("a_pet", "b_pet"), ("pet_01", "pet_02"), ("1_pet", "2_pet")])
