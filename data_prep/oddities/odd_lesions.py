@@ -67,19 +67,19 @@ def _empty(scans: Sequence[Scan]) -> Iterator[Odd]:
 def holds_too_much(scan: Scan) -> bool:
     """Return whether a mask holds more than a lesion can, as an inverted one does: what lies outside of it, by which
     scans are compared, is not the tissue then."""
-    return any(share > MAX_LESION_SHARE for _, share in _shares(scan))
+    return any(share > MAX_LESION_SHARE for share in _shares(scan).values())
 
 
-def _shares(scan: Scan) -> tuple[tuple[str, float], ...]:
+def _shares(scan: Scan) -> dict[str, float]:
     """The shares of the grid and of the body that are lesion, by their names."""
     lesion = scan.placement["lesion"]
     whole = lesion.get("share_of_whole", lesion["share_of_body"])
-    return ("grid", lesion["share_of_grid"]), ("body", whole)
+    return {"grid": lesion["share_of_grid"], "body": whole}
 
 
 def _share(scan: Scan) -> Iterator[Odd]:
-    lesion = scan.placement["lesion"]
-    for part, share in _shares(scan):
+    lesion, shares = scan.placement["lesion"], _shares(scan)
+    for part, share in shares.items():
         if share > MAX_LESION_SHARE:
             told = f"{share:.0%} of the {part} is lesion ({lesion['ml']:.4g} ml)"
             yield Odd(scan.scan_id, f"{told}: is the mask inverted?", files=(MASK,), refused=True)
@@ -88,7 +88,7 @@ def _share(scan: Scan) -> Iterator[Odd]:
         yield Odd(
             scan.scan_id,
             f"{lesion['share_of_body']:.0%} of the body in the stored slices is lesion, of that in the whole field of "
-            f"view {dict(_shares(scan))['body']:.0%}: the slices show little else; with a larger --size they show more",
+            f"view {shares['body']:.0%}: the slices show little else; with a larger --size they show more",
             files=(MASK,),
         )
     if lesion["share_in_air"] > IN_AIR_SHARE:

@@ -1,7 +1,7 @@
 """Whether a store still holds what a run folder's fold was made of, and in what it differs: told in words."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,14 +37,14 @@ def check_same_data(
     store: Store,
     plan: FoldPlan,
     bounds: Mapping[str, Bounds] | None = None,
-    why_others: str = "",
+    why_others: Callable[[], str] = str,
 ) -> None:
     """Refuse, with what differs, a store and plan other than those that the fold was made of (InputError).
 
     bounds: of the fold's data (`FoldData`), where its images have been read; without them those that the fold keeps
     stand for them: they follow from images, whose digests are compared. A fold whose split.json is not there, or is
-    damaged, is not compared: `hnscc run` writes it anew. InputError where a file may not be read. why_others: what the
-    caller knows of why other slices may be sampled; told where they are.
+    damaged, is not compared: `hnscc run` writes it anew. InputError where a file may not be read. why_others: gives
+    what the caller knows of why other slices are sampled, asked where they are; "" for nothing.
     """
     split = intact_split(folder)
     if split is None or split.digest == data_digest(store, plan, split.bounds if bounds is None else bounds):
@@ -109,7 +109,7 @@ def _written(folder: FoldFolder, split: SplitFile) -> _Data | str:
     )
 
 
-def _differences(before: _Data, now: _Data, why_others: str) -> Iterator[str]:
+def _differences(before: _Data, now: _Data, why_others: Callable[[], str]) -> Iterator[str]:
     yield from _names("patients", before.patients, now.patients)
     yield from _names("scans", before.scans, now.scans)
     if before.slices != now.slices:
@@ -122,8 +122,8 @@ def _differences(before: _Data, now: _Data, why_others: str) -> Iterator[str]:
         yield f"{len(before.sampled)} -> {count_of(len(now.sampled), 'sampled slice')}"
     elif before.sampled != now.sampled:
         yield "other slices are sampled"
-    if before.sampled != now.sampled and why_others:
-        yield why_others
+    if before.sampled != now.sampled and (why := why_others()):
+        yield why
 
 
 def _names(what: str, before: frozenset[str], now: frozenset[str]) -> Iterator[str]:

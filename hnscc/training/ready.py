@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -190,10 +191,11 @@ def check_same_store(
     if not any_trained(folder):
         return
     check_same_folds(study, folder)
-    why_others = _why_other_slices(study, folder)
     for plan in plans:
         bounds = folds[plan.fold].bounds if folds else None
-        check_same_data(folder.fold(plan.fold), store, plan, bounds, why_others)
+        check_same_data(
+            folder.fold(plan.fold), store, plan, bounds, partial(_why_other_slices, study, folder)
+        )
 
 
 def _why_other_slices(study: Study, folder: RunFolder) -> str:
