@@ -12,7 +12,7 @@ from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedFile, ListedScan, list_volumes, scan_of_files, scans_of
-from data_prep.manifest.visits import BY_A_NUMBER, BY_A_VISIT, in_groups, of_numbers, of_visits
+from data_prep.manifest.visits import in_groups, may_be_visits
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.base.steps import Progress
@@ -154,19 +154,19 @@ def _may_be_one(pseudonyms: Mapping[str, str], listed: Collection[str]) -> tuple
         if len(words) > 1 and not has_digit(words[-1]):
             by_first.setdefault(words[:-1], []).append(patient)
     last_differs = [(later, first) for first, *others in by_first.values() for later in others]
-    kinds = [
-        [group for group in groups if {pseudonyms[each] for each in group} & {*listed}]
-        for groups in (of_visits(in_words), of_numbers(in_words))
-    ]
+    by_text = {
+        text: [group for group in groups if {pseudonyms[each] for each in group} & {*listed}]
+        for text, groups in may_be_visits(in_words).items()
+    }
     pairs = dict.fromkeys([*alike(in_words), *may_be_one(in_words), *last_differs])
     notes = [
         f"{', '.join(sorted((pseudonyms[one], pseudonyms[other])))}: their ids differ by little; if they are one "
         "patient, write one patient_id into the rows of both"
         for one, other in pairs
         if {pseudonyms[one], pseudonyms[other]} & {*listed}
-        and not any({one, other} <= set(group) for groups in kinds for group in groups)
+        and not any({one, other} <= set(group) for groups in by_text.values() for group in groups)
     ]
-    for groups, text in zip(kinds, (BY_A_VISIT, BY_A_NUMBER), strict=True):
+    for text, groups in by_text.items():
         if groups:
             told = sorted(sorted(pseudonyms[each] for each in group) for group in groups)
             notes.append(f"{in_groups(told)}: their ids {text}")

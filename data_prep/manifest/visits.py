@@ -16,15 +16,23 @@ MOST_VISITS = 9
 _TIMEPOINT = r"t\d{1,2}"  # a sequence of MRI in the name of a file; in a patient's id a time
 _YEAR = r"(19|20)\d\d|\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])"  # or a date of six digits: a number as well
 MOST_GROUPS = 8  # of ids in one sentence, at most
-# What is said of the groups of `of_visits` and of `of_numbers`: patients P05_t1, P05_t2 ...
-BY_A_VISIT = (
+# What is said of groups of ids: patients P05_t1, P05_t2 ...
+_BY_A_VISIT = (
     "differ by what may be a visit alone; if they are visits of one patient, write one patient_id into "
     "their rows"
 )
-BY_A_NUMBER = (
+_BY_A_NUMBER = (
     "have one stem, with a number or a letter behind it; are they visits of one patient, or patients of a site? If "
     "visits, write one patient_id into their rows"
 )
+
+
+def may_be_visits(ids: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
+    """Return what is to be said of ids that may be visits of one patient each, with their groups (`of_visits`,
+    `of_numbers`); nothing of what no ids differ by."""
+    ids = tuple(ids)
+    told = {_BY_A_VISIT: of_visits(ids), _BY_A_NUMBER: of_numbers(ids)}
+    return {text: groups for text, groups in told.items() if groups}
 
 
 def of_visits(ids: Iterable[str]) -> list[tuple[str, ...]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from data_prep.manifest.ids import may_be_one
 from data_prep.manifest.manifest import Row
-from data_prep.manifest.visits import BY_A_NUMBER, BY_A_VISIT, in_groups, of_numbers, of_visits
+from data_prep.manifest.visits import in_groups, may_be_visits
 from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.copies import Kept, kept_of
 from data_prep.oddities.exchanged import exchanged
@@ -199,14 +199,9 @@ def _known(odd: Sequence[Odd]) -> Known:
 
 def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
     patients = [row.patient_id for row in rows]
-    odd = [
-        of_cohort(f"patients {later} and {first} look alike: are they one patient?")
-        for later, first in may_be_one(patients)
-    ]
-    for groups, text in ((of_visits(patients), BY_A_VISIT), (of_numbers(patients), BY_A_NUMBER)):
-        if groups:
-            odd.append(of_cohort(f"patients {in_groups(groups)} {text}"))
-    return odd
+    told = [f"{later} and {first} look alike: are they one patient?" for later, first in may_be_one(patients)]
+    told += [f"{in_groups(groups)} {text}" for text, groups in may_be_visits(patients).items()]
+    return [of_cohort(f"patients {each}") for each in told]
 
 
 def _check_odd(
