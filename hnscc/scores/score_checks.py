@@ -10,12 +10,14 @@ from hnscc.base.arrays import Bools, Floats
 from hnscc.scores.metrics import Fraction
 
 Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, prediction and truth
+MOST_PIXELS = 2**53  # beyond it float64 leaves whole pixels out of a sum
+LARGEST_SCORE = 1e75  # the degrees of freedom take fourth powers, which float64 does not hold beyond it
 
 
 def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Floats]:
     """Return numerator and denominator (R, P) of the pooled score, and each patient's truth (P,), float64.
 
-    counts: overlap, prediction and truth, each of real numbers, (P,) or (R, P), finite and from 0 on, in pixels or as
+    counts: overlap, prediction and truth, each of real numbers, (P,) or (R, P), from 0 to 2^53, in pixels or as
     volumes. Raises ValueError for others, for masked arrays, for more overlap than prediction or truth, and for a
     truth that differs between repeats.
     """
@@ -31,6 +33,12 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
         counted,
         "counts must be finite, and not negative",
         "leave out patients that have none",
+    )
+    _check_each(
+        np.maximum(pred, truth) > MOST_PIXELS,
+        counted,
+        f"counts must be at most {MOST_PIXELS:.1e}",
+        "give them in pixels, or in a larger unit of volume",
     )
     _check_each(
         overlap > np.minimum(pred, truth),
@@ -56,8 +64,8 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
 
 
 def scores_of(values: ArrayLike) -> Floats:
-    """Return scores, finite real numbers (P,) or (R, P) in any unit, as float64 (R, P). Raises ValueError for others,
-    and for a masked array that leaves values out."""
+    """Return scores, real numbers (P,) or (R, P) in any unit, as float64 (R, P). Raises ValueError for others, for such
+    as are not finite or lie beyond 1e75, and for a masked array that leaves values out."""
     scores = np.atleast_2d(_numbers(values, "scores"))
     if scores.ndim != 2:
         raise ValueError(
@@ -65,6 +73,12 @@ def scores_of(values: ArrayLike) -> Floats:
         )
     _check_each(
         ~np.isfinite(scores), {"score": scores}, "scores must be finite", "leave out patients that have none"
+    )
+    _check_each(
+        np.abs(scores) > LARGEST_SCORE,
+        {"score": scores},
+        f"scores must lie within {LARGEST_SCORE:g} of 0",
+        "give them in a larger unit",
     )
     return scores
 

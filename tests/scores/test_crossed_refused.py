@@ -17,6 +17,12 @@ from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_inte
         (np.ma.masked_less([[0.1, 0.4]], 0.3), [[1.0, 1.0]], False, "scores must not be masked.*leave out"),
         ([np.ma.masked_less([0.1, 0.4], 0.3)], [[1.0, 1.0]], False, "scores must not be masked.*leave out"),
         ([["1", "2"]], [[1.0, 1.0]], False, "scores must be real numbers, not of dtype <U1; give"),
+        (
+            [[1.0, -1e76]],
+            [[1.0, 1.0]],
+            False,
+            r"within 1e\+75 of 0.*patient 1 .* score -1e\+76; give them in a",
+        ),
         ([[1j, 2.0]], [[1.0, 1.0]], False, "scores must be real numbers, not of dtype complex128; give"),
     ],
 )
@@ -28,6 +34,13 @@ def test_scores_that_cannot_be_compared_are_refused(a, b, paired, message):
 def test_a_masked_array_that_leaves_nothing_out_is_an_array():
     scores = np.array([[0.1, 0.4, 0.2, 0.9], [0.2, 0.5, 0.2, 0.7]])
     assert mean_difference(np.ma.array(scores), scores) == mean_difference(scores, scores)
+
+
+def test_the_largest_scores_give_an_interval_of_their_size():
+    """Above, squares and fourth powers overflowed: "Numerical result out of range", a traceback."""
+    a, b = np.array([[1.0, 0.4, 0.2, 0.9], [0.2, 0.5, 0.2, 0.7]]), np.full((2, 4), 0.1)
+    small, large = mean_difference(a, b), mean_difference(a * 1e75, b * 1e75)
+    assert large.low == pytest.approx(small.low * 1e75) and large.p == pytest.approx(small.p)
 
 
 @pytest.mark.parametrize("bounds", [(1.0, -1.0), (-0.2, 0.2), (float("nan"), 1.0), (-1.0, float("nan"))])
@@ -49,6 +62,7 @@ def test_bounds_that_do_not_hold_the_difference_are_refused(bounds):
             ([2, 3], [2, 2], [4, 4]),
             "overlap must be no more.*repeat 0, patient 1 .* overlap 3, prediction 2, truth 4; give",
         ),
+        (([1, 1], [2, 2], [2, 1e17]), r"at most 9\.0e\+15.*patient 1 .* truth 1e\+17; give them in pixels"),
         (([-1, 0], [2, 2], [4, 4]), "not negative.*patient 0 .* overlap -1, .*; leave out"),
         (
             ([0, 0], [2, -2], [4, 0]),
