@@ -148,6 +148,7 @@ def scan(
     from hnscc.base.argument_checks import check_list
 
     check_list("prefer", prefer, "a list of patterns")
+    _refuse_one_file(manifest, pseudonyms)
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
     listing = list_scans_below([Path(folder)], known, progress)
     with contextlib.ExitStack() as undone:
@@ -163,6 +164,24 @@ def scan(
         if pseudonyms is not None:
             write_pseudonyms(listing.pseudonyms, Path(pseudonyms))
     return listing
+
+
+def _refuse_one_file(manifest: str | Path | None, pseudonyms: str | Path | None) -> None:
+    """InputError where both are one: the table of pseudonyms would replace the manifest."""
+    from hnscc.base.errors import InputError
+
+    if (
+        manifest is not None
+        and pseudonyms is not None
+        and Path(manifest).resolve() == Path(pseudonyms).resolve()
+    ):
+        raise InputError(
+            "The manifest and the table of pseudonyms are one file.",
+            where="--manifest and --pseudonyms",
+            expected="a file for each: the manifest goes to whoever trains, the table to nobody",
+            found="the same path twice",
+            do="name another file with --pseudonyms",
+        )
 
 
 def verify(store: str | Path, *, progress: Progress | None = None) -> Store:

@@ -220,5 +220,5 @@ class Variant(Settings):
     @classmethod
     def _list_of_distinct_names(cls, value: object) -> object:
         if isinstance(value, list | tuple) and len(set(map(str, value))) != len(value):
-            raise ValueError("a modality is named twice")
+            raise ValueError("a list in which each modality stands once")
         return tuple(value) if isinstance(value, list) else value

@@ -10,6 +10,8 @@ from safetensors.torch import load
 from torch import nn
 
 from hnscc.base.arrays import Images, Integers, StoredProbabilities
+from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.base.steps import at_once
 from hnscc.cohort.slices import Slices
 from hnscc.scores.counts import ONE
@@ -58,17 +60,34 @@ def logits_of(model: nn.Module, images: torch.Tensor, *, device: str, precision:
 def predicting(
     model: nn.Module, slices: Slices, *, device: str, precision: str
 ) -> Generator[None, None, StoredProbabilities]:
-    """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch."""
+    """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch.
+
+    InputError where the model gives no number for a pixel, which would be stored as 0.
+    """
     model.eval()
     out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
     for batch in in_order(len(slices), EVALUATION_BATCH):
         with torch.no_grad():
             images = on_device(slices.batch(batch)[0], device)
             logits = logits_of(model, images, device=device, precision=precision)
+            _check_numbers(logits, precision)
             probabilities = (torch.sigmoid(logits[:, 0]) * ONE).round()
             out[batch] = probabilities.to(torch.int32).cpu().numpy().astype(np.uint16)
         yield
     return out
+
+
+def _check_numbers(logits: torch.Tensor, precision: str) -> None:
+    """InputError unless all logits (B, 1, H, W) are numbers; infinite ones are probabilities of 0 or 1."""
+    lacking = int(torch.isnan(logits).any(dim=(1, 2, 3)).sum())
+    if lacking:
+        raise InputError(
+            "The network gives no probabilities.",
+            where=f"predictions in {precision}",
+            expected="a number for each pixel",
+            found=f"NaN in {lacking} of {count_of(len(logits), 'slice')}",
+            do="train the variant again with a lower training.learning_rate, or with precision: fp32",
+        )
 
 
 def in_order(count: int, size: int) -> list[Integers]:

@@ -117,3 +117,11 @@ def test_all_faults_of_scans_are_told_and_nothing_is_written(trained, tmp_path):
     assert "scan a" in str(caught.value) and "scan c" in str(caught.value)
     assert "scan b" not in str(caught.value) and str(tmp_path) not in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+@pytest.mark.parametrize("kind", ["probability", "disagreement"])
+def test_two_scans_of_which_a_file_would_bear_one_name_are_refused(asked, tmp_path, kind):
+    """The probabilities of scan a were replaced by the mask of scan a_probability, another patient's."""
+    table = write_scans(tmp_path / "two", {"a": scan_of(1), f"a_{kind}": scan_of(2)})
+    error = refused(asked("--variant", "pet", table=table))
+    assert f"scans a and a_{kind}" in error and f"a_{kind}.nii.gz of both" in error

@@ -208,6 +208,14 @@ def test_where_the_pseudonyms_cannot_be_written_no_manifest_is_left(hnscc, expor
     assert hnscc(*asked, tmp_path / "p.csv")[0] == 0 and (tmp_path / "m.csv").is_file()
 
 
+def test_one_file_cannot_be_manifest_and_pseudonyms(hnscc, exports, tmp_path):
+    """The table that tells who is who replaced the manifest, and `next:` said to prepare it."""
+    table = tmp_path / "m.csv"
+    again = tmp_path / "exports" / ".." / "m.csv"
+    error = refused(hnscc("scan", exports, "--manifest", table, "--pseudonyms", again))
+    assert "the same path twice" in error and not table.exists()
+
+
 def test_a_file_of_pseudonyms_keeps_them(hnscc, exports, tmp_path):
     """A manifest's patient_id is the pseudonym: the file calls the other one by another name."""
     kept = tmp_path / "pseudonyms.csv"

@@ -48,7 +48,10 @@ def test_merge_changes_neither_side():
             "variants.a.training.epoch is unknown",
         ),
         ({"variants": {"a": {}}}, "variants.a.modalities is missing"),
-        ({"variants": {"a": {"modalities": ["pet", "pet"]}}}, "named twice"),
+        (
+            {"variants": {"a": {"modalities": ["pet", "pet"]}}},
+            "a list in which each modality stands once",
+        ),
         ({"variants": {"a": {"modalities": []}}}, "variants.a.modalities"),
         ({"variants": {"A-1": {"modalities": ["pet"]}}}, "variants.A-1"),
         ({"variants": {}}, "variants is not valid"),
