@@ -123,13 +123,17 @@ def test_prose_and_the_names_of_tables_are_none(line):
 def test_what_killed_processes_left_is_found_at_every_depth(tmp_path):
     run = RunFolder(tmp_path)
     trial = run.trial("pet-f0-r00")
-    left = {run.root / ".study.yaml.1.tmp", run.tables / ".trials.2.tmp", trial.file(".record.json.3.tmp")}
-    below = trial.checkpoint / ".slot-0.json.4.tmp"
+    left = {
+        run.root / ".study.yaml.0000000000000001.tmp",
+        run.tables / ".trials.0000000000000002.tmp",
+        trial.file(".record.json.0000000000000003.tmp"),
+    }
+    below = trial.checkpoint / ".slot-0.json.0000000000000004.tmp"
     for path in [*left, below, trial.record, trial.slot(0).facts, run.proof("machine")]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert set(run.half_written()) == left
-    assert set(trial.half_written()) == {trial.file(".record.json.3.tmp"), below}
+    assert set(trial.half_written()) == {trial.file(".record.json.0000000000000003.tmp"), below}
     assert set(run.checkpoints({"pet-f0-r00"})) == {below, trial.slot(0).facts}
     assert run.checkpoints({"mri-f0-r00"}) == []
     assert run.proofs() == [run.proof("machine")]

@@ -22,6 +22,7 @@ from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_errors
 from hnscc.base.folders import put_in_place
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import ZARR_ROOT, Location, S3Path
 from hnscc.base.locks import only_one
 from hnscc.base.steps import Progress
@@ -239,11 +240,14 @@ def _create_array(group: zarr.Group, name: str, values: NDArray[Any]) -> zarr.Ar
 
 def _check_vacant(final: Location, overwrite: bool) -> None:
     """InputError where something stands there: replaced is only what this program made, and only when told to."""
+    names: set[str] = set()  # on S3 only scans are deleted
     if isinstance(final, S3Path):
         there = {each.key.removeprefix(f"{final.key}/") for each in final.below()} - {LOCK}
         if not there or (UNFINISHED in there and ZARR_ROOT not in there):
             return
-    elif not (final.exists() or final.is_symlink()):
+    elif final.exists() or final.is_symlink():
+        names |= {each.name for each in final.iterdir()} if final.is_dir() else set()
+    else:
         return
     if not overwrite:
         raise InputError(
@@ -256,3 +260,16 @@ def _check_vacant(final: Location, overwrite: bool) -> None:
     linked = isinstance(final, Path) and final.is_symlink()
     if linked or root_attributes(final).get("format") != FORMAT:
         raise no_store(final, "a link, or a folder made by something else, which is never replaced")
+    others = len(names - {ZARR_ROOT, SCANS_GROUP, PAGE})
+    if others:
+        raise InputError(
+            "The folder of the store holds something else, which would be deleted with it.",
+            where=f"store {final}",
+            expected="a store and nothing beside it",
+            found=count_of(
+                others,
+                "file or folder that prepare did not write",
+                "files or folders that prepare did not write",
+            ),
+            do="Take out what is yours, or choose another name.",
+        )

@@ -1,9 +1,10 @@
 """The paths of a run folder; nothing else in the project joins a path below it (`tests/test_run_paths.py`)."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
-from hnscc.base.locations import Location, locate, paths_matching
+from hnscc.base.locations import Location, S3Path, locate, paths_matching
 from hnscc.study.plan import fold_name
 
 # A study file, as a run folder keeps it, and as a new one is called unless it is given a name.
@@ -13,7 +14,7 @@ HISTORY_FILE = "history.parquet"
 PREDICTIONS_FILE = "predictions.npz"
 SCORES_FILE = "scores.json"  # what the trial says of its predictions at 0.5
 WEIGHTS_FILE = "weights.safetensors"
-_HALF_WRITTEN = ".*.tmp"  # as `base.files` writes on a disk until a file is whole
+_HALF_WRITTEN = f".*.{'[0-9a-f]' * 16}.tmp"  # as `base.files` writes on a disk until a file is whole
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,21 @@ class RunFolder:
     def precision(self) -> Location:
         """The number format that `precision: auto` stands for here, chosen before the first trial."""
         return self.root / "precision.json"
+
+    def others(self) -> int:
+        """How many files and folders stand here that no run made; 0 where a run or search has begun, whose user may
+        have laid notes beside it."""
+        if self.provenance.is_file() or self.holds_search or self.fold(0).root.parent.is_dir():
+            return 0
+        before = {
+            each.name for each in (*self.locks, self.proof("any").parent, self.trial("any").root.parent)
+        }
+        return sum(name not in before and not fnmatch(name, _HALF_WRITTEN) for name in _names_in(self.root))
+
+    @property
+    def locks(self) -> tuple[Location, ...]:
+        """The locks of the folder, of which some may be there; the one that is held throughout is the last."""
+        return self.provenance_lock, self.preparing_lock, self.tables_lock, self.lock
 
     @property
     def lock(self) -> Location:
@@ -240,6 +256,13 @@ class Slot:
 def run_folder_of(study: str, out: str | Location | None = None) -> RunFolder:
     """The run folder of the study of this name: `out`, or runs/<its name> where none is named."""
     return RunFolder(locate(out) if out else Path("runs") / study)
+
+
+def _names_in(folder: Location) -> set[str]:
+    """The names of files and folders in a folder; of S3, the first parts of its keys."""
+    if isinstance(folder, S3Path):
+        return {each.key.removeprefix(f"{folder.key}/").partition("/")[0] for each in folder.below()}
+    return {each.name for each in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _below(folder: Location, *patterns: str) -> list[Path]:

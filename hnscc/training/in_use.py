@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import S3Path
 from hnscc.base.locks import locked, only_one, refuse_held
 from hnscc.study.run_folder import RunFolder
@@ -21,8 +22,10 @@ from hnscc.study.run_folder import RunFolder
 def alone(folder: RunFolder) -> Iterator[None]:
     """Hold a run folder alone. A folder that was not there and has no study.yaml at the end is not left behind.
 
-    InputError where another process trains here: two would train the same trials.
+    InputError where another process trains here: two would train the same trials; and where something else than a run
+    stands there, which it would be written into.
     """
+    _refuse_others(folder)
     lock = folder.lock
     if isinstance(lock, S3Path):
         with only_one(lock):
@@ -39,7 +42,7 @@ def alone(folder: RunFolder) -> Iterator[None]:
                 yield
             finally:
                 if unused and not folder.study.exists():
-                    _empty(root, lock)
+                    _empty(folder)
     finally:
         if not existed:
             _remove_if_empty(root)
@@ -49,8 +52,10 @@ def alone(folder: RunFolder) -> Iterator[None]:
 def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
     """Hold one trial of a run folder, beside other processes that each hold another one.
 
-    InputError where another process trains this trial, or holds the whole folder.
+    InputError where another process trains this trial, or holds the whole folder, and where something else than a run
+    stands there.
     """
+    _refuse_others(folder)
     whole, lock = folder.lock, folder.trial(trial_id).lock
     if isinstance(whole, S3Path):
         with only_one(cast(S3Path, lock)):
@@ -67,9 +72,10 @@ def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
             _held(cast(Path, lock), lambda: _trained_already(folder, trial_id)),
         ):
             yield
-    finally:
-        if not existed:  # and nothing may have come of it
-            _remove_if_unused(folder, whole)
+    finally:  # nothing may have come of it
+        _empty_if_unused(folder, whole)
+        if not existed:
+            _remove_if_empty(root)
 
 
 @contextlib.contextmanager
@@ -133,15 +139,29 @@ def _trained_already(folder: RunFolder, trial_id: str) -> InputError:
     )
 
 
+def _refuse_others(folder: RunFolder) -> None:
+    others = folder.others()
+    if others:
+        raise InputError(
+            "The folder for the run holds something else.",
+            where=str(folder.root),
+            expected="a new or an empty folder, or one in which a run has begun",
+            found=count_of(others, "file or folder that no run made", "files or folders that no run made"),
+            do="name another folder (--out)",
+        )
+
+
 def _is_unused(folder: RunFolder) -> bool:
-    """Whether the folder holds nothing but locks."""
+    """Whether the folder holds nothing but a run's locks."""
     if not isinstance(folder.root, Path) or folder.study.exists():
         return False
-    return all(each.is_dir() or each.name.endswith(".lock") for each in folder.root.rglob("*"))
+    locks = {*folder.locks, *folder.trial_locks}
+    return all(each.is_dir() or each in locks for each in folder.root.rglob("*"))
 
 
-def _empty(root: Path, lock: Path) -> None:
-    """Delete what the folder holds; its lock, which is held, last."""
+def _empty(folder: RunFolder) -> None:
+    """Delete what a run made in a folder that held nothing else; its lock, which is held, last."""
+    root, lock = cast(Path, folder.root), cast(Path, folder.lock)
     for each in root.iterdir():
         if each.is_dir():
             shutil.rmtree(each, ignore_errors=True)
@@ -150,13 +170,14 @@ def _empty(root: Path, lock: Path) -> None:
     lock.unlink(missing_ok=True)
 
 
-def _remove_if_unused(folder: RunFolder, lock: Path) -> None:
-    """Delete a run folder that holds nothing but locks, unless a process works in it."""
-    with contextlib.suppress(InputError, OSError):
-        with _held(lock, lambda: _refused(lock, by_trials=_is_shared(lock))):
-            if _is_unused(folder):
-                _empty(lock.parent, lock)
-        _remove_if_empty(lock.parent)
+def _empty_if_unused(folder: RunFolder, lock: Path) -> None:
+    """Delete what a run folder holds where that is nothing but locks, unless a process works in it."""
+    with (
+        contextlib.suppress(InputError, OSError),
+        _held(lock, lambda: _refused(lock, by_trials=_is_shared(lock))),
+    ):
+        if _is_unused(folder):
+            _empty(folder)
 
 
 def _remove_if_empty(root: Path) -> None:

@@ -202,6 +202,17 @@ def test_overwriting_needs_a_word_and_never_touches_what_is_not_ours(tmp_path):
     assert (tmp_path / "precious" / "data.csv").exists()
 
 
+def test_what_stands_beside_a_store_in_its_folder_is_not_deleted_with_it(tmp_path):
+    """With --overwrite it was, without a word: a note, or the trials of a run whose --out was the store."""
+    make(tmp_path / "s.zarr", scans=("A",))
+    (tmp_path / "s.zarr" / "trials").mkdir()
+    (tmp_path / "s.zarr" / "note.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"found: +2 files or folders that prepare did not write"):
+        make(tmp_path / "s.zarr", scans=("X",), overwrite=True)
+    assert (tmp_path / "s.zarr" / "note.txt").read_text() == "mine"
+    assert [scan.scan_id for scan in open_store(tmp_path / "s.zarr").scans] == ["A"]
+
+
 def test_progress_of_verify_reaches_its_total(original):
     told = []
     verify_store(original, lambda *step: told.append(step))

@@ -215,6 +215,9 @@ def test_a_bad_study_leaves_no_folder_behind_single_trials_either(store, here, t
     code, _, error = here(train_one, study, "ct-f0-r00", "--out", tmp_path / "run")
     assert code == 2 and "variants.ct.modalities" in error and "Traceback" not in error
     assert not (tmp_path / "run").exists()
+    (tmp_path / "empty").mkdir()
+    assert here(train_one, study, "ct-f0-r00", "--out", tmp_path / "empty")[0] == 2
+    assert list((tmp_path / "empty").iterdir()) == []
 
 
 def test_a_lock_is_shared_by_many_or_held_by_one(tmp_path):
@@ -267,3 +270,53 @@ def test_one_trial_of_a_folder_is_held_beside_another_and_not_twice(tmp_path):
             pass
         with pytest.raises(InputError, match="Single trials are being trained"), alone(run):
             pass
+
+
+@pytest.mark.parametrize("hold", [alone, lambda folder: one_trial(folder, "pet-f0-r00")])
+@pytest.mark.parametrize(
+    "names", [["study.yaml", "report.html"], ["uv.lock"], ["zarr.json", "scans/A/zarr.json"], [".mine.tmp"]]
+)
+def test_a_folder_of_something_else_is_refused_and_stays_as_it_is(tmp_path, hold, names):
+    """`--out .` overwrote the user's own study.yaml and report.html, `--out STORE` wrote into the store, and a run that
+    was refused deleted uv.lock with all empty folders."""
+    folder = RunFolder(tmp_path / "mine")
+    (folder.root / "empty").mkdir(parents=True)
+    for name in names:
+        (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.root / name).write_text("mine")
+    before = sorted(folder.root.rglob("*"))
+    entries = len(list(folder.root.iterdir()))
+    with (
+        pytest.raises(InputError, match=f"found: +{entries} files or folders that no run made"),
+        hold(folder),
+    ):
+        pass
+    assert sorted(folder.root.rglob("*")) == before
+    assert all(each.read_text() == "mine" for each in before if each.is_file())
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        [],
+        [".lock"],
+        [".lock", ".preparing.lock", "trials/pet-f0-r00/.lock"],
+        [".study.yaml.0123456789abcdef.tmp"],
+    ],
+)
+def test_what_killed_processes_left_of_a_new_folder_is_in_nobodys_way(tmp_path, left):
+    folder = RunFolder(tmp_path / "run")
+    for name in left:
+        (folder.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder.root / name).touch()
+    with alone(folder), one_trial(RunFolder(tmp_path / "other"), "pet-f0-r00"):
+        assert folder.lock.is_file()
+
+
+def test_notes_beside_a_run_are_its_users(tmp_path):
+    folder = RunFolder(tmp_path)
+    for name in ("provenance.json", "notes.txt"):
+        (tmp_path / name).write_text("{}")
+    with alone(folder):
+        pass
+    assert (tmp_path / "notes.txt").exists()
