@@ -150,7 +150,8 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
             text = f"{modality} {peaks}{unused if unseen else ''}"
             yield Odd(scan.scan_id, text, files=(modality,), refused=refused)
         elif unseen:
-            shown = f"{modality} does not show {len(unseen)} of {count_of(scan.slices, 'slice')}, which are not used"
+            whole = f"{len(unseen)} of {count_of(scan.slices, 'slice')} whole"
+            shown = f"{modality} does not show {whole}, which are not used"
             yield Odd(scan.scan_id, shown, files=(modality,), refused=refused)
         yield from _without_value(scan, modality)
     if lesion["fits"]:
