@@ -1,6 +1,7 @@
 """Whoever gives a function what it cannot take is told what to give instead, as people are by InputError."""
 
 import ast
+import functools
 import inspect
 import re
 from pathlib import Path
@@ -107,13 +108,17 @@ def makers_in(tree: ast.Module) -> dict[str, int]:
     }
 
 
-TREES = {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in FILES}
-FOUND = [
-    (f"{path}:{line}", found)
-    for makers in [{"InputError": 99} | {k: v for each in TREES.values() for k, v in makers_in(each).items()}]
-    for path, tree in TREES.items()
-    for line, found in found_in(tree, makers)
-]
+@functools.cache
+def trees() -> dict[str, ast.Module]:
+    """The code of each file. (Not made at import: each process of pytest imports this.)"""
+    return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in FILES}
+
+
+def found_in_all() -> list[tuple[str, ast.expr]]:
+    makers = {"InputError": 99} | {k: v for each in trees().values() for k, v in makers_in(each).items()}
+    return [
+        (f"{path}:{line}", found) for path, tree in trees().items() for line, found in found_in(tree, makers)
+    ]
 
 
 def says_nothing(found: ast.expr) -> bool:
@@ -122,8 +127,9 @@ def says_nothing(found: ast.expr) -> bool:
 
 def test_a_refusal_says_what_was_found():
     """`several`, `others`, `more`: it leaves the reader to look for what we know (how many, by how much)."""
-    assert len(FOUND) > 350
-    assert [place for place, found in FOUND if says_nothing(found)] == []
+    found_there = found_in_all()
+    assert len(found_there) > 350
+    assert [place for place, found in found_there if says_nothing(found)] == []
 
 
 # A copy of the series is as large, as many files, or in the same unit.
@@ -149,7 +155,7 @@ def as_before_of(path: str, tree: ast.Module) -> list[str]:
 def test_a_new_copy_is_advised_where_it_helps():
     """It was what to do wherever nothing else was said, such as of too many files or of a PET in another unit."""
     assert inspect.signature(unusable).parameters["do"].default is inspect.Parameter.empty
-    assert {path: found for path, tree in TREES.items() if (found := as_before_of(path, tree))} == {}
+    assert {path: found for path, tree in trees().items() if (found := as_before_of(path, tree))} == {}
 
 
 def test_a_new_copy_that_does_not_help_is_found():

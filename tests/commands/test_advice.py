@@ -9,7 +9,6 @@ import torch
 from commands import advice, refused
 from pydantic import ValidationError
 from safetensors.torch import save_file
-from segmentation_models_pytorch import create_model
 from stores import make_store, study_of
 from trials import train_trial
 
@@ -112,8 +111,10 @@ def test_the_encoder_that_a_transformer_is_told_to_take_makes_a_network():
     with pytest.raises(ValidationError, match=r"dpt needs an encoder, for example tu-\w+ \(") as caught:
         Network(architecture="dpt")
     encoder = re.search(r"tu-\w+", str(caught.value))[0]
+    from hnscc.training.library import smp  # here: above, each process of pytest would load it
+
     with torch.device("meta"):
-        model = create_model("dpt", encoder, encoder_weights=None)
+        model = smp.create_model("dpt", encoder, encoder_weights=None)
         assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 1, 224, 224)
 
 
