@@ -29,6 +29,7 @@ PATCHES_SHARE, LEAST_PATCHES = 0.15, 4
 NEAR_SLICES = 0.75  # from the plane to the mirror of a patch that lies in it
 FITS = 12  # of a plane to the patches, each time to those near it
 MOST_TANGENT = 0.27  # of the angle between mirror and slices: 15 degrees
+SETTLED = 1e-4  # of what differs, what a further step would gain: thousandths of a slice
 EVERY_PLACES = 64  # along a side of a slice, of whose voxels the plane is settled and judged
 # Of the way from the lowest value to the 99th percentile: what is brighter is body, of which alone is asked.
 BODY_SHARE = 0.05
@@ -175,7 +176,11 @@ def _settled(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> Float
         return plane
     values = data[tuple(at)]
     fit = optimize.least_squares(
-        lambda of: (_image(data, at, of, spacing) - values) / usual, plane, loss="soft_l1", x_scale="jac"
+        lambda of: (_image(data, at, of, spacing) - values) / usual,
+        plane,
+        loss="soft_l1",
+        x_scale="jac",
+        ftol=SETTLED,
     )
     return np.asarray(fit.x)
 
