@@ -1,4 +1,4 @@
-"""How many processor cores this process may use, which may be fewer than the machine has."""
+"""How many processor cores this process may use, which may be fewer than the machine has, and how many threads."""
 
 import os
 from collections.abc import Iterator
@@ -17,6 +17,13 @@ def cores() -> int:
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota(_OWN_CGROUPS, _CGROUPS)
     return bound if quota is None else max(1, min(bound, int(quota)))
+
+
+def threads() -> int:
+    """Threads that this process may compute with: the number in OMP_NUM_THREADS, as for every library that computes by
+    OpenMP, else one for each of its cores."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else cores()
 
 
 def cpu_quota(own: Path, mounted: Path) -> float | None:

@@ -17,7 +17,7 @@ from data_prep.settings import check_reason
 from hnscc.aggregation.models import Models, models_of
 from hnscc.base.argument_checks import check_flags
 from hnscc.base.arrays import StoredProbabilities
-from hnscc.base.cores import cores
+from hnscc.base.cores import threads
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
@@ -95,7 +95,7 @@ def predict_scans(
     # Quiet as a whole: scans are read in a thread of their own, and warnings have one state for all threads.
     with quiet(), new_folder(out, FACTS_FILE, PREDICT, overwrite=options.overwrite) as root:
         folder = PredictionFolder(root)
-        trained = TrainedModels(run, network, models.members, threads=cores())
+        trained = TrainedModels(run, network, models.members, threads=threads())
         found: list[_Done] = []
         faults: list[Fault] = []
         tell(0, len(rows), "reading scans")

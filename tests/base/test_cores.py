@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hnscc.base.cores import cores, cpu_quota
+from hnscc.base.cores import cores, cpu_quota, threads
 
 ASK = "from hnscc.base.cores import cores; print(cores())"
 V1 = Path("/sys/fs/cgroup/cpu")
@@ -79,3 +79,17 @@ def test_quotas_by_hand(tmp_path, own, files, expected):
 def test_a_system_without_control_groups_sets_no_limit(tmp_path):
     assert cpu_quota(tmp_path / "none", tmp_path) is None
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize(
+    "asked, expected", [("1", 1), ("3", 3), ("", cores()), ("0", cores()), ("2,1", cores())]
+)
+def test_threads_are_those_that_openmp_is_told(monkeypatch, asked, expected):
+    """hnscc predict took one for each core, whatever OMP_NUM_THREADS said: beside other work, twice as long."""
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert threads() == expected
+
+
+def test_threads_are_cores_where_openmp_is_told_nothing(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert threads() == cores()
