@@ -5,6 +5,7 @@ A configuration's place in the race has one colour and one mark in all of them. 
 `configurations`, the winner first.
 """
 
+import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -36,7 +37,9 @@ MOST_ROWS = 40  # of the figure of configurations
 
 
 def written(value: Any) -> str:
-    """Return a setting's value in text: numbers that are not whole with four digits."""
+    """Return a setting's value, as tables hold it, in text: numbers that are not whole with four digits."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)  # as the study file has it
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -21,7 +21,7 @@ from hnscc.reporting.values import (
     signed,
     whole,
 )
-from hnscc.searching.configurations import columns_of
+from hnscc.searching.configurations import columns_of, table_value
 from hnscc.searching.figures import (
     budget_figure,
     configurations_figure,
@@ -170,18 +170,22 @@ def _spent(study: Study, race: Race, rows: Sequence[TableRow]) -> Points:
     return Points("", tuple(items))
 
 
-def _made(folder: RunFolder, study: Study) -> Points:
-    rules = search_of(study)
-    ranges = [
+def ranges_in_words(study: Study) -> list[str]:
+    """Say of each searched setting between what, or among which values, it was searched."""
+    return [
         f"{path}: {each.low:g} to {each.high:g}{' (log)' if each.log else ''}"
         if isinstance(each, Range)
-        else f"{path}: {listed([written(value) for value in each])}"
-        for path, each in rules.ranges.items()
+        else f"{path}: {listed([written(table_value(value)) for value in each])}"
+        for path, each in search_of(study).ranges.items()
     ]
+
+
+def _made(folder: RunFolder, study: Study) -> Points:
+    rules = search_of(study)
     items = [
         f"Method: {rules.method}, stopping across epochs: {rules.stopping.replace('_', ' ')}, "
         f"{count_of(rules.repeats.first, 'first repeat')} each.",
-        *ranges,
+        *ranges_in_words(study),
         f"Study {study.name}, seed {study.seed}; every default is spelled out in study.yaml.",
     ]
     commits = list(dict.fromkeys(each.commit for each in read_invocations(folder) if each.commit))

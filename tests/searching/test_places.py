@@ -5,8 +5,8 @@ from searches import searched
 
 from hnscc.aggregation.columns import PLACES
 from hnscc.aggregation.schemas import schema
-from hnscc.searching.figures import MARKS
-from hnscc.searching.report import findings
+from hnscc.searching.figures import MARKS, written
+from hnscc.searching.report import findings, ranges_in_words
 from hnscc.searching.standings import NO_SCORE
 
 
@@ -45,3 +45,12 @@ def test_the_report_says_of_the_others_what_became_of_them_and_nothing_else(plac
     rows = [_row(number, place) for number, place in enumerate(["winner", *places])]
     sentences = findings(searched(), rows).items
     assert any(each.startswith(told) for each in sentences), sentences
+
+
+def test_ranges_are_told_as_tables_and_study_files_have_their_values():
+    """Networks stood there as Python writes them, with quotes of another kind, and True for true."""
+    told = ranges_in_words(searched())
+    assert told[0] == "training.learning_rate: 0.0001 to 0.01 (log)"
+    assert told[2].startswith('training.network: {"architecture": "paper", ') and "'" not in told[2]
+    assert told[3] == "augmentation.copies: 0, 2 and fresh"
+    assert [written(each) for each in (True, None, 0.00012345, 3)] == ["true", "null", "0.0001234", "3"]
