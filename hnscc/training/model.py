@@ -88,13 +88,9 @@ def _checked(
 
 def _refused(model: nn.Module, in_channels: int, size: int) -> str | None:
     """What the network says of an image of this size that it does not take; None where it takes it."""
-    try:
-        with torch.no_grad():
-            model(torch.zeros(1, in_channels, size, size))
-    except _raised_by(model) as error:
-        raise_if_memory_ran_out(error)
-        return _in_a_line(error)
-    return None
+    with torch.no_grad():
+        _, error = _tried(lambda: model(torch.zeros(1, in_channels, size, size)), model)
+    return _in_a_line(error) if error else None
 
 
 def _sizes_near(model: nn.Module, in_channels: int, size: int) -> tuple[int | None, list[int]]:
@@ -124,27 +120,23 @@ def _fails(
 def _step(model: nn.Module, in_channels: int, size: int, batch: int, loss: str) -> Exception | None:
     device = next(model.parameters()).device
     images, truth = (torch.zeros(batch, channels, size, size, device=device) for channels in (in_channels, 1))
-    expected = _raised_by(model)
-    logits, error = _tried(lambda: model.train()(images), expected)
+    logits, error = _tried(lambda: model.train()(images), model)
     if error:
         return error
-    value, of_loss = _tried(lambda: loss_of(loss, logits, truth), expected)
+    value, of_loss = _tried(lambda: loss_of(loss, logits, truth), model)
     if of_loss:
         raise of_loss  # the loss is ours: its error is none of the network's
-    return _tried(value.backward, expected)[1]
+    return _tried(value.backward, model)[1]
 
 
-def _raised_by(model: nn.Module) -> type[Exception]:
-    """What counts as a network's word on slices or batches that it does not take: of a library's network anything, for
-    they raise what they like; of the paper's, which is ours, PyTorch's own error. All else is a fault of ours."""
-    return RuntimeError if isinstance(model, PaperUNet) else Exception
-
-
-def _tried(part: Callable[[], Any], expected: type[Exception]) -> tuple[Any, Exception | None]:
-    """What a part of a network's step gives, or what it raises."""
+def _tried(part: Callable[[], Any], model: nn.Module) -> tuple[Any, Exception | None]:
+    """What a part of a network's step gives, or what it raises on slices or batches that it does not take."""
     try:
         return part(), None
-    except expected as error:
+    except Exception as error:  # the boundary: networks of a library raise what they like
+        # Of the paper's network, which is ours, only PyTorch's own error is its word; all else is a fault of ours.
+        if isinstance(model, PaperUNet) and not isinstance(error, RuntimeError):
+            raise
         raise_if_memory_ran_out(error)
         return None, error
 
