@@ -4,21 +4,42 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
 
 from data_prep.files.first_bytes import META_IMAGE, NRRD, cause_of, no_volume
-from data_prep.files.itk_header import Header, bytes_of, read_itk_header, read_values
+from data_prep.files.itk_header import (
+    Header,
+    HeaderOf,
+    bytes_of,
+    meta_image_header,
+    nrrd_header,
+    read_itk_header,
+    read_values,
+)
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, TO_RAS, Grid, Volume
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
-# The readers of SimpleITK by ending: no other is let near the file.
-READERS = {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
-STATED_BY = {"NrrdImageIO": "NRRD", "MetaImageIO": "MetaImage"}  # what gives a grid's affine
+
+class ItkReader(NamedTuple):
+    """What reads a format. image_io: the reader of SimpleITK; no other is let near the file. stated_by: what gives a
+    grid's affine, in words. header_of: what reads the header's text, of which SimpleITK says too little."""
+
+    image_io: str
+    stated_by: str
+    header_of: HeaderOf
+
+
+# By the ending of a file's name.
+READERS = {
+    ".nrrd": ItkReader("NrrdImageIO", "NRRD", nrrd_header),
+    ".mha": ItkReader("MetaImageIO", "MetaImage", meta_image_header),
+}
 NUMBERS = {
     **{sitk.sitkInt8: "i1", sitk.sitkUInt8: "u1", sitk.sitkInt16: "i2", sitk.sitkUInt16: "u2"},
     **{sitk.sitkInt32: "i4", sitk.sitkUInt32: "u4", sitk.sitkInt64: "i8", sitk.sitkUInt64: "u8"},
@@ -36,6 +57,10 @@ sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings name the file
 def is_itk_file(path: Path) -> bool:
     """Return whether the name of a file ends as those that are read here."""
     return path.suffix.lower() in READERS and not path.is_dir()
+
+
+def _reader_of(path: str | Path) -> ItkReader:
+    return READERS[Path(path).suffix.lower()]
 
 
 def read_itk_volume(path: Path, where: str) -> Volume:
@@ -68,11 +93,11 @@ def read_itk_numbers(path: Path, where: str) -> str:
 
 def _opened(path: Path, where: str) -> tuple[sitk.ImageFileReader, Header]:
     """A reader that has read the file's header, and that header's text."""
-    reader = sitk.ImageFileReader()
-    reader.SetImageIO(READERS[path.suffix.lower()])
+    reader, kind = sitk.ImageFileReader(), _reader_of(path)
+    reader.SetImageIO(kind.image_io)
     reader.SetFileName(str(path))
     try:
-        header = read_itk_header(path, where)
+        header = read_itk_header(path, kind.header_of, where)
         if header is None:
             raise _unreadable(path, where)
         with _silent():
@@ -115,7 +140,7 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
         expected = f"at most {MAX_VOXELS} voxels and {MAX_BYTES / 2**30:g} GiB"
         raise no_volume("The volume has an impossible size.", where, expected, found)
     x, y, z = size[:3]
-    return Grid((x, y, z), _affine(reader, where), True, STATED_BY[reader.GetImageIO()])
+    return Grid((x, y, z), _affine(reader, where), True, _reader_of(reader.GetFileName()).stated_by)
 
 
 def _affine(reader: sitk.ImageFileReader, where: str) -> Floats:

@@ -6,6 +6,7 @@ space, and follows a header to other files.
 
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -42,15 +43,18 @@ class Header:
     little: bool
 
 
-def read_itk_header(path: Path, where: str) -> Header | None:
-    """Return the header of an NRRD (.nrrd) or MetaImage (.mha) file; None where the file does not begin as one.
+# From the first bytes of a file, and how errors name it, to its header.
+HeaderOf = Callable[[bytes, str], Header | None]
+
+
+def read_itk_header(path: Path, header_of: HeaderOf, where: str) -> Header | None:
+    """Return the header of a file by what reads those of its format; None where the file does not begin as one.
 
     InputError where the values are in another file or written in a way that is not read here, and where the header
     does not say how the volume lies in space, in mm.
     """
     with path.open("rb") as file:
-        start = file.read(MAX_HEADER_BYTES)
-    return _nrrd(start, where) if path.name.lower().endswith(".nrrd") else _meta_image(start, where)
+        return header_of(file.read(MAX_HEADER_BYTES), where)
 
 
 def read_values(path: Path, header: Header, dtype: str, count: int, where: str) -> NDArray[np.generic]:
@@ -74,7 +78,8 @@ def read_values(path: Path, header: Header, dtype: str, count: int, where: str) 
     return np.frombuffer(content, number, count)
 
 
-def _nrrd(start: bytes, where: str) -> Header | None:
+def nrrd_header(start: bytes, where: str) -> Header | None:
+    """Return the header of an NRRD file from its first bytes; None and InputError as of `read_itk_header`."""
     ends = [start.find(mark) + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if mark in start]
     if not start.startswith(b"NRRD000") or not ends:
         return None
@@ -103,7 +108,8 @@ def _nrrd(start: bytes, where: str) -> Header | None:
     return Header(min(ends), encoding != "raw", little)
 
 
-def _meta_image(start: bytes, where: str) -> Header | None:
+def meta_image_header(start: bytes, where: str) -> Header | None:
+    """Return the header of a MetaImage file from its first bytes; None and InputError as of `read_itk_header`."""
     at = start.find(b"ElementDataFile")
     end = start.find(b"\n", at) + 1
     if b"=" not in start[:64] or at < 0 or not end:

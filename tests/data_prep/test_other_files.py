@@ -11,6 +11,8 @@ import SimpleITK as sitk
 from scans import LPS, change, cohort, prepare, refused, scan_arrays, to_itk, write
 from scipy.spatial.transform import Rotation
 
+from data_prep.files.itk_files import READERS, ItkReader, read_itk_grid, read_itk_volume
+from data_prep.files.itk_header import Header
 from data_prep.files.read import read_grid, read_volume
 from hnscc.base.errors import InputError
 
@@ -52,6 +54,25 @@ def test_values_and_place_are_those_of_the_same_nifti(tmp_path, name, lies):
     np.testing.assert_allclose(read.grid.affine, same.grid.affine, atol=1e-4)
     assert read.grid.oriented
     np.testing.assert_array_equal(read_grid(tmp_path / name, "S").affine, read.grid.affine)
+
+
+def test_a_format_that_simpleitk_reads_is_one_line_of_the_list(tmp_path, monkeypatch):
+    """Its reader, what is said to place it, and what reads its header: here VTK's, whose values are the file's end."""
+
+    def header_of(start: bytes, where: str) -> Header | None:
+        begins = start.startswith(b"# vtk")
+        return Header(len(start) - DATA.nbytes, packed=False, little=False) if begins else None
+
+    monkeypatch.setitem(READERS, ".vtk", ItkReader("VTKImageIO", "VTK", header_of))
+    save_as(tmp_path / "a.vtk", DATA, LPS, compressed=False)
+    write(tmp_path / "same.nii.gz", DATA, LPS)
+    found, same = read_itk_volume(tmp_path / "a.vtk", "S"), read_volume(tmp_path / "same.nii.gz", "S")
+    np.testing.assert_array_equal(found.data, same.data)
+    np.testing.assert_allclose(found.grid.affine, same.grid.affine, atol=1e-4)
+    assert read_itk_grid(tmp_path / "a.vtk", "S").stated_by == "VTK"
+    (tmp_path / "b.vtk").write_bytes(bytes(400))
+    with pytest.raises(InputError, match="cannot be read"):
+        read_itk_grid(tmp_path / "b.vtk", "S")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
