@@ -28,7 +28,7 @@ from hnscc.cohort.store_format import DrawnMask, Placing, suv_modality
 # A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
 Scans = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
-_FOLDER, _TABLE = "a folder", "a file that may be a manifest"
+_FOLDER, _MANIFEST = "a folder", "a file that may be a manifest"
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def list_scans(scans: Scans, needed: Sequence[str]) -> list[Row]:
     kinds = {_kind(path) for path in paths}
     if kinds == {_FOLDER}:
         return rows_of_folders(paths, needed)
-    if len(paths) != 1 or kinds != {_TABLE}:
+    if len(paths) != 1 or kinds != {_MANIFEST}:
         raise _no_scans(len(paths), kinds)
     rows, faults = examine_manifest(paths[0], mask_needed=False, needed=needed)
     raise_all(faults)
@@ -119,7 +119,7 @@ def _kind(path: Path) -> str:
             return _FOLDER
         if not path.exists():
             return "nothing that is there"
-        return "a file of one image or mask" if names_volume(path) else _TABLE
+        return "a file of one image or mask" if names_volume(path) else _MANIFEST
     except (OSError, ValueError) as error:  # their text has the path
         return f"a path that cannot be looked up ({getattr(error, 'strerror', None) or type(error).__name__})"
 
@@ -167,7 +167,7 @@ def _suv_of(units: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class Units:
+class UnitsOfValues:
     """The unit of a modality's values in the study's files and in those of a new scan; "" where it is not known."""
 
     study: str
@@ -190,7 +190,7 @@ class Units:
         return f"the file is in {self.scan}, and those of the study are in {self.study}"
 
 
-def units_of(scan: NewScan, of_study: Mapping[str, str], *, pet_is_suv: bool) -> dict[str, Units]:
+def units_of(scan: NewScan, of_study: Mapping[str, str], *, pet_is_suv: bool) -> dict[str, UnitsOfValues]:
     """Return the units of each modality of a scan.
 
     of_study: those that all files of the study's modalities stated alike. pet_is_suv: the user says that the modality
@@ -200,10 +200,10 @@ def units_of(scan: NewScan, of_study: Mapping[str, str], *, pet_is_suv: bool) ->
     if pet_is_suv and not stated.get("pet"):
         of_pet = of_study.get("pet", "")
         stated["pet"] = of_pet if of_pet in UNITS.values() else UNITS[BODY_WEIGHT]
-    return {name: Units(of_study.get(name, ""), unit) for name, unit in stated.items()}
+    return {name: UnitsOfValues(of_study.get(name, ""), unit) for name, unit in stated.items()}
 
 
-def check_units(scan: NewScan, units: Mapping[str, Units]) -> None:
+def check_units(scan: NewScan, units: Mapping[str, UnitsOfValues]) -> None:
     """InputError where a file is in another unit than the study's: the network knows other numbers."""
     faults = [
         InputError(

@@ -61,8 +61,8 @@ def resize_mask(lesion: Bools, window: Window) -> Masks:
 
 
 def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> Images:
-    """(H, W) of the grid -> (size, size) float32 in the same unit, anti-aliased; `fill` where the pixel's centre lies
-    outside of the grid."""
+    """(H, W) of the grid -> (size, size) float32 in the same unit of values, anti-aliased; `fill` where the pixel's
+    centre lies outside of the grid."""
     rows, columns = (
         smooth_weights(window.size, image.shape[axis], window.scale[axis], window.offset[axis])
         for axis in (0, 1)
@@ -102,7 +102,7 @@ def mean_weights(count: int, around: int) -> sparse.csr_array:
 
 
 def weigh(image: NDArray[Kind], rows: sparse.csr_array, columns: sparse.csr_array) -> NDArray[Kind]:
-    """rows @ image @ columns.T: each output pixel is a weighed sum of the image's, in its unit.
+    """rows @ image @ columns.T: each output pixel is a weighed sum of the image's, in its unit of values.
 
     image: (H, W) float64, or float32 where the weights are. rows: (h, H) and columns: (w, W), shares from 0 to 1, such
     as `area_weights` or `smooth_weights` gave. The result is (h, w) of that type; where the shares of a row sum to 1,

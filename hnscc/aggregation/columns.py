@@ -181,7 +181,10 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "n": (WHOLE, "number of slices; in `comparisons`, number of pairs of slices or patients"),
     "n_empty": (WHOLE, "number of these slices whose truth and prediction are both empty"),
-    "mean": (REAL, "mean over repeats and patients, each counting alike, in the unit that metric says"),
+    "mean": (
+        REAL,
+        "mean over repeats and patients, each counting alike, measured in what the metric is: mm, ml, or a ratio",
+    ),
     "means.low": (REAL, "lower end of the 95 % interval of mean over patients and repeats (two-way t)"),
     "means.high": (REAL, "upper end of the 95 % interval of mean over patients and repeats (two-way t)"),
     "median_model": (

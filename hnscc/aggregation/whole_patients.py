@@ -77,7 +77,7 @@ def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]], split: str)
 
 
 def metric_values(metric: PatientMetric, patients: Patients) -> Floats:
-    """Its value of each patient that it has one of, float64 (P,), in its own unit."""
+    """Its value of each patient that it has one of, float64 (P,), in what it is measured in."""
     scores = [each for each in patients.values() if metric.of_all or each.truth_px]
     return np.array([metric.of(each) for each in scores], np.float64)
 

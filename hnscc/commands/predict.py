@@ -11,7 +11,7 @@ from typing import Any
 from data_prep.dicom.header import quiet
 from data_prep.dicom.reading import names_dicom
 from data_prep.manifest.manifest import Fault, Row, raise_all
-from data_prep.new_scans import NewScan, Scans, Units, check_units, list_scans, place_new, units_of
+from data_prep.new_scans import NewScan, Scans, UnitsOfValues, check_units, list_scans, place_new, units_of
 from data_prep.placing.way_back import in_file_order, save_nifti
 from data_prep.settings import check_reason
 from hnscc.aggregation.models import Models, models_of
@@ -167,7 +167,7 @@ class _Done:
 
 def _placed_ahead(
     rows: Sequence[Row], models: Models, options: PredictOptions
-) -> Generator[tuple[Row, Future[tuple[NewScan, dict[str, Units]]]], None, None]:
+) -> Generator[tuple[Row, Future[tuple[NewScan, dict[str, UnitsOfValues]]]], None, None]:
     """Each row with its scan to be, which is placed in a thread of its own while the one before is predicted."""
     thread = ThreadPoolExecutor(1)
     try:
@@ -181,7 +181,7 @@ def _placed_ahead(
         thread.shutdown(cancel_futures=True)
 
 
-def _placed(row: Row, models: Models, options: PredictOptions) -> tuple[NewScan, dict[str, Units]]:
+def _placed(row: Row, models: Models, options: PredictOptions) -> tuple[NewScan, dict[str, UnitsOfValues]]:
     """A scan, placed as those of the study were, and the units of its modalities. InputError for one that cannot be."""
     scan = place_new(row, models.variant.modalities, Placing(**models.placing))
     units = units_of(scan, models.placing["units"], pet_is_suv=options.pet_is_suv)
@@ -192,7 +192,7 @@ def _placed(row: Row, models: Models, options: PredictOptions) -> tuple[NewScan,
 
 def _write_scan(
     scan: NewScan,
-    units: Mapping[str, Units],
+    units: Mapping[str, UnitsOfValues],
     probabilities: Iterable[StoredProbabilities],
     models: Models,
     options: PredictOptions,

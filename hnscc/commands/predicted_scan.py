@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.manifest.ids import alike, may_be_one
-from data_prep.new_scans import NewScan, Own, Units
+from data_prep.new_scans import NewScan, Own, UnitsOfValues
 from data_prep.oddities.odd import odd_beside
 from data_prep.placing.way_back import back_as_drawn, lesion_back, values_back
 from data_prep.registering.judged import registrations_told
@@ -186,7 +186,7 @@ def _beyond_bounds(intensities: TableRow) -> float:
 
 
 def told_of(
-    scan: NewScan, models: Models, found: dict[str, TableRow], units: Mapping[str, Units]
+    scan: NewScan, models: Models, found: dict[str, TableRow], units: Mapping[str, UnitsOfValues]
 ) -> list[str]:
     """What the user should know of a scan before trusting its mask, a sentence each.
 

@@ -13,7 +13,7 @@ from hnscc.commands.options import AsJson, HalfWidth, Run
 
 
 def aggregate(run: Run) -> None:
-    """Write the tables and report again from completed trials. The figures are drawn again, too.
+    """Write the tables and report again from completed trials. The figures are made again, too.
 
     Example: hnscc aggregate runs/demo
     """

@@ -35,7 +35,7 @@ def write_report(run: RunFolder) -> None:
 
 def sections(source: Source) -> list[Section]:
     """Return the report's sections in the order in which they are read."""
-    last = provenance(source)  # made first: its file, where damaged, is refused before anything is drawn
+    last = provenance(source)  # made first: its file, where damaged, is refused before any figure is made
     return [
         brief(source),
         patients(source),

@@ -21,7 +21,7 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
 
     Two one-sided t tests (TOST; Schuirmann 1987), the larger of both p: below 0.05, the 90 % interval lies within
     -margin..margin, and the variants may be called equal up to the margin. difference: of `pooled_difference` or
-    `mean_difference`; its spread is used. margin: in the units of the score, above 0.
+    `mean_difference`; its spread is used. margin: measured as the score is, above 0.
     None where the difference has no p, for too few patients or repeats, or because nothing varies. Raises ValueError
     for a margin that is no number above 0.
     """

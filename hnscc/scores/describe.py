@@ -34,7 +34,7 @@ class Distribution:
 
 
 def distribution(values: Floats) -> Distribution:
-    """Return mean, sd, median, quartiles (linear) and extremes of finite values (N,), in their unit."""
+    """Return mean, sd, median, quartiles (linear) and extremes of finite values (N,), measured as these are."""
     if len(values) == 0:
         return Distribution(0)
     low, q25, median, q75, high = (float(each) for each in np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))

@@ -128,6 +128,6 @@ def pooled_resamples(counts: Counts, weights: Floats) -> tuple[Floats, Floats, F
 
 
 def bootstrap_limits(values: Floats) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % percentiles of finite values (B,), in their unit."""
+    """Return the 2.5 % and 97.5 % percentiles of finite values (B,), measured as these are."""
     low, high = np.quantile(values, [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)

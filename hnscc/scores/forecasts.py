@@ -117,11 +117,11 @@ def smallest_seen(design: Design, patients: int, repeats: float, chance: float =
     for another chance, and below 2 patients or 2 repeats.
     """
     check_chance(chance)
-    studies, unit = _studies(design, patients, repeats), math.sqrt(design.variance(patients, repeats))
+    studies, error = _studies(design, patients, repeats), math.sqrt(design.variance(patients, repeats))
     beyond = studies.limit - studies.larger - studies.error * scipy.special.ndtri(1 - chance)
-    farthest = float(beyond.max()) / unit  # every study finds it with this chance at least
-    return unit * float(
-        scipy.optimize.brentq(lambda away: studies.find(away * unit) - chance, 0.0, farthest, xtol=ROUNDING)
+    farthest = float(beyond.max()) / error  # every study finds it with this chance at least
+    return error * float(
+        scipy.optimize.brentq(lambda away: studies.find(away * error) - chance, 0.0, farthest, xtol=ROUNDING)
     )
 
 

@@ -64,8 +64,8 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
 
 
 def scores_of(values: ArrayLike) -> Floats:
-    """Return scores, real numbers (P,) or (R, P) in any unit, as float64 (R, P). Raises ValueError for others, for such
-    as are not finite or lie beyond 1e75, and for a masked array that leaves values out."""
+    """Return scores, real numbers (P,) or (R, P), whatever measured in, as float64 (R, P). Raises ValueError for
+    others, for such as are not finite or lie beyond 1e75, and for a masked array that leaves values out."""
     scores = np.atleast_2d(_numbers(values, "scores"))
     if scores.ndim != 2:
         raise ValueError(

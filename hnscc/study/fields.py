@@ -57,8 +57,8 @@ class Settings(BaseModel):
 
 
 def says(meaning: str, source: str) -> Any:
-    """Return what a field means, in a sentence with its unit, and where the choice comes from: for its
-    `Annotated` type.
+    """Return what a field means, in a sentence with what it is measured in, and where the choice comes from: for
+    its `Annotated` type.
 
     The reference of settings, `hnscc settings` and error messages all read it from here.
     """

@@ -58,7 +58,7 @@ def examples_figure(
 ) -> Figure | None:
     """Draw a row per variant, and in it for each kind the whole slice and an enlarged part with both outlines.
 
-    `examples` maps variants to kinds (all of `KINDS`) to what is shown: those that are not drawn still count for the
+    `examples` maps variants to kinds (all of `KINDS`) to what there is: those that are not shown still count for the
     window of the uptake, which is the same in all figures. None where there is none to show.
     """
     shown = [example for each in examples.values() for kind in kinds if (example := each.get(kind))]

@@ -121,7 +121,7 @@ def _others(source: Source) -> Table:
 
 
 def name_of_metric(metric: PatientMetric) -> str:
-    """Return what a score of patients is called, with its unit."""
+    """Return what a score of patients is called, with what it is measured in."""
     return f"{metric.label} ({metric.measured_in})" if metric.measured_in else metric.label
 
 

@@ -140,7 +140,7 @@ def _find(source: Source) -> tuple[Examples, str | None]:
 
 
 def _reader(source: Source, store: Store) -> Callable[[TableRow], Example]:
-    """Return what turns a row of table `slices` into what is drawn; it reads each scan, fold and trial once.
+    """Return what turns a row of table `slices` into what is shown of it; it reads each scan, fold and trial once.
 
     It raises InputError where a scan, the fold or the trial cannot be read, or the store's mask is not the one scored.
     """

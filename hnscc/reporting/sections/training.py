@@ -34,7 +34,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         "learning",
         "Learning curves",
         "Thin lines are single trials; the thick line is their median and, of "
-        f"{fewest.VALUES_FOR_QUARTILES} or more, the band their quartiles, drawn while at least half of them still "
+        f"{fewest.VALUES_FOR_QUARTILES} or more, the band their quartiles, shown while at least half of them still "
         "train.",
         "Validation soft Jaccard and losses against the epoch per variant",
     )
