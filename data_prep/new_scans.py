@@ -46,6 +46,30 @@ class Own:
 
 
 @dataclass(frozen=True)
+class UnitsOfValues:
+    """The unit of a modality's values in the study's files and in those of a new scan; "" where it is not known."""
+
+    study: str
+    scan: str
+
+    @property
+    def differ(self) -> bool:
+        """Whether both are known, and are two."""
+        return bool(self.study and self.scan) and self.study != self.scan
+
+    @property
+    def text(self) -> str:
+        """What a user should know of them, in words; "" where they are one, or neither is known."""
+        if self.study == self.scan:
+            return ""
+        if not self.scan:
+            return f"the study's values are in {self.study}, and this scan's file does not say its unit"
+        if not self.study:
+            return f"the file is in {self.scan}, and the unit of the study's values is not known"
+        return f"the file is in {self.scan}, and those of the study are in {self.study}"
+
+
+@dataclass(frozen=True)
 class NewScan:
     """One scan, placed.
 
@@ -54,7 +78,8 @@ class NewScan:
     `drawn` is the given mask as it was drawn, None where the scan has none; `stored_truth` (Z, H, W) is the same on the
     stored slices. `volumes` are the scan's files, each oriented and, where the study's were, registered. `placement`
     maps a mask of stored slices back (data_prep.placing.way_back). `assumed` names the files that state no orientation:
-    theirs is assumed. `mask_told` says, in sentences, what was assumed or left out when the mask was read.
+    theirs is assumed. `mask_told` says, in sentences, what was assumed or left out when the mask was read. `units` are
+    those of each modality's values.
     """
 
     row: Row
@@ -67,6 +92,7 @@ class NewScan:
     placement: Placement
     assumed: tuple[str, ...]
     mask_told: tuple[str, ...]
+    units: dict[str, UnitsOfValues]
 
     @property
     def spacing_mm(self) -> Spacing:
@@ -136,18 +162,30 @@ def _no_scans(paths: int, kinds: Iterable[str]) -> InputError:
     )
 
 
-def place_new(row: Row, modalities: Sequence[str], placing: Placing) -> NewScan:
-    """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.placing.place.place_scan.
+def place_new(
+    row: Row,
+    modalities: Sequence[str],
+    placing: Placing,
+    *,
+    pet_is_suv: bool = False,
+    accept_other_unit: bool = False,
+) -> NewScan:
+    """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.placing.place.place_scan,
+    and, unless that is accepted, where a file is in another unit than the study's.
 
     modalities: the channels of `images`, in their order; the reference is read too where it is none of them. placing:
     that of the study's scans; where it does not say how PET of DICOM becomes SUV, it does so as the units say, and else
-    by body weight.
+    by body weight. pet_is_suv: the user says that the modality `pet` is in SUV, of the study's kind, where its file
+    states no unit.
     """
     volumes, read = volumes_of(row, placing.reference, placing.suv or _suv_of(placing.units))
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
     placed = place_scan(volumes, read.volume if read else None, placing, where=row.where)
     channels = [list(volumes).index(name) for name in modalities]
     known = read is not None or row.said_free  # an empty cell says nothing here
+    units = _units_of(placed.volumes, placing.units, pet_is_suv=pet_is_suv)
+    if not accept_other_unit:
+        _check_units(units, row.where)
     return NewScan(
         row=row,
         images=np.ascontiguousarray(placed.images[:, channels]),
@@ -159,6 +197,7 @@ def place_new(row: Row, modalities: Sequence[str], placing: Placing) -> NewScan:
         placement=placed.placement,
         assumed=assumed,
         mask_told=read.told if read else (),
+        units=units,
     )
 
 
@@ -166,49 +205,24 @@ def _suv_of(units: Mapping[str, str]) -> str:
     return LEAN_BODY_MASS if UNITS[LEAN_BODY_MASS] in units.values() else BODY_WEIGHT
 
 
-@dataclass(frozen=True)
-class UnitsOfValues:
-    """The unit of a modality's values in the study's files and in those of a new scan; "" where it is not known."""
-
-    study: str
-    scan: str
-
-    @property
-    def differ(self) -> bool:
-        """Whether both are known, and are two."""
-        return bool(self.study and self.scan) and self.study != self.scan
-
-    @property
-    def text(self) -> str:
-        """What a user should know of them, in words; "" where they are one, or neither is known."""
-        if self.study == self.scan:
-            return ""
-        if not self.scan:
-            return f"the study's values are in {self.study}, and this scan's file does not say its unit"
-        if not self.study:
-            return f"the file is in {self.scan}, and the unit of the study's values is not known"
-        return f"the file is in {self.scan}, and those of the study are in {self.study}"
-
-
-def units_of(scan: NewScan, of_study: Mapping[str, str], *, pet_is_suv: bool) -> dict[str, UnitsOfValues]:
-    """Return the units of each modality of a scan.
-
-    of_study: those that all files of the study's modalities stated alike. pet_is_suv: the user says that the modality
-    `pet` is in SUV, of the study's kind, where its file states no unit.
-    """
-    stated = {name: volume.unit for name, volume in scan.volumes.items()}
+def _units_of(
+    volumes: Mapping[str, Volume], of_study: Mapping[str, str], *, pet_is_suv: bool
+) -> dict[str, UnitsOfValues]:
+    """The units of each modality. of_study: those that all files of the study's modalities stated alike. pet_is_suv: as
+    of `place_new`."""
+    stated = {name: volume.unit for name, volume in volumes.items()}
     if pet_is_suv and not stated.get("pet"):
         of_pet = of_study.get("pet", "")
         stated["pet"] = of_pet if of_pet in UNITS.values() else UNITS[BODY_WEIGHT]
     return {name: UnitsOfValues(of_study.get(name, ""), unit) for name, unit in stated.items()}
 
 
-def check_units(scan: NewScan, units: Mapping[str, UnitsOfValues]) -> None:
+def _check_units(units: Mapping[str, UnitsOfValues], where: str) -> None:
     """InputError where a file is in another unit than the study's: the network knows other numbers."""
     faults = [
         InputError(
             "The scan is in another unit than the study's.",
-            where=f"{scan.row.where}, column {name}",
+            where=f"{where}, column {name}",
             expected=of.study,
             found=of.scan,
             do="Name the file of that unit; if it is right as it is, say why: --accept-odd REASON.",

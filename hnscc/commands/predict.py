@@ -2,16 +2,17 @@
 
 import contextlib
 import csv
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from data_prep.dicom.header import quiet
 from data_prep.dicom.reading import names_dicom
 from data_prep.manifest.manifest import Fault, Row, raise_all
-from data_prep.new_scans import NewScan, Scans, UnitsOfValues, check_units, list_scans, place_new, units_of
+from data_prep.new_scans import NewScan, Scans, list_scans, place_new
 from data_prep.placing.way_back import in_file_order, save_nifti
 from data_prep.settings import check_reason
 from hnscc.aggregation.models import Models, models_of
@@ -102,13 +103,13 @@ def predict_scans(
         with contextlib.closing(_placed_ahead(rows, models, options)) as ahead:
             for number, (row, coming) in enumerate(ahead, start=1):
                 try:
-                    scan, units = coming.result()
+                    scan = coming.result()
                 except InputError as fault:  # the rest are only read then, and all faults told at once
                     faults.append((row.line, fault))
                 else:
                     if not faults:
                         probabilities = trained.probabilities(scan.images)
-                        found.append(_write_scan(scan, units, probabilities, models, options, folder))
+                        found.append(_write_scan(scan, probabilities, models, options, folder))
                         del probabilities
                     del scan, coming  # before the next is placed: a scan takes hundreds of MB
                 tell(number, len(rows), row.scan_id)
@@ -167,32 +168,30 @@ class _Done:
 
 def _placed_ahead(
     rows: Sequence[Row], models: Models, options: PredictOptions
-) -> Generator[tuple[Row, Future[tuple[NewScan, dict[str, UnitsOfValues]]]], None, None]:
-    """Each row with its scan to be, which is placed in a thread of its own while the one before is predicted."""
+) -> Generator[tuple[Row, Future[NewScan]], None, None]:
+    """Each row with its scan to be, which is placed as those of the study were, in a thread of its own while the one
+    before is predicted; of one that cannot be, the future raises InputError."""
+    place = partial(
+        place_new,
+        modalities=models.variant.modalities,
+        placing=Placing(**models.placing),
+        pet_is_suv=options.pet_is_suv,
+        accept_other_unit=options.accept_odd is not None,
+    )
     thread = ThreadPoolExecutor(1)
     try:
-        coming = thread.submit(_placed, rows[0], models, options)
+        coming = thread.submit(place, rows[0])
         for row, after in zip(rows, [*rows[1:], None], strict=True):
             this = coming
             if after is not None:
-                coming = thread.submit(_placed, after, models, options)
+                coming = thread.submit(place, after)
             yield row, this
     finally:
         thread.shutdown(cancel_futures=True)
 
 
-def _placed(row: Row, models: Models, options: PredictOptions) -> tuple[NewScan, dict[str, UnitsOfValues]]:
-    """A scan, placed as those of the study were, and the units of its modalities. InputError for one that cannot be."""
-    scan = place_new(row, models.variant.modalities, Placing(**models.placing))
-    units = units_of(scan, models.placing["units"], pet_is_suv=options.pet_is_suv)
-    if options.accept_odd is None:
-        check_units(scan, units)
-    return scan, units
-
-
 def _write_scan(
     scan: NewScan,
-    units: Mapping[str, UnitsOfValues],
     probabilities: Iterable[StoredProbabilities],
     models: Models,
     options: PredictOptions,
@@ -221,11 +220,11 @@ def _write_scan(
         "volume_ml": round(sum(each["volume_ml"] for each in lesions), 4),
         "dice": scored and scored["dice"],
         "intensities": found,
-        "units": {name: of.scan or None for name, of in units.items()},
+        "units": {name: of.scan or None for name, of in scan.units.items()},
         "registered": scan.placement.get("registered", {}),
-        "told": [*told_of(scan, models, found, units), *left_out],
+        "told": [*told_of(scan, models, found), *left_out],
     }
-    return _Done(facts, lesions, scored, any(of.differ for of in units.values()))
+    return _Done(facts, lesions, scored, any(of.differ for of in scan.units.values()))
 
 
 def _write_files(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.manifest.ids import alike, may_be_one
-from data_prep.new_scans import NewScan, Own, UnitsOfValues
+from data_prep.new_scans import NewScan, Own
 from data_prep.oddities.odd import odd_beside
 from data_prep.placing.way_back import back_as_drawn, lesion_back, values_back
 from data_prep.registering.judged import registrations_told
@@ -185,12 +185,10 @@ def _beyond_bounds(intensities: TableRow) -> float:
     return float(intensities["outside"])
 
 
-def told_of(
-    scan: NewScan, models: Models, found: dict[str, TableRow], units: Mapping[str, UnitsOfValues]
-) -> list[str]:
+def told_of(scan: NewScan, models: Models, found: dict[str, TableRow]) -> list[str]:
     """What the user should know of a scan before trusting its mask, a sentence each.
 
-    found: its `intensities`; units: those of its modalities (data_prep.new_scans).
+    found: its `intensities`.
     """
     told = [
         f"{name}: {_beyond_bounds(each):.1%} of the pixels lie outside of {each['low']:.4g} to {each['high']:.4g}, the "
@@ -205,7 +203,7 @@ def told_of(
         if each["reach"] < REACH
     ]
     told += odd_beside(scan.images, scan.placement, models.variant.modalities, models.usual)
-    told += [f"{name}: {of.text}" for name, of in units.items() if of.text]
+    told += [f"{name}: {of.text}" for name, of in scan.units.items() if of.text]
     told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
     told += registrations_told(scan.placement.get("registered", {}))
     told += _unseen(scan, models.variant.modalities)
