@@ -151,8 +151,8 @@ def corners(shape: tuple[int, int, int]) -> Floats:
 
 def degrees_apart(axes: Floats) -> float:
     """The most degrees by which one of many pairs of directions, (n, 2, 3), points elsewhere than the first pair."""
-    straight = axes / np.maximum(np.linalg.norm(axes, axis=2, keepdims=True), 1e-12)
-    return float(np.degrees(np.arccos(np.clip((straight * straight[0]).sum(axis=2), -1, 1))).max())
+    directions = axes / np.maximum(np.linalg.norm(axes, axis=2, keepdims=True), 1e-12)
+    return float(np.degrees(np.arccos(np.clip((directions * directions[0]).sum(axis=2), -1, 1))).max())
 
 
 def check_axes(grid: Grid, where: str) -> None:
