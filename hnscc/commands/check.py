@@ -39,6 +39,7 @@ from hnscc.study.section_schema import UntilPrecise
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import check_identities, choose_devices, left_out
 from hnscc.training.hardware import resources_here
+from hnscc.training.in_use import refuse_others
 from hnscc.training.model import check_model
 from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, plan_folds
 from hnscc.training.records import Trained
@@ -81,6 +82,7 @@ def _refuse_what_cannot_run(
     study: Study, folder: RunFolder, address: str | None, *, accept_versions: bool
 ) -> tuple[Store, list[FoldPlan], dict[str, tuple[str, str]]]:
     """Give the store, the plans of its folds, and for each variant its device and precision."""
+    refuse_others(folder)
     store, plans = plan_folds(study)
     check_networks(*networks_of(study, store, plans))
     with _asked_first(study, given_or_set(address)) as resolve:

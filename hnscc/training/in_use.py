@@ -25,7 +25,7 @@ def alone(folder: RunFolder) -> Iterator[None]:
     InputError where another process trains here: two would train the same trials; and where something else than a run
     stands there, which it would be written into.
     """
-    _refuse_others(folder)
+    refuse_others(folder)
     lock = folder.lock
     if isinstance(lock, S3Path):
         with only_one(lock):
@@ -55,7 +55,7 @@ def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
     InputError where another process trains this trial, or holds the whole folder, and where something else than a run
     stands there.
     """
-    _refuse_others(folder)
+    refuse_others(folder)
     whole, lock = folder.lock, folder.trial(trial_id).lock
     if isinstance(whole, S3Path):
         with only_one(cast(S3Path, lock)):
@@ -139,7 +139,8 @@ def _trained_already(folder: RunFolder, trial_id: str) -> InputError:
     )
 
 
-def _refuse_others(folder: RunFolder) -> None:
+def refuse_others(folder: RunFolder) -> None:
+    """InputError where something stands in the folder that no run made, and no run has begun there."""
     others = folder.others()
     if others:
         raise InputError(

@@ -19,6 +19,15 @@ def write_study(path: Path, made, **settings) -> Path:
     return path
 
 
+def test_check_refuses_a_folder_that_run_would_refuse(hnscc, store, tmp_path):
+    study = write_study(tmp_path / "study.yaml", store)
+    for command in ("check", "run"):
+        assert "found:      1 file or folder that no run made" in refused(
+            hnscc(command, study, "--out", tmp_path)
+        )
+    assert [each.name for each in tmp_path.iterdir()] == ["study.yaml"]
+
+
 def test_check_prints_plan_splits_leaks_and_what_is_left(hnscc, store, tmp_path):
     study = write_study(tmp_path / "study.yaml", store)
     code, out, _ = hnscc("check", study, "--out", tmp_path / "run")
