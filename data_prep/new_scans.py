@@ -41,7 +41,8 @@ class Own:
     spacing_mm: Spacing
 
     def covered(self, lesion: Bools, grid: Grid) -> Bools:
-        """Return the voxels that a lesion (Z, Y, X) on a grid that lies LPS covers (data_prep.placing.way_back)."""
+        """Return the voxels, bool (Z, Y, X), that a lesion, bool (Z, Y, X) on a grid that lies LPS,
+        covers (data_prep.placing.way_back)."""
         return own_voxels(lesion, grid, self.grid)
 
 

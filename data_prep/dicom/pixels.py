@@ -63,7 +63,8 @@ _END = b"\xff\xd9"  # of a JPEG or JPEG 2000 code stream
 
 
 def values_of_slices(ordered: Sequence[Slice], where: str) -> NDArray[np.float32]:
-    """Return the scaled values of slices of one size, (x, y, z), z in the order given.
+    """Return the values of slices of one size, (x, y, z), z in the order given, in the unit to which their slopes and
+    intercepts bring them, such as HU.
 
     InputError where pixels are missing, cut short, damaged, of an unknown compression, or no grey values.
     """
@@ -264,7 +265,8 @@ def coded_size(stream: bytes) -> tuple[int, int] | None:
 
 
 def _significant(pixels: NDArray[np.generic], stored: int, signed: int) -> NDArray[np.integer]:
-    """The bits that are stored, without what old files keep above them (overlays), with their sign."""
+    """The bits that are stored, without what old files keep above them (overlays), with their sign. pixels: stored
+    numbers of any shape, which the result has too."""
     if stored == 8 * pixels.itemsize and pixels.dtype.kind == ("i" if signed else "u"):
         return np.asarray(pixels)  # nothing stands above them; most PET
     values: Integers = pixels.astype(np.int64) & ((1 << stored) - 1)

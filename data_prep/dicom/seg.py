@@ -190,7 +190,7 @@ def _step(along: Floats, measures: Dataset, where: str) -> float:
 
 
 def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
-    """The stored values: (frames, rows, columns)."""
+    """The stored numbers of the frames, as their segmentation type means them: (frames, rows, columns)."""
     columns, rows = (whole_number(header, name, 1, _MOST_COUNT, where) for name in ("Columns", "Rows"))
     _check_size(columns * rows * frames, where)
     try:
@@ -208,8 +208,8 @@ def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
 
 
 def _lesion(header: Dataset, pixels: NDArray[np.generic], numbers: Sequence[int], where: str) -> Bools:
-    """Which of the pixels (frames, rows, columns) are lesion, if the frame is of a chosen segment; numbers: of these,
-    as a label map holds them."""
+    """Which of the pixels are lesion, if the frame is of a chosen segment. pixels: stored numbers (frames, rows,
+    columns), a shape that the result has too; numbers: of the chosen segments, as a label map holds them."""
     kind = text_of(header, "SegmentationType", where)
     if kind == "BINARY":
         return np.asarray(pixels != 0)

@@ -164,7 +164,7 @@ def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
 
 
 def _values(image: SpatialImage) -> NDArray[np.float32]:
-    """The values of an opened image, as its header scales them."""
+    """The values (x, y, z) of an opened image, in its own unit, as its header scales them."""
     return np.asarray(image.dataobj, dtype=np.float32)
 
 
@@ -199,7 +199,8 @@ def _from_stream(path: Path, stream: io.BufferedIOBase) -> SpatialImage:
 
 
 def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
-    """The values (x, y, z), from a stream that is read to its end: only there gzip compares its checksum.
+    """The values (x, y, z), as `_values` gives them, from a stream that is read to its end: only there gzip compares
+    its checksum.
 
     What stands behind the values is thrown away piece by piece, and refused where it is more than padding can be.
     """

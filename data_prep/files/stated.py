@@ -136,11 +136,13 @@ def _check_voxels(
 
 
 def _sizes(steps: Floats) -> str:
+    """Sizes of a voxel, (3,) in mm, in words."""
     return " x ".join(f"{step:.4g}" for step in steps)
 
 
 def _apart(one: Floats, other: Floats, shape: tuple[int, ...]) -> float:
-    """How far apart the corners of a volume of this shape lie by two affines, at most, in its smallest voxel size."""
+    """How far apart the corners of a volume of this shape lie by two affines, each 4 x 4, to mm: at most, in its
+    smallest voxel size."""
     ends = np.array(np.meshgrid(*([0, count - 1] for count in shape[:3]))).reshape(3, -1)
     points = np.vstack([ends, np.ones(ends.shape[1])])
     distance = np.linalg.norm(((one - other) @ points)[:3], axis=0)
@@ -148,6 +150,7 @@ def _apart(one: Floats, other: Floats, shape: tuple[int, ...]) -> float:
 
 
 def _point(affine: Floats) -> str:
+    """Where an affine, 4 x 4, puts the first voxel, in words, in mm."""
     return "({})".format(", ".join(f"{value:.4g}" for value in affine[:3, 3]))
 
 

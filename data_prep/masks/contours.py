@@ -141,7 +141,7 @@ def _without_copies(planes: list[_Plane], where: str) -> list[str]:
 
 
 def _touching(polygons: list[Floats]) -> list[tuple[int, int]]:
-    """The pairs of outlines whose boxes have something in common: (earlier, later)."""
+    """The pairs of outlines, each (n, 2) in pixels, whose boxes have something in common: (earlier, later)."""
     low = np.array([polygon.min(axis=0) for polygon in polygons])
     high = np.array([polygon.max(axis=0) for polygon in polygons])
     touching = ((low[:, None] < high) & (low < high[:, None])).all(axis=2)
@@ -253,7 +253,9 @@ def area(polygons: Sequence[Floats]) -> float:
 
 
 def _right_of(x: Floats, row: Integers, shape: tuple[int, int]) -> Floats:
-    """By how much each pixel's share exceeds that of the pixel before it, where all right of `x` is covered: flat."""
+    """By how much each pixel's share, 0..1, exceeds that of the pixel before it, where all right of each `x` is
+    covered: ((wide + 2) * high,), row by row. x: where, in pixels, and row: in which row, both (n,). shape:
+    (wide, high)."""
     wide, high = shape
     x = np.clip(x, -0.5, wide - 0.5)
     first = np.floor(x + 0.5).astype(np.int64)

@@ -68,6 +68,7 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
 
 
 def _as_drawn(voxels: Bools, lps: Grid, on: str | None) -> DrawnMask:
+    """The mask as it was drawn, bool (Z, Y, X) on the grid `lps`, with what it was drawn `on`."""
     return DrawnMask(voxels, tuple(tuple(float(value) for value in row) for row in lps.affine), on)
 
 
@@ -101,7 +102,8 @@ def _covered_exactly(data: NDArray[np.float32], matrix: Floats, shape: tuple[int
 
 
 def _edge(matrix: Floats, axis: int) -> float:
-    """Where the grid's first voxel begins, in voxels from the outer face of the lesion's grid."""
+    """Where the grid's first voxel begins, in voxels from the outer face of the lesion's grid; matrix: 4 x 4, as that
+    of `_covered_exactly`."""
     return float(matrix[axis, 3] - matrix[axis, axis] / 2 + 0.5)
 
 
@@ -129,7 +131,7 @@ def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> Float
 
 
 def around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[Integers, Integers]:
-    """The first voxels (x, y, z) of the grid that the lesion may touch, and those behind the last.
+    """The first voxels of the grid that the lesion may touch, and those behind the last, as x, y, z: int64, each (3,).
 
     data: (x, y, z), not 0 where the lesion is, on the grid `lps`; both grids lie LPS.
     """
@@ -202,12 +204,14 @@ def _binary(mask: Volume, where: str) -> Bools:
 
 
 def _is_binary(values: NDArray[np.float32]) -> bool:
+    """Whether values, of any shape, are 0 and at most one higher number, and some are 0."""
     lesion = values != 0
     return bool(not lesion.all() and not (lesion & (values != values.max())).any())
 
 
 def _whole(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The values as whole numbers; None where they are none. Resampling and scaling leave 0.9999 of a 1."""
+    """The numbers of labels, of any shape, as whole ones, of that shape; None where they are none. Resampling and
+    scaling leave 0.9999 of a 1."""
     whole = np.rint(values)
     return whole if np.abs(values - whole).max() <= NEAR_A_LABEL else None
 

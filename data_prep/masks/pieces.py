@@ -85,7 +85,8 @@ def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacin
 
 
 def _cropped(voxels: Bools) -> Bools | None:
-    """A mask without the empty slices, rows and columns around it; None where it is empty."""
+    """A mask (Z, Y, X) without the empty slices, rows and columns around it, a view (z, y, x); None where it
+    is empty."""
     found = [np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if not all(map(len, found)):
         return None
@@ -93,7 +94,8 @@ def _cropped(voxels: Bools) -> Bools | None:
 
 
 def _mirrored(one: Bools, two: Bools) -> bool:
-    """Whether a piece (Z, Y, X) is the mirror image of another, along one to three axes, and not of itself."""
+    """Whether a piece is the mirror image of another, along one to three axes, and not of itself. one, two: (Z, Y, X),
+    each cropped."""
     if one.shape != two.shape:
         return False
     ways = [axes for axes in product((False, True), repeat=3) if any(axes)]
@@ -130,7 +132,7 @@ def _over(voxels: Bools, spacing_mm: Spacing) -> float:
 
 
 def _longest(parts: Bools, spacing_mm: Spacing) -> float:
-    """Of the pieces of these voxels, the longest along a row or column, in mm; 0 where there is none."""
+    """Of the pieces of these voxels (Z, Y, X), the longest along a row or column, in mm; 0 where there is none."""
     numbered, _ = ndimage.label(parts, TOUCHING)
     lengths = [
         max((part.stop - part.start) * step for part, step in zip(box[1:], spacing_mm[1:], strict=True))

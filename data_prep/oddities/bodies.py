@@ -289,10 +289,11 @@ def _anothers(
 
 
 def _numbers(found: BodyFacts) -> Floats:
-    """A body's place, mean radius and shape, in mm."""
+    """A body's place, mean radius and shape, in mm: (2 * HARMONICS + 1,)."""
     harmonics = np.fft.rfft(found["radii"])[: HARMONICS + 1] / len(found["radii"])
     return np.array([found["back"], found["left"], harmonics[0].real, *_parts(2 * harmonics[2:])])
 
 
 def _parts(values: NDArray[np.complex128]) -> list[float]:
+    """The real and the imaginary part of each value (n,), in its unit."""
     return [float(part) for value in values for part in (value.real, value.imag)]

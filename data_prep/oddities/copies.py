@@ -81,8 +81,8 @@ def find_copies(files: Sequence[Sequence[Kept]]) -> list[Copied]:
 
 
 def _same(means: NDArray[np.float32]) -> list[tuple[int, int, float]]:
-    """Which two, the earlier first, of the means of files of one shape, (n, values), are of one image, and how much so
-    they are."""
+    """Which two, the earlier first, of the means of files of one shape are of one image, and how much so they are, by
+    their correlation. means: (n, values), of each file less their mean and of length 1."""
     whole = means.astype(np.float64)
     slices = whole.reshape(len(whole), -1, SIDE_PIXELS, SIDE_PIXELS)
     flipped = (np.flip(slices, tuple(axis + 2 for axis in flip)).reshape(whole.shape) for flip in FLIPS)

@@ -48,8 +48,11 @@ def throughout(scans: Sequence[Scan], modality: str) -> dict[int, float]:
 
 
 def _beyond(each: Floats, usual: Bools, bounds: Floats) -> tuple[Bools, Floats]:
-    """Which scans (n,) lie a factor from those that are usual, beyond the lower or the upper bound (2,), and the
-    logarithms of the value that differs least between these. each: (values, n)."""
+    """Which scans lie a factor from those that are usual, beyond the lower or the upper bound, bool (n,), and the
+    logarithms (n,) of the value that differs least between these.
+
+    each: logarithms (m, n) of m values of n scans. usual: (n,). bounds: (2,), logarithms of factors.
+    """
     apart = each - np.median(each[:, usual], axis=1, keepdims=True)
     least = min(apart, key=lambda values: float(np.median(np.abs(values[usual]))))
     most = limit(least[usual], 0.0, ONE_SCALE_SDS)
@@ -59,8 +62,8 @@ def _beyond(each: Floats, usual: Bools, bounds: Floats) -> tuple[Bools, Floats]:
 
 
 def _nearer(found: Floats, bounds: Floats) -> Floats:
-    """The bounds (2,), halfway to the scans that were found, by their logarithms, on a side where these are several:
-    what lies beyond is nearer to them than to the others."""
+    """The bounds (2,), halfway to the scans that were found, on a side where these are several: what lies beyond is
+    nearer to them than to the others. found: (n,), and the given bounds: (2,), all of them logarithms of factors."""
     sides = found[found < 0], found[found > 0]
     halfway = [
         float(np.median(side)) / 2 if len(side) > 1 else bound
@@ -88,8 +91,8 @@ def halves(scans: Sequence[Scan], modality: str) -> tuple[list[list[Scan]], list
 
 
 def parted(values: Floats) -> tuple[float, list[list[int]]]:
-    """The share of the variance of values (n,) that lies between two groups, each of a fifth at least, and which they
-    are, by positions."""
+    """The share of the variance of values (n,), in any unit, that lies between two groups, each of a fifth at least,
+    and which they are, by positions."""
     order, least = np.argsort(values, kind="stable"), math.ceil(LEAST_PART_SHARE * len(values))
     found = []
     for at in range(least, len(values) - least + 1):

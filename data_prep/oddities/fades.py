@@ -73,8 +73,9 @@ def beside_most(
 ) -> dict[str, BesideMost]:
     """What scans show beside most, by modality: of those alone of which there are enough scans, with places in common.
 
-    means: (C, Z, 16, 16) of each scan, what data_prep.oddities.twins.means_of gave. alike: the modalities in which the
-    scans look like their mean image (data_prep.oddities.orientation.lying_of): of others nothing is said.
+    means: (C, Z, 16, 16) of each scan, in the units of its files, what data_prep.oddities.twins.means_of gave. alike:
+    the modalities in which the scans look like their mean image (data_prep.oddities.orientation.lying_of): of others
+    nothing is said.
     """
     if len(scans) < LEAST_SCANS:
         return {}
@@ -148,7 +149,8 @@ def _fits(beside: BesideMost) -> _Fits:
 
 
 def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> BesideMost | None:
-    """images: (n, 16, 16, 16), of this modality; None where scans have too few places in common."""
+    """images: (n, 16, 16, 16), of this modality in the unit of its file; None where scans have too few places
+    in common."""
     bright = np.array([brightness(scan, modality) for scan in scans])
     if (bright <= 0).any():
         return None
@@ -163,7 +165,7 @@ def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -
 
 
 def _planes(common: Bools) -> Floats:
-    """(places, 3): where each lies along the axes, from -1 to 1."""
+    """(places, 3): where each place that is `common`, bool (16, 16, 16), lies along the axes, from -1 to 1."""
     places = np.argwhere(common).astype(np.float64)
     low, high = places.min(axis=0), places.max(axis=0)
     found: Floats = 2 * (places - low) / np.maximum(high - low, 1) - 1
@@ -171,15 +173,18 @@ def _planes(common: Bools) -> Floats:
 
 
 def _levels(usual: Floats) -> Floats:
-    """(places, levels): 1 where the mean image is of a level of brightness, else 0."""
+    """(places, levels): 1 where the mean image is of a level of brightness, else 0. usual: (places,), the logarithms of
+    that image."""
     bounds = np.quantile(usual, np.arange(1, BRIGHTNESS_LEVELS) / BRIGHTNESS_LEVELS)
     found: Floats = np.eye(BRIGHTNESS_LEVELS)[np.searchsorted(bounds, usual)]
     return found
 
 
 def _fitted(off: Floats, along: Floats, levels: Floats) -> tuple[Floats, float]:
-    """How steeply values (places,) rise with each column of `along` (places, columns), beside a level for each
-    brightness; and the share of what differs that these slopes explain. Places far off, such as a lesion's, count less.
+    """How steeply the values `off` rise with each column of `along`, (columns,), beside a level for each brightness;
+    and the share of what differs, 0..1, that these slopes explain. Places far off, such as a lesion's, count less.
+
+    off: logarithms (places,). along: (places, columns), from -1 to 1. levels: (places, levels), 0 or 1.
     """
     design = np.hstack([along, levels])
     weights = np.ones(len(off))

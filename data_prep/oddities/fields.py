@@ -99,6 +99,7 @@ def _other_slices(scans: Sequence[Scan], one: str, two: str) -> Iterator[Odd]:
 
 
 def _impossible(steps: Floats, shape: Floats | Integers) -> str:
+    """Voxels or an extent that no body has. steps: (3,) in mm; shape: (3,) in voxels."""
     longest = (steps * shape).max()
     if steps.max() < SMALLEST_MM or longest < SHORTEST_MM or steps.min() > LARGEST_MM or longest > LONGEST_MM:
         return f"has {_size(steps, shape)}, which no scan of a body has: are its lengths in mm?"
@@ -120,6 +121,7 @@ def _other_unit(at: int, steps: Floats, shapes: Floats | Integers) -> str:
 
 
 def _small(steps: Floats, shape: Floats | Integers) -> str:
+    """Voxels and an extent that are small for a body. steps: (3,) in mm; shape: (3,) in voxels."""
     if (steps * shape).max() < SMALL_MM and steps.max() < FINE_MM:
         return f"has {_size(steps, shape)}, which is small for a body: are its lengths in mm, not cm?"
     return ""
@@ -183,8 +185,10 @@ def _parts_absent(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def _size(steps: Floats, shape: Floats | Integers) -> str:
+    """A grid in words. steps: (3,) in mm; shape: (3,) in voxels."""
     return f"voxels of {_product(steps)} mm, {_product(steps * shape)} mm in all"
 
 
 def _product(values: Floats) -> str:
+    """Lengths (3,), in mm, in words."""
     return " x ".join(f"{value:.3g}" for value in values)

@@ -43,9 +43,9 @@ class _FlatEnd:
 
 
 def ends_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
-    """(Z, C, H, W), with the mask (Z, H, W) -> (C, 6): how far each modality stands out beyond the end of the mask on
-    each side (edges.SIDES), as a share of how far the lesion does; 0 where the mask does not end flat, or ends with
-    the image."""
+    """(Z, C, H, W), in the units of the files, with the mask (Z, H, W) -> (C, 6): how far each modality stands out
+    beyond the end of the mask on each side (edges.SIDES), as a share of how far the lesion does; 0 where the mask does
+    not end flat, or ends with the image."""
     found = np.zeros((images.shape[1], 6), np.float32)
     if not lesion.any():
         return found
@@ -65,7 +65,7 @@ def ends_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
 
 
 def _with_margin(lesion: Bools, spacing_mm: Spacing) -> tuple[slice, ...]:
-    """What holds the lesion and what lies around it."""
+    """The part of a mask (Z, H, W) that holds the lesion and what lies around it."""
     margins = [int(np.ceil(AROUND_MM / step)) for step in spacing_mm]
     (held,) = ndimage.find_objects(lesion.astype(np.uint8))
     return tuple(
@@ -96,7 +96,7 @@ def _flat_ends(lesion: Bools, spacing_mm: Spacing) -> Iterator[_FlatEnd]:
 
 
 def _ring(drawn: Bools, spacing_mm: Sequence[float]) -> Bools:
-    """What lies around a lesion in a layer of two axes; of its shape."""
+    """What lies around a lesion in a layer of two axes, such as (H, W); of its shape."""
     apart = ndimage.distance_transform_edt(~drawn, sampling=spacing_mm)
     ring: Bools = (apart > NEAR_MM) & (apart <= AROUND_MM)
     return ring

@@ -98,6 +98,8 @@ def judged(
     modalities = list(rows[0].files)
 
     def read(at: int) -> tuple[Images, Bools]:
+        """The stored images (Z, C, H, W), in the units of their files, and the mask (Z, H, W) of the scan at
+        a position."""
         name = scans[at].scan_id
         return read_written_images(unfinished, name), read_written_mask(unfinished, name) == 1
 

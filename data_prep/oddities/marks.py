@@ -72,7 +72,8 @@ def _of_volume(volume: NDArray[np.float32]) -> Marks:
 
 
 def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[Floats, NDArray[np.float32]]:
-    """Places and looks of the marks of (Z, H, W)."""
+    """Places (N, 3), z, y and x in pixels, and looks (N, D), as those of `Marks`, in squares (Z, H, W), raw units; the
+    `most` that stand out."""
     smooth = _blurred(squares)
     low, high = percentiles(smooth[:, ::2, ::2], [0.5, 99.5])
     if high <= low:
@@ -87,7 +88,8 @@ def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[Floats, NDArra
 
 
 def _blurred(squares: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(Z, H, W), a little smoother from slice to slice, and more so within each."""
+    """Squares (Z, H, W), a little smoother from slice to slice, and more so within each: (Z, H, W), in the
+    same unit."""
     deep, side = squares.shape[:2]
     along = (_gaussian(deep, BLUR_SLICES) @ squares.reshape(deep, -1)).reshape(squares.shape)
     weights = _gaussian(side, BLUR_PIXELS)
@@ -96,7 +98,7 @@ def _blurred(squares: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _apart(smooth: NDArray[np.float32], least: np.float32) -> NDArray[np.float32]:
     """By how much each pixel of a slice (H, W) differs from those around it, of the contrast around, to which `least`
-    is added."""
+    is added, in the unit of the slice: (H, W)."""
     wider = _gaussian(len(smooth), WIDER_BLUR_PIXELS)
     mean = mean_weights(len(smooth), AROUND_PIXELS).astype(np.float32)
     spread = weigh((smooth - weigh(smooth, mean, mean)) ** 2, mean, mean)
@@ -115,7 +117,8 @@ def _gaussian(count: int, sd: float) -> sparse.csr_array:
 
 
 def peaks_in(height: NDArray[np.float32]) -> NDArray[np.intp]:
-    """(N, 3): the places in (Z, H, W), none in its margin, that no other in 3 slices x 5 x 5 pixels around overtops."""
+    """(N, 3): the places, as z, y, x in `height` (Z, H, W), none in its margin, that no other in 3 slices x 5 x 5
+    pixels around overtops. height: by how much each pixel stands out, of the contrast around."""
     inner = slice(MARGIN_PIXELS, -MARGIN_PIXELS)
     reach = slice(MARGIN_PIXELS - 2, 2 - MARGIN_PIXELS)
     most = _of_five(_of_five(height[:, reach, reach]).swapaxes(1, 2)).swapaxes(1, 2)
@@ -128,7 +131,7 @@ def peaks_in(height: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def _of_five(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The highest of each five side by side along the last axis, which becomes shorter by four."""
+    """The highest of each five side by side along the last axis: (..., W) -> (..., W - 4), in the same unit."""
     two = np.maximum(values[..., 1:], values[..., :-1])
     four = np.maximum(two[..., 2:], two[..., :-2])
     five: NDArray[np.float32] = np.maximum(four[..., 1:], values[..., :-4])
@@ -137,7 +140,7 @@ def _of_five(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> Bools:
     """Which places, (N, 3) as z, y, x in `apart` (Z, H, W), are peaks along all directions of the plane, not points of
-    an edge: (N,)."""
+    an edge: (N,). apart: what `_apart` gave of each slice."""
     z, y, x = at.T
     here = 2 * apart[z, y, x]
     yy = apart[z, y + 1, x] + apart[z, y - 1, x] - here
@@ -151,7 +154,8 @@ def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> Bools:
 
 
 def _looks(smooth: NDArray[np.float32], at: NDArray[np.intp]) -> NDArray[np.float32]:
-    """(N, D): the rings around each place, whatever their turn, their sign, their mean and their contrast."""
+    """(N, D), of length 1: the rings around each place, whatever their turn, their sign, their mean and their contrast.
+    smooth: (Z, H, W), in any unit; at: (N, 3), as z, y, x in it."""
     angle = 2 * np.pi * np.arange(ANGLES) / ANGLES
     z, y, x = (each[:, None, None] for each in at.T)
     y, x = y + RINGS_PIXELS[:, None] * np.sin(angle), x + RINGS_PIXELS[:, None] * np.cos(angle)

@@ -26,13 +26,13 @@ CLEAR_SCANS_SHARE = 0.8  # of the scans, in which it must
 
 
 def midlines(images: Images) -> NDArray[np.float32]:
-    """(Z, C, H, W) -> (C, Z, H) float32: in each row of each slice, the column midway between both sides of the skin;
-    NaN where the body is narrow, or not shown."""
+    """(Z, C, H, W), in the units of the files -> (C, Z, H) float32: in each row of each slice, the column midway
+    between both sides of the skin, in pixels; NaN where the body is narrow, or not shown."""
     return np.stack([_midline(largest_filled(body(smoothed(image)))) for image in images.swapaxes(0, 1)])
 
 
 def _midline(shown: Bools) -> NDArray[np.float32]:
-    """shown: (Z, H, W), the body without holes."""
+    """(Z, H): the line of `midlines`, in pixels. shown: (Z, H, W), the body without holes."""
     first = shown.argmax(axis=2)
     last = shown.shape[2] - 1 - shown[:, :, ::-1].argmax(axis=2)
     width = np.where(shown.any(axis=2), last - first + 1, 0)
@@ -74,7 +74,7 @@ def odd_mirrored(
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Of two lines (Z, H), where both are known; 0 where that is too little."""
+    """Of two lines, each (Z, H) in pixels, where both are known; 0 where that is too little."""
     both = np.isfinite(one) & np.isfinite(other)
     if both.sum() < LEAST_ROWS or min(np.ptp(one[both]), np.ptp(other[both])) == 0:
         return 0.0

@@ -57,8 +57,8 @@ def find_moved(
 def _paired(
     scans: Sequence[Sequence[Marks]], modality: int, asked: Callable[[int, int, int], bool]
 ) -> dict[tuple[int, int], list[tuple[Floats, Floats]]]:
-    """For each pair of scans, the places (3,), z, y, x, of the first and of the second whose marks look alike, the
-    surest first."""
+    """For each pair of scans, the places, each (3,), z, y, x in pixels, of the first and of the second whose marks look
+    alike, the surest first."""
     kept = [each[modality] for each in scans]
     filled = [at for at, each in enumerate(kept) if len(each.looks)]
     looks = np.concatenate([kept[at].looks for at in filled]) if filled else np.zeros((0, 1), np.float32)
@@ -91,9 +91,9 @@ def _likely(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], float]:
     """The marks whose best match in one other scan is clearly closer than their best match in most scans.
 
-    alike: (N, M), how alike the N marks of a scan are with the M of all scans, which begin at `starts`. others: bool
-    (scans,), which scans are compared. Returned are their positions (n,), those scans (n,), and by what factor the best
-    match must be closer than the second-best in its scan.
+    alike: (N, M), how alike, -1 to 1, the N marks of a scan are with the M of all scans, which begin at `starts`,
+    (scans,). others: bool (scans,), which scans are compared. Returned are their positions (n,), those scans (n,), and
+    by what factor the best match must be closer than the second-best in its scan.
     """
     best = np.where(others, np.maximum.reduceat(alike, starts, axis=1), -np.inf)
     partner = best.argmax(axis=1)
@@ -105,8 +105,9 @@ def _likely(
 
 
 def _clearest(theirs: NDArray[np.float32]) -> tuple[NDArray[np.intp], Floats]:
-    """Of n marks, how alike each is with the m of another scan (n, m): the positions of the best matches (n,), and how
-    far off they are of how far the second-best are (n,), 1 where there is none."""
+    """Of n marks, the positions of the best matches in another scan (n,), and how far off they are of how far the
+    second-best are (n,), 1 where there is none. theirs: (n, m), how alike each is, -1 to 1, with the m marks of
+    that scan."""
     if theirs.shape[1] < 2:
         return np.zeros(len(theirs), np.intp), np.ones(len(theirs))
     second, best = np.partition(theirs, -2, axis=1)[:, -2:].T
@@ -114,14 +115,15 @@ def _clearest(theirs: NDArray[np.float32]) -> tuple[NDArray[np.intp], Floats]:
 
 
 def _distance(alike: NDArray[np.floating]) -> Floats:
-    """Of vectors of length 1, by their product."""
+    """How far apart vectors of length 1 lie, 0 to 2. alike: their products, -1 to 1, of any shape, which the result
+    has too."""
     distance: Floats = np.sqrt(np.maximum(2 - 2 * alike, 0)).astype(np.float64)
     return distance
 
 
 def _map(ones: Floats, others: Floats, size: int) -> tuple[int, Floats] | None:
     """How many places lie on the one affine map (4, 3), from (z, y, x, 1) of the first to (z, y, x) of the second, on
-    which most do; None where that is chance. ones, others: (N, 3) places of a pair, the surest first."""
+    which most do; None where that is chance. ones, others: (N, 3) places of a pair, in pixels, the surest first."""
     if len(ones) < LEAST_PLACES:
         return None
     threes = np.array(list(combinations(range(min(FIRST_PAIRS, len(ones))), 3)))
@@ -142,7 +144,8 @@ def _map(ones: Floats, others: Floats, size: int) -> tuple[int, Floats] | None:
 
 
 def _through(ones: Floats, others: Floats) -> Floats:
-    """(M, 4, 3): the maps through each three pairs of places (T, 3, 3), without those that no copy can have."""
+    """(M, 4, 3): the maps through each three pairs of places, without those that no copy can have. ones, others: (T, 3,
+    3), three places of each, z, y, x in pixels."""
     known = np.concatenate([ones[..., 1:], np.ones((*ones.shape[:2], 1))], axis=2)
     wide = np.abs(np.linalg.det(known)) > 1e-6 * np.abs(ones[..., 1:]).max() ** 2
     known, ones, others = known[wide], ones[wide], others[wide]
@@ -156,7 +159,8 @@ def _through(ones: Floats, others: Floats) -> Floats:
 
 
 def _line(ones: Floats, others: Floats) -> tuple[Floats, Floats]:
-    """Slope and start of the lines through z of places (..., N); slope 1 where all lie in one slice."""
+    """Slope and start of the lines through the z of places; slope 1 where all lie in one slice. ones, others: (..., N),
+    in slices; the slopes, without a unit, and the starts, in slices, are both (...,)."""
     mean, theirs = ones.mean(axis=-1), others.mean(axis=-1)
     apart = ones - mean[..., None]
     spread = (apart**2).sum(axis=-1)
@@ -175,7 +179,8 @@ def _joined(plane: Floats, slope: float, start: float) -> Floats:
 
 
 def _fitted(known: Floats, others: Floats) -> Floats:
-    """The map with the smallest squared misses of places (N, 4) -> (N, 3)."""
+    """The map (4, 3) with the smallest squared misses, from places `known` (N, 4), z, y, x and 1, to `others` (N, 3),
+    z, y and x, all in pixels."""
     plane: Floats = np.linalg.lstsq(known[:, 1:], others[:, 1:], rcond=None)[0].astype(np.float64)
     slope, start = _line(known[:, 0], others[:, 0])
     return _joined(plane, float(slope), float(start))
@@ -193,13 +198,14 @@ def _on(known: Floats, others: Floats, move: Floats, size: int) -> Bools:
 
 
 def _cells(places: Floats, size: int) -> int:
-    """In how many cells of the plane places lie: what stands in every slice, such as a scanner's table, counts once."""
+    """In how many cells of the plane places (N, 3), z, y, x in pixels, lie: what stands in every slice, such as a
+    scanner's table, counts once."""
     return len(np.unique((places[:, 1:] // (CELL_SHARE * size)).astype(int), axis=0))
 
 
 def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: Floats) -> float:
-    """The correlation of most of the slices of (Z, H, W) each that are compared, laid on one another by the map (4, 3)
-    or by the next of whole pixels."""
+    """The correlation of most of the slices of (Z, H, W) each, in any unit, that are compared, laid on one another by
+    the map (4, 3) or by the next of whole pixels."""
     picked = np.unique(np.linspace(0, len(one) - 1, 3 * COMPARED_SLICES).round().astype(int))
     best = 0.0
     for each in (move, _whole(move, one.shape)):
@@ -211,7 +217,7 @@ def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: Floats
 
 
 def _whole(move: Floats, shape: tuple[int, ...]) -> Floats:
-    """The map of whole pixels next to one, by where it takes the middle of the scan."""
+    """The map (4, 3) of whole pixels next to one (4, 3), by where it takes the middle of the scan."""
     middle = np.array([(side - 1) / 2 for side in shape])
     whole = np.zeros_like(move)
     whole[:3] = np.rint(move[:3])
@@ -221,8 +227,8 @@ def _whole(move: Floats, shape: tuple[int, ...]) -> Floats:
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32], z: int, move: Floats) -> float:
     """The correlation, whatever its sign, of a slice (H, W), the z-th of its scan, and what the map (4, 3) takes it to
-    in the other scan (Z, H, W), or of their ranks: other grey values keep these. Where either is of one value, or ends,
-    is left out."""
+    in the other scan (Z, H, W), or of their ranks: other grey values keep these, so that any unit will do. Where either
+    is of one value, or ends, is left out."""
     y, x = np.indices(one.shape)
     at = np.stack([np.full(one.shape, z), y, x, np.ones(one.shape)], axis=-1) @ move
     theirs = ndimage.map_coordinates(other, np.moveaxis(at, -1, 0), order=1, cval=np.nan)

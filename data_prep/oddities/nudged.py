@@ -28,8 +28,8 @@ EXPLAINED_SHARE = 0.8
 
 
 def moves_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
-    """(Z, C, H, W) -> (C, 3): by how many mm along z, y and x the mask of a scan must be moved to have its clearest
-    border on each modality; NaN where it has none."""
+    """By how many mm along z, y and x the mask of a scan must be moved to have its clearest border on each modality:
+    (C, 3); NaN where it has none. images: (Z, C, H, W), in the units of their files; lesion: (Z, H, W)."""
     found = []
     for image, facts in zip(images.swapaxes(0, 1), scan.placement["values"].values(), strict=True):
         bright = 0.0 if facts["tissue"] is None else facts["tissue"]["last"] - facts["first"]
@@ -47,7 +47,7 @@ def nudged(
     """A sentence on the scans whose lesion has its clearest border elsewhere, seen from the mask, than in the other
     scans, by direction: where all masks lie a voxel off one that does not is told, as the others are usual.
 
-    moves: (C, 3) of each scan, what `moves_of` gave. known: scans with a modality, or with a mask (oddity.MASK),
+    moves: (C, 3) of each scan, in mm, what `moves_of` gave. known: scans with a modality, or with a mask (oddity.MASK),
     on which something likelier is told.
     """
     for at, modality in enumerate(modalities):
@@ -80,17 +80,18 @@ def nudged(
 
 
 def _median(values: Floats) -> float:
+    """The median of values (n,), in their unit; 0 of none."""
     return float(np.median(values)) if len(values) else 0.0
 
 
 def _shown(scan: Scan, move: NDArray[np.float32], modality: str) -> bool:
-    """Whether a scan's lesion has a border on a modality, and a move (3,) that is known."""
+    """Whether a scan's lesion has a border on a modality, and a move (3,), in mm, that is known."""
     return has_border(scan, modality) and bool(np.isfinite(move).all())
 
 
 def _off(along: Floats, least: float) -> Floats:
-    """(n,): by how many mm moves along an axis differ from the other scans'; 0 where one is as these, or differs by
-    less than the least."""
+    """(n,): by how many mm moves along an axis, (n,) in mm, differ from the other scans'; 0 where one is as these, or
+    differs by less than the least."""
     if len(along) >= LEAST_PARTED_SCANS:
         explained, parts = parted(along)
         near, far = sorted(parts, key=lambda part: abs(float(np.median(along[part]))))

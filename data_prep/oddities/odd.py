@@ -126,8 +126,8 @@ def odd_beside(
     """A sentence on each thing that is odd: values of another unit, scale or level, exchanged dark and bright, a scan
     that lies otherwise; or one that says that nothing was compared.
 
-    images: (Z, C, H, W), the stored slices of these modalities. usual: what the study's scans are like
-    (hnscc.cohort.kept_of_store), or None where its run folder does not say.
+    images: (Z, C, H, W), the stored slices of these modalities, in the units of their files. usual: what the study's
+    scans are like (hnscc.cohort.kept_of_store), or None where its run folder does not say.
     """
     if usual is None:
         yield (

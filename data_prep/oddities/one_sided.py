@@ -157,8 +157,8 @@ def _rounded(value: float) -> float:
 
 
 def _parted(name: str, values: Floats, with_lesion: Bools, tests: int) -> str:
-    """How the best bound parts the scans; empty where it does not do so well. values: (scans,) of a property;
-    with_lesion: which scans have a lesion, (scans,); tests: how many properties vary."""
+    """How the best bound parts the scans; empty where it does not do so well. values: (scans,) of a property, in its
+    unit; with_lesion: which scans have a lesion, (scans,); tests: how many properties vary."""
     bounds = np.unique(values)[1:]
     if not len(bounds):
         return ""
@@ -172,8 +172,9 @@ def _parted(name: str, values: Floats, with_lesion: Bools, tests: int) -> str:
 
 
 def _had(name: str, values: Texts, with_lesion: Bools, tests: int, known: Sequence[Bools]) -> str:
-    """Which word one side has and the other has not; empty where there is none, or it parts the scans as something that
-    is known already does. values, with_lesion: as of `_parted`; each known: (scans,), whether it holds of the scan."""
+    """Which word one side has and the other has not; empty where there is none, or it parts the scans as something
+    that is known already does. values, with_lesion: (scans,), as of `_parted`; known: each (scans,), whether it holds
+    of the scan."""
     words = sorted(set(values.tolist()))
     for word in words:
         holds = values == word
@@ -197,5 +198,6 @@ def _counts(apart: float, p: float, tests: int, two: bool) -> bool:
 
 
 def _sides(holds: Bools, with_lesion: Bools) -> str:
+    """Of how many scans something `holds` on either side, in words. holds, with_lesion: (scans,)."""
     with_, without = (f"{(holds & side).sum()} of {side.sum()}" for side in (with_lesion, ~with_lesion))
     return f"{with_} with lesion, {without} without"

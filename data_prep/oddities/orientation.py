@@ -153,7 +153,8 @@ def _lying(patterns: Sequence[NDArray[np.float32]]) -> _Lying:
 
 
 def _way(turn: int, alike: float, image: Image, mean: Image) -> int:
-    """The turn by which an image (1, 16, 16, 16) is so much like the mean, unless it is as much so moved: MOVED."""
+    """The turn by which an image is `alike`, -1 to 1, to the mean, unless it is as much so moved: MOVED. image, mean:
+    (1, 16, 16, 16), each of length 1."""
     moves = [(axis, step) for axis in (1, 2, 3) for step in range(-DEPTH_SLICES // 2, DEPTH_SLICES // 2)]
     moved = max(float((np.roll(image, step, axis) * mean).sum()) for axis, step in moves)
     return MOVED if moved >= alike - CLEAR_CORRELATION else turn
@@ -162,8 +163,8 @@ def _way(turn: int, alike: float, image: Image, mean: Image) -> int:
 def _aligned(
     turned: NDArray[np.float32],
 ) -> tuple[Integers, NDArray[np.float32], NDArray[np.float32]]:
-    """(turns, n, 16, 16, 16) -> of each scan the turn that agrees best with the mean of the others, turned so too; its
-    correlation with that, -1 to 1, and that of the scan as it is; each (n,)."""
+    """Of each scan the turn that agrees best with the mean of the others, turned so too; its correlation with that, -1
+    to 1, and that of the scan as it is; each (n,). turned: (turns, n, 16, 16, 16), each image of length 1."""
     every = np.arange(turned.shape[1])
     chosen = np.zeros(len(every), dtype=np.int64)
     for _ in range(MOST_ROUNDS):
@@ -190,14 +191,16 @@ def _told_apart(images: Image, asked: Sequence[int]) -> list[int]:
 
 
 def _correlations(turned: NDArray[np.float32], images: Image) -> NDArray[np.float32]:
-    """(turns, n), -1 to 1: of each scan in each turn with the mean of the other images."""
+    """(turns, n), -1 to 1: of each scan in each turn with the mean of the other images. turned: (turns, n, 16, 16, 16),
+    and images: (n, 16, 16, 16), each of length 1."""
     means = _unit(images.sum(axis=0, keepdims=True) - images)
     found: NDArray[np.float32] = np.einsum("tnzyx,nzyx->tn", turned, means)
     return found
 
 
 def deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length, their values as they are."""
+    """float32 (Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length, their values as they are, in
+    any unit."""
     deep: NDArray[np.float32] = slices[
         ((np.arange(DEPTH_SLICES) + 0.5) / DEPTH_SLICES * len(slices)).astype(np.int64)
     ]
@@ -205,7 +208,8 @@ def deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _unit(images: NDArray[np.float32]) -> Image:
-    """float32 (n, 16, 16, 16) of any values -> each of mean 0 and length 1; zeros where it is of one value."""
+    """float32 images (n, 16, 16, 16) of any values -> the same shape, each of mean 0 and length 1; zeros where one is
+    of one value."""
     centred = images - images.mean(axis=(1, 2, 3), keepdims=True)
     length = np.sqrt((centred**2).sum(axis=(1, 2, 3), keepdims=True))
     divided: Image = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)

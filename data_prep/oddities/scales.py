@@ -244,7 +244,7 @@ def _groups_of_scale(groups: Sequence[Sequence[Scan]], usual: Sequence[float], m
 
 def _minorities(logs: Floats) -> dict[int, int]:
     """Positions of scans in groups of two and more that stand apart from the one that most scans are in, each with the
-    size of its group; none where no group is most."""
+    size of its group; none where no group is most. logs: (scans,), logarithms of a scale."""
     groups = grouped(list(logs), float(np.log(MINORITY_GAP_TIMES)))
     if not has_majority(groups):
         return {}

@@ -43,8 +43,9 @@ def odd_order(
 
 
 def _disordered(patterns: NDArray[np.float32]) -> bool:
-    """Whether the way from slice to slice (Z, 256) is longer than the shortest tree that joins them, which has far
-    jumps then; without those that the modality does not show: beside black ones they are half black."""
+    """Whether the way from slice to slice is longer than the shortest tree that joins them, which has far jumps then;
+    without those that the modality does not show: beside black ones they are half black. patterns: (Z, 256), each of
+    length 1."""
     shown = patterns[patterns.any(axis=1)].astype(np.float64)
     if len(shown) < LEAST_SLICES:
         return False
@@ -59,5 +60,5 @@ def _disordered(patterns: NDArray[np.float32]) -> bool:
 
 
 def _mirrored(sums: NDArray[np.int32]) -> bool:
-    """Whether many pairs of slices, given by the sums of their positions, lie around one and the same slice."""
+    """Whether many pairs of slices, given by the sums (n,) of their positions, lie around one and the same slice."""
     return bool((np.abs(sums - np.median(sums)) <= 1).mean() >= SYMMETRIC_SHARE)

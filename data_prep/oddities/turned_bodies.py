@@ -48,6 +48,7 @@ def _turn(one: BodyFacts, two: BodyFacts) -> float | None:
 
 
 def _unit(radii: Floats) -> Floats:
+    """Radii (directions,) in mm, less their mean, divided by their length: (directions,); zeros where all are equal."""
     centred: Floats = radii - radii.mean()
     length = float(np.sqrt((centred**2).sum()))
     return centred / length if length > 0 else centred

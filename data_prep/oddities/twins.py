@@ -65,7 +65,8 @@ def means_of(images: Images) -> Floats:
 
 
 def reduced(means: Floats) -> NDArray[np.float32]:
-    """What `means_of` gave, (C, Z, 16, 16), each slice of mean 0 and length 1; zeros where it is of one value."""
+    """What `means_of` gave, (C, Z, 16, 16), each slice of mean 0 and length 1, of the same shape; zeros where a slice
+    is of one value."""
     return _unit(means.reshape(*means.shape[:2], -1)).reshape(means.shape).astype(np.float32)
 
 
@@ -164,17 +165,19 @@ def _coarse(slices: NDArray[np.float32]) -> Floats:
 
 
 def _informative(slices: NDArray[np.float32]) -> int:
+    """How many slices of a pattern (Z, 16, 16) are not all 0."""
     return sum(bool(slice_.any()) for slice_ in slices)
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """The correlation of two slices; 0 where one of them is one value."""
+    """The correlation, -1 to 1, of two slices, each (H, W) in any unit; 0 where one of them is one value."""
     a, b = (_unit(each.astype(np.float64).reshape(1, -1)) for each in (one, other))
     return float((a * b).sum())
 
 
 def _unit(values: Floats) -> Floats:
-    """Along the last axis: less the mean, divided by the length; zeros where nothing is left but rounding."""
+    """Values (..., n) in any unit, of the same shape: along the last axis less the mean, divided by the length; zeros
+    where nothing is left but rounding."""
     centred = values - values.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(centred, axis=-1, keepdims=True)
     largest = np.abs(values).max(axis=-1, keepdims=True, initial=0.0)
