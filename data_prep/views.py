@@ -52,7 +52,7 @@ def view_of(
     scan: Scan,
     before: Mapping[int, Images] | None = None,
 ) -> View:
-    """View the images (Z, C, H, W) and the mask (Z, H, W) of a scan, as they are stored.
+    """View the images (Z, C, H, W), in the units of their files, and the mask (Z, H, W) of a scan, as they are stored.
 
     before: of each modality that was registered, at its position among the C, its slices (Z, H, W) without.
     """
@@ -63,6 +63,8 @@ def view_of(
     step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // MOST_SIDE_PIXELS)
 
     def planes(values: NDArray[np.float32], at: slice) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+        """The axial and the coronal pictures of `View`, levels (A, C, h, w) and (C, Z, w), of values (Z, C, H, W) in
+        the units of their files. at: which modalities these are."""
         axial = pooled(values[slices, :, rows, columns], step, step)
         coronal = pooled(values[:, :, row, columns].swapaxes(0, 1), 1, step)
         return _scaled(axial, low[at], span[at]), _scaled(coronal, low[at], span[at])
@@ -88,8 +90,8 @@ def view_of(
 
 
 def bin_edges(low: float, high: float) -> Floats:
-    """Return where the bins of a view's histogram begin and end, (257,): narrow near `low`, since most of a PET is far
-    below its highest value."""
+    """Return where the bins of a view's histogram begin and end, (257,), in the unit of `low` and `high`: narrow near
+    `low`, since most of a PET is far below its highest value."""
     return low + (high - low) * np.linspace(0, 1, BINS + 1) ** 2
 
 
@@ -122,18 +124,20 @@ def pooled(values: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.f
 
 
 def _shown(images: Images, low: NDArray[np.float32]) -> list[Bools]:
-    """The rows and the columns on which some modality shows more than its lowest value."""
+    """The rows, (H,), and the columns, (W,), on which some modality shows more than its lowest value. images: (Z, C, H,
+    W), in the units of their files; low: (C,), these lowest values."""
     shown = (images.max(axis=0) > low[:, None, None]).any(axis=0)
     return [shown.any(axis=1), shown.any(axis=0)]
 
 
 def _range(shown: Bools) -> slice:
+    """The pixels of a line (n,) from the first to the last that is shown; all where none is."""
     found = np.flatnonzero(shown)
     return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, len(shown))
 
 
 def _row_to_show(mask: Masks, rows: slice) -> int:
-    """The row with the most lesion, or the middle one."""
+    """The row with the most lesion in a mask (Z, H, W), or the middle one of `rows`."""
     lesion = mask.sum(axis=(0, 2), dtype=np.int64)
     return int(lesion.argmax()) if lesion.any() else (rows.start + rows.stop) // 2
 
@@ -141,7 +145,7 @@ def _row_to_show(mask: Masks, rows: slice) -> int:
 def _alone(
     planes: tuple[NDArray[np.uint16], NDArray[np.uint16]],
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Of one modality: (A, 1, h, w) and (1, Z, w) -> (A, h, w) and (Z, w)."""
+    """Levels of one modality: (A, 1, h, w) and (1, Z, w) -> (A, h, w) and (Z, w)."""
     axial, coronal = planes
     return axial[:, 0], coronal[0]
 
@@ -149,14 +153,15 @@ def _alone(
 def _scaled(
     values: NDArray[np.float32], low: NDArray[np.float32], span: NDArray[np.float32]
 ) -> NDArray[np.uint16]:
-    """(..., C, h, w), and each modality's lowest value and range, (C,)."""
+    """Levels 0..65535 of values, both (..., C, h, w). low, span: (C,), each modality's lowest value and range. All
+    values are in the units of the files."""
     shares = (values - low[:, None, None]) / span[:, None, None]
     levels: NDArray[np.uint16] = np.clip(shares * LEVELS, 0, LEVELS).astype(np.uint16)
     return levels
 
 
 def _histogram(image: Images, low: float, high: float) -> Integers:
-    """(Z, H, W) -> (256,)."""
+    """(Z, H, W), in the unit of `low` and `high` -> (256,), how many pixels lie in each bin (`bin_edges`)."""
     some = image[:, ::EVERY_PIXELS, ::EVERY_PIXELS].ravel()
     if high <= low:
         return np.zeros(BINS, np.int64)

@@ -182,6 +182,8 @@ def _add_soft_tissue(labels: Labels, at: _Points, outline: Voxels) -> None:
 
 
 def _add_jaw(labels: Labels, at: _Points, outline: Voxels) -> None:
+    """Write the lower jaw into `labels`, in place. labels, outline: of one shape with the points, as
+    of `_add_soft_tissue`."""
     x, y, z = at.x, at.y, at.z
     jaw = np.sqrt((x / 52) ** 2 + ((y + 20) / 60) ** 2)
     ring = (
@@ -192,7 +194,8 @@ def _add_jaw(labels: Labels, at: _Points, outline: Voxels) -> None:
 
 
 def _add_spine(labels: Labels, at: _Points) -> None:
-    """Vertebrae and the discs between them, and the cord in its canal."""
+    """Write vertebrae, the discs between them, and the cord in its canal into `labels`, in place; of the
+    points' shape."""
     spine = at.oval(0, 26, 17, 13)
     labels[spine < 1] = LABEL["cortex"]
     labels[(spine < 0.72) & (np.abs((at.z + 9) % 18 - 9) > 2)] = LABEL["marrow"]
@@ -202,7 +205,7 @@ def _add_spine(labels: Labels, at: _Points) -> None:
 
 
 def _add_nodes(labels: Labels, at: _Points, nodes: list[Node]) -> None:
-    """Lymph nodes lie in fat and muscle alone."""
+    """Write lymph nodes into `labels`, of the points' shape, in place. They lie in fat and muscle alone."""
     soft = np.isin(labels, [LABEL["fat"], LABEL["muscle"]])
     for x, y, z, radius in nodes:
         inside = (((at.x - x) ** 2 + (at.y - y) ** 2) / radius**2 + ((at.z - z) / (1.4 * radius)) ** 2) < 1
@@ -269,7 +272,8 @@ def make_waves(
 
 
 def _evaluate(waves: Voxels, points: list[Voxels]) -> list[Voxels]:
-    """Each component of a field of waves, (components, count, 5), at the points x, y, z of one shape."""
+    """Each component of a field of waves, (components, count, 5), at the points x, y, z in mm, all of one shape, which
+    each result has too; in the unit of the waves' amplitude."""
     x, y, z = points
     fields = []
     for component in waves:

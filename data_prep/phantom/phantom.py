@@ -164,7 +164,7 @@ def _mri(
 
 
 def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """A slowly varying field of the receiving coils, about -0.2 .. 0.2."""
+    """A slowly varying field of the receiving coils, about -0.2 .. 0.2: of `shape`, (x, y, z)."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, count, dtype=np.float32) for count in shape), indexing="ij")
     a = rng.uniform(-0.1, 0.1, 6).astype(np.float32)
     field: NDArray[np.float32] = (
@@ -181,8 +181,8 @@ def _pet(
 ) -> NDArray[np.int16]:
     """int16 (x, y, z) in 0.001 SUV: uptake blurred by the scanner, averaged over voxels, with noise that grows with it.
 
-    labels: of tissues, and lesions: their SUV, 0 outside of them; both on the finer voxels, PET_FINE_TIMES as many
-    along each axis of (x, y, z). uptakes: SUV of each tissue, (tissues,).
+    labels: of tissues, and lesions: their SUV, 0 outside of them; both (x, y, z) of the finer voxels, PET_FINE_TIMES as
+    many along each axis. uptakes: SUV of each tissue, (tissues,).
     """
     image = np.where(lesions > 0, lesions, uptakes[labels])
     texture = ndimage.gaussian_filter(rng.standard_normal(labels.shape, np.float32), 2.0)
@@ -205,7 +205,7 @@ def _points(shape: tuple[int, ...], affine: Floats) -> list[NDArray[np.float32]]
 
 
 def _mri_affine(rng: np.random.Generator) -> Floats:
-    """Stored as scanners do: x to the left, y to posterior, tilted a little about the left-right axis."""
+    """4 x 4, to mm, stored as scanners do: x to the left, y to posterior, tilted a little about the left-right axis."""
     tilt, shift = np.radians(rng.uniform(-7, 7)), rng.uniform(-3, 3, 3)
     turn = np.array([[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]])
     axes = np.diag([-1.0, -1.0, 1.0]) @ turn @ np.diag(MRI_SPACING_MM)
@@ -214,7 +214,7 @@ def _mri_affine(rng: np.random.Generator) -> Floats:
 
 
 def _pet_affine(rng: np.random.Generator) -> Floats:
-    """A larger field of view on a grid of its own, stored with x to the right and y to anterior."""
+    """4 x 4, to mm: a larger field of view on a grid of its own, stored with x to the right and y to anterior."""
     return _affine(np.eye(3) * PET_SPACING_MM, rng.uniform(-2, 2, 3), PET_SHAPE)
 
 
@@ -227,7 +227,8 @@ def _affine(axes: Floats, centre: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _finer(affine: Floats) -> Floats:
-    """The grid of voxels split PET_FINE_TIMES times along each axis."""
+    """The affine, 4 x 4 to mm, of voxels split PET_FINE_TIMES times along each axis; affine: 4 x 4, of the
+    whole ones."""
     step = np.diag([1 / PET_FINE_TIMES] * 3 + [1.0])
     step[:3, 3] = 0.5 / PET_FINE_TIMES - 0.5
     return affine @ step
@@ -236,7 +237,8 @@ def _finer(affine: Floats) -> Floats:
 def _write(
     path: Path, data: NDArray[np.int16] | NDArray[np.uint8], affine: Floats, slope: float | None = None
 ) -> None:
-    """Write data (x, y, z) as NIfTI. affine: 4 x 4, to mm; slope: what a stored number is multiplied by."""
+    """Write data (x, y, z) as NIfTI. affine: 4 x 4, to mm; slope: what a stored number is multiplied by to be in the
+    unit of the file."""
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)

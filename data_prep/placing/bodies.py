@@ -48,7 +48,8 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFact
 
 
 def largest_filled(shown: Bools) -> Bools:
-    """(Z, H, W): the largest piece, each slice without its holes and what is thin, such as noise in air."""
+    """(Z, H, W): the largest piece of what is shown, (Z, H, W), each slice without its holes and what is thin, such as
+    noise in air."""
     thick = _opened(shown)
     largest = np.zeros_like(thick)
     if box := _box(thick):
@@ -65,7 +66,8 @@ def _box(shown: Bools) -> tuple[slice, ...] | None:
 
 
 def _opened(shown: Bools) -> Bools:
-    """(Z, H, W): the union of all discs (DISC) that fit into a slice of what is shown and within its borders."""
+    """(Z, H, W): the union of all discs (DISC) that fit into a slice of what is shown, (Z, H, W), and within
+    its borders."""
     ends = ((0, 0), *((side // 2, side // 2) for side in DISC.shape))
     padded = np.pad(shown, ends)
     fitting = ~_spread(~padded)
@@ -93,7 +95,7 @@ def _spread(shown: Bools) -> Bools:
 
 
 def _placed(share: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
-    """share (H, W): of the slices, in which a pixel lies within the body."""
+    """share: (H, W), of the slices, 0..1, in which a pixel lies within the body."""
     rows, columns = np.indices(share.shape)
     centre = [float((share * at).sum() / share.sum()) for at in (rows, columns)]
     turns = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
@@ -126,7 +128,8 @@ def _leaning(shown: Bools, heights_mm: Floats, pixel_mm: tuple[float, float]) ->
 
 
 def _slope(heights: Floats, places: Floats) -> float:
-    """The median slope over half of the length, which a few slices do not change (Theil 1950)."""
+    """The median slope over half of the length, which a few slices do not change (Theil 1950). heights, places: (n,),
+    of slices, in mm."""
     half = len(heights) // 2
     return float(
         np.median(

@@ -36,9 +36,9 @@ MOST_TANGENT = 0.6  # of the angle between the image's axis and the slices': 31 
 
 
 def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
-    """Return which voxels of a volume repeat its last plane at either end; None where there are none.
+    """Return which voxels of a volume repeat its last plane at either end, (x, y, z); None where there are none.
 
-    data: (x, y, z), turned to LPS. spacing: (3,), its voxels' size in mm.
+    data: (x, y, z), turned to LPS, in raw units. spacing: (3,), its voxels' size in mm.
     """
     found = np.zeros_like(data, dtype=bool)
     whole = found
@@ -54,7 +54,8 @@ def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
 
 
 def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | None:
-    """By how many voxels (2,) the first slice (x, y) stands moved in the second; None where it does not stand there."""
+    """By how many voxels (2,) the first slice stands moved in the second; None where it does not stand there. first,
+    second: (x, y), in raw units."""
     low, bright = first.min(), percentile(first, 99)
     body = first > low + BODY_SHARE * (bright - low)
     if not body.any():
@@ -81,7 +82,8 @@ def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | N
 
 
 def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
-    """A slice (x, y) as it stands `move` voxels further on, linearly between its voxels; beyond it, its last ones."""
+    """A slice (x, y) as it stands `move` voxels, (2,), further on, linearly between its voxels; beyond it, its last
+    ones: of the same shape and unit."""
     for along in move.tolist():  # in turn along x and along y, which ends as it began
         whole = math.floor(along)
         longer = _one_longer(plane, whole)
@@ -91,8 +93,8 @@ def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
 
 
 def _one_longer(plane: NDArray[np.float32], begin: int) -> NDArray[np.float32]:
-    """The lines of a slice (x, y) from the one at `begin` on, one more than it has: (x + 1, y); beyond it, the
-    nearest of them."""
+    """The lines of a slice (x, y) from the one at `begin` on, one more than it has: (x + 1, y), in the same unit;
+    beyond it, the nearest of them."""
     count = len(plane)
     longer = np.empty_like(plane, shape=(count + 1, plane.shape[1]))
     low, high = (min(max(0, end), count + 1) for end in (-begin, count - begin))
@@ -105,7 +107,7 @@ def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats
     """Mark in `found`, in place, the voxels from the low end on that stand `move` voxels further on in the next slice
     too, up to a plane at a right angle to that way; none where they are few, or all others are as alike.
 
-    data, found: (x, y, z), views of the volume. move: (2,). spacing: (3,), in mm.
+    data, found: (x, y, z), views of the volume, in raw units, and of what is found. move: (2,). spacing: (3,), in mm.
     """
     axis = np.append(move, 1.0) * spacing
     if np.hypot(*axis[:2]) > MOST_TANGENT * axis[2]:
@@ -121,12 +123,14 @@ def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats
 
 
 def _bins(across: Floats, more: float) -> Integers:
-    """The bins of height of a slice's voxels (x, y), `more` bins above the first slice's, which are `across`."""
+    """The bins (x, y) of a slice's voxels by height, `more` bins above the first slice's, which are `across`,
+    (x, y)."""
     return np.asarray(np.floor(across + more + 1e-6).astype(np.intp))
 
 
 def _end(left: Floats) -> int:
-    """The first bin of height (bins,) that is the image's own; 0 where all are, or nothing can be said."""
+    """The first bin of height that is the image's own; 0 where all are, or nothing can be said. left: (bins,), as
+    `_left` gives it."""
     tells = np.flatnonzero(np.isfinite(left))
     told, least = left[tells], (LEAST_DISTANCES - 1) * BINS
     most = np.maximum.accumulate(told)
@@ -141,8 +145,8 @@ def _left(data: NDArray[np.float32], move: Floats, across: Floats, step: float) 
     """What differs between the voxels of a bin of height and those that stand `move` voxels further on in the next
     slice, of the standard deviation in that bin: (bins,); NaN where this is next to none, as in air.
 
-    data: (x, y, z). move: (2,). across: (x, y), the heights in bins of the first slice's voxels; step: how much
-    higher each slice lies, in bins.
+    data: (x, y, z), in raw units. move: (2,). across: (x, y), the heights in bins of the first slice's voxels; step:
+    how much higher each slice lies, in bins.
     """
     slices, widest = data.shape[2], float(across.max())
     sums = np.zeros((4, int(_bins(np.array(widest), slices * step)) + 1))

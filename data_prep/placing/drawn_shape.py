@@ -47,6 +47,7 @@ def is_box(voxels: Bools) -> bool:
 
 
 def _is_rectangle(plane: Bools) -> bool:
+    """Whether the lesion in a plane (Y, X), which holds some, is a rectangle, and no small one."""
     rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
     sides = [int(at[-1] - at[0]) + 1 for at in (rows, columns)]
     return min(sides) >= BOX_SIDE_VOXELS and int(plane.sum()) == int(np.prod(sides))

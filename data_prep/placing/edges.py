@@ -71,10 +71,11 @@ def edges_of(
 ) -> dict[str, Any] | None:
     """How far a modality's values fall across the border of a lesion, as multiples of the tissue's brightness.
 
-    image, lesion: (Z, H, W), lying LPS. spacing_mm: of z, y and x. dark, brightness: the value of air, and how far the
-    bright tenth of the tissue stands above it. `own` is the mean where the mask lies, `sides` that of each side that
-    ends within the image, `elsewhere` that of the mask mirrored, turned, moved, and with its border further in or out;
-    own_alone: without that. None where there is no lesion, no side, or no brightness.
+    image, lesion: (Z, H, W), lying LPS, the image in raw units. spacing_mm: of z, y and x. dark, brightness: the value
+    of air, and how far the bright tenth of the tissue stands above it, in the same units. `own` is the mean where the
+    mask lies, `sides` that of each side that ends within the image, `elsewhere` that of the mask mirrored, turned,
+    moved, and with its border further in or out; own_alone: without that. None where there is no lesion, no side, or
+    no brightness.
     """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
@@ -100,7 +101,8 @@ def clearest_move(
     image: Images, lesion: Bools, spacing_mm: Spacing, dark: float, brightness: float
 ) -> list[float] | None:
     """By how many voxels along z, y and x the mask of a lesion must be moved for values to fall most across its border,
-    of those a few voxels around it; None as of `edges_of`, whose arguments these are. image, lesion: (Z, H, W).
+    of those a few voxels around it; None as of `edges_of`, whose arguments these are. image, lesion: (Z, H, W), the
+    image in raw units.
 
     0 along an axis on which the mask reaches from one end of the image to the other, as on that of a single slice:
     nothing tells there where it belongs.
@@ -129,9 +131,11 @@ def clearest_within(
     image: Images, lesion: Bools, spacing_mm: Spacing, dark: float, brightness: float, far_mm: float
 ) -> tuple[float, float] | None:
     """How far a modality's values fall at most across the border of a mask that is moved by up to `far_mm` mm in any
-    direction, and by how many mm it is moved for that. None as of `edges_of`, whose other arguments these are.
+    direction, as multiples of the tissue's brightness, and by how many mm it is moved for that. None as of `edges_of`,
+    whose other arguments these are.
 
-    image, lesion: (Z, H, W). Of lesions that are darker than what surrounds them, give -image and -dark.
+    image, lesion: (Z, H, W), the image in raw units. Of lesions that are darker than what surrounds them, give -image
+    and -dark.
     """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
@@ -157,7 +161,8 @@ def clearest_within(
 
 
 def peak_of(curve: Floats) -> float:
-    """Where a curve (n,) is highest, by a parabola through its highest point and those beside it."""
+    """Where a curve is highest, 0 to n - 1, by a parabola through its highest point and those beside it. curve: (n,),
+    in any unit; NaN is left out."""
     best = int(np.nanargmax(curve))
     if not 0 < best < len(curve) - 1:
         return float(best)
@@ -229,15 +234,17 @@ def _elsewhere(border: _Border, shape: tuple[int, ...], spacing_mm: Spacing) -> 
 def _turned(
     points: Integers, shape: tuple[int, ...], axes: tuple[int, ...], ways: tuple[int, ...]
 ) -> Integers:
-    """Positions (N, 3) turned about the middle of the image; where an axis is longer than the one it is taken from, as
-    far from the middle as a share of its length."""
+    """Positions (N, 3) turned about the middle of the image, z, y and x in voxels; where an axis is longer than the one
+    it is taken from, as far from the middle as a share of its length. points: (N, 3). shape: of the image."""
     lengths = np.array(shape)
     shares = (2 * points + 1) / lengths - 1  # of the way from the middle of the image to its ends
     return np.asarray(np.rint(((shares[:, axes] * ways + 1) * lengths - 1) / 2), np.int64)
 
 
 def _falls(shown: _Shown, border: _Border, points: Integers) -> Floats:
-    """(6,): the sum over each side of how far values fall from within to outside; beyond the image, its last values."""
+    """(6,): the sum over each side of how far values fall from within to outside, as multiples of the tissue's
+    brightness; beyond the image, its last values. points: (N, 3), z, y, x, where the positions of the border
+    are put."""
     at = np.ravel_multi_index(tuple(points.T), shown.image.shape, mode="clip")
     # Not the whole image, which takes far longer.
     values = (shown.image.ravel()[at] - shown.dark) / shown.brightness

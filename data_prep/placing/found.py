@@ -44,7 +44,7 @@ def input_of(volume: Volume) -> FileFacts:
 
 
 def _skew(axes: Floats) -> float:
-    """axes: (3, 3), a unit vector in each column."""
+    """By how many degrees axes differ, at most, from right angles. axes: (3, 3), a unit vector in each column."""
     along = (axes.T @ axes)[np.triu_indices(3, 1)]
     return round(float(np.degrees(np.abs(np.arcsin(np.clip(along, -1, 1))).max())), 2)
 
@@ -93,8 +93,8 @@ def _rim(volume: Volume) -> float | None:
 
 
 def _between(blank: Bools) -> Bools:
-    """Which voxels without a value have some with one on both sides, along some axis. A field of view is convex, so
-    that no voxel outside of it does."""
+    """Which voxels without a value, of (x, y, z), have some with one on both sides, along some axis: of the same shape.
+    A field of view is convex, so that no voxel outside of it does."""
     held, found = ~blank, np.zeros_like(blank)
     for axis in range(3):
         before = np.maximum.accumulate(held, axis=axis)
@@ -115,8 +115,8 @@ def facts_of(
 ) -> tuple[dict[str, ValueFacts], LesionFacts]:
     """Return what is known of the values of a scan's modalities, by name, and of its lesion.
 
-    images (Z, C, H, W), of the modalities in the order of `volumes`, and stored (Z, H, W) are the stored slices and
-    their mask. unseen: the slices (z) that each modality does not show.
+    images (Z, C, H, W), raw units, of the modalities in the order of `volumes`, and stored (Z, H, W) are the stored
+    slices and their mask. unseen: the slices (z) that each modality does not show.
     """
     seen, stored_lesion = on_grid(images, stored, grid, window)
     around = with_surroundings(stored_lesion)
@@ -148,22 +148,22 @@ def facts_of(
 
 
 def share_of_body(images: Images, stored: Masks, grid: Grid, window: Window) -> float:
-    """Return the share of the body in stored images (Z, C, H, W) that is lesion in their mask (Z, H, W): 0 to 1, and
-    more where lesion lies in air."""
+    """Return the share of the body in stored images (Z, C, H, W), raw units, that is lesion in their mask (Z, H, W): 0
+    to 1, and more where lesion lies in air."""
     seen, stored_lesion = on_grid(images, stored, grid, window)
     shown = np.any([body(smoothed(seen[:, at])) for at in range(seen.shape[1])], axis=0)
     return int(stored_lesion.sum()) / max(1, int(shown.sum()))
 
 
 def on_grid(images: Images, stored: Masks, grid: Grid, window: Window) -> tuple[Images, Bools]:
-    """Return the pixels of stored images (Z, C, H, W) and of their mask (Z, H, W) that lie on the grid of
-    the slices."""
+    """Return the pixels that lie on the grid of the slices, of stored images (Z, C, H, W), raw units, and of their mask
+    (Z, H, W): (Z, C, h, w), a view, and bool (Z, h, w)."""
     rows, columns = (_run(centres_inside(window, grid.shape[1 - axis], axis)) for axis in (0, 1))
     return images[:, :, rows, columns], stored[:, rows, columns] > 0
 
 
 def _run(inside: Bools) -> slice:
-    """The one run of pixels that lie inside, as a slice, which copies nothing."""
+    """The one run of pixels that lie inside, of a line (n,), as a slice, which copies nothing."""
     at = np.flatnonzero(inside)
     return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0)
 
@@ -189,8 +189,8 @@ def tissue_of(image: Images, shown: Bools, near: Bools) -> dict[str, float] | No
 
 
 def seen_elsewhere(image: Images, shown: Bools) -> dict[str, float] | None:
-    """Values of a modality (Z, H, W), lying LPS, where the others show the body and no lesion is near (`shown`): in the
-    same places whatever was done to the values of this one.
+    """Values of a modality where the others show the body and no lesion is near (`shown`): in the same places whatever
+    was done to the values of this one. image, shown: (Z, H, W), lying LPS, the image in raw units, as the values are.
 
     `dark`, `middle`, `bright`, `top`: the 25th, 50th, 90th and 99th percentile; and the medians of the halves to each
     side, by its name. None where there is no such place.
@@ -210,14 +210,15 @@ def seen_elsewhere(image: Images, shown: Bools) -> dict[str, float] | None:
 
 
 def _by_others(bodies: Sequence[Bools], at: int) -> Bools:
-    """Where all modalities but one show the body; of a single one, where that does."""
+    """Where all modalities but one show the body, (Z, H, W); of a single one, where that does. bodies: each (Z,
+    H, W)."""
     others = [each for number, each in enumerate(bodies) if number != at] or bodies
     found: Bools = np.all(others, axis=0)
     return found
 
 
 def with_surroundings(lesion: Bools) -> Bools:
-    """Return a lesion, (Z, H, W) bool, and what lies around it, the same."""
+    """Return a lesion and what lies around it, bool of the same shape as the lesion, (Z, H, W)."""
     found: Bools = ndimage.binary_dilation(lesion, ndimage.generate_binary_structure(3, 1), AROUND_PIXELS)
     return found
 
@@ -250,9 +251,9 @@ def lesion_of(
 
 
 def _bodies(image: Images, lesion: Bools, around: Bools, unseen: Sequence[int]) -> tuple[Bools, Bools]:
-    """The body that an image shows (Z, H, W), and the same by pixels that are not `around` its lesion, with that: hot
-    lesions raise what counts as bright, and a body would be smaller for them. None of it in slices that are `unseen`:
-    neither is what fills them air."""
+    """The body that an image shows, and the same by pixels that are not `around` its lesion, with that: hot lesions
+    raise what counts as bright, and a body would be smaller for them. None of it in slices that are `unseen`: neither
+    is what fills them air. All are (Z, H, W), the image in raw units."""
     smooth, told = smoothed(image), np.ones(image.shape, dtype=bool)
     told[unseen] = False
     return body(smooth, told if len(unseen) else None) & told, (body(smooth, told & ~around) | lesion) & told
@@ -265,9 +266,10 @@ def smoothed(image: Images) -> Floats:
 
 
 def body(smooth: Floats, measured: Bools | None = None) -> Bools:
-    """Return where a smoothed image (Z, H, W), of the pixels of its grid, shows more than air.
+    """Return where a smoothed image, of the pixels of its grid, shows more than air: (Z, H, W).
 
-    measured (Z, H, W): by which pixels it is told what air and bright tissue are; by all where None or none is given.
+    smooth: (Z, H, W), in raw units. measured (Z, H, W): by which pixels it is told what air and bright tissue are; by
+    all where None or none is given.
     """
     told_by = smooth if measured is None or not measured.any() else smooth[measured]
     air, last = percentiles(told_by, [1, 99])

@@ -166,15 +166,17 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
 
 
 def _marked(data: NDArray[np.float32], lps: Grid) -> Bools | None:
-    """Which voxels of a volume (x, y, z), turned to LPS, are no image; None where all are one. lps: their grid."""
+    """Which voxels are no image, (x, y, z); None where all are one. data: (x, y, z), turned to LPS, in raw units; lps:
+    their grid."""
     kinds = absent(data), continued(data, lps.spacing), mirrored_ends(data, lps.spacing)
     found = [each for each in kinds if each is not None]
     return np.logical_or.reduce(found) if found else None
 
 
 def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid) -> Floats:
-    """(Z,): the share of each slice of the grid where the volume, which lies LPS in `marked` and `blank`, holds
-    something that is no image; 1 for copies of a slice as a whole."""
+    """(Z,): the share of each slice of the grid, 0..1, where the volume holds something that is no image; 1 for
+    copies of a slice as a whole. marked, blank: (x, y, z), the voxels that are no image, and those without a number,
+    lying LPS."""
     if marked is None:
         return np.zeros(grid.shape[2])
     shown = marked if blank is None else marked & ~blank
@@ -220,7 +222,8 @@ def _slices_of(grid: Grid, first: int, last: int) -> Grid:
 
 
 def _usual(gone: Floats) -> float:
-    """What most slices lack, of those that show something: a cut is not seen in slices with little body."""
+    """What most slices lack, of those that show something: a cut is not seen in slices with little body. gone: (Z,),
+    shares 0..1, as the result is."""
     some = gone[gone < MOST_ABSENT_SHARE]
     return float(np.percentile(some, 25)) if len(some) else 0.0
 

@@ -29,9 +29,9 @@ Box = tuple[slice, slice]
 
 
 def with_holes(data: NDArray[np.float32], asked: Bools) -> Bools:
-    """Return, (z,), which slices of a volume (x, y, z) hold a box of one value amid body, of which no side lies on the
-    slice's border; none where these are blocks of compression, since values beside a block may be equal to it, so that
-    a hole is as any of them. asked: (z,), the slices that are looked at."""
+    """Return, (z,), which slices of a volume (x, y, z), in raw units, hold a box of one value amid body, of which no
+    side lies on the slice's border; none where these are blocks of compression, since values beside a block may be
+    equal to it, so that a hole is as any of them. asked: (z,), the slices that are looked at."""
     air, bright = percentiles(data[::STEP_VOXELS, ::STEP_VOXELS], [AIR_PERCENTILE, BRIGHT_PERCENTILE])
     tissue = air + BODY_SHARE * (bright - air)
     found = np.zeros(data.shape[2], dtype=bool)
@@ -45,7 +45,7 @@ def with_holes(data: NDArray[np.float32], asked: Bools) -> Bools:
 
 
 def _boxes(plane: NDArray[np.float32]) -> Iterator[Box]:
-    """The boxes of one value within a slice (y, x)."""
+    """The boxes of one value within a slice (y, x), in any unit."""
     beside, below = plane[:, 1:] == plane[:, :-1], plane[1:] == plane[:-1]
     squares = beside[1:] & beside[:-1] & below[:, 1:]  # of 2 x 2 voxels
     if not squares.any():

@@ -39,8 +39,8 @@ BODY_SHARE = 0.1  # of the way from air, or a cut's value, to the 99th percentil
 
 
 def by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
-    """Return which slices, (z,), of a volume (x, y, z) are no image by what they share with those beside them: next to
-    nothing, or everything. faint: (z,), those almost without contrast, which are not asked."""
+    """Return which slices, (z,), of a volume (x, y, z), in raw units, are no image by what they share with those beside
+    them: next to nothing, or everything. faint: (z,), those almost without contrast, which are not asked."""
     thin = np.ascontiguousarray(data[::STEP_VOXELS, ::STEP_VOXELS].T).reshape(data.shape[2], -1)
     thin = thin - thin.mean(axis=1, keepdims=True)
     length = np.linalg.norm(thin, axis=1)
@@ -65,8 +65,9 @@ def by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
 
 
 def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
-    """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror, which
-    stands in a slice, or between two."""
+    """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror,
+    which stands in a slice, or between two. thin: (z, n), some voxels of each slice, less their mean; shown: (z,),
+    which are asked."""
     found = np.zeros(len(thin), dtype=bool)
     for middle in np.flatnonzero(shown).tolist():
         for low, high in ((middle - 1, middle + 1), (middle, middle + 1)):
@@ -78,7 +79,8 @@ def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
 
 
 def _reach(thin: NDArray[np.float32], shown: Bools, low: int, high: int) -> int:
-    """How many slices from `high` on are the same, one by one, as those from `low` back."""
+    """How many slices from `high` on are the same, one by one, as those from `low` back. thin: (z, n), and shown: (z,),
+    as those of `_mirrored`."""
     reach = 0
     while low >= reach and high + reach < len(thin) and shown[high + reach]:
         if not (thin[low - reach] == thin[high + reach]).all():
@@ -88,7 +90,8 @@ def _reach(thin: NDArray[np.float32], shown: Bools, low: int, high: int) -> int:
 
 
 def _filled(thin: NDArray[np.float32], length: NDArray[np.floating], shown: Bools) -> Bools:
-    """(z,): slices in a row that are the mean of those beside them, as interpolation leaves them across a gap."""
+    """(z,): slices in a row that are the mean of those beside them, as interpolation leaves them across a gap. thin:
+    (z, n), and shown: (z,), as those of `_mirrored`; length: (z,), of each row of `thin`, in raw units."""
     off = np.linalg.norm(thin[2:] + thin[:-2] - 2 * thin[1:-1], axis=1)
     mean = np.zeros(len(thin), dtype=bool)
     mean[1:-1] = shown[1:-1] & (off <= OF_MEAN_SDS * length[1:-1])
@@ -99,7 +102,8 @@ def _filled(thin: NDArray[np.float32], length: NDArray[np.floating], shown: Bool
 
 
 def _standing(data: NDArray[np.float32], shown: Bools) -> Bools:
-    """(z,): slices that show the same as those around them but for noise, while others change from one to the next."""
+    """(z,): slices that show the same as those around them but for noise, while others change from one to the next.
+    data: (x, y, z), in raw units; shown: (z,), which are asked."""
     found = np.zeros(data.shape[2], dtype=bool)
     wide, high = (side // SQUARE_VOXELS for side in data.shape[:2])
     at = np.flatnonzero(shown)
@@ -123,7 +127,7 @@ def _standing(data: NDArray[np.float32], shown: Bools) -> Bools:
 
 def _calm(data: NDArray[np.float32], shown: Bools) -> Bools:
     """(z,): slices at an end that hold far less noise of their own than any other one, in the volume's unit and beside
-    the brightness of their tissue."""
+    the brightness of their tissue. data: (x, y, z), in raw units; shown: (z,), which are asked."""
     found = np.zeros(data.shape[2], dtype=bool)
     noise = _noise(data, shown)
     at = np.flatnonzero(np.isfinite(noise[0]))
@@ -141,8 +145,9 @@ def _calm(data: NDArray[np.float32], shown: Bools) -> Bools:
 
 
 def _noise(data: NDArray[np.float32], shown: Bools) -> NDArray[np.float64]:
-    """(2, z): how much tissue differs from the voxels beside it in its line, the median's logarithm; and that beside
-    its brightness. NaN where too little of it is shown, or of too few values."""
+    """(2, z): how much tissue differs from the voxels beside it in its line, the median's logarithm; and that
+    beside its brightness. NaN where too little of it is shown, or of too few values. data: (x, y, z), in raw units;
+    shown: (z,)."""
     found = np.full((2, data.shape[2]), np.nan)
     air, bright = percentiles(data[::STEP_VOXELS, ::STEP_VOXELS], [1, 99])
     tissue = air + BODY_SHARE * (bright - air)
@@ -158,7 +163,9 @@ def _noise(data: NDArray[np.float32], shown: Bools) -> NDArray[np.float64]:
 
 
 def _left(thin: NDArray[np.float32], length: NDArray[np.floating], alike: NDArray[np.floating]) -> Bools:
-    """(z - 1,): whether next to nothing is left of a slice without its best multiple of the one before."""
+    """(z - 1,): whether next to nothing is left of a slice without its best multiple of the one before. thin: (z,
+    n), and length: (z,), as those of `_filled`; alike: (z - 1,), the correlation of each slice with the one before,
+    -1 to 1."""
     close = alike > 1 - 1e-3
     left = np.ones(len(alike))
     for z in np.flatnonzero(close):
@@ -168,8 +175,8 @@ def _left(thin: NDArray[np.float32], length: NDArray[np.floating], alike: NDArra
 
 
 def _evenly(copied: Bools) -> bool:
-    """Whether several slices are copies, spread as evenly as resampling to thinner slices leaves them: in any two
-    stretches of one length there are as many, up to one."""
+    """Whether several slices are `copied`, bool (n,), spread as evenly as resampling to thinner slices leaves them: in
+    any two stretches of one length there are as many, up to one."""
     if copied.sum() < 2:
         return False
     count = np.cumsum(np.insert(copied, 0, False))

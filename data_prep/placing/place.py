@@ -189,8 +189,8 @@ def _found(
     stored: Masks,
     window: Window,
 ) -> Placement:
-    """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W) and their mask
-    (Z, H, W). shown: the modalities on the grid of the slices."""
+    """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W), in raw units,
+    and their mask (Z, H, W). shown: the modalities on the grid of the slices."""
     unseen = {name: each.unseen for name, each in shown.items()}
     values, facts = facts_of(laid.volumes, laid.mask, lesion, grid, images, stored, window, unseen)
     if facts["share_of_body"] > LARGE_SHARE and max(window.offset) > 0:
@@ -207,7 +207,8 @@ def _found(
 
 
 def _before(laid: _Laid, grid: Grid, window: Window, lesion: LesionMask) -> dict[int, Images]:
-    """The slices (Z, H, W) of each registered modality as its file lies, by its position among the modalities."""
+    """The slices (Z, H, W) of each registered modality as its file lies, in its unit, by its position among
+    the modalities."""
     return {
         at: gridded(laid.filed[name], grid, window, lesion.voxels).slices
         for at, name in enumerate(laid.volumes)
@@ -216,7 +217,8 @@ def _before(laid: _Laid, grid: Grid, window: Window, lesion: LesionMask) -> dict
 
 
 def _share_of_whole(volumes: Mapping[str, Volume], lesion: Bools, grid: Grid, window: Window) -> float:
-    """The lesion's share of the body in the whole field of view, of which the stored slices show a part."""
+    """The share of the body that is lesion, (Z, Y, X) on the grid, in the whole field of view, of which the stored
+    slices show a part."""
     wide, high = grid.shape[:2]
     whole = make_window(grid, ceil(max(high / window.scale[0], wide / window.scale[1])), None)
     images = np.stack([gridded(each, grid, whole, lesion).slices for each in volumes.values()], axis=1)

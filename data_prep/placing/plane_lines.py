@@ -24,48 +24,51 @@ UNCOMBED_RATIO = 2.0  # where no lines are compared
 
 def copied(data: Voxels, varied: float) -> float:
     """The larger share of lines of (x, y, z) along either axis of the planes that repeat another line of their plane,
-    voxel by voxel; of lines whose values differ by more than `varied`. Lines that repeat the one beside them are one:
-    resampling to a finer grid by the nearest voxel leaves them."""
+    voxel by voxel; of lines whose values differ by more than `varied`, in the volume's unit. Lines that repeat the one
+    beside them are one: resampling to a finer grid by the nearest voxel leaves them."""
     return max(_copied(lines, varied) for lines in _both(data))
 
 
 def streaks(data: Voxels, tissue: float) -> float:
     """The largest share of voxels of (x, y, z) that hold the value of one border, of tissue, from there on without a
-    break, beside voxels of another value."""
+    break, beside voxels of another value. tissue: from where on values are such, in the volume's unit."""
     return max(_streaks(lines, tissue) for lines in _four(data))
 
 
 def mirrored_share(data: Voxels, tissue: float) -> float:
-    """The largest share of lines of (x, y, z) that go back as they came, between two voxels or at one."""
+    """The largest share of lines of (x, y, z) that go back as they came, between two voxels or at one. tissue: as that
+    of `streaks`."""
     return max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2))
 
 
 def comb(data: Voxels, tissue: float) -> list[float]:
     """Of lines of (x, y, z) across x, and of those across y: the smallest mean difference between lines of tissue two
-    to six apart, divided by that of neighbouring lines; below 1 where lines alternate, by stripes or by moves."""
+    to six apart, divided by that of neighbouring lines; below 1 where lines alternate, by stripes or by moves. tissue:
+    as that of `streaks`."""
     return [_comb(lines, tissue) for lines in _both(data)]
 
 
 def folded(data: Voxels, tissue: float) -> bool:
-    """Whether a border of (x, y, z) goes on in the opposite one, as of a body wider than the field of view."""
+    """Whether a border of (x, y, z) goes on in the opposite one, as of a body wider than the field of view. tissue: as
+    that of `streaks`."""
     return any(_folded(lines, tissue) for lines in _both(data))
 
 
 def _both(data: Voxels) -> Iterator[Voxels]:
-    """The volume as lines across x, and as lines across y: (lines, voxels, z)."""
+    """The volume (x, y, z), in its unit, as lines across x, and as lines across y: (lines, voxels, z), views."""
     yield data
     yield data.swapaxes(0, 1)
 
 
 def _four(data: Voxels) -> Iterator[Voxels]:
-    """The same, from either end."""
+    """The volume (x, y, z) as `_both` gives it, and the same from the other end: (lines, voxels, z)."""
     for lines in _both(data):
         yield lines
         yield lines[::-1]
 
 
 def _copied(lines: Voxels, varied: float) -> float:
-    """Of (lines, voxels, z)."""
+    """The share of `copied`, of (lines, voxels, z)."""
     thin = lines[:, ::EVERY_VOXELS]
     weights = generator(WEIGHTS_SEED, "planes", "lines").random(thin.shape[1])
     sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
@@ -78,7 +81,7 @@ def _copied(lines: Voxels, varied: float) -> float:
 
 
 def _streaks(lines: Voxels, tissue: float) -> float:
-    """Of (lines, voxels, z), from the first line on."""
+    """The share of `streaks`, of (lines, voxels, z), from the first line on."""
     end = lines[0]
     begin = (lines[1:RUN_VOXELS] == end).all(axis=0) & (end > tissue)
     begin[1:] &= end[1:] != end[:-1]

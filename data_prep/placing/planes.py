@@ -105,7 +105,8 @@ def planes_of(data: Voxels, marked: Bools | None, blank: Bools | None) -> PlaneF
 
 
 def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
-    """What is said of values that come again, which few values do by chance; of all else nothing."""
+    """What is said of values that come again, which few values do by chance; of all else nothing. data: (x, y, z), in
+    raw units, as `way`, from air to what is bright, and `tissue` are."""
     return {
         **NOTHING,
         "burnt": _burnt(data, tissue),
@@ -116,20 +117,22 @@ def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
 
 
 def _looked_at(data: Voxels, shown: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Some of the slices that are shown, spread evenly."""
+    """Some of the slices that are shown, spread evenly: (m,). data: (x, y, z); shown: (n,), positions of slices."""
     every = max(1, int(np.ceil(len(shown) * data.shape[0] * data.shape[1] / LOOKED_AT_VOXELS)))
     return shown[every // 2 % max(1, len(shown)) :: every]
 
 
 def _around(data: NDArray[Any]) -> list[NDArray[Any]]:
-    """The voxels around each one that is not at a border of its plane: the four beside it first, then the others."""
+    """The voxels around each one that is not at a border of its plane: the four beside it first, then the others. data:
+    (x, y, z), of any unit; views of it, each (x - 2, y - 2, z)."""
     wide, high = data.shape[:2]
     steps = ((0, 1), (1, 0), (1, 2), (2, 1), (0, 0), (0, 2), (2, 0), (2, 2))
     return [data[x : wide - 2 + x, y : high - 2 + y] for x, y in steps]
 
 
 def _dead(data: Voxels, tissue: float, least: float) -> int:
-    """How many voxels (x, y, z) of at most `least` lie amid tissue, by those around them in their plane."""
+    """How many voxels of (x, y, z), in raw units, of at most `least` lie amid tissue, by those around them in
+    their plane."""
     shown = (data > tissue).astype(np.uint8)
     beside = np.zeros(shown[1:-1, 1:-1].shape, np.uint8)
     for each in _around(shown):
@@ -138,7 +141,7 @@ def _dead(data: Voxels, tissue: float, least: float) -> int:
 
 
 def _hot(data: Voxels, air: float, way: float) -> int:
-    """How many voxels (x, y, z) are far brighter than those around them in their plane.
+    """How many voxels of (x, y, z), in raw units, are far brighter than those around them in their plane.
 
     way: from air to what is bright.
     """
@@ -149,7 +152,8 @@ def _hot(data: Voxels, air: float, way: float) -> int:
 
 
 def _noise(data: Voxels, air: float, way: float) -> float:
-    """The share of bright squares of the planes of (x, y, z) whose voxels differ as independent numbers do."""
+    """The share of bright squares of the planes of (x, y, z), in raw units, whose voxels differ as independent
+    numbers do."""
     wide, high = (side // BLOCK_VOXELS * BLOCK_VOXELS for side in data.shape[:2])
     squares = data[:wide, :high].reshape(
         wide // BLOCK_VOXELS, BLOCK_VOXELS, high // BLOCK_VOXELS, BLOCK_VOXELS, -1
@@ -162,14 +166,16 @@ def _noise(data: Voxels, air: float, way: float) -> float:
 
 
 def _values(data: Voxels, tissue: float) -> tuple[Voxels, Integers]:
-    """The values of tissue of a quarter of the voxels, and how many of these hold each; not the highest of all."""
+    """The values of tissue, (n,) in raw units, of a quarter of the voxels of (x, y, z), and how many of these hold
+    each, (n,); not the highest of all."""
     thin = data[::2, ::2]
     values, counts = np.unique(thin[(thin > tissue) & (thin < thin.max())], return_counts=True)
     return values, counts
 
 
 def _flat(counts: Integers, voxels: int) -> float:
-    """counts: of values that ascend."""
+    """The share of voxels that hold the commonest value, where far more do than hold those beside it; else 0. counts:
+    (n,), of values that ascend; voxels: how many were counted."""
     if len(counts) < LEAST_VALUES:
         return 0.0
     at = int(counts.argmax())
@@ -178,8 +184,9 @@ def _flat(counts: Integers, voxels: int) -> float:
 
 
 def _cut(data: Voxels, blank: Bools | None, tissue: float, bright: float) -> float:
-    """How many bright voxels (x, y, z) lie beside the lowest value, where that is not `blank`, in the median slice,
-    divided by the square root of how many are tissue."""
+    """How many bright voxels lie beside the lowest value, where that is not `blank`, in the median slice, divided
+    by the square root of how many are tissue. data, blank: (x, y, z), the data in raw units, as `tissue` and
+    `bright` are."""
     lowest = data == data.min()
     if blank is not None:
         lowest &= ~blank
@@ -193,8 +200,9 @@ def _cut(data: Voxels, blank: Bools | None, tissue: float, bright: float) -> flo
 
 
 def _burnt(data: Voxels, tissue: float) -> int:
-    """How many places of the plane of (x, y, z) hold one value of tissue in most slices: the value of one of three of
-    these; none where that is the highest one and what lies around is nearly as high: values were cut off at the top."""
+    """How many places of the plane of (x, y, z), in raw units, hold one value of tissue in most slices: the value of
+    one of three of these; none where that is the highest one and what lies around is nearly as high: values were cut
+    off at the top."""
     count = data.shape[2]
     found = np.zeros(data.shape[:2], dtype=bool)
     if count >= LEAST_SLICES:

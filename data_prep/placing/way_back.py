@@ -48,8 +48,8 @@ def half_covered(lesion: Bools, grid: Grid, other: Grid) -> Bools:
 
 
 def _covered_shares(lesion: Bools, grid: Grid, other: Grid) -> tuple[tuple[slice, ...], Floats]:
-    """The box (z, y, x) of the other grid that a lesion (Z, Y, X) may touch, and the share of each voxel that it covers
-    there, of the shape of the box."""
+    """The box (z, y, x) of the other grid that a lesion (Z, Y, X) may touch, and the share of each voxel, 0..1, that it
+    covers there, of the shape of the box."""
     nothing = (slice(0, 0),) * 3, np.zeros((0, 0, 0))
     if not lesion.any():
         return nothing
@@ -63,7 +63,7 @@ def _covered_shares(lesion: Bools, grid: Grid, other: Grid) -> tuple[tuple[slice
 
 
 def _cut(data: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Grid]:
-    """The box of a volume (x, y, z) that holds its lesion, and the grid of that box."""
+    """The box of a volume (x, y, z) of 0 and 1 that holds its lesion, (x, y, z) too, and the grid of that box."""
     held = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     first, last = (np.array([each[end] for each in held]) for end in (0, -1))
     x, y, z = (slice(low, high + 1) for low, high in zip(first, last, strict=True))
@@ -132,13 +132,14 @@ def in_file_order(values: NDArray[Kind], placement: WayBack) -> NDArray[Kind]:
 
 
 def _axes(placement: WayBack) -> tuple[Floats, Floats]:
-    """The axes of the file, and LPS, as nibabel writes them."""
+    """The axes of the file, and LPS, as nibabel writes them, each (3, 2)."""
     file, lps = (orientations.axcodes2ornt(codes) for codes in (placement["input_axes"], "LPS"))
     return file, lps
 
 
 def _shares(values: NDArray[Any], placement: WayBack) -> Iterator[Floats]:
-    """Each slice of the grid, (Y, X): the mean of the stored pixels over each voxel, by the area that they cover."""
+    """Each slice of the grid, (Y, X): the mean of the stored pixels over each voxel, by the area that they cover.
+    values: (Z, H, W), of any number type and unit, which is that of the means."""
     order = np.argsort(orientations.ornt_transform(*_axes(placement))[:, 0])
     width, height, depth = (placement["input_shape"][axis] for axis in order)
     stored = (depth, placement["size"], placement["size"])

@@ -103,7 +103,8 @@ def _registered(fixed: Copy, moving: Copy, reference: str, where: str) -> tuple[
 
 
 def _came_back(motion: Motion, fixed: Copy) -> bool:
-    """Whether a search ended where the files lie, up to what it can tell: then they lie together already."""
+    """Whether a search ended, with a motion 4 x 4 in mm, where the files lie, up to what it can tell: then they lie
+    together already."""
     return shift_of(motion, fixed.centre) <= SAME_MM and turn_of(motion) <= SAME_DEGREES
 
 
@@ -121,4 +122,5 @@ def _starts(fixed: Copy, moving: Copy) -> Iterator[Motion]:
 
 
 def _moved(volume: Volume, motion: Motion) -> Volume:
+    """The volume where a motion, 4 x 4 in mm from the fixed image to this one, lays it: its grid alone is changed."""
     return replace(volume, grid=replace(volume.grid, affine=np.linalg.inv(motion) @ volume.grid.affine))

@@ -69,6 +69,8 @@ def small_copy(volume: Volume) -> Copy:
 
 
 def _greys(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values of any shape and unit as grey values 0..1, of that shape: the roots of their shares of the way from a low
+    percentile to a high one."""
     low, high = np.percentile(values, [LOW_PERCENTILE, HIGH_PERCENTILE])
     share = np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
     return np.asarray(np.sqrt(share), dtype=np.float32)
@@ -107,11 +109,12 @@ def mutual_information(one: NDArray[np.float32], other: NDArray[np.float32]) -> 
 
 
 def find_motion(fixed: Copy, moving: Copy, starts: list[Motion], *, seed: int) -> Motion:
-    """Return the rigid motion from places of the fixed image to the same places of the body in the moving one, 4 x 4.
+    """Return the rigid motion from places of the fixed image to the same places of the body in the moving one, 4 x 4
+    in mm.
 
-    starts: pure shifts to begin from. seed: the places at which the images are compared follow from it and the level.
-    Each level begins where `similarity` is highest so far: a coarse level that went astray is forgotten. RuntimeError
-    where the images overlap nowhere on the way.
+    starts: pure shifts to begin from, each 4 x 4. seed: the places at which the images are compared follow from it and
+    the level. Each level begins where `similarity` is highest so far: a coarse level that went astray is forgotten.
+    RuntimeError where the images overlap nowhere on the way.
     """
     best = max(starts, key=lambda motion: similarity(fixed, moving, motion)[0])
     *coarse, last = BLURS_MM
@@ -123,7 +126,7 @@ def find_motion(fixed: Copy, moving: Copy, starts: list[Motion], *, seed: int) -
 
 
 def _search(fixed: Copy, moving: Copy, start: Motion, blur: float, seed: int) -> Motion:
-    """The best motion, 4 x 4 in mm, that a search finds from `start` on, in copies smoothed by `blur` mm."""
+    """The best motion that a search finds from `start` on, in copies smoothed by `blur` mm: both 4 x 4, in mm."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
@@ -156,7 +159,8 @@ def _one_thread() -> Iterator[None]:
 
 
 def _transform(motion: Motion, centre: Floats) -> sitk.Euler3DTransform:
-    """The motion as ITK has it: in its own axes, turned about the centre of the fixed image."""
+    """The motion, 4 x 4 in mm, as ITK has it: in its own axes, turned about the centre of the fixed image, (3,)
+    in mm."""
     itk = _flipped(motion)
     about = TO_RAS @ centre
     transform = sitk.Euler3DTransform()
@@ -167,6 +171,7 @@ def _transform(motion: Motion, centre: Floats) -> sitk.Euler3DTransform:
 
 
 def _motion(transform: sitk.Euler3DTransform) -> Motion:
+    """The motion, 4 x 4 in mm as in NIfTI, of a transform of ITK."""
     turn = np.array(transform.GetMatrix()).reshape(3, 3)
     about = np.array(transform.GetCenter())
     itk = np.eye(4)
@@ -176,7 +181,7 @@ def _motion(transform: sitk.Euler3DTransform) -> Motion:
 
 
 def _flipped(motion: Motion) -> Motion:
-    """Between the axes of NIfTI and those of ITK."""
+    """Between the axes of NIfTI and those of ITK: both motions are 4 x 4, in mm."""
     flip = np.eye(4)
     flip[:3, :3] = TO_RAS
     return np.asarray(flip @ motion @ flip)

@@ -141,6 +141,7 @@ def _moved(mask: Grid, other: Grid) -> str:
 
 
 def _product(values: tuple[int, ...] | Floats) -> str:
+    """Numbers of voxels, or their sizes in mm, along three axes (3,), in words."""
     return " x ".join(f"{value:.6g}" for value in values)
 
 

@@ -25,8 +25,8 @@ GridSlices = Iterator[tuple[NDArray[np.float32], Bools]]
 
 
 def resampled(volume: Volume, grid: Grid) -> GridSlices:
-    """Return the volume at the voxels of a grid that lies LPS, slice by slice (y, x), by the quickest way that the
-    two allow.
+    """Return the volume at the voxels of a grid that lies LPS, slice by slice (y, x), in its unit, by the quickest way
+    that the two allow.
 
     Outside of its outer faces the values are those of the nearest voxel. A voxel of a coarser grid is split into parts
     no larger than the volume's voxels; it holds the mean of the parts inside of the faces, and is inside itself where
@@ -59,7 +59,7 @@ def finer(grid: Grid, parts: tuple[int, int, int]) -> Grid:
 
 
 def _means(slices: GridSlices, parts: tuple[int, int, int]) -> GridSlices:
-    """GridSlices of the finer grid to slices of the grid itself."""
+    """GridSlices of the finer grid to slices of the grid itself, in the same unit, each (y, x)."""
     wide, high, deep = parts
     while together := list(islice(slices, deep)):
         inside = np.sum([_added(part.astype(np.float64), wide, high) for _, part in together], axis=0)
@@ -70,13 +70,14 @@ def _means(slices: GridSlices, parts: tuple[int, int, int]) -> GridSlices:
 
 
 def _added(values: Floats, wide: int, high: int) -> Floats:
-    """(y, x) of a finer grid: the sums over each block of high x wide."""
+    """The sums over each block of high x wide, in the unit of the values: of a slice (y, x) of a finer grid, (y, x)."""
     rows, columns = (count // part for count, part in zip(values.shape, (high, wide), strict=True))
     added: Floats = values.reshape(rows, high, columns, wide).sum(axis=(1, 3))
     return added
 
 
 def _at_centres(volume: Volume, grid: Grid) -> GridSlices:
+    """As `resampled`, slices (y, x), by the values at the centres of the grid's voxels, of which none is split."""
     lps = to_lps(volume.grid)
     if nearly_same_grid(lps, grid, ROUNDING_VOXELS):  # every voxel lies on one of the grid's
         data = turned_to_lps(volume.data, volume.grid)
@@ -127,13 +128,15 @@ def resampled_by_voxels(volume: Volume, grid: Grid) -> GridSlices:
 
 
 def _turned_about_x(matrix: Floats, shape: tuple[int, int, int]) -> bool:
-    """Whether the grid's lines along x are lines along x of the volume: level grids, and most tilted ones."""
+    """Whether the grid's lines along x are lines along x of the volume: level grids, and most tilted ones. matrix: 4 x
+    4, from an index of the grid, which has this shape, to voxels of the volume."""
     drift = np.abs(matrix[:3, :3]) * (np.array(shape) - 1)
     return bool(drift[0, 1] + drift[0, 2] <= ROUNDING_VOXELS and drift[1:, 0].max() <= ROUNDING_VOXELS)
 
 
 def _neighbours(at: Floats, count: int) -> tuple[Integers, Floats]:
-    """The two voxels around each position on a line of `count`, and their shares by linear interpolation: (n, 2)."""
+    """The two voxels around each position on a line of `count`, and their shares by linear interpolation, 0..1: both
+    (n, 2). at: (n,), positions in voxels."""
     at = np.clip(at, 0, count - 1)
     low = np.floor(at).astype(np.int64)
     share = at - low
@@ -141,19 +144,21 @@ def _neighbours(at: Floats, count: int) -> tuple[Integers, Floats]:
 
 
 def _picked(index: Integers, share: Floats, count: int) -> sparse.csr_array:
-    """(n, count): row i has share[i] at the columns index[i]."""
+    """(n, count): row i has share[i], 0..1, at the columns index[i]. index, share: (n, ...)."""
     index, share = index.reshape(len(index), -1), share.reshape(len(index), -1)
     ends = np.arange(len(index) + 1) * index.shape[1]
     return sparse.csr_array((share.ravel(), index.ravel(), ends), shape=(len(index), count))
 
 
 def _within(at: Floats, count: int) -> Bools:
-    """Which positions on a line of `count` voxels lie inside of its outer faces."""
+    """Which positions on a line of `count` voxels lie inside of its outer faces. at: in voxels, of any shape, which the
+    result has too."""
     return (at >= -0.5) & (at <= count - 0.5)
 
 
 def _positions(matrix: Floats, width: int, height: int, z: int) -> Floats:
-    """Where slice z of the grid lies in a volume, in voxels of the volume: (3, y, x).
+    """Where slice z of the grid lies in a volume, in voxels of the volume: (3, y, x). matrix: 4 x 4, from an index of
+    the grid.
 
     Rounded, so that a voxel which lies exactly on another stays one voxel, and a face stays a face.
     """
@@ -166,6 +171,6 @@ def _positions(matrix: Floats, width: int, height: int, z: int) -> Floats:
 
 
 def _is_inside(at: Floats, shape: tuple[int, ...]) -> Bools:
-    """Which positions (3, ...), in voxels, lie inside of the outer faces of a volume of this shape."""
+    """Which positions (3, ...), in voxels, lie inside of the outer faces of a volume of this shape: (...,)."""
     x, y, z = (_within(axis, count) for axis, count in zip(at, shape, strict=True))
     return x & y & z
