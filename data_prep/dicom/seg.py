@@ -208,8 +208,8 @@ def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
 
 
 def _lesion(header: Dataset, pixels: NDArray[np.generic], numbers: Sequence[int], where: str) -> Bools:
-    """Which of the pixels are lesion, if the frame is of a chosen segment. pixels: stored numbers (frames, rows,
-    columns), a shape that the result has too; numbers: of the chosen segments, as a label map holds them."""
+    """Which of the pixels are lesion, if the frame is of a chosen segment, of the same shape. pixels: stored numbers
+    (frames, rows, columns); numbers: of the chosen segments, as a label map holds them."""
     kind = text_of(header, "SegmentationType", where)
     if kind == "BINARY":
         return np.asarray(pixels != 0)

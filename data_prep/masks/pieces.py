@@ -85,7 +85,7 @@ def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacin
 
 
 def _cropped(voxels: Bools) -> Bools | None:
-    """A mask (Z, Y, X) without the empty slices, rows and columns around it, a view (z, y, x); None where it
+    """A mask (Z, Y, X) without the empty slices, rows and columns around it, a view, (Z, Y, X) too; None where it
     is empty."""
     found = [np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if not all(map(len, found)):

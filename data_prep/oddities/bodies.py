@@ -289,7 +289,7 @@ def _anothers(
 
 
 def _numbers(found: BodyFacts) -> Floats:
-    """A body's place, mean radius and shape, in mm: (2 * HARMONICS + 1,)."""
+    """A body's place, mean radius and shape, all in mm: (n,)."""
     harmonics = np.fft.rfft(found["radii"])[: HARMONICS + 1] / len(found["radii"])
     return np.array([found["back"], found["left"], harmonics[0].real, *_parts(2 * harmonics[2:])])
 
