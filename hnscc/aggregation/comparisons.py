@@ -177,7 +177,7 @@ def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
 
 
 def _of_patients(counts: Counts, fraction: Fraction) -> Floats:
-    """The scores (R, P) of the patients with lesion: their denominators hold the truth, so are never 0."""
+    """The scores (R, P), 0..1, of the patients with lesion: their denominators hold the truth, so are never 0."""
     held = counts[counts.truth[0] > 0]
     above, below = fraction(*(each.astype(np.float64) for each in (held.overlap, held.pred, held.truth)))
     return above / below

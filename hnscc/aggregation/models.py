@@ -178,7 +178,7 @@ def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[Table
 
 
 def mean_probabilities(total: Floats | Integers, models: int) -> StoredProbabilities:
-    """The mean of stored probabilities, uint16, from their sum over so many models; arrays of one shape."""
+    """The mean of stored probabilities, uint16 of 0..65535, from their sum over so many models; arrays of one shape."""
     probabilities: StoredProbabilities = np.rint(total / models).astype(np.uint16)
     return probabilities
 

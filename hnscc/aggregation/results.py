@@ -133,6 +133,7 @@ class CountedSlices:
     patient: Texts
 
     def __getitem__(self, which: Bools | Integers) -> "CountedSlices":
+        """Those of the N slices that are meant; which: bool (N,), or int (n,)."""
         return CountedSlices(self.counts[which], self.patient[which])
 
     def by_patient(self) -> Counts:

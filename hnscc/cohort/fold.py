@@ -114,7 +114,8 @@ class FoldData:
         return self._slices_at(self.scored_at, modalities)
 
     def uptake(self, rows: Integers) -> Images | None:
-        """SUV, float32 (n, H, W), of these of the scored slices; None where no modality is known to be in SUV."""
+        """SUV, float32 (n, H, W), of these of the scored slices, int (n,); None where no modality is known to be
+        in SUV."""
         if self.in_suv is None:
             return None
         channel = self.modalities.index(self.in_suv)

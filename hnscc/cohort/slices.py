@@ -54,8 +54,8 @@ def read_pixels(store: Store, plans: Iterable[FoldPlan], progress: Progress | No
 
 
 def rows_of_scans(scans: Iterable[str], scan: Texts, z: Integers, split: Texts) -> dict[str, Integers]:
-    """Where the slices of each of these scans stand, by z, among N slices of which these are scan str (N,), z int (N,)
-    and split str (N,); those of training do not count."""
+    """Where the slices of each of these scans stand, int (n,), by z, among N slices of which these are scan str (N,), z
+    int (N,) and split str (N,); those of training do not count."""
     at = np.flatnonzero(split != "train")
     names, number = np.unique(scan[at], return_inverse=True)
     order = np.lexsort((z[at], number))  # by scan, then by z, else as they stand
@@ -84,7 +84,8 @@ class Slices:
         return len(self.rows)
 
     def batch(self, positions: Integers) -> tuple[Images, Masks]:
-        """The slices at these positions in 0..n-1: images float32 (B, channels, H, W) in 0..1, masks uint8 (B, H, W).
+        """The slices at these positions in 0..n-1, int (B,): images float32 (B, channels, H, W) in 0..1, masks uint8
+        (B, H, W).
 
         New arrays each time.
         """
@@ -101,7 +102,8 @@ class Slices:
 
 
 def normalise(images: Images, bounds: Sequence[Bounds]) -> None:
-    """(x - low) / (high - low), clipped to 0..1, in place: images float32 (N, C, H, W), a pair for each channel."""
+    """(x - low) / (high - low), clipped to 0..1, in place: images float32 (N, C, H, W), in raw units, a pair in these
+    for each channel."""
     for channel, (low, high) in enumerate(bounds):
         view = images[:, channel]
         np.subtract(view, np.float32(low), out=view)

@@ -100,7 +100,8 @@ def discard(unfinished: Path) -> None:
 def write_scan(
     folder: Path, images: Images, mask: Masks, facts: ScanFacts, *, drawn: DrawnMask | None = None
 ) -> Scan:
-    """Write images (Z, C, H, W) float32 and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is known of it.
+    """Write images (Z, C, H, W) float32, in raw units, and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is
+    known of it.
 
     folder: of the unfinished store. drawn: the mask as it was drawn, where it is kept; the scan's placement then says
     where it lies. Scans may be written by several processes at once. ValueError is raised where shapes or dtypes are
@@ -127,6 +128,7 @@ def write_scan(
 
 
 def _check_arrays(images: Images, mask: Masks) -> None:
+    """ValueError unless images are float32 (Z, C, H, W), in any unit, and the mask is uint8 (Z, H, W)."""
     fits = images.shape[:1] + images.shape[2:] == mask.shape
     if images.dtype != np.float32 or mask.dtype != np.uint8 or not fits:
         raise ValueError(
@@ -136,7 +138,7 @@ def _check_arrays(images: Images, mask: Masks) -> None:
 
 
 def _facts_of(drawn: DrawnMask, voxels: Masks) -> DrawnFacts:
-    """Return where a mask lies as it was drawn; voxels: its own, as they are stored."""
+    """Return where a mask lies as it was drawn; voxels: its own, uint8 (Z, Y, X), 0 and 1, as they are stored."""
     rows = [list(row) for row in drawn.affine]
     return DrawnFacts(on=drawn.on, shape=list(voxels.shape), affine=rows, digest=drawn_digest(voxels))
 
@@ -213,14 +215,14 @@ def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | N
 
 
 def _write_array(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
-    """One chunk per slice (first axis), one shard for all of them."""
+    """Write values (Z, ...), in any unit: one chunk per slice (first axis), one shard for all of them."""
     # All chunks at once: one after another they take half as long again.
     with zarr.config.set({"codec_pipeline.batch_size": len(values)}):
         _create_array(group, name, values)[...] = values
 
 
 def _create_array(group: zarr.Group, name: str, values: NDArray[Any]) -> zarr.Array[Any]:
-    """Write values (Z, ...) as an array of one shard, a chunk for each slice."""
+    """Make an array for values (Z, ...), in any unit, of one shard, a chunk for each slice."""
     return group.create_array(
         name,
         shape=values.shape,

@@ -72,6 +72,7 @@ def _axis(values: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
 
 
 def _shares(view: View, at: int, axis: tuple[float, float]) -> NDArray[np.float64]:
+    """Shares, 0..1, of a modality's histogram on the common axis: (42,)."""
     return shares_on_axis(view.histogram[at], bin_edges(view.low[at], view.high[at]), axis)
 
 
@@ -144,12 +145,14 @@ def _panels(view: View, scan: Scan, modalities: Sequence[str]) -> list[Panel]:
     scales = {name: (low, high) for name, low, high in zip(modalities, view.low, view.high, strict=True)}
 
     def values(levels: Mapping[str, NDArray[np.uint16]]) -> dict[str, NDArray[np.floating]]:
+        """Levels of a plane, (H, W) of each modality, as values of that shape, in the unit of the file."""
         return {
             name: scales[name][0] + (scales[name][1] - scales[name][0]) / LEVELS * image
             for name, image in levels.items()
         }
 
     def named(levels: NDArray[np.uint16]) -> dict[str, NDArray[np.floating]]:
+        """Levels (C, H, W) as values of each modality, (H, W), in the unit of the file."""
         return values(dict(zip(modalities, levels, strict=True)))
 
     panels = [

@@ -156,6 +156,7 @@ def scores_of_scan(scan: NewScan, predicted: ScanPrediction) -> TableRow | None:
 
 
 def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Dice, 0..1, of two masks of one shape."""
     return round(float(dice((one & other).sum(), one.sum(), other.sum())), 6)
 
 
@@ -174,6 +175,8 @@ def intensities_of(scan: NewScan, models: Models) -> dict[str, TableRow]:
 
 
 def _within(image: NDArray[np.float32], bounds: Bounds) -> TableRow:
+    """How an image (Z, H, W) lies to the bounds of a training, both in the unit of the file, as
+    `intensities_of` says."""
     low, high = np.float32(bounds[0]), np.float32(bounds[1])
     beyond = float(((image < low) | (image > high)).mean())
     reach = (float(image.max()) - bounds[0]) / (bounds[1] - bounds[0])

@@ -70,8 +70,9 @@ def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
 
 
 def _placements(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """Per training of a the share of those of b that it beats (R_a, P), and per training of b the share of those of a
-    that beat it (R_b, P). Their means over trainings are the same (P,)."""
+    """Per training of a the share of those of b that it beats (R_a, P), and per training of b the share of those
+    of a that beat it (R_b, P). Their means over trainings are the same (P,). a, b: scores (R_a, P) and (R_b, P) in
+    any unit."""
     beats = np.empty((len(a), len(b), a.shape[1]))
     # One row at a time: 50 x 50 x P at once would be three such arrays.
     for own, row in zip(a, beats, strict=True):

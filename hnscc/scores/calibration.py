@@ -83,8 +83,8 @@ def calibration(probabilities: StoredProbabilities, truth: Bools, bins: int = BI
 def calibrations_of(
     probabilities: StoredProbabilities, masks: Bools, rows: Mapping[str, Integers]
 ) -> dict[str, ScanCalibration]:
-    """Of each scan, from stored probabilities uint16 (N, H, W) and masks bool (N, H, W); rows: scan -> where its
-    slices stand among the N."""
+    """Of each scan, from stored probabilities uint16 (N, H, W) and masks bool (N, H, W); rows: scan -> where its slices
+    stand among the N, int (n,)."""
     return {
         scan: ScanCalibration(int(probabilities[at].max()) / ONE, calibration(probabilities[at], masks[at]))
         for scan, at in rows.items()
@@ -119,7 +119,8 @@ def reliability(found: Calibration) -> tuple[ReliabilityBin, ...]:
 
 
 def _count(probabilities: StoredProbabilities) -> Integers:
-    """How many voxels have each q: int64 (65536,). Part by part: NumPy counts a copy of eight bytes a voxel."""
+    """How many voxels have each q: int64 (65536,). probabilities: uint16, any shape. Part by part: NumPy counts a copy
+    of eight bytes a voxel."""
     counts = np.zeros(ONE + 1, np.int64)
     voxels = probabilities.reshape(-1)
     for first in range(0, len(voxels), ONE + 1):
@@ -128,7 +129,7 @@ def _count(probabilities: StoredProbabilities) -> Integers:
 
 
 def _by_bin(values: Integers, position: NDArray[np.int64], bins: int) -> tuple[int, ...]:
-    """Sums of the values, int (n,), of each bin; position: the bin of each, (n,)."""
+    """Sums of the values, counts int (n,), of each bin; position: the bin of each, (n,)."""
     sums = np.zeros(bins, np.int64)
     np.add.at(sums, position, values)
     return tuple(int(each) for each in sums)

@@ -49,7 +49,7 @@ def positive(probabilities: StoredProbabilities, k: int) -> Bools:
 
 def k_reached(probabilities: StoredProbabilities | Integers) -> Integers:
     """Return the highest k of 1..1000 such that q / 65535 >= k / 1000, and 0 where there is none: what `positive` says,
-    of every k at once. int64 of the same shape as the stored q."""
+    of every k at once. int64 of the same shape as the stored q, 0..65535."""
     reached: Integers = np.asarray(probabilities, np.int64) * (STEPS - 1) // ONE
     return reached
 
@@ -64,6 +64,7 @@ class Counts:
     truth: Integers
 
     def __getitem__(self, which: Bools | Integers) -> "Counts":
+        """Return those of the N pairs that are meant; which: bool (N,), or int (n,)."""
         return Counts(self.overlap[..., which], self.pred[..., which], self.truth[..., which])
 
     def __len__(self) -> int:

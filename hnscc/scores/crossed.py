@@ -105,7 +105,8 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, metric: s
 
 
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
-    """Return `pooled_difference` of any score that pools as a ratio of sums; counts (R, P), ValueError, as there."""
+    """Return `pooled_difference` of any score that pools as a ratio of sums. a, b: counts (R, P), and ValueError,
+    as there."""
     (num_a, den_a, truth), (num_b, den_b, truth_b) = fractions_of(a, fraction), fractions_of(b, fraction)
     check_same_patients(truth, truth_b)
     lesion = truth > 0

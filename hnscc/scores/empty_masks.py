@@ -53,7 +53,8 @@ def voxel_ml(spacing_mm: Spacing) -> float:
 
 
 def crop(pred: Bools, truth: Bools) -> tuple[Bools, Bools]:
-    """Both masks within the smallest box that holds all that either marks: views; of shape (0, 0, 0) if nothing is."""
+    """Both masks within the smallest box that holds all that either marks: views (z, y, x); of shape (0, 0, 0) if
+    nothing is. pred, truth: bool (Z, H, W), of one shape."""
     rows = [_marked(pred, axis) | _marked(truth, axis) for axis in range(3)]
     if not rows[0].any():
         return pred[:0, :0, :0], truth[:0, :0, :0]
@@ -63,6 +64,6 @@ def crop(pred: Bools, truth: Bools) -> tuple[Bools, Bools]:
 
 
 def _marked(mask: Bools, axis: int) -> Bools:
-    """Which indices of an axis hold a marked voxel: bool (length of the axis,)."""
+    """Which indices of an axis of a mask (Z, H, W) hold a marked voxel: bool (n,), n the axis' length."""
     others = tuple(each for each in range(3) if each != axis)
     return np.asarray(mask.any(axis=others))

@@ -160,7 +160,7 @@ def _studies(design: Design, patients: int, repeats: float) -> _Studies:
 
 
 def _mean(values: Floats, weights: Floats) -> float:
-    """Over all axes of (..., N), the last by these weights (N,), whose sum is 1."""
+    """Over all axes of values (..., N), in any unit, the last by these weights (N,), whose sum is 1."""
     return float((values @ weights).mean())
 
 

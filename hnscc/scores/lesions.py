@@ -168,7 +168,8 @@ _NOTHING: Touching = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def _touching(of_truth: Integers, of_pred: Integers) -> dict[int, Touching]:
-    """By number of the true lesion; numbers of both masks' voxels (N,), 0 outside of lesions."""
+    """By number of the true lesion, the predicted ones that touch it, and how many voxels each shares with it, both
+    (n,). of_truth, of_pred: numbers of both masks' voxels (N,), 0 outside of lesions."""
     both = (of_truth > 0) & (of_pred > 0)
     pairs, shared = np.unique(np.stack([of_truth[both], of_pred[both]]), axis=1, return_counts=True)
     numbers, starts = np.unique(pairs[0], return_index=True)

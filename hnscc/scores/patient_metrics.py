@@ -113,12 +113,12 @@ def _volumes(score: ScanScore) -> tuple[float, float, float]:
 
 
 def _of_pred(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """The share of the prediction that is truth, as a fraction; arrays of one shape, (P,) or (R, P)."""
+    """The share of the prediction that is truth, as a fraction; counts or volumes of one shape, (P,) or (R, P)."""
     return np.asarray(overlap, np.float64), np.asarray(pred, np.float64)
 
 
 def _of_truth(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """The share of the truth that is predicted, in the same way."""
+    """The share of the truth that is predicted, as a fraction; counts or volumes of one shape, (P,) or (R, P)."""
     return np.asarray(overlap, np.float64), np.asarray(truth, np.float64)
 
 

@@ -38,7 +38,7 @@ class ScanScore:
 
 
 def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: float) -> ScanScore:
-    """Return the scores of a predicted and a true mask, bool (Z, H, W) of one scan.
+    """Return the scores of a predicted and a true mask, both bool (Z, H, W), of one scan.
 
     spacing_mm: between voxels along z, y, x. tolerance_mm: of the surface Dice. Raises ValueError for other masks, a
     spacing that is not positive, or a negative tolerance.
@@ -65,8 +65,8 @@ def score_scans(
 ) -> dict[str, ScanScore]:
     """Return the scores of each whole scan, from stored probabilities, uint16 (N, H, W), at the threshold k / 1000.
 
-    masks: bool (N, H, W). rows: scan -> where its slices stand among the N, from its first to its last. spacing_mm: of
-    each of these scans.
+    masks: bool (N, H, W). rows: scan -> where its slices stand among the N, int (n,), from its first to its last.
+    spacing_mm: of each of these scans.
     """
     return {
         scan: score_scan(positive(probabilities[at], k), masks[at], spacing_mm[scan], tolerance_mm)

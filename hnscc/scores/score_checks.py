@@ -103,7 +103,7 @@ def check_bounds(bounds: tuple[float, float], value: float) -> None:
 
 
 def _numbers(values: ArrayLike, what: str) -> Floats:
-    """What was given as an array, float64, of any shape (...). `what` is how ValueError names it. NumPy itself
+    """What was given as an array, float64, of any shape (...) and unit. `what` is how ValueError names it. NumPy itself
     would take what a mask leaves out for values, and texts and complex numbers for others than they are."""
     if np.ma.getmaskarray(np.ma.array(values)).any():
         raise ValueError(
@@ -117,7 +117,8 @@ def _numbers(values: ArrayLike, what: str) -> Floats:
 
 
 def _check_each(wrong: Bools, values: Mapping[str, Floats], expected: str, do: str) -> None:
-    """Raise ValueError with the first place that is wrong, (R, P), and the values there."""
+    """Raise ValueError with the first place that is wrong, and the values there; wrong, and each of the values:
+    (R, P)."""
     for repeat, patient in np.argwhere(wrong)[:1].tolist():
         found = ", ".join(f"{name} {each[repeat, patient]:g}" for name, each in values.items())
         where = f"in repeat {repeat}, patient {patient} (both counted from 0)"

@@ -10,12 +10,13 @@ from hnscc.scores.metrics import DICE
 
 
 def _true_positive(counts: Counts, cutoff_px: int, convention: str) -> Bools:
+    """Which of N slices are true positives by the convention, bool (N,)."""
     found: Bools = outcomes(counts, cutoff_px, convention) == "tp"
     return found
 
 
 def _partial(counts: Counts, cutoff_px: int, convention: str) -> Bools:
-    """As in the paper's code: Dice is neither 0 nor 1."""
+    """Which of N slices are partly right, bool (N,), as in the paper's code: Dice is neither 0 nor 1."""
     scores = DICE.of(counts)
     found: Bools = np.logical_and(scores > 0, scores < 1)
     return found

@@ -46,7 +46,8 @@ def score_at_half(
     spacing_mm: Mapping[str, Spacing],
     tolerance_mm: float,
 ) -> StoredScores:
-    """Return the scores of stored probabilities, uint16 (N, H, W), at 0.5; arguments as of `scans.score_scans`."""
+    """Return the scores at 0.5, of stored probabilities, uint16 (N, H, W), masks, bool (N, H, W), and rows, int (n,) of
+    each scan; as of `scans.score_scans`, whose arguments these are."""
     return at_once(scoring_at_half(probabilities, masks, rows, spacing_mm, tolerance_mm))
 
 
@@ -57,7 +58,8 @@ def scoring_at_half(
     spacing_mm: Mapping[str, Spacing],
     tolerance_mm: float,
 ) -> Generator[None, None, StoredScores]:
-    """What `score_at_half` gives of probabilities uint16 (N, H, W), with a pause after each scan."""
+    """What `score_at_half` gives of probabilities, uint16 (N, H, W), masks, bool (N, H, W), and rows, int (n,) of each
+    scan; with a pause after each scan."""
     counts = count_at(probabilities, masks, HALF)
     scans: dict[str, ScanScore] = {}
     for scan, at in rows.items():
@@ -135,8 +137,8 @@ def glycolysis(
 
 
 def stored_form(found: Mapping[str, Floats]) -> NDArray[np.float32]:
-    """Return what `glycolysis` found of S scans, one at least, as a trial stores it: float32 (S, 1001), by the sorted
-    names of the scans, which are not stored."""
+    """Return what `glycolysis` found of S scans, one at least, (1001,) of each, as a trial stores it: float32 (S,
+    1001), SUV times ml, by the sorted names of the scans, which are not stored."""
     return np.stack([found[scan] for scan in sorted(found)]).astype(np.float32)
 
 
@@ -157,6 +159,8 @@ def with_glycolysis(
 
 
 def _with(score: ScanScore, found: NDArray[np.floating], k: int) -> ScanScore:
+    """The score with what `glycolysis` found, (1001,) in SUV times ml, at the threshold k / 1000; as it was where that
+    is NaN."""
     truth, predicted = float(found[0]), float(found[k])
     if np.isnan(truth):
         return score

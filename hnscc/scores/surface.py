@@ -187,7 +187,8 @@ def _nearest(of: Elements, to: Elements, absent: float) -> Floats:
 
 
 def _percentile(values: Floats, sizes: Floats, percent: float) -> float:
-    """The least value that at least `percent` % of the total size do not exceed; 0 of no values."""
+    """The least value that at least `percent` % of the total size do not exceed; 0 of no values. values: (N,) in mm;
+    sizes: (N,), in mm2, or in mm of contours."""
     if not len(values):
         return 0.0
     order = np.argsort(values, kind="stable")

@@ -84,7 +84,7 @@ def cell_contours(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
 
 
 def _read_only(array: Floats) -> Floats:
-    """It stands in a cache, so nobody may change it."""
+    """The array, of any shape and unit: it stands in a cache, so nobody may change it."""
     array.flags.writeable = False
     return array
 
@@ -104,7 +104,8 @@ def _codes(mask: Bools) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 @cache
 def _triangles_of_codes() -> tuple[Floats, Floats]:
-    """Area vectors and middles of each code's triangles on a grid of 1 mm: (256, T, 3), the rest of T filled with 0."""
+    """Area vectors and middles of each code's triangles on a grid of 1 mm, in mm2 and mm: both (256, T, 3), the rest of
+    T filled with 0."""
     found = []
     for code in range(256):
         fewer = code if code.bit_count() <= 4 else 255 - code
@@ -154,10 +155,11 @@ def _middle(a: tuple[int, ...], b: tuple[int, ...]) -> Crossing:
 
 
 def _largest(loop: list[Crossing]) -> tuple[Floats, Floats]:
-    """Area vectors and middles (T, 3) of the triangles of a polygon, cut so that their areas' sum is largest.
+    """Area vectors and middles, both (T, 3) in mm2 and mm, of the triangles of a polygon, cut so that their areas' sum
+    is largest.
 
-    Where several ways to cut it are equal, the triangles of all of them, each with its part of the area: the surface
-    of a mirrored mask is then the mirrored surface.
+    Where several ways to cut it are equal, the triangles of all of them, each with its part of the area: the surface of
+    a mirrored mask is then the mirrored surface.
     """
     points = np.array(loop)
     ways = []

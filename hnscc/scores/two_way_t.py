@@ -101,7 +101,7 @@ def variance_of(patient: Number, repeats: Number, joint: Floats | float) -> Numb
     at most half of what they hold together.
 
     In truth it is no more than either. But the larger of two estimates is too large on average: with that as the least
-    variance, the intervals of 5 patients and 2 repeats were too wide. Numbers, or arrays of one shape.
+    variance, the intervals of 5 patients and 2 repeats were too wide. Variances: numbers, or arrays of one shape.
     """
     both = patient + repeats
     held: Any = np.minimum(joint, both / 2)
@@ -113,7 +113,7 @@ def satterthwaite(variance: Number, squares: Sequence[tuple[Number, float]]) -> 
     """The degrees of freedom of a variance that is the sum of independent parts; where none varies, the first part's.
 
     squares: of each part its square, or of parts with the same degrees of freedom the sum of theirs, and these degrees.
-    Numbers, or arrays of any shape, all of the same one.
+    Variances are in any unit: numbers, or arrays of any shape, all of the same one.
     """
     first, *others = (square / degrees for square, degrees in squares)
     below: Number = first + sum(others)
@@ -175,7 +175,7 @@ class _Side:
 
 def _side(sign: int, num: Floats, den: Floats, lesion: Bools) -> _Side:
     """What the variance of one variant's pooled score is made of. num, den: the two parts (R, N) of every patient's
-    score; lesion: (N,); sign: 1, or -1 of the variant that is taken off."""
+    score, in pixels or ml; lesion: (N,); sign: 1, or -1 of the variant that is taken off."""
     whole = den.sum(1, keepdims=True)
     theta = num.sum(1, keepdims=True) / whole
     own = den[:, lesion].sum(1)
@@ -194,8 +194,8 @@ def pooled_parts(
 ) -> VarianceParts:
     """Parts of the variance of the signed sum of the variants' pooled scores.
 
-    nums, dens: of each variant the two parts (R, N) of every patient's score. lesion: bool (N,). signs: 1, or 1 and -1.
-    paired: repeats are paired by number, and vary by their differences alone.
+    nums, dens: of each variant the two parts (R, N) of every patient's score, in pixels or ml. lesion: bool (N,).
+    signs: 1, or 1 and -1. paired: repeats are paired by number, and vary by their differences alone.
     """
     sides = [_side(*each, lesion) for each in zip(signs, nums, dens, strict=True)]
     patients, free = int(lesion.sum()), int((~lesion).sum())
@@ -226,14 +226,16 @@ def pooled_parts(
 
 
 def _varying(sides: Sequence[_Side], paired: bool) -> list[tuple[Floats, Floats]]:
-    """What varies from repeat to repeat: of each variant, or of the pairs of repeats."""
+    """What varies from repeat to repeat, `left_out` (R, N) and `dice` (R, P): of each variant, or of the pairs
+    of repeats."""
     if paired:
         return [(sides[0].left_out + sides[1].left_out, sides[0].dice + sides[1].dice)]
     return [(each.left_out, each.dice) for each in sides]
 
 
 def _joint(left_out: Floats, dice: Floats, spared: Floats, concentration: float) -> float:
-    """How much patients' scores vary from repeat to repeat about the repeat's own: left_out (R, N), dice (R, P)."""
+    """How much patients' scores vary from repeat to repeat about the repeat's own: left_out (R, N), dice (R, P), as of
+    `_Side`; spared: (N,), (n - 1) / n of each patient's stratum."""
     repeats, patients = dice.shape
     if repeats < fewest.REPEATS:
         return 0.0
@@ -245,7 +247,8 @@ def _joint(left_out: Floats, dice: Floats, spared: Floats, concentration: float)
 
 def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Floats:
     """The pooled score (R, N) without each patient, the rest of its stratum filling the gap. A patient alone in its
-    stratum stays fixed, and so adds no variance."""
+    stratum stays fixed, and so adds no variance. num, den: (R, N); lesion: (N,), as of `_side`; theta: (R, 1), the
+    pooled scores."""
     out = np.repeat(theta, num.shape[1], axis=1)
     total, whole = num.sum(1, keepdims=True), den.sum(1, keepdims=True)
     for stratum in (lesion, ~lesion):
@@ -261,10 +264,8 @@ def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Fl
 
 
 def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool) -> VarianceParts:
-    """Parts of the variance of the signed sum of the variants' means over patients.
-
-    scores: of each variant, (R, P), of the same P patients. signs: 1, or 1 and -1. paired: as of `pooled_parts`.
-    """
+    """Parts of the variance of the signed sum of the variants' means over patients. scores: of each variant, (R, P), in
+    any unit, of the same P patients. signs: 1, or 1 and -1. paired: as of `pooled_parts`."""
     patients = scores[0].shape[1]
     largest = max(float(np.abs(own).max()) for own in scores)
     each = sum((sign * own.mean(0) for sign, own in zip(signs, scores, strict=True)), np.zeros(patients))
@@ -292,7 +293,8 @@ def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool
 
 
 def _repeat_parts(signed: Sequence[Floats], *, paired: bool) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Variance of each variant's mean over its repeats, and its degrees of freedom; of the pairs' where paired."""
+    """Variance of each variant's mean over its repeats, and its degrees of freedom; of the pairs' where paired. signed:
+    (R,) of each, its signed scores."""
     columns = [signed[0] + signed[1]] if paired else [each for each in signed if len(each) >= fewest.REPEATS]
     variances = tuple(float(each.var(ddof=1)) / len(each) for each in columns)
     return variances, tuple(len(each) - 1 for each in columns)

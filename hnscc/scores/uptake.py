@@ -52,7 +52,8 @@ class MarkedLesion:
 def marked_lesions(
     mask: Bools, images: Mapping[str, NDArray[np.float32]], spacing_mm: Spacing
 ) -> list[MarkedLesion]:
-    """Return the lesions of a mask, bool (Z, Y, X), with their values in images (Z, Y, X) of the same grid.
+    """Return the lesions of a mask, bool (Z, Y, X), with their values in images (Z, Y, X) of the same grid, in
+    their units.
 
     spacing_mm: between voxels along z, y, x.
     """
@@ -72,7 +73,7 @@ def _lesion(
 ) -> MarkedLesion:
     """What is marked of one lesion: that of this number in `labels` (Z, Y, X), within its bounding box there.
 
-    images: (Z, Y, X) by modality, of the same grid.
+    images: (Z, Y, X) by modality, of the same grid, in their units.
     """
     lesion = labels[box] == number
     voxels = int(lesion.sum())
@@ -90,8 +91,8 @@ def _lesion(
 
 
 def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) -> Uptake | None:
-    """Return what an image (Z, Y, X) shows within a lesion, bool of the same grid; None where the lesion has no
-    voxel there.
+    """Return what an image (Z, Y, X) shows within a lesion, bool (Z, Y, X), in the image's unit; None where the lesion
+    has no voxel there.
 
     spacing_mm: between voxels along z, y, x.
     """
@@ -102,7 +103,7 @@ def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) ->
 
 
 def _uptake(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> Uptake:
-    """Of an image (Z, Y, X) within a lesion, bool (z, y, x) of its bounding box there."""
+    """Of an image (Z, Y, X), in its unit, within a lesion, bool (z, y, x) of its bounding box there."""
     values = image[box][lesion].astype(np.float64)
     return Uptake(float(values.max()), float(values.mean()), _peak(image, lesion, box, spacing_mm))
 
@@ -130,7 +131,7 @@ def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spa
 
 
 def _sphere(reach: list[int], spacing_mm: Spacing) -> NDArray[np.float64]:
-    """1 within the sphere and 0 elsewhere, of 2 x reach + 1 voxels along z, y and x."""
+    """1 within the sphere and 0 elsewhere: (Z, Y, X), 2 x reach + 1 voxels along each axis."""
     steps = (step * np.arange(-more, more + 1.0) for more, step in zip(reach, spacing_mm, strict=True))
     z, y, x = np.meshgrid(*steps, indexing="ij")
     return (z**2 + y**2 + x**2 <= PEAK_RADIUS_MM**2).astype(np.float64)

@@ -117,7 +117,8 @@ def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
 
 
 def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """Return the fit's columns (N, K), the constant first."""
+    """Return the fit's columns (N, K): of a range 1, the value (or its logarithm), standardised, and its square; of a
+    list 0 or 1 for each word."""
     if isinstance(values, Range):
         x = np.log(np.array(each, float)) if values.log else np.array(each, float)
         x = (x - x.mean()) / (x.std() or 1.0) if len(x) else x
@@ -127,6 +128,8 @@ def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray
 
 
 def _adjusted_r2(design: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> float | None:
+    """The adjusted R² of scores (N,), in any unit, on columns (N, K); None where too few values or none that vary
+    tell it."""
     n, rank = len(scores), int(np.linalg.matrix_rank(design))
     total = float(((scores - scores.mean()) ** 2).sum())
     if rank < 2 or n - rank < fewest.VALUES_BEYOND_FIT or total == 0:

@@ -96,8 +96,8 @@ class Copies:
         return len(self.own) * len(self.sets)
 
     def batch(self, positions: Integers) -> tuple[Images, Masks]:
-        """As of `Slices`, images (B, channels, H, W) and masks (B, H, W): those at these positions in 0..n-1, the same
-        arrays each time, made anew."""
+        """As of `Slices`, images (B, channels, H, W) in 0..1 and masks (B, H, W): those at these positions in 0..n-1,
+        int (B,), the same arrays each time, made anew."""
         images, masks = self.own.batch(positions % len(self.own))
         for at, position in enumerate(positions):
             number, which = divmod(int(position), len(self.own))

@@ -57,6 +57,7 @@ def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Checkpoint | No
 
 
 def _tensors(slot: Slot, crc32c: int) -> dict[str, torch.Tensor] | None:
+    """What a slot holds, by name, of any shape; None where it is gone or damaged."""
     try:
         with storage_errors(slot.tensors):
             content = slot.tensors.read_bytes()
@@ -85,6 +86,7 @@ def _safetensors(tensors: Mapping[str, torch.Tensor]) -> list[memoryview]:
 
 
 def _memory(value: torch.Tensor) -> memoryview:
+    """The bytes of a tensor of any shape and type; nothing is copied but from a GPU, or where its values lie apart."""
     flat = value.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data.toreadonly()
 

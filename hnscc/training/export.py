@@ -49,7 +49,7 @@ class _Mean(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images float32 (N, C, H, W) -> probabilities float32 (N, H, W), as of each member."""
+        """Images float32 (N, C, H, W), in the store's units -> probabilities float32 (N, H, W), as of each member."""
         return torch.stack([member(images) for member in self.members]).mean(dim=0)
 
 
@@ -62,6 +62,8 @@ def check_pools(model: nn.Module, images: torch.Tensor, architecture: str) -> No
     sides: list[tuple[int, int]] = []  # pixels before, after
 
     def note(pool: nn.AdaptiveAvgPool2d, given: tuple[torch.Tensor, ...], _: torch.Tensor) -> None:
+        """Note the sides of an image, `given`, (N, C, H, W), and of what the pool makes of it, `_`, (N, C,
+        height, width)."""
         after = pool.output_size if isinstance(pool.output_size, tuple) else (pool.output_size,) * 2
         sides.extend(
             (length, number or length) for length, number in zip(given[0].shape[-2:], after, strict=True)

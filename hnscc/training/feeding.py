@@ -90,5 +90,7 @@ def batches(
 
 
 def _read(slices: Slices | Copies, part: Integers, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Slices at the positions `part`, int (B,), on the device: images float32 (B, C, H, W) in 0..1, and their truth
+    float32 (B, 1, H, W) of 0 and 1."""
     images, masks = slices.batch(part)
     return on_device(images, device), torch.from_numpy(masks[:, None].astype(np.float32)).to(device)

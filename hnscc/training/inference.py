@@ -43,7 +43,8 @@ def model_on(model: nn.Module, device: str) -> nn.Module:
 
 
 def on_device(images: Images, device: str) -> torch.Tensor:
-    """Images float32 (B, C, H, W) on the device, channels last in memory."""
+    """Images float32 (B, C, H, W), of any values, as a tensor of the same shape on the device, channels last
+    in memory."""
     return torch.from_numpy(images).to(device, memory_format=torch.channels_last)
 
 

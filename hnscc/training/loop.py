@@ -133,6 +133,7 @@ class Fit:
         return predicting(self.model, slices, device=self.began.device, precision=self.began.precision)
 
     def _logits(self, images: torch.Tensor) -> torch.Tensor:
+        """Images float32 (N, C, H, W) in 0..1 -> logits float32 (N, 1, H, W)."""
         return logits_of(self.model, images, device=self.began.device, precision=self.began.precision)
 
     def finish_epoch(self, *scores: torch.Tensor, since: float) -> None:
@@ -205,6 +206,7 @@ class Fit:
         )
 
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Take up what `checkpoint` gave, tensors of any shape, by name."""
         named: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "adam": {}}
         for name, value in tensors.items():
             kind, _, rest = name.partition(".")
@@ -216,7 +218,7 @@ class Fit:
 
 
 def batches_of(order: Integers, size: int) -> list[Integers]:
-    """The order, int (n,), cut into batches. A last one of a single slice joins the one before, since batch
+    """The order, int (n,), cut into batches, int (m,). A last one of a single slice joins the one before, since batch
     normalisation at the bottom of a network may have nothing but that slice to normalise by."""
     starts = list(range(0, len(order), size))
     if len(starts) > 1 and len(order) - starts[-1] == 1:

@@ -7,21 +7,23 @@ from torch.nn import functional
 
 
 def loss_of(name: str, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the loss of that name, one of LOSSES, of a batch: float32 logits and 0/1 truth (N, 1, H, W) -> float32 (),
-    0 or more. KeyError for another name."""
+    """Return the loss of that name, one of LOSSES, of a batch: float32 (), 0 or more. logits: float32 (N, 1, H, W);
+    truth: 0 or 1, (N, 1, H, W). KeyError for another name."""
     return LOSSES[name](logits, truth)
 
 
 def binary_cross_entropy(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the mean over pixels, 0 or more, of float32 logits and 0/1 truth (N, 1, H, W) (paper section 2.3)."""
+    """Return the mean over pixels, float32 (), 0 or more (paper section 2.3). logits: float32 (N, 1, H, W); truth: 0 or
+    1, (N, 1, H, W)."""
     return functional.binary_cross_entropy_with_logits(logits, truth)
 
 
 def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), 0 to 1, over a whole batch (Milletari et al. 2016).
+    """Return 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), float32 () of 0 to 1, over a whole batch (Milletari et
+    al. 2016).
 
-    p = sigmoid(logits), t the truth: float32 logits and 0/1 truth (N, 1, H, W). The 1, a pixel, leaves a batch without
-    lesion something to learn from.
+    p = sigmoid(logits), t the truth. logits: float32 (N, 1, H, W); truth: 0 or 1, (N, 1, H, W). The 1, a pixel, leaves
+    a batch without lesion something to learn from.
     """
     probabilities = torch.sigmoid(logits)
     overlap = (probabilities * truth).sum()
@@ -29,7 +31,7 @@ def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def both(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the sum of the two, 0 or more, of float32 logits and 0/1 truth (N, 1, H, W)."""
+    """Return the sum of the two, float32 (), 0 or more. logits: float32 (N, 1, H, W); truth: 0 or 1, (N, 1, H, W)."""
     return binary_cross_entropy(logits, truth) + soft_dice_loss(logits, truth)
 
 

@@ -28,7 +28,7 @@ class Dropout(nn.Dropout):
         self.source = source
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Values of any shape -> the same shape."""
+        """Float values of any kind and any shape -> the same shape."""
         if not self.training or not self.p or not values.is_cpu or values.dtype not in BITS:
             return super().forward(values)
         return values * _kept(values, round(self.p * STEPS), self.source)
@@ -42,8 +42,8 @@ def seed_dropouts(model: nn.Module, seed: int) -> None:
 
 
 def _kept(values: torch.Tensor, dropped: int, source: torch.Generator) -> torch.Tensor:
-    """Like `values`: STEPS / (STEPS - dropped), or 0 with the chance dropped / STEPS. Made of integers, for PyTorch
-    compares and multiplies these many at a time, and turns booleans into floats one by one."""
+    """Like `values`, of their shape: STEPS / (STEPS - dropped), or 0 with the chance dropped / STEPS. Made of integers,
+    for PyTorch compares and multiplies these many at a time, and turns booleans into floats one by one."""
     numbers = _random_numbers(values.numel(), source).as_strided(values.shape, values.stride())
     ones = torch.ge(numbers, dropped - STEPS // 2, out=torch.empty_like(values, dtype=BITS[values.dtype]))
     scale = torch.tensor(STEPS / (STEPS - dropped), dtype=values.dtype)
@@ -51,7 +51,7 @@ def _kept(values: torch.Tensor, dropped: int, source: torch.Generator) -> torch.
 
 
 def _random_numbers(count: int, source: torch.Generator) -> torch.Tensor:
-    """So many int16, all 65536 values equally likely: four from each word of NumPy's fastest generator."""
+    """So many int16, (count,), all 65536 values equally likely: four from each word of NumPy's fastest generator."""
     key = int(torch.randint(2**62, (), generator=source))
     words = np.random.Generator(np.random.SFC64(key)).integers(0, 2**64, -(-count // 4), dtype=np.uint64)
     return torch.from_numpy(words.view(np.int16))[:count]
@@ -68,8 +68,8 @@ class Doubling(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size=2, stride=2)
 
     def forward(self, input: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        """Float (N, in, H, W) -> (N, out, 2 H, 2 W). output_size is PyTorch's, for windows that overlap or leave gaps:
-        these do neither."""
+        """Features, float (N, in, H, W) -> (N, out, 2 H, 2 W). output_size is PyTorch's, for windows that overlap or
+        leave gaps: these do neither."""
         if self.bias is None or not input.is_cpu:
             return super().forward(input, output_size)
         weight = self.weight.permute(1, 2, 3, 0).flatten(0, 2)[:, :, None, None]
@@ -108,7 +108,8 @@ class PaperUNet(nn.Module):
         self.apply(_initialise)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Float (N, in_channels, H, W) -> logits (N, 1, H, W)."""
+        """Images float (N, in_channels, H, W) in 0..1 -> logits float (N, 1, H, W), of which the sigmoid is
+        a probability."""
         skips = []
         features = images
         for level, block in enumerate(self.down):
@@ -142,7 +143,8 @@ def _initialise(module: nn.Module) -> None:
 
 
 def _he_normal(weight: torch.Tensor) -> None:
-    """Keras's he_normal: a normal cut at two standard deviations, widened to keep variance 2 / fan_in."""
+    """Keras's he_normal, written into a weight (out, in, 3, 3): a normal cut at two standard deviations, widened to
+    keep variance 2 / fan_in."""
     fan_in = weight.shape[1] * weight.shape[2] * weight.shape[3]
     deviation = (2.0 / fan_in) ** 0.5 / 0.87962566103423978
     nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)

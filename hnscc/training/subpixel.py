@@ -114,6 +114,7 @@ class _WeighedBlock(nn.Module):
 
 
 def _twice(x: torch.Tensor) -> tuple[int, int]:
+    """The doubled sides of an image (N, C, H, W)."""
     return 2 * x.shape[2], 2 * x.shape[3]
 
 
@@ -138,7 +139,11 @@ def _decode(
 def _convolve(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, size: tuple[int, int], skip: Skip
 ) -> torch.Tensor:
-    """The 3x3 convolution, padded by 1, of x at this size (by nearest pixels) with the skip's channels behind it."""
+    """The 3x3 convolution, padded by 1, of x at this size (by nearest pixels) with the skip's channels behind it.
+
+    Features of any values, x (N, C, H, W) and skip (N, S, height, width) -> (N, out, height, width). weight: (out, C +
+    S, 3, 3); bias: (out,).
+    """
     if size != _twice(x) or x.numel() // x.shape[1] < LEAST_PIXELS:
         large = functional.interpolate(x, size=size, mode="nearest")
         return functional.conv2d(
@@ -159,5 +164,6 @@ def _summed(kernel: torch.Tensor) -> torch.Tensor:
 
 
 def _laid_out(kernel: torch.Tensor) -> torch.Tensor:
-    """As the images lie in memory: convolutions of the library's then need no other copy."""
+    """A kernel (out, in, 3, 3) as the images lie in memory, of the same shape: convolutions of the library's then need
+    no other copy."""
     return kernel.contiguous(memory_format=torch.channels_last)

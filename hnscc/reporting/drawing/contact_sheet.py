@@ -66,8 +66,8 @@ def contact_sheet(panels: Sequence[Panel], ranges: Mapping[str, GreyRange], side
 
 
 def _column(panel: Panel, ranges: Mapping[str, GreyRange], side: int) -> NDArray[np.uint8]:
-    """A slice's pictures one below the other, (height, side, 3): each modality, all with the mask, those that were
-    moved before and after."""
+    """A slice's pictures one below the other, (height, side, 3) of 0..255: each modality, all with the mask, those that
+    were moved before and after."""
     lengths = [pixels * step for pixels, step in zip(panel.mask.shape, panel.pixel_mm, strict=True)]
     height, width = (max(1, round(side * length / max(lengths))) for length in lengths)
     shown = {
@@ -87,6 +87,7 @@ def _column(panel: Panel, ranges: Mapping[str, GreyRange], side: int) -> NDArray
 
 
 def _grey(values: NDArray[np.floating], window: GreyRange) -> NDArray[np.uint8]:
+    """Values (H, W) as grey 0..255, (H, W); window: what becomes 0 and 255, in the unit of the values."""
     low, high = window
     share = (values - low) / (high - low if high > low else 1)
     grey: NDArray[np.uint8] = (np.clip(share, 0, 1) * 255).astype(np.uint8)
@@ -94,11 +95,12 @@ def _grey(values: NDArray[np.floating], window: GreyRange) -> NDArray[np.uint8]:
 
 
 def _resized(grey: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Grey 0..255, (H, W) -> (height, width)."""
     return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Put (h, w) or (h, w, 3) into the middle of a black square: (side, side, 3)."""
+    """Put (h, w) or (h, w, 3) of 0..255 into the middle of a black square: (side, side, 3)."""
     colour = picture if picture.ndim == 3 else np.repeat(picture[:, :, None], 3, axis=2)
     whole = np.zeros((side, side, 3), np.uint8)
     top, left = ((side - length) // 2 for length in colour.shape[:2])
@@ -107,8 +109,8 @@ def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _fused(shown: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Return (height, width, 3): the anatomy in grey, and over it the uptake from dark red to yellow; one of them where
-    there is no other. shown: (H, W) of each modality, 0 to 255."""
+    """Return (height, width, 3) of 0..255: the anatomy in grey, and over it the uptake from dark red to yellow; one of
+    them where there is no other. shown: (H, W) of each modality, 0 to 255."""
     below = anatomy(shown)
     if UPTAKE not in shown or below is None:
         return np.repeat(shown[below or UPTAKE][:, :, None], 3, axis=2)
@@ -125,8 +127,8 @@ def _is_fused(name: str, reference: str, modalities: Iterable[str]) -> bool:
 
 
 def _overlaid(two: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Lay two modalities over one another: as `_fused`, or of two anatomies the first in magenta and the second in
-    green: where they agree they are grey."""
+    """Lay two modalities, (H, W) of 0..255, over one another, (H, W, 3): as `_fused`, or of two anatomies the first in
+    magenta and the second in green: where they agree they are grey."""
     if UPTAKE in two:
         return _fused(two)
     first, second = two.values()
@@ -134,7 +136,8 @@ def _overlaid(two: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Draw on a picture the outermost pixels of the mask in white, and a black line around them."""
+    """Draw on a picture, (H, W, 3) of 0..255, the outermost pixels of the mask, (H, W), in white, and a black line
+    around them: a new one, (H, W, 3)."""
     outlined = colour.copy()
     outlined[_grown(mask) & ~mask] = EDGE
     outlined[mask & ~_shrunk(mask)] = OUTLINE
@@ -142,11 +145,13 @@ def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask (H, W) with the pixels beside it, of the same shape."""
     around = np.pad(mask, 1)
     return around[:-2, 1:-1] | around[2:, 1:-1] | around[1:-1, :-2] | around[1:-1, 2:] | mask
 
 
 def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask (H, W) without its outermost pixels, of the same shape."""
     return ~_grown(~np.pad(mask, 1))[1:-1, 1:-1]
 
 
@@ -165,8 +170,8 @@ def shares_on_axis(
 
 
 def histogram_svg(shares: NDArray[np.floating], usual: NDArray[np.floating], marks: Sequence[float]) -> str:
-    """Draw shares, floats (42,) in 0..1, as bars on a logarithmic scale, and those of most scans as a line; `marks`, of
-    the axis' length (0 to 1), point at values from below."""
+    """Draw shares as bars on a logarithmic scale, and those of most scans, `usual`, as a line; `marks`, of the axis'
+    length (0 to 1), point at values from below. shares, usual: floats (42,) in 0..1."""
     bars = "".join(
         f"M{at * BAR:.1f} {HEIGHT}v{-height:.1f}h{BAR - 0.5:.1f}v{height:.1f}z"
         for at, height in enumerate(_heights(shares))
@@ -186,7 +191,7 @@ def histogram_svg(shares: NDArray[np.floating], usual: NDArray[np.floating], mar
 
 
 def _heights(shares: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return heights in pixels: a decade of shares is as high as another."""
+    """Return heights in pixels of shares 0..1, both (n,): a decade of shares is as high as another."""
     logs = np.log10(np.maximum(shares, LEAST))
     heights: NDArray[np.float64] = (logs - np.log10(LEAST)) / -np.log10(LEAST) * HEIGHT
     return heights

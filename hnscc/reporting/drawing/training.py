@@ -42,8 +42,8 @@ def learning_curves(epochs: Sequence[TableRow], appearances: Appearances) -> Fig
 
 
 def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
-    """Return one line per trial, (T, E) of T trials and the longest one's epochs: null, and epochs after a trial's end,
-    are NaN."""
+    """Return one line per trial, (T, E) of T trials and the longest one's epochs, in the column's unit: null, and
+    epochs after a trial's end, are NaN."""
     order = {trial: position for position, trial in enumerate(dict.fromkeys(row["trial_id"] for row in rows))}
     table = np.full((len(order), max(row["epoch"] for row in rows)), np.nan)
     for row in rows:
@@ -53,8 +53,9 @@ def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
 
 
 def median_band(table: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the epochs (E,) at which at least half of the trials of `curves` still train, and their median and
-    quartiles (3, E); the quartiles are NaN where so few train that they are told none."""
+    """Return the epochs (E,), counted from 1, at which at least half of the trials still train, and their median and
+    quartiles (3, E), in the table's unit; the quartiles are NaN where so few train that they are told none. table: (T,
+    E), as of `curves`."""
     training = np.isfinite(table).sum(axis=0)
     kept = np.flatnonzero(2 * training >= max(len(table), 1))
     low, middle, high = (np.nanquantile(table[:, kept], q, axis=0) for q in (0.25, 0.5, 0.75))
@@ -64,6 +65,7 @@ def median_band(table: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], 
 
 
 def _band(axes: Axes, table: npt.NDArray[np.float64], colour: str, line: str) -> None:
+    """Draw a table (T, E), as of `curves`: a thin line for each trial, their median and quartiles."""
     epochs = np.arange(1, table.shape[1] + 1)
     for each in table:
         axes.plot(epochs, each, color=colour, lw=0.5, alpha=0.45, ls=line)

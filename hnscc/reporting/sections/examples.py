@@ -166,7 +166,7 @@ def _reader(source: Source, store: Store) -> Callable[[TableRow], Example]:
 
 
 def _probabilities(source: Source, trial_id: str, read_fold: Callable[[int], Fold]) -> npt.NDArray[np.uint16]:
-    """Return a trial's stored probabilities (N, H, W), in the fold's order of slices."""
+    """Return a trial's stored probabilities (N, H, W), 0..65535, in the fold's order of slices."""
     trial = find_trial(source.study, trial_id)
     try:
         return load_probabilities(source.run, trial, read_fold(trial.fold))
