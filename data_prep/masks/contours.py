@@ -192,7 +192,7 @@ def _end(at: float) -> float:
 
 def _told(at: list[float], thick: float, on_slices: bool, shares: dict[int, Floats]) -> list[str]:
     """Sentences on how the contours' planes stand for slices. at: where they lie, and thick: how thick they are, in
-    slices. shares: (x, y) as `_shares` gives them."""
+    slices. shares: (x, y), 0 to 1, as `_shares` gives them."""
     told = []
     apart = float(np.median(np.diff(at))) if len(at) > 1 else 0.0
     if apart > MOST_THICK_SLICES + OFF_PLANE_SLICES:

@@ -88,7 +88,8 @@ def covered(lesion: Volume, grid: Grid) -> Floats:
 
 
 def _covered_exactly(data: NDArray[np.float32], matrix: Floats, shape: tuple[int, int, int]) -> Floats:
-    """(Z, Y, X) of a grid of this shape (x, y, z): the share of each voxel that data (x, y, z) covers, by areas.
+    """(Z, Y, X) of a grid of this shape (x, y, z): the share of each voxel, 0 to 1, that data (x, y, z), 0 and 1,
+    covers, by areas.
 
     matrix: 4 x 4 without turns, from an index of the grid to one of the data.
     """
@@ -108,7 +109,8 @@ def _edge(matrix: Floats, axis: int) -> float:
 
 
 def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> Floats:
-    """(Z, Y, X) of the grid: the share of each voxel that data (x, y, z) on the grid `lps` covers, counted in parts."""
+    """(Z, Y, X) of the grid: the share of each voxel, 0 to 1, that data (x, y, z), 0 and 1 on the grid `lps`, covers,
+    counted in parts."""
     share = np.zeros(grid.shape[::-1])
     low, high = around(data, lps, grid)
     if (low >= high).any():
@@ -219,7 +221,8 @@ def _whole(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
 def check_kept(share: Floats, voxels: Bools, before: float, grid: Grid, where: str) -> None:
     """InputError where the grid cuts off a tenth of a lesion of `before` mm3, or the lesion covers half of no voxel.
 
-    share, voxels: (Z, Y, X) on the grid, what the lesion covers of each voxel, and which of them are lesion by that.
+    share, voxels: (Z, Y, X) on the grid, what the lesion covers of each voxel, 0 to 1, and which of them are lesion
+    by that.
     """
     if not before:
         return

@@ -104,8 +104,8 @@ def _positive(tissue: _Tissue, names: Sequence[str]) -> list[Floats] | None:
 
 
 def _own_powers(scans: Sequence[Scan], modality: str) -> Floats:
-    """(scans,): what `_powers` gives of the tissue that the modality itself shows, the mean of `OWN_RATIOS`; NaN where
-    it shows none, or where these are no ratios."""
+    """(scans,): the logarithm that `_powers` gives of the tissue that the modality itself shows, the mean of
+    `OWN_RATIOS`; NaN where it shows none, or where these are no ratios."""
     found: _Tissue = [
         (scan, {name: value - facts["first"] for name, value in facts["tissue"].items()})
         for scan in scans

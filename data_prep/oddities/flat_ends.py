@@ -111,8 +111,8 @@ def ended_flat(
     """A sentence on the scans whose masks end flat amid the lesion, by side; of each by the first modality on which it
     is seen. Nothing of boxes, and of masks that leave out slices, which are told to be these.
 
-    ends: (C, 6) of each scan, what `ends_of` gave. known: scans with a modality, or with a mask (MASK), on which
-    something likelier is told.
+    ends: (C, 6) of each scan, shares, what `ends_of` gave. known: scans with a modality, or with a mask (MASK), on
+    which something likelier is told.
     """
     asked = [at for at, scan in enumerate(scans) if _may_end_flat(scan)]
     for number, modality in enumerate(modalities):

@@ -82,8 +82,8 @@ def _judged(scan: Scan, modality: str, reference: str, deviation_mm: float) -> b
 
 
 def _deviating(scans: Sequence[Scan], heights_mm: Floats) -> Iterator[tuple[Scan, float]]:
-    """The scans whose heights, (scans, 2) as `_heights` gives them, deviate from the others' both in one direction,
-    with the smaller of both deviations in mm; none where the cohort's heights are not known well enough."""
+    """The scans whose heights, (scans, 2) in mm as `_heights` gives them, deviate from the others' both in one
+    direction, with the smaller of both deviations in mm; none where the cohort's heights are not known well enough."""
     deviations_mm = heights_mm - np.nanmedian(heights_mm, axis=0)
     sure = [float(each) for each in deviations_mm.mean(axis=1) if np.isfinite(each)]
     if len(sure) < LEAST_SCANS or robust_sd(sure) > SURE_SD_MM:
@@ -115,7 +115,7 @@ def _heights(
     """By how many mm a scan shows the body nearer to the head in the one modality than in the two, by the likes of the
     two and by those of the one; NaN for unknown. One of them alone may find a slice's likes elsewhere by chance.
 
-    number: the scan's position. one, two: (Z, pixels) of every scan, its slices in the modality.
+    number: the scan's position. one, two: (Z, pixels) of every scan, its slices in the modality, each of length 1.
     """
     others = [at for at, patient in enumerate(patients) if patient != patients[number]]
     others = others[:: max(1, len(others) // COMPARED_SCANS)]
@@ -140,8 +140,9 @@ def _moved(
     of_sought: NDArray[np.float32],
     step: float,
 ) -> float:
-    """By how many mm slices (Z, 256) of the one that is sought must be taken further to the head to be most like what
-    the likes of the known one show there. of_known, of_sought: (N, 256), slices of other scans in both."""
+    """By how many mm slices (Z, 256), each of length 1, of the one that is sought must be taken further to the head
+    to be most like what the likes of the known one show there. of_known, of_sought: (N, 256), slices of other scans
+    in both."""
     alike = known @ of_known.T
     count = min(LIKE_SLICES, alike.shape[1])
     likes = np.argpartition(-alike, count - 1, axis=1)[:, :count]

@@ -49,8 +49,8 @@ def odd_mirrored(
 ) -> Iterator[Odd]:
     """A sentence on the scans in which a modality and that of the grid are mirror images of one another.
 
-    lines: (C, Z, H) of each scan, what `midlines` gave. known: scans with a modality that look otherwise for a reason
-    that is told. Nothing is said of a cohort whose scans do not show clearly which way they lie.
+    lines: (C, Z, H) of each scan, in pixels, what `midlines` gave. known: scans with a modality that look otherwise for
+    a reason that is told. Nothing is said of a cohort whose scans do not show clearly which way they lie.
     """
     reference = scans[0].placement["reference"]
     of = list(modalities).index(reference)

@@ -171,7 +171,8 @@ def _line(ones: Floats, others: Floats) -> tuple[Floats, Floats]:
 
 
 def _joined(plane: Floats, slope: float, start: float) -> Floats:
-    """(4, 3): from (z, y, x, 1) to (z, y, x), of a map of the plane (3, 2), from (y, x, 1), and one of the slices."""
+    """(4, 3): from (z, y, x, 1) to (z, y, x), of a map of the plane (3, 2), from (y, x, 1), and one of the slices; all
+    in pixels."""
     move = np.zeros((4, 3))
     move[1:, 1:] = plane
     move[0, 0], move[3, 0] = float(slope), float(start)
@@ -190,7 +191,7 @@ def _on(known: Floats, others: Floats, move: Floats, size: int) -> Bools:
     """Which of N pairs of places lie on one map, bool (N,).
 
     known: (N, 4), z, y, x and 1 in one scan. others: (N, 3), z, y and x in the other. move: (4, 3), the map. size: of
-    the slices, in pixels.
+    the slices. All are in pixels.
     """
     missed = known @ move - others
     on: Bools = np.linalg.norm(missed[:, 1:], axis=1) < max(1.0, NEAR_SHARE * size)

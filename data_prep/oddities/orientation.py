@@ -86,8 +86,8 @@ def lying_otherwise(
 
 def lying_of(modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]]) -> dict[str, LyingFacts]:
     """How most scans of a cohort lie, by modality, so that one more scan can be compared (`lies_otherwise`); without
-    those whose scans are few, too unlike, or of several ways to lie. patterns: (C, Z, 16, 16) float32 of each
-    scan, as those of `lying_otherwise`."""
+    those whose scans are few, too unlike, or of several ways to lie. patterns: (C, Z, 16, 16) float32 of each scan, as
+    those of `lying_otherwise`: of length 1, or zeros."""
     kept: dict[str, LyingFacts] = {}
     for at, modality in enumerate(modalities if len(patterns) >= LEAST_AVERAGED_SCANS else ()):
         found = _lying([each[at] for each in patterns])
@@ -98,8 +98,8 @@ def lying_of(modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]])
 
 
 def lies_otherwise(modality: str, patterns: NDArray[np.float32], most: LyingFacts) -> str | None:
-    """A sentence on a scan that lies otherwise than `most` of others. patterns: float32 (Z, 16, 16), as of
-    one scan of `lying_otherwise`."""
+    """A sentence on a scan that lies otherwise than `most` of others. patterns: float32 (Z, 16, 16), as of one scan of
+    `lying_otherwise`: of length 1, or zeros."""
     mean = (
         np.frombuffer(base64.b64decode(most["mean"]), "<f2")
         .astype(np.float32)
@@ -127,7 +127,8 @@ def _told(modality: str, way: int) -> str:
 
 
 def _lying(patterns: Sequence[NDArray[np.float32]]) -> _Lying:
-    """How the scans of a cohort lie in a modality, by the patterns (Z, 16, 16) of each, as of `lying_otherwise`."""
+    """How the scans of a cohort lie in a modality, by the patterns (Z, 16, 16) of each, of length 1 or zeros, as
+    of `lying_otherwise`."""
     images = _unit(np.stack([deep(each) for each in patterns]))
     few = min(map(len, patterns)) < FEWEST_SLICES
     asked = [turn for turn in range(len(TURNS)) if not (few and turn in FOOT_TO_HEAD)]
@@ -178,8 +179,8 @@ def _aligned(
 
 
 def _told_apart(images: Image, asked: Sequence[int]) -> list[int]:
-    """The turns, of those asked for, by which nearly all scans (n, 16, 16, 16), lying alike, agree clearly less with
-    the mean of the others."""
+    """The turns, of those asked for, by which nearly all scans (n, 16, 16, 16), of length 1, lying alike, agree clearly
+    less with the mean of the others."""
     turned = np.stack([TURNS[turn][1](images) for turn in asked])
     alike = _correlations(turned, images)
     gains = np.percentile(alike - alike[AS_IT_IS], NEARLY_ALL_PERCENT, axis=1)

@@ -71,8 +71,8 @@ def reduced(means: Floats) -> NDArray[np.float32]:
 
 
 def seen_patterns(scan: Scan, modality: str, patterns: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what `reduced` gave of a modality, (Z, 16, 16) float32, as (Z, 256), with zeros in the slices that this
-    modality does not show."""
+    """Return what `reduced` gave of a modality, (Z, 16, 16) float32, as (Z, 256), each of length 1, with zeros in the
+    slices that this modality does not show."""
     found = patterns.reshape(len(patterns), -1).copy()
     found[sorted(scan.unseen([modality]))] = 0
     return found
@@ -81,8 +81,8 @@ def seen_patterns(scan: Scan, modality: str, patterns: NDArray[np.float32]) -> N
 def find_twins(patterns: Sequence[NDArray[np.float32]], read: ReadImages) -> list[Twins]:
     """Every pair of scans that shares a modality, or nearly, in order.
 
-    patterns: (C, Z, 16, 16) float32 of each, what `reduced` gave. read: the stored images (Z, C, H, W) of a scan by its
-    position; only candidates are read.
+    patterns: (C, Z, 16, 16) float32 of each, what `reduced` gave: slices of length 1. read: the stored images (Z, C, H,
+    W) of a scan, in the units of its files, by its position; only candidates are read.
     """
     found = []
     for modality in range(len(patterns[0])):
@@ -96,8 +96,8 @@ def find_between(
 ) -> list[Twins]:
     """The modalities that the scans of a pair share, or nearly, as they lie, also by parts of a voxel off.
 
-    patterns: (C, Z, 16, 16) float32 of each scan, what `reduced` gave. pairs: positions of scans. read: as that
-    of `find_twins`.
+    patterns: (C, Z, 16, 16) float32 of each scan, what `reduced` gave: slices of length 1. pairs: positions of scans.
+    read: as that of `find_twins`.
     """
     found = []
     for first, second in pairs:
@@ -120,7 +120,7 @@ def _agreeing(
     read: ReadImages,
 ) -> list[Twins]:
     """The pair, if half of the slices of the shorter scan agree as they are stored; `slices` may: z of both, flip.
-    patterns: (C, Z, 16, 16) of each, as of `find_twins`."""
+    patterns: (C, Z, 16, 16) of each, as of `find_twins`: slices of length 1."""
     needed = SHARED_SLICES_SHARE * min(_informative(patterns[each][modality]) for each in pair)
     if not slices or len({z2 for _, z2, _ in slices}) < needed:
         return []
@@ -136,7 +136,7 @@ def _candidates(
     patterns: Sequence[NDArray[np.float32]],
 ) -> dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]]:
     """For each pair of scans, the slices (z of the first, z of the second, flip of the second) that may be the same.
-    patterns: (Z, 16, 16) of each, one modality of what `reduced` gave."""
+    patterns: (Z, 16, 16) of each, one modality of what `reduced` gave: slices of length 1."""
     rows = [(scan, z) for scan, slices in enumerate(patterns) for z in range(len(slices)) if slices[z].any()]
     pairs: dict[tuple[int, int], list[tuple[int, int, tuple[int, ...]]]] = {}
     if not rows:
@@ -157,15 +157,15 @@ def _candidates(
 
 
 def _coarse(slices: NDArray[np.float32]) -> Floats:
-    """(N, 16, 16) -> (N, 16), for a quick search: differences in the sums of 4 x 4 pixels, divided by 4, are no larger
-    than those of the slices."""
+    """(N, 16, 16) -> (N, 16), in the same unit, for a quick search: differences in the sums of 4 x 4 pixels, divided by
+    4, are no larger than those of the slices."""
     blocks = slices.astype(np.float64).reshape(len(slices), 4, SIDE_PIXELS // 4, 4, SIDE_PIXELS // 4)
     sums: Floats = blocks.sum(axis=(2, 4)).reshape(len(slices), -1) / (SIDE_PIXELS // 4)
     return sums
 
 
 def _informative(slices: NDArray[np.float32]) -> int:
-    """How many slices of a pattern (Z, 16, 16) are not all 0."""
+    """How many slices of a pattern (Z, 16, 16), of length 1, are not all 0."""
     return sum(bool(slice_.any()) for slice_ in slices)
 
 

@@ -70,7 +70,8 @@ class Blob:
 def tissues_at(
     points: list[Voxels], warp: Voxels, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[Labels, Voxels, Voxels]:
-    """At each point its tissue's label, uint8; and the signal and uptake of lesions, float32, 0 outside of them.
+    """At each point its tissue's label, uint8; and the signal (relative) and uptake (SUV) of lesions, float32, 0
+    outside of them.
 
     points: x, y and z in mm, float32, of one shape, which each result has too. warp: (3, count, 5), the field of waves
     that moves them (`make_waves`).
@@ -124,16 +125,17 @@ class _Points:
     z: Voxels
 
     def level(self, *values: float) -> Voxels:
-        """Return a number that changes from the larynx to the nasopharynx, at even steps; of the same shape as
-        the points."""
+        """Return a number, in the unit of the values, that changes from the larynx to the nasopharynx, at even steps;
+        of the same shape as the points."""
         return np.interp(self.z, np.linspace(-48, 48, len(values)), values).astype(np.float32)
 
     def oval(self, at_x: float, at_y: float, wide: float, high: float) -> Voxels:
-        """Return an ellipse of a slice with these half-axes, and its mirror image; of the same shape as the points."""
+        """Return an ellipse of a slice with these half-axes in mm, 1 at its edge, and its mirror image; of the same
+        shape as the points."""
         return ((np.abs(self.x) - at_x) / wide) ** 2 + ((self.y - at_y) / high) ** 2
 
     def ball(self, at_z: float, deep: float) -> Voxels:
-        """Return what makes an ellipse end above and below; of the same shape as the points."""
+        """Return what makes an ellipse end above and below, 1 at `deep` mm; of the same shape as the points."""
         return ((self.z - at_z) / deep) ** 2
 
 
@@ -262,7 +264,8 @@ def make_waves(
     amplitude: float,
     components: int,
 ) -> Voxels:
-    """Return a smooth random field as a sum of waves: (components, count, 5) of wave vector, phase, amplitude."""
+    """Return a smooth random field as a sum of waves: (components, count, 5) of wave vector (radians per mm), phase
+    (radians), amplitude."""
     direction = rng.standard_normal((components, count, 3))
     direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
     vector = direction * (2 * np.pi / rng.uniform(shortest, longest, (components, count, 1)))

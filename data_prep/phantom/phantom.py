@@ -148,7 +148,7 @@ def _mri(
 ) -> NDArray[np.int16]:
     """int16 (x, y, z) in arbitrary units of this scan: tissue contrast, texture, partial volume, bias field, noise.
 
-    labels: of tissues, and lesions: their signal, 0 outside of them; both (x, y, z).
+    labels: of tissues, and lesions: their signal (relative), 0 outside of them; both (x, y, z).
     """
     contrast = np.array([signal for signal, _ in TISSUES.values()], np.float32)
     contrast *= rng.uniform(0.95, 1.05, len(contrast)).astype(np.float32)
@@ -164,7 +164,7 @@ def _mri(
 
 
 def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """A slowly varying field of the receiving coils, about -0.2 .. 0.2: of `shape`, (x, y, z)."""
+    """The logarithm of a slowly varying field of the receiving coils, about -0.2 .. 0.2: of `shape`, (x, y, z)."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, count, dtype=np.float32) for count in shape), indexing="ij")
     a = rng.uniform(-0.1, 0.1, 6).astype(np.float32)
     field: NDArray[np.float32] = (
@@ -197,7 +197,8 @@ def _pet(
 
 
 def _points(shape: tuple[int, ...], affine: Floats) -> list[NDArray[np.float32]]:
-    """Patient coordinates (X left, Y posterior, Z superior) of the voxel centres, each (x, y, z) float32."""
+    """Patient coordinates in mm (X left, Y posterior, Z superior) of voxel centres, each (x, y, z) float32. affine: 4
+    x 4."""
     index = np.meshgrid(*(np.arange(count, dtype=np.float32) for count in shape), indexing="ij", sparse=True)
     matrix = affine.astype(np.float32)
     world = [sum(matrix[row, axis] * index[axis] for axis in range(3)) + matrix[row, 3] for row in range(3)]

@@ -116,7 +116,7 @@ def _placed(share: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
 
 
 def _leaning(shown: Bools, heights_mm: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
-    """shown: (n, H, W); heights_mm: (n,), of its slices."""
+    """How the body leans, in mm per mm. shown: (n, H, W); heights_mm: (n,), of its slices."""
     if len(shown) < LEANING_SLICES:
         return {"lean_back": 0.0, "lean_left": 0.0}
     centres = [ndimage.center_of_mass(each) for each in shown]

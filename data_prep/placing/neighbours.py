@@ -65,9 +65,9 @@ def by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
 
 
 def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
-    """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror,
-    which stands in a slice, or between two. thin: (z, n), some voxels of each slice, less their mean; shown: (z,),
-    which are asked."""
+    """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror, which
+    stands in a slice, or between two. thin: (z, n), some voxels of each slice, less their mean, in raw units; shown:
+    (z,), which are asked."""
     found = np.zeros(len(thin), dtype=bool)
     for middle in np.flatnonzero(shown).tolist():
         for low, high in ((middle - 1, middle + 1), (middle, middle + 1)):
@@ -80,7 +80,7 @@ def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
 
 def _reach(thin: NDArray[np.float32], shown: Bools, low: int, high: int) -> int:
     """How many slices from `high` on are the same, one by one, as those from `low` back. thin: (z, n), and shown: (z,),
-    as those of `_mirrored`."""
+    as those of `_mirrored`, in raw units."""
     reach = 0
     while low >= reach and high + reach < len(thin) and shown[high + reach]:
         if not (thin[low - reach] == thin[high + reach]).all():
@@ -90,8 +90,9 @@ def _reach(thin: NDArray[np.float32], shown: Bools, low: int, high: int) -> int:
 
 
 def _filled(thin: NDArray[np.float32], length: NDArray[np.floating], shown: Bools) -> Bools:
-    """(z,): slices in a row that are the mean of those beside them, as interpolation leaves them across a gap. thin:
-    (z, n), and shown: (z,), as those of `_mirrored`; length: (z,), of each row of `thin`, in raw units."""
+    """(z,): slices in a row that are the mean of those beside them, as interpolation leaves them across a gap.
+    thin: (z, n), in raw units, and shown: (z,), as those of `_mirrored`; length: (z,), of each row of `thin`, in
+    raw units."""
     off = np.linalg.norm(thin[2:] + thin[:-2] - 2 * thin[1:-1], axis=1)
     mean = np.zeros(len(thin), dtype=bool)
     mean[1:-1] = shown[1:-1] & (off <= OF_MEAN_SDS * length[1:-1])

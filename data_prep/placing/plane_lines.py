@@ -37,20 +37,20 @@ def streaks(data: Voxels, tissue: float) -> float:
 
 def mirrored_share(data: Voxels, tissue: float) -> float:
     """The largest share of lines of (x, y, z) that go back as they came, between two voxels or at one. tissue: as that
-    of `streaks`."""
+    of `streaks`, in the volume's unit."""
     return max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2))
 
 
 def comb(data: Voxels, tissue: float) -> list[float]:
     """Of lines of (x, y, z) across x, and of those across y: the smallest mean difference between lines of tissue two
     to six apart, divided by that of neighbouring lines; below 1 where lines alternate, by stripes or by moves. tissue:
-    as that of `streaks`."""
+    as that of `streaks`, in the volume's unit."""
     return [_comb(lines, tissue) for lines in _both(data)]
 
 
 def folded(data: Voxels, tissue: float) -> bool:
-    """Whether a border of (x, y, z) goes on in the opposite one, as of a body wider than the field of view. tissue: as
-    that of `streaks`."""
+    """Whether a border of (x, y, z) goes on in the opposite one, as of a body wider than the field of view. data and
+    tissue: as those of `streaks`, in the volume's unit."""
     return any(_folded(lines, tissue) for lines in _both(data))
 
 
@@ -68,7 +68,7 @@ def _four(data: Voxels) -> Iterator[Voxels]:
 
 
 def _copied(lines: Voxels, varied: float) -> float:
-    """The share of `copied`, of (lines, voxels, z)."""
+    """The share of `copied`, of (lines, voxels, z), in the volume's unit."""
     thin = lines[:, ::EVERY_VOXELS]
     weights = generator(WEIGHTS_SEED, "planes", "lines").random(thin.shape[1])
     sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
@@ -81,7 +81,7 @@ def _copied(lines: Voxels, varied: float) -> float:
 
 
 def _streaks(lines: Voxels, tissue: float) -> float:
-    """The share of `streaks`, of (lines, voxels, z), from the first line on."""
+    """The share of `streaks`, of (lines, voxels, z), in the volume's unit, from the first line on."""
     end = lines[0]
     begin = (lines[1:RUN_VOXELS] == end).all(axis=0) & (end > tissue)
     begin[1:] &= end[1:] != end[:-1]
@@ -91,8 +91,8 @@ def _streaks(lines: Voxels, tissue: float) -> float:
 
 
 def _mirrored(lines: Voxels, apart: int, tissue: float) -> float:
-    """The share of lines of (lines, voxels, z) that go back as they came, between two voxels (apart: 1) or at
-    one (2)."""
+    """The share of lines of (lines, voxels, z), in the volume's unit, that go back as they came, between two voxels
+    (apart: 1) or at one (2)."""
     thin = lines[:, ::EVERY_VOXELS]
     if len(thin) < 2 * MIRRORED_VOXELS + apart:
         return 0.0
@@ -113,8 +113,8 @@ def _mirrored(lines: Voxels, apart: int, tissue: float) -> float:
 
 
 def _comb(lines: Voxels, tissue: float) -> float:
-    """Of (lines, voxels, z): the smallest mean difference between lines of tissue two to six apart, divided by that of
-    neighbouring lines."""
+    """Of (lines, voxels, z), in the volume's unit: the smallest mean difference between lines of tissue two to six
+    apart, divided by that of neighbouring lines."""
     lines = lines[:, :, :: max(1, lines.shape[2] // MOST_COMBED_SLICES)]
     shown = lines > tissue
     apart = []
@@ -127,7 +127,7 @@ def _comb(lines: Voxels, tissue: float) -> float:
 
 
 def _folded(lines: Voxels, tissue: float) -> bool:
-    """Whether the first of (lines, voxels, z) goes on in the last."""
+    """Whether the first of (lines, voxels, z), in the volume's unit, goes on in the last."""
     first, last = lines[0], lines[-1]
     both = (first > tissue) & (last > tissue)
     if both.mean() < FOLDED_SHARE:

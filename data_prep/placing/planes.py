@@ -117,7 +117,8 @@ def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
 
 
 def _looked_at(data: Voxels, shown: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Some of the slices that are shown, spread evenly: (m,). data: (x, y, z); shown: (n,), positions of slices."""
+    """Some of the slices that are shown, spread evenly: (m,). data: (x, y, z), in any unit; shown: (n,), positions
+    of slices."""
     every = max(1, int(np.ceil(len(shown) * data.shape[0] * data.shape[1] / LOOKED_AT_VOXELS)))
     return shown[every // 2 % max(1, len(shown)) :: every]
 
@@ -218,8 +219,9 @@ def _burnt(data: Voxels, tissue: float) -> int:
 
 
 def _step(data: Voxels, shown: NDArray[np.intp], air: float, tissue: float) -> float:
-    """The largest change of brightness, as a logarithm, from one slice of (x, y, z) to the next that stands apart from
-    those around it. shown: (n,), the slices that show something; air, tissue: values in the volume's unit."""
+    """The largest change of brightness, as a logarithm, from one slice of (x, y, z), in raw units, to the next that
+    stands apart from those around it. shown: (n,), the slices that show something; air, tissue: values in the
+    volume's unit."""
     thin = data[::EVERY_STEPPED_VOXELS, ::EVERY_STEPPED_VOXELS]
     held = np.zeros(data.shape[2], dtype=bool)
     held[shown] = True

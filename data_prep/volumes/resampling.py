@@ -151,8 +151,8 @@ def _picked(index: Integers, share: Floats, count: int) -> sparse.csr_array:
 
 
 def _within(at: Floats, count: int) -> Bools:
-    """Which positions on a line of `count` voxels lie inside of its outer faces. at: in voxels, of any shape, which the
-    result has too."""
+    """Which positions on a line of `count` voxels lie inside of its outer faces. at: in voxels, 0 the first one's
+    centre, of any shape, which the result has too."""
     return (at >= -0.5) & (at <= count - 0.5)
 
 

@@ -84,7 +84,7 @@ def scores_of(values: ArrayLike) -> Floats:
 
 
 def check_same_patients(a: Floats, b: Floats) -> None:
-    """Raise ValueError unless both, (P,) or (R, P), have as many patients."""
+    """Raise ValueError unless both, (P,) or (R, P) in any unit, have as many patients."""
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(
             f"a and b must be of the same patients in the same order, a column each: a has {a.shape[-1]}, b has "
@@ -117,8 +117,8 @@ def _numbers(values: ArrayLike, what: str) -> Floats:
 
 
 def _check_each(wrong: Bools, values: Mapping[str, Floats], expected: str, do: str) -> None:
-    """Raise ValueError with the first place that is wrong, and the values there; wrong, and each of the values:
-    (R, P)."""
+    """Raise ValueError with the first place that is wrong, and the values there; wrong, and each of the values, in its
+    unit: (R, P)."""
     for repeat, patient in np.argwhere(wrong)[:1].tolist():
         found = ", ".join(f"{name} {each[repeat, patient]:g}" for name, each in values.items())
         where = f"in repeat {repeat}, patient {patient} (both counted from 0)"

@@ -226,8 +226,8 @@ def pooled_parts(
 
 
 def _varying(sides: Sequence[_Side], paired: bool) -> list[tuple[Floats, Floats]]:
-    """What varies from repeat to repeat, `left_out` (R, N) and `dice` (R, P): of each variant, or of the pairs
-    of repeats."""
+    """What varies from repeat to repeat, `left_out` (R, N) and `dice` (R, P) as `_Side` has them: of each variant, or
+    of the pairs of repeats."""
     if paired:
         return [(sides[0].left_out + sides[1].left_out, sides[0].dice + sides[1].dice)]
     return [(each.left_out, each.dice) for each in sides]

@@ -82,8 +82,8 @@ def volume_sensitivity(measured: Volumes) -> float | None:
 
 
 def _glycolysis(mask: Bools, uptake: NDArray[np.floating], voxel: float) -> float:
-    """Of a mask, bool (Z, H, W), and an uptake of its shape: volume times mean uptake is the sum of uptake times the
-    volume of a voxel; 0 of an empty mask."""
+    """SUV ml of a mask, bool (Z, H, W), and an uptake, SUV, of its shape: volume times mean uptake is the sum of uptake
+    times the volume of a voxel; 0 of an empty mask."""
     if uptake.shape != mask.shape:
         raise ValueError(
             f"the uptake has the shape of the masks, {mask.shape}, not {uptake.shape}; bring it on their grid"

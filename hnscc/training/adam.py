@@ -54,8 +54,8 @@ class Adam:
         )
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Return everything but the parameters, by name, of any shape; the tensors themselves, which the next
-        step changes."""
+        """Return all but the parameters, moments and counts of steps, by name, of any shape; the tensors themselves,
+        which the next step changes."""
         named = {"first": self.first, "second": self.second, "step": self.steps}
         return {f"{i}.{name}": each for name, values in named.items() for i, each in enumerate(values)}
 

@@ -89,8 +89,8 @@ class Fit:
         return "epochs" if self.epoch >= self.training.epochs else None
 
     def train_epoch(self, epoch: int, slices: Fed) -> torch.Tensor:
-        """One pass in an order of this epoch's own; returns the mean loss over slices, float64 () on the device: a GPU
-        is not waited for."""
+        """One pass in an order of this epoch's own; returns the mean loss over slices, 0 or more, float64 () on the
+        device: a GPU is not waited for."""
         self.model.train()
         order = generator(self.began.seeds["order"], epoch).permutation(len(slices))
         total = torch.zeros((), dtype=torch.float64, device=self.began.device)
@@ -108,8 +108,8 @@ class Fit:
 
     @torch.no_grad()
     def validate(self, slices: Fed) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean loss, and the soft Jaccard sum(p t) / sum(p + t - p t), over the set or as the mean over batches; each
-        float64 () on the device."""
+        """Mean loss, 0 or more, and the soft Jaccard sum(p t) / sum(p + t - p t), 0..1, over the set or as the mean
+        over batches; each float64 () on the device."""
         self.model.eval()
         pooled = POOLED[self.training.monitor]
         losses, overlaps, unions = [], [], []

@@ -28,7 +28,7 @@ class Dropout(nn.Dropout):
         self.source = source
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Float values of any kind and any shape -> the same shape."""
+        """Features, float, of any values and any shape -> the same shape."""
         if not self.training or not self.p or not values.is_cpu or values.dtype not in BITS:
             return super().forward(values)
         return values * _kept(values, round(self.p * STEPS), self.source)
@@ -68,8 +68,8 @@ class Doubling(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, kernel_size=2, stride=2)
 
     def forward(self, input: torch.Tensor, output_size: list[int] | None = None) -> torch.Tensor:
-        """Features, float (N, in, H, W) -> (N, out, 2 H, 2 W). output_size is PyTorch's, for windows that overlap or
-        leave gaps: these do neither."""
+        """Features of any values, float (N, in, H, W) -> (N, out, 2 H, 2 W). output_size is PyTorch's, for windows that
+        overlap or leave gaps: these do neither."""
         if self.bias is None or not input.is_cpu:
             return super().forward(input, output_size)
         weight = self.weight.permute(1, 2, 3, 0).flatten(0, 2)[:, :, None, None]

@@ -118,8 +118,8 @@ class _Products(TorchFunctionMode):
         dtype: torch.dtype,
         key: MatrixKey,
     ) -> torch.Tensor:
-        """The matrix that resizes an axis of so many pixels, (W, H) for H pixels to W: from PyTorch's own resizing of
-        an identity matrix, once, in float64. along: (axis, pixels) -> (1, 1, W, H)."""
+        """The matrix that resizes an axis of so many pixels, (W, H) for H pixels to W, shares of these: from PyTorch's
+        own resizing of an identity matrix, once, in float64. along: (axis, pixels) -> (1, 1, W, H)."""
         key = (*key, axis, pixels, device, dtype)
         if key not in self.matrices:
             with torch.no_grad():

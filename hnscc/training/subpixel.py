@@ -78,7 +78,7 @@ class _Block(nn.Module):
         self.conv2: nn.Sequential = block.conv2
 
     def forward(self, x: torch.Tensor, skip: Skip = None) -> torch.Tensor:
-        """Floating image (N, C, H, W) and skip (N, S, 2 H, 2 W) -> (N, out, 2 H, 2 W)."""
+        """Floating features of any values, (N, C, H, W), and skip (N, S, 2 H, 2 W) -> (N, out, 2 H, 2 W)."""
         return _decode(self.conv1, self.conv2, x, _twice(x), skip)
 
 
@@ -91,7 +91,7 @@ class _UnetBlock(nn.Module):
         self.conv2: nn.Sequential = block.conv2
 
     def forward(self, x: torch.Tensor, height: int, width: int, skip_connection: Skip = None) -> torch.Tensor:
-        """Floating image (N, C, H, W) and skip (N, S, height, width) -> (N, out, height, width)."""
+        """Floating features of any values, (N, C, H, W), and skip (N, S, height, width) -> (N, out, height, width)."""
         return _decode(self.conv1, self.conv2, x, (height, width), skip_connection)
 
 
@@ -107,22 +107,22 @@ class _WeighedBlock(nn.Module):
         self.conv2: nn.Sequential = block.conv2
 
     def forward(self, x: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        """Floating image (N, C, H, W) and skip (N, S, 2 H, 2 W) -> (N, out, 2 H, 2 W)."""
+        """Floating features of any values, (N, C, H, W), and skip (N, S, 2 H, 2 W) -> (N, out, 2 H, 2 W)."""
         x = self.hl_conv(x)
         x = x * (self.SE_hl(x) + self.SE_ll(skip))
         return _decode(self.conv1, self.conv2, x, _twice(x), skip)
 
 
 def _twice(x: torch.Tensor) -> tuple[int, int]:
-    """The doubled sides of an image (N, C, H, W)."""
+    """The doubled sides, in pixels, of features (N, C, H, W)."""
     return 2 * x.shape[2], 2 * x.shape[3]
 
 
 def _decode(
     conv1: nn.Module, conv2: nn.Module, x: torch.Tensor, size: tuple[int, int], skip: Skip
 ) -> torch.Tensor:
-    """Two convolutions, each with its normalisation and activation, of the image x (N, C, H, W) at `size` and its skip
-    (N, S, height, width) -> (N, out, height, width)."""
+    """Two convolutions, each with its normalisation and activation, of features of any values, x (N, C, H, W) at `size`
+    and its skip (N, S, height, width) -> (N, out, height, width)."""
     convolution, *then = conv1.children()
     if not isinstance(convolution, nn.Conv2d):
         raise TypeError(
@@ -158,12 +158,13 @@ def _convolve(
 
 
 def _summed(kernel: torch.Tensor) -> torch.Tensor:
-    """(out, in, 3, 3) -> (in, out, 4, 4): of every two neighbours along each axis the sum, with zeros around them."""
+    """A kernel's weights, (out, in, 3, 3) -> (in, out, 4, 4): of every two neighbours along each axis the sum, with
+    zeros around them."""
     sums = functional.avg_pool2d(kernel.flip(2, 3), kernel_size=2, stride=1, padding=1, divisor_override=1)
     return _laid_out(sums.transpose(0, 1))
 
 
 def _laid_out(kernel: torch.Tensor) -> torch.Tensor:
-    """A kernel (out, in, 3, 3) as the images lie in memory, of the same shape: convolutions of the library's then need
-    no other copy."""
+    """A kernel's weights, (out, in, 3, 3), as the images lie in memory, of the same shape: convolutions of the
+    library's then need no other copy."""
     return kernel.contiguous(memory_format=torch.channels_last)
