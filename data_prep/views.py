@@ -28,8 +28,8 @@ class View:
     outlines: (A, h, w) and coronal_outline: (Z, w) bool, the mask on them. A value is low + (high - low) * level /
     65535, where `low` and `high` are the scan's lowest and highest value of each modality. spacing_mm: of these pixels,
     along z, y and x. histogram: (C, 256) int64, how many of the scan's pixels above `low` lie in each bin (bin_edges).
-    before: of each modality that was registered, at its position among the modalities, its axial and coronal pictures
-    as they would be without, on the same scale.
+    before: of each modality that was registered, at its position among the modalities, its axial (A, h, w) and coronal
+    (Z, w) pictures as they would be without, on the same scale.
     """
 
     scan_id: str
@@ -124,8 +124,8 @@ def pooled(values: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.f
 
 
 def _shown(images: Images, low: NDArray[np.float32]) -> list[Bools]:
-    """The rows, (H,), and the columns, (W,), on which some modality shows more than its lowest value. images: (Z, C, H,
-    W), in the units of their files; low: (C,), these lowest values."""
+    """The rows, (H,), and the columns, (W,), on which some modality shows more than its lowest value. images:
+    (Z, C, H, W), in the units of their files; low: (C,), these lowest values."""
     shown = (images.max(axis=0) > low[:, None, None]).any(axis=0)
     return [shown.any(axis=1), shown.any(axis=0)]
 

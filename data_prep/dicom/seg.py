@@ -79,7 +79,8 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where the first pixel of a frame lies, in DICOM's mm; its segment, None where the pixels name it (labels)."""
+    """Where the first pixel of a frame lies, (3,) in DICOM's mm; its segment, None where the pixels name
+    it (labels)."""
 
     position: Floats
     segment: int | None

@@ -59,10 +59,10 @@ TELLING = {
 class Slice:
     """One slice, or one frame of a file.
 
-    `position` is that of the first pixel's centre, in mm, in DICOM's axes (x to left, y to posterior, z to superior).
-    `axes` (2, 3) are the directions in which the column and the row count, of length 1; `pixel` the steps along them.
-    Stored values times `slope` plus `intercept` are the file's values. `groups` hold its
-    attributes: functional groups, where there are any, and last the file's header.
+    `position` (3,) is that of the first pixel's centre, in mm, in DICOM's axes (x to left, y to posterior, z to
+    superior). `axes` (2, 3) are the directions in which the column and the row count, of length 1; `pixel` the steps
+    along them. Stored values times `slope` plus `intercept` are the file's values. `groups` hold its attributes:
+    functional groups, where there are any, and last the file's header.
     """
 
     file: Path = field(repr=False)

@@ -52,12 +52,12 @@ Known = set[tuple[str, str]]
 class Reduced:
     """What is kept of a scan's images to compare them.
 
-    means: (C, Z, 16, 16), of parts of each slice, in the images' units; patterns: the same, each slice of mean 0 and
-    length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the column
-    midway between both sides of the skin, NaN where it does not show (oddities.midlines). moves: (C, 3), in mm
-    along z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged). ends: how
-    far each modality goes on beyond the mask's flat ends, (C, 6) by side (oddities.flat_ends). files: what finds copies
-    of each modality's file (oddities.copies).
+    means: (C, Z, 16, 16), of parts of each slice, in the images' units; patterns: of that shape, each slice of mean 0
+    and length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the
+    column midway between both sides of the skin, in pixels, NaN where it does not show (oddities.midlines). moves:
+    (C, 3), in mm along z, y and x, how the mask must be moved to fit best, NaN where it has no border
+    (oddities.nudged). ends: how far each modality goes on beyond the mask's flat ends, shares, (C, 6) by side
+    (oddities.flat_ends). files: what finds copies of each modality's file (oddities.copies).
     """
 
     means: NDArray[np.float32]

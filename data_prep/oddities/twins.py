@@ -81,8 +81,8 @@ def seen_patterns(scan: Scan, modality: str, patterns: NDArray[np.float32]) -> N
 def find_twins(patterns: Sequence[NDArray[np.float32]], read: ReadImages) -> list[Twins]:
     """Every pair of scans that shares a modality, or nearly, in order.
 
-    patterns: (C, Z, 16, 16) float32 of each, what `reduced` gave: slices of length 1. read: the stored images (Z, C, H,
-    W) of a scan, in the units of its files, by its position; only candidates are read.
+    patterns: (C, Z, 16, 16) float32 of each, what `reduced` gave: slices of length 1. read: the stored images
+    (Z, C, H, W) of a scan, in the units of its files, by its position; only candidates are read.
     """
     found = []
     for modality in range(len(patterns[0])):

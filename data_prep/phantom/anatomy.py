@@ -118,7 +118,8 @@ def _grow(blob: Blob, x: Voxels, y: Voxels, z: Voxels) -> Bools:
 
 @dataclass(frozen=True)
 class _Points:
-    """Points in mm, and the surfaces that tissues are made by: a tissue lies where a sum of these is below 1."""
+    """Points x, y and z in mm, of one shape, and the surfaces that tissues are made by: a tissue lies where a sum of
+    these is below 1."""
 
     x: Voxels
     y: Voxels
@@ -130,8 +131,8 @@ class _Points:
         return np.interp(self.z, np.linspace(-48, 48, len(values)), values).astype(np.float32)
 
     def oval(self, at_x: float, at_y: float, wide: float, high: float) -> Voxels:
-        """Return an ellipse of a slice with these half-axes in mm, 1 at its edge, and its mirror image; of the same
-        shape as the points."""
+        """Return an ellipse of a slice with these half-axes in mm, 1 at its edge, and its mirror image; of the
+        same shape as the points."""
         return ((np.abs(self.x) - at_x) / wide) ** 2 + ((self.y - at_y) / high) ** 2
 
     def ball(self, at_z: float, deep: float) -> Voxels:

@@ -197,8 +197,8 @@ def _pet(
 
 
 def _points(shape: tuple[int, ...], affine: Floats) -> list[NDArray[np.float32]]:
-    """Patient coordinates in mm (X left, Y posterior, Z superior) of voxel centres, each (x, y, z) float32. affine: 4
-    x 4."""
+    """Patient coordinates in mm (X left, Y posterior, Z superior) of voxel centres, each (x, y, z) float32.
+    affine: 4 x 4."""
     index = np.meshgrid(*(np.arange(count, dtype=np.float32) for count in shape), indexing="ij", sparse=True)
     matrix = affine.astype(np.float32)
     world = [sum(matrix[row, axis] * index[axis] for axis in range(3)) + matrix[row, 3] for row in range(3)]

@@ -210,8 +210,8 @@ def seen_elsewhere(image: Images, shown: Bools) -> dict[str, float] | None:
 
 
 def _by_others(bodies: Sequence[Bools], at: int) -> Bools:
-    """Where all modalities but one show the body, (Z, H, W); of a single one, where that does. bodies: each (Z,
-    H, W)."""
+    """Where all modalities but one show the body, (Z, H, W); of a single one, where that does. bodies:
+    each (Z, H, W)."""
     others = [each for number, each in enumerate(bodies) if number != at] or bodies
     found: Bools = np.all(others, axis=0)
     return found

@@ -124,8 +124,8 @@ def _own_mirrors(blocks: NDArray[np.float32]) -> Floats:
 
 
 def _squares(blocks: NDArray[np.float32], lag: int) -> Floats:
-    """What slices so far apart differ by in each patch of a volume (x, y, z), in raw units, the mean square: (patches,
-    z - lag)."""
+    """What slices so far apart differ by in each patch of a volume (x, y, z), in raw units, the mean
+    square: (patches, z - lag)."""
     across, down = (side // PATCH_BLOCKS for side in blocks.shape[:2])
     whole = blocks[: across * PATCH_BLOCKS, : down * PATCH_BLOCKS]
     squares = (whole[:, :, lag:] - whole[:, :, : whole.shape[2] - lag]) ** 2

@@ -164,9 +164,9 @@ def _noise(data: NDArray[np.float32], shown: Bools) -> NDArray[np.float64]:
 
 
 def _left(thin: NDArray[np.float32], length: NDArray[np.floating], alike: NDArray[np.floating]) -> Bools:
-    """(z - 1,): whether next to nothing is left of a slice without its best multiple of the one before. thin: (z,
-    n), and length: (z,), as those of `_filled`; alike: (z - 1,), the correlation of each slice with the one before,
-    -1 to 1."""
+    """(z - 1,): whether next to nothing is left of a slice without its best multiple of the one before. thin:
+    (z, n), and length: (z,), as those of `_filled`; alike: (z - 1,), the correlation of each slice with the one
+    before, -1 to 1."""
     close = alike > 1 - 1e-3
     left = np.ones(len(alike))
     for z in np.flatnonzero(close):

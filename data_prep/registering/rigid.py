@@ -33,7 +33,8 @@ Motion = Floats  # 4 x 4, from mm of the fixed image to mm of the moving one, as
 
 @dataclass(frozen=True)
 class Copy:
-    """Grey values 0 to 1, float32 (x, y, z), of a volume turned to LPS; `affine` maps an index to mm as in NIfTI."""
+    """Grey values 0 to 1, float32 (x, y, z), of a volume turned to LPS; `affine`, 4 x 4, maps an index to mm as
+    in NIfTI."""
 
     values: NDArray[np.float32]
     affine: Floats

@@ -34,8 +34,8 @@ SAMPLED_VOXELS = 2**18  # voxels, about, by which the range of the other values 
 
 
 def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Bools | None]:
-    """Fill NaN around the values of a volume with their minimum; returns it, and which voxels were filled: both (x,
-    y, z).
+    """Fill NaN around the values of a volume with their minimum; returns it, and which voxels were filled:
+    both (x, y, z).
 
     data: (x, y, z), in raw units, which stay. The second is None where every voxel holds a value. InputError for
     infinite values, for NaN that are enclosed by values within a plane along some axis, and where no value is left.

@@ -13,8 +13,8 @@ from hnscc.base.arrays import Floats, Integers
 
 
 def percentiles(values: NDArray[np.floating], shares: Sequence[float]) -> Floats:
-    """Return what np.percentile(values, shares) does, (n,) of n shares in percent, of finite float32 or float64 of any
-    shape, order and unit."""
+    """Return what np.percentile(values, shares) does, (n,) of n shares in percent, of finite float32 or float64 of
+    any shape, order and unit."""
     low, high, part = _around(values, np.true_divide(shares, 100))
     step = high - low
     found: Floats = np.where(part < 0.5, low + step * part, high - step * (1 - part))

@@ -128,8 +128,8 @@ def resampled_by_voxels(volume: Volume, grid: Grid) -> GridSlices:
 
 
 def _turned_about_x(matrix: Floats, shape: tuple[int, int, int]) -> bool:
-    """Whether the grid's lines along x are lines along x of the volume: level grids, and most tilted ones. matrix: 4 x
-    4, from an index of the grid, which has this shape, to voxels of the volume."""
+    """Whether the grid's lines along x are lines along x of the volume: level grids, and most tilted ones. matrix:
+    4 x 4, from an index of the grid, which has this shape, to voxels of the volume."""
     drift = np.abs(matrix[:3, :3]) * (np.array(shape) - 1)
     return bool(drift[0, 1] + drift[0, 2] <= ROUNDING_VOXELS and drift[1:, 0].max() <= ROUNDING_VOXELS)
 

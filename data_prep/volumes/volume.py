@@ -61,10 +61,10 @@ class Padding:
 class Volume:
     """`data` is (x, y, z), finite, in the file's voxel order and units (scaled as its header says).
 
-    `blank` says which voxels the file holds no number for (NaN around the field of view, or `padding`, a value that
-    stands for nothing; they are the minimum in `data`), and is None where there are none. `unit` is that of the values
-    where the file states it: SUV, HU; else "".
-    `written` tells how the file is written (data_prep.files.stated).
+    `blank`, of that shape, says which voxels the file holds no number for (NaN around the field of view, or
+    `padding`, a value that stands for nothing; they are the minimum in `data`), and is None where there are none.
+    `unit` is that of the values where the file states it: SUV, HU; else "". `written` tells how the file is
+    written (data_prep.files.stated).
     """
 
     data: NDArray[np.float32]

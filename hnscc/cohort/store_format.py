@@ -164,8 +164,8 @@ def store_digest(index: dict[str, Any]) -> str:
 
 
 def content_digest(images: Images, mask: Masks) -> str:
-    """SHA-256 over shapes and little-endian bytes in C order of images (Z, C, H, W), in raw units, and mask (Z,
-    H, W)."""
+    """SHA-256 over shapes and little-endian bytes in C order of images (Z, C, H, W), in raw units, and
+    mask (Z, H, W)."""
     digest = hashlib.sha256(f"{images.shape} {images.dtype} {mask.shape} {mask.dtype}".encode())
     digest.update(np.ascontiguousarray(images, dtype="<f4").data)
     digest.update(np.ascontiguousarray(mask).data)

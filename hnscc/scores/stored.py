@@ -137,8 +137,8 @@ def glycolysis(
 
 
 def stored_form(found: Mapping[str, Floats]) -> NDArray[np.float32]:
-    """Return what `glycolysis` found of S scans, one at least, (1001,) of each, as a trial stores it: float32 (S,
-    1001), SUV times ml, by the sorted names of the scans, which are not stored."""
+    """Return what `glycolysis` found of S scans, one at least, (1001,) of each, as a trial stores it: float32
+    (S, 1001), SUV times ml, by the sorted names of the scans, which are not stored."""
     return np.stack([found[scan] for scan in sorted(found)]).astype(np.float32)
 
 

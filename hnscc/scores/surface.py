@@ -34,8 +34,9 @@ class SurfaceDistances:
     """How far each element of one surface is from the other surface.
 
     truth_mm, pred_mm: distances (T,) and (P,) of the elements of the truth's and of the prediction's surface, in mm;
-    the diagonal where the other surface is absent. truth_size, pred_size: the elements' sizes in mm2 (of a plane, mm).
-    diagonal_mm: of the scan, from the outer corner of its first voxel to that of its last; no distance exceeds it.
+    the diagonal where the other surface is absent. truth_size, pred_size: the elements' sizes, (T,) and (P,), in mm2
+    (of a plane, mm). diagonal_mm: of the scan, from the outer corner of its first voxel to that of its last; no
+    distance exceeds it.
     """
 
     truth_mm: Floats

@@ -67,8 +67,8 @@ class _Products(TorchFunctionMode):
         *arguments: Any,
         **named: Any,
     ) -> torch.Tensor:
-        """As torch.nn.functional.interpolate, whose arguments these are: features (N, C, H, W) of any values -> (N, C,
-        height, width)."""
+        """As torch.nn.functional.interpolate, whose arguments these are: features (N, C, H, W) of any
+        values -> (N, C, height, width)."""
         if mode == "area" and input.dim() == 4 and size is not None:  # by another name
             return self._pool(input, size)
         if mode != "bilinear":

@@ -114,8 +114,8 @@ def _predicted_files(
 
 
 def _glycolysis(data: FoldData, probabilities: StoredProbabilities, truth: Bools) -> dict[str, Floats]:
-    """SUV ml of each whole scan, (1001,); empty where no modality is known to be in SUV. probabilities: uint16 (N, H,
-    W), of the scored slices; truth: bool (N, H, W)."""
+    """SUV ml of each whole scan, (1001,); empty where no modality is known to be in SUV. probabilities: uint16
+    (N, H, W), of the scored slices; truth: bool (N, H, W)."""
     found = {}
     for scan, at in data.scan_rows.items():
         uptake = data.uptake(at)

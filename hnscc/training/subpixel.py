@@ -141,8 +141,8 @@ def _convolve(
 ) -> torch.Tensor:
     """The 3x3 convolution, padded by 1, of x at this size (by nearest pixels) with the skip's channels behind it.
 
-    Features of any values, x (N, C, H, W) and skip (N, S, height, width) -> (N, out, height, width). weight: (out, C +
-    S, 3, 3); bias: (out,).
+    Features of any values, x (N, C, H, W) and skip (N, S, height, width) -> (N, out, height, width). weight:
+    (out, C + S, 3, 3); bias: (out,).
     """
     if size != _twice(x) or x.numel() // x.shape[1] < LEAST_PIXELS:
         large = functional.interpolate(x, size=size, mode="nearest")

@@ -88,8 +88,8 @@ def _draw(axes: Axes, example: Example, window: float) -> None:
 
 
 def _shown_as(images: Mapping[str, npt.NDArray[np.float32]], window: float) -> str:
-    """Say what is shown how: without it, the noise of a scan that takes up nothing looks like a tumour. images: (Z, H,
-    W) of each modality, in raw units."""
+    """Say what is shown how: without it, the noise of a scan that takes up nothing looks like a tumour. images:
+    (Z, H, W) of each modality, in raw units."""
     below = anatomy(images)
     grey = [f"{below} in grey"] if below else []
     colour = [f"{UPTAKE} in colour, brightest from {window:.3g} on"] if UPTAKE in images else []

@@ -54,8 +54,8 @@ def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
 
 def median_band(table: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return the epochs (E,), counted from 1, at which at least half of the trials still train, and their median and
-    quartiles (3, E), in the table's unit; the quartiles are NaN where so few train that they are told none. table: (T,
-    E), as of `curves`."""
+    quartiles (3, E), in the table's unit; the quartiles are NaN where so few train that they are told none. table:
+    (T, E), as of `curves`."""
     training = np.isfinite(table).sum(axis=0)
     kept = np.flatnonzero(2 * training >= max(len(table), 1))
     low, middle, high = (np.nanquantile(table[:, kept], q, axis=0) for q in (0.25, 0.5, 0.75))
