@@ -135,7 +135,7 @@ def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> Float
 def around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[Integers, Integers]:
     """The first voxels of the grid that the lesion may touch, and those behind the last, as x, y, z: int64, each (3,).
 
-    data: (x, y, z), not 0 where the lesion is, on the grid `lps`; both grids lie LPS.
+    data: (x, y, z), numbers that are not 0 where the lesion is, on the grid `lps`; both grids lie LPS.
     """
     found = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if not all(map(len, found)):
@@ -206,7 +206,7 @@ def _binary(mask: Volume, where: str) -> Bools:
 
 
 def _is_binary(values: NDArray[np.float32]) -> bool:
-    """Whether values, of any shape, are 0 and at most one higher number, and some are 0."""
+    """Whether values, of any shape and in any unit, are 0 and at most one higher number, and some are 0."""
     lesion = values != 0
     return bool(not lesion.all() and not (lesion & (values != values.max())).any())
 

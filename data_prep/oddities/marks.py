@@ -118,7 +118,7 @@ def _gaussian(count: int, sd: float) -> sparse.csr_array:
 
 def peaks_in(height: NDArray[np.float32]) -> NDArray[np.intp]:
     """(N, 3): the places, as z, y, x in `height` (Z, H, W), none in its margin, that no other in 3 slices x 5 x 5
-    pixels around overtops. height: by how much each pixel stands out, of the contrast around."""
+    pixels around overtops. height: by how much each pixel stands out, as multiples of the contrast around."""
     inner = slice(MARGIN_PIXELS, -MARGIN_PIXELS)
     reach = slice(MARGIN_PIXELS - 2, 2 - MARGIN_PIXELS)
     most = _of_five(_of_five(height[:, reach, reach]).swapaxes(1, 2)).swapaxes(1, 2)

@@ -218,7 +218,7 @@ def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: Floats
 
 
 def _whole(move: Floats, shape: tuple[int, ...]) -> Floats:
-    """The map (4, 3) of whole pixels next to one (4, 3), by where it takes the middle of the scan."""
+    """The map (4, 3) of whole pixels next to one (4, 3), both in pixels, by where it takes the middle of the scan."""
     middle = np.array([(side - 1) / 2 for side in shape])
     whole = np.zeros_like(move)
     whole[:3] = np.rint(move[:3])

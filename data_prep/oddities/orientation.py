@@ -50,7 +50,7 @@ MOVED = len(TURNS)  # what is no turn: as much like the others moved along an ax
 class _Lying:
     """How the scans of a cohort lie in a modality. turns: of each scan, its position in TURNS, or MOVED; as it is where
     that cannot be told. told_by: the turns by which scans can be told apart, none where they are too unlike. mean: the
-    mean (1, 16, 16, 16) of those that lie as most do."""
+    mean (1, 16, 16, 16), of length 1, of those that lie as most do."""
 
     turns: list[int]
     told_by: list[int]

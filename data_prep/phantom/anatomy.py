@@ -87,8 +87,8 @@ def tissues_at(
 def _tissues_of_slab(
     points: list[Voxels], warp: Voxels, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[Labels, Voxels, Voxels]:
-    """The labels, signal and uptake at the points of a slab, each of one shape with these; the
-    arguments are those of `tissues_at`."""
+    """The labels, signal and uptake at the points of a slab, each of one shape with these; arguments as those
+    of `tissues_at`."""
     shift = _evaluate(warp, points)
     x, y, z = (axis / np.float32(size) + move for axis, move in zip(points, shift, strict=True))
     labels = _anatomy(x, y, z, nodes)
@@ -161,7 +161,7 @@ def _anatomy(x: Voxels, y: Voxels, z: Voxels, nodes: list[Node]) -> Labels:
 
 
 def _add_soft_tissue(labels: Labels, at: _Points, outline: Voxels) -> None:
-    """Write the soft tissues into `labels`, in place. outline: below 1 inside of the skin; of one shape with
+    """Write the soft tissues into `labels`, in place. outline: 0 or more, below 1 inside of the skin; of one shape with
     the labels."""
     oval, ball, level = at.oval, at.ball, at.level
     for where, name in (

@@ -123,8 +123,8 @@ def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats
 
 
 def _bins(across: Floats, more: float) -> Integers:
-    """The bins (x, y) of a slice's voxels by height, `more` bins above the first slice's, which are `across`,
-    (x, y)."""
+    """The numbers (x, y) of the bins of a slice's voxels by height, `more` bins above the first slice's, which are
+    `across`, (x, y)."""
     return np.asarray(np.floor(across + more + 1e-6).astype(np.intp))
 
 

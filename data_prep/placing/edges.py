@@ -53,8 +53,8 @@ class _Border:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What a modality shows: image (Z, H, W), in one piece of memory, the value of air, and how far bright tissue
-    stands above it."""
+    """What a modality shows: image (Z, H, W), in one piece of memory, in raw units, the value of air, and how far
+    bright tissue stands above it."""
 
     image: Images
     dark: float

@@ -132,7 +132,7 @@ def in_file_order(values: NDArray[Kind], placement: WayBack) -> NDArray[Kind]:
 
 
 def _axes(placement: WayBack) -> tuple[Floats, Floats]:
-    """The axes of the file, and LPS, as nibabel writes them, each (3, 2)."""
+    """The axes of the file, and those of LPS, as nibabel writes them, each (3, 2): numbers of axes, and directions."""
     file, lps = (orientations.axcodes2ornt(codes) for codes in (placement["input_axes"], "LPS"))
     return file, lps
 

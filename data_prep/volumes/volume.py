@@ -88,8 +88,8 @@ def to_lps(grid: Grid) -> Grid:
 
 
 def turn_to_lps(grid: Grid) -> Floats:
-    """The turn that brings an array in the order of the grid's file to LPS, as nibabel writes it: (3, 2), not to be
-    written to."""
+    """The turn that brings an array in the order of the grid's file to LPS, as nibabel writes it: (3, 2), numbers of
+    axes and directions, not to be written to."""
     return _turn_to_lps(tuple(grid.affine.ravel().tolist()))
 
 
@@ -143,7 +143,7 @@ def nearly_same_grid(one: Grid, other: Grid, voxels: float) -> bool:
 
 
 def corners(shape: tuple[int, int, int]) -> Floats:
-    """The indices of the eight corner voxels as homogeneous coordinates: (4, 8)."""
+    """The indices of the eight corner voxels, in voxels, as homogeneous coordinates: (4, 8)."""
     ends = np.array([[x, y, z, 1] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64).T
     last: Floats = np.array([*(count - 1 for count in shape), 1], dtype=np.float64)
     return ends * last[:, None]

@@ -81,7 +81,8 @@ def pooled_interval(
 
 
 def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
-    """Return `pooled_interval` of a score that pools as a ratio of sums; counts (P,) or (R, P), ValueError as there."""
+    """Return `pooled_interval` of a score that pools as a ratio of sums; pixel counts or such (P,) or (R, P),
+    ValueError as there."""
     num, den, truth = fractions_of(counts, fraction)
     lesion = truth > 0
     repeats, patients = (len(num),), int(lesion.sum())
@@ -105,8 +106,8 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, metric: s
 
 
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
-    """Return `pooled_difference` of any score that pools as a ratio of sums. a, b: counts (R, P), and ValueError,
-    as there."""
+    """Return `pooled_difference` of any score that pools as a ratio of sums. a, b: pixel counts or such (R, P),
+    ValueError as there."""
     (num_a, den_a, truth), (num_b, den_b, truth_b) = fractions_of(a, fraction), fractions_of(b, fraction)
     check_same_patients(truth, truth_b)
     lesion = truth > 0

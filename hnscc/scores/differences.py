@@ -104,10 +104,10 @@ def _resampled_median(scores: Floats, rows: Integers) -> Floats:
 
 
 def patient_weights(rng: np.random.Generator, lesion: Bools, bootstraps: int) -> Floats:
-    """How often each patient stands in each resample: float64 (bootstraps, P).
+    """How often each patient stands in each resample, 0 or more: float64 (bootstraps, P).
 
-    lesion: bool (P,). Patients with and without lesion are resampled apart, as many of each as there are, like
-    the split that the study was stratified by: a resample without any lesion would score an empty prediction 1.
+    lesion: bool (P,). Patients with and without lesion are resampled apart, as many of each as there are, like the
+    split that the study was stratified by: a resample without any lesion would score an empty prediction 1.
     """
     weights = np.zeros((bootstraps, len(lesion)))
     for stratum in (np.flatnonzero(lesion), np.flatnonzero(~lesion)):
@@ -119,8 +119,8 @@ def patient_weights(rng: np.random.Generator, lesion: Bools, bootstraps: int) ->
 
 
 def pooled_resamples(counts: Counts, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Pixels of overlap, prediction and truth pooled over every resample: counts (..., P), weights (B, P) -> three
-    float64 arrays (B, ...), exact since every sum is a whole number below 2^53."""
+    """Pixel counts of overlap, prediction and truth pooled over every resample: counts (..., P), weights (B, P) ->
+    three float64 arrays (B, ...), exact since every sum is a whole number below 2^53."""
     parts = np.stack((counts.overlap, counts.pred, counts.truth)).astype(np.float64)
     # One product for all three: BLAS starts its threads for each, which costs more than a small product does.
     sums = weights @ parts.reshape(-1, parts.shape[-1]).T

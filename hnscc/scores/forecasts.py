@@ -86,8 +86,8 @@ def _of_one_repeat(found: Estimate) -> float:
 class _Studies:
     """Equally likely studies of one size: their limits, the smallest estimates that p < 0.05 calls a difference; how
     much larger than the true difference the estimate of such a study is on average; and the standard error of the rest.
-    Arrays of one shape, (4, 8, 78), of pairs (4, 8, 12), but for the errors, (4, 1, 1). weights: how likely each of the
-    last axis is, (78,) or (12,); their sum is 1."""
+    In the unit of the value, arrays of one shape, (4, 8, 78), of pairs (4, 8, 12), but for the errors, (4, 1, 1).
+    weights: how likely each of the last axis is, (78,) or (12,); their sum is 1."""
 
     limit: Floats
     larger: Floats
@@ -165,8 +165,8 @@ def _mean(values: Floats, weights: Floats) -> float:
 
 
 def _cohorts(number: int, weight: float) -> Floats:
-    """So many equally likely true values of a patients' part, (number,), whose mean is 1, as the patients' weights
-    differ from cohort to cohort; where all weigh alike, they are 1."""
+    """So many equally likely true values of a patients' part, 0 or more, (number,), whose mean is 1, as the patients'
+    weights differ from cohort to cohort; where all weigh alike, they are 1."""
     return _steps(number, COHORT / (1 - weight) ** 2) if weight < 1 else np.ones(number)
 
 

@@ -131,7 +131,7 @@ def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spa
 
 
 def _sphere(reach: list[int], spacing_mm: Spacing) -> NDArray[np.float64]:
-    """1 within the sphere and 0 elsewhere: (Z, Y, X), 2 x reach + 1 voxels along each axis."""
+    """0 or 1, which is within the sphere: (Z, Y, X), 2 x reach + 1 voxels along each axis."""
     steps = (step * np.arange(-more, more + 1.0) for more, step in zip(reach, spacing_mm, strict=True))
     z, y, x = np.meshgrid(*steps, indexing="ij")
     return (z**2 + y**2 + x**2 <= PEAK_RADIUS_MM**2).astype(np.float64)

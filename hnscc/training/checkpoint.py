@@ -57,7 +57,7 @@ def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Checkpoint | No
 
 
 def _tensors(slot: Slot, crc32c: int) -> dict[str, torch.Tensor] | None:
-    """What a slot holds, by name, of any shape; None where it is gone or damaged."""
+    """The tensors that a slot holds, by name, of any shape; None where its file is gone or damaged."""
     try:
         with storage_errors(slot.tensors):
             content = slot.tensors.read_bytes()

@@ -56,8 +56,8 @@ class _Mean(nn.Module):
 def check_pools(model: nn.Module, images: torch.Tensor, architecture: str) -> None:
     """InputError where a network takes means over parts of an image that its pixels do not divide into.
 
-    images: float32 (1, C, H, W), zeros will do. ONNX has no operation for such means. PyTorch's exporter says so too,
-    with a traceback and the whole graph on standard output.
+    images: float32 (1, C, H, W), of any values, zeros will do. ONNX has no operation for such means. PyTorch's exporter
+    says so too, with a traceback and the whole graph on standard output.
     """
     sides: list[tuple[int, int]] = []  # pixels before, after
 

@@ -49,7 +49,7 @@ class Fit:
     """The state of a training: what a checkpoint holds.
 
     began: what is known of the trial from the start. attempts: the processes that worked on it, this one last. best:
-    the weights of the best epoch so far, by name, of any shape. next_slot: of the trial's two, the one that is
+    the weights of the best epoch so far, tensors by name, of any shape. next_slot: of the trial's two, the one that is
     written next.
     """
 
@@ -139,8 +139,8 @@ class Fit:
     def finish_epoch(self, *scores: torch.Tensor, since: float) -> None:
         """Add the epoch's row to the history; keep the weights if it is the best. Raises Diverged.
 
-        scores: what `train_epoch` and then `validate` returned; here alone a GPU is waited for. since: time.monotonic()
-        when the epoch began.
+        scores: each (), as `train_epoch` and then `validate` returned them; here alone a GPU is waited for. since:
+        time.monotonic() when the epoch began.
         """
         epoch = self.epoch + 1
         train_loss, val_loss, jaccard = torch.stack(scores).tolist()

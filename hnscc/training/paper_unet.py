@@ -42,8 +42,9 @@ def seed_dropouts(model: nn.Module, seed: int) -> None:
 
 
 def _kept(values: torch.Tensor, dropped: int, source: torch.Generator) -> torch.Tensor:
-    """Like `values`, of their shape: STEPS / (STEPS - dropped), or 0 with the chance dropped / STEPS. Made of integers,
-    for PyTorch compares and multiplies these many at a time, and turns booleans into floats one by one."""
+    """Factors, 0 or more, for values of any shape, of that shape: STEPS / (STEPS - dropped), or 0 with the chance
+    dropped / STEPS. Made of integers, for PyTorch compares and multiplies these many at a time, and turns booleans into
+    floats one by one."""
     numbers = _random_numbers(values.numel(), source).as_strided(values.shape, values.stride())
     ones = torch.ge(numbers, dropped - STEPS // 2, out=torch.empty_like(values, dtype=BITS[values.dtype]))
     scale = torch.tensor(STEPS / (STEPS - dropped), dtype=values.dtype)
@@ -51,7 +52,7 @@ def _kept(values: torch.Tensor, dropped: int, source: torch.Generator) -> torch.
 
 
 def _random_numbers(count: int, source: torch.Generator) -> torch.Tensor:
-    """So many int16, (count,), all 65536 values equally likely: four from each word of NumPy's fastest generator."""
+    """So many numbers, int16 (count,), all 65536 equally likely: four from each word of NumPy's fastest generator."""
     key = int(torch.randint(2**62, (), generator=source))
     words = np.random.Generator(np.random.SFC64(key)).integers(0, 2**64, -(-count // 4), dtype=np.uint64)
     return torch.from_numpy(words.view(np.int16))[:count]

@@ -133,7 +133,7 @@ def _no_autocast(kind: str) -> AbstractContextManager[None]:
 
 
 def _identity(pixels: int) -> torch.Tensor:
-    """The identity matrix of so many pixels as an image, float64 (1, 1, H, H)."""
+    """The identity matrix of H pixels as an image, float64 (1, 1, H, H) of 0 and 1."""
     return torch.eye(pixels, dtype=torch.float64, device="cpu")[None, None]
 
 

@@ -158,13 +158,13 @@ def _convolve(
 
 
 def _summed(kernel: torch.Tensor) -> torch.Tensor:
-    """A kernel's weights, (out, in, 3, 3) -> (in, out, 4, 4): of every two neighbours along each axis the sum, with
-    zeros around them."""
+    """A kernel's weights, of any values, (out, in, 3, 3) -> (in, out, 4, 4): of every two neighbours along each axis
+    the sum, with zeros around them."""
     sums = functional.avg_pool2d(kernel.flip(2, 3), kernel_size=2, stride=1, padding=1, divisor_override=1)
     return _laid_out(sums.transpose(0, 1))
 
 
 def _laid_out(kernel: torch.Tensor) -> torch.Tensor:
-    """A kernel's weights, (out, in, 3, 3), as the images lie in memory, of the same shape: convolutions of the
-    library's then need no other copy."""
+    """A kernel's weights, of any values, (out, in, 3, 3), as the images lie in memory, of the same shape: convolutions
+    of the library's then need no other copy."""
     return kernel.contiguous(memory_format=torch.channels_last)
