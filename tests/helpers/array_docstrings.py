@@ -33,8 +33,8 @@ CLAUSE = re.compile(r"(?<=[.;]) ")  # behind a sentence, or a part of one
 UNIT = re.compile(
     r"\b(?:mm[23]?|ml|SUV|HU|units?|raw|radians|degrees|nats|percent|any values?|length 1|4 x 4|multiples|shares?|"
     r"Dice|logarithms?|logits|probabilit\w+|variances?|correlations?|directions?|tensors|bytes|numbers|"
-    r"standard deviations?|as (?:that |those )?of)\b|\b(?:in|of|square) (?:the |its |stored )?(?:pixels|voxels|slices)\b|"
-    r"\bpixel counts\b|\bas (?:those of |that of )?`|-?\d(?:\.\d+)? ?(?:\.\.|to|and|or) ?\d|0 or more",
+    r"standard deviations?|pixel counts|(?:in|of|square) (?:the |its |stored )?(?:pixels|voxels|slices)|"
+    r"as (?:that |those )?of)\b|\bas (?:those of |that of )?`|-?\d(?:\.\d+)? ?(?:\.\.|to|and|or) ?\d|0 or more",
     re.IGNORECASE,
 )
 
