@@ -127,6 +127,8 @@ def test_a_shape_is_told(told):
     assert marked(f"Pixels, float32 {told}, of a batch.") == "Pixels, float32 @, of a batch."
 
 
-@pytest.mark.parametrize("told", ["(overlap, pred, truth)", "(Kingma and Ba 2015)", "(z, y, x)", "in (mm)", "by f()"])
+@pytest.mark.parametrize(
+    "told", ["(overlap, pred, truth)", "(Kingma and Ba 2015)", "(z, y, x)", "in (mm)", "by f()"]
+)
 def test_no_shape_is_told(told):
     assert "@" not in marked(f"Pixels {told} of a batch.")
