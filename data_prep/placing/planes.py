@@ -125,7 +125,7 @@ def _looked_at(data: Voxels, shown: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def _around(data: NDArray[Any]) -> list[NDArray[Any]]:
     """The voxels around each one that is not at a border of its plane: the four beside it first, then the others. data:
-    (x, y, z), of any unit; views of it, each (x - 2, y - 2, z)."""
+    (x, y, z), of any type and unit; views of it, each (x - 2, y - 2, z)."""
     wide, high = data.shape[:2]
     steps = ((0, 1), (1, 0), (1, 2), (2, 1), (0, 0), (0, 2), (2, 0), (2, 2))
     return [data[x : wide - 2 + x, y : high - 2 + y] for x, y in steps]

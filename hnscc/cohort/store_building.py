@@ -215,14 +215,14 @@ def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | N
 
 
 def _write_array(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
-    """Write values (Z, ...), in any unit: one chunk per slice (first axis), one shard for all of them."""
+    """Write values (Z, ...), of any type and unit: one chunk per slice (first axis), one shard for all of them."""
     # All chunks at once: one after another they take half as long again.
     with zarr.config.set({"codec_pipeline.batch_size": len(values)}):
         _create_array(group, name, values)[...] = values
 
 
 def _create_array(group: zarr.Group, name: str, values: NDArray[Any]) -> zarr.Array[Any]:
-    """Make an array for values (Z, ...), in any unit, of one shard, a chunk for each slice."""
+    """Make an array for values (Z, ...), of any type and unit, of one shard, a chunk for each slice."""
     return group.create_array(
         name,
         shape=values.shape,

@@ -62,7 +62,7 @@ def check_pools(model: nn.Module, images: torch.Tensor, architecture: str) -> No
     sides: list[tuple[int, int]] = []  # pixels before, after
 
     def note(pool: nn.AdaptiveAvgPool2d, given: tuple[torch.Tensor, ...], _: torch.Tensor) -> None:
-        """Note the sides, in pixels, of features `given`, (N, C, H, W), and of what the pool makes of it,
+        """Note the sides, in pixels, of float features `given`, (N, C, H, W), and of what the pool makes of it,
         `_`, (N, C, height, width)."""
         after = pool.output_size if isinstance(pool.output_size, tuple) else (pool.output_size,) * 2
         sides.extend(

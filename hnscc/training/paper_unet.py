@@ -144,8 +144,8 @@ def _initialise(module: nn.Module) -> None:
 
 
 def _he_normal(weight: torch.Tensor) -> None:
-    """Keras's he_normal, written into a weight (out, in, 3, 3): a normal cut at two standard deviations, widened to
-    keep variance 2 / fan_in."""
+    """Keras's he_normal, written into a float weight (out, in, 3, 3): a normal cut at two standard deviations, widened
+    to keep variance 2 / fan_in."""
     fan_in = weight.shape[1] * weight.shape[2] * weight.shape[3]
     deviation = (2.0 / fan_in) ** 0.5 / 0.87962566103423978
     nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)

@@ -67,7 +67,7 @@ class _Products(TorchFunctionMode):
         *arguments: Any,
         **named: Any,
     ) -> torch.Tensor:
-        """As torch.nn.functional.interpolate, whose arguments these are: features (N, C, H, W) of any
+        """As torch.nn.functional.interpolate, whose arguments these are: float features (N, C, H, W) of any
         values -> (N, C, height, width)."""
         if mode == "area" and input.dim() == 4 and size is not None:  # by another name
             return self._pool(input, size)
@@ -75,7 +75,8 @@ class _Products(TorchFunctionMode):
             return functional.interpolate(input, size, scale_factor, mode, *arguments, **named)
 
         def _along(axis: int, pixels: int) -> torch.Tensor:
-            """The identity of H pixels, resized to W as the axis of that number: (1, 1, W, H), shares of about 0..1."""
+            """The identity of H pixels, resized to W as the axis of that number: float64 (1, 1, W, H), shares of
+            about 0..1."""
             # The other axis keeps its size: each column is resized for itself, so the identity becomes the matrix.
             to = None if size is None else (_of_axis(size, axis), pixels)
             by = None if scale_factor is None else (_of_axis(scale_factor, axis), 1.0)
@@ -85,13 +86,14 @@ class _Products(TorchFunctionMode):
         return self._apply(input, _along, ("bilinear", *settings))
 
     def _pool(self, input: torch.Tensor, output_size: int | Sequence[int | None]) -> torch.Tensor:
-        """As torch.nn.functional.adaptive_avg_pool2d: features (N, C, H, W) of any values -> (N, C, height, width)."""
+        """As torch.nn.functional.adaptive_avg_pool2d: float features (N, C, H, W) of any
+        values -> (N, C, height, width)."""
         sizes = [_of_axis(output_size, axis) or pixels for axis, pixels in enumerate(input.shape[-2:])]
         if sizes == [1, 1]:
             return functional.adaptive_avg_pool2d(input, 1)
 
         def _along(axis: int, pixels: int) -> torch.Tensor:
-            """The identity of H pixels, pooled to W as the axis of that number: (1, 1, W, H), shares 0..1."""
+            """The identity of H pixels, pooled to W as the axis of that number: float64 (1, 1, W, H), shares 0..1."""
             return functional.adaptive_avg_pool2d(_identity(pixels), (sizes[axis], pixels))
 
         return self._apply(input, _along, ("pool", *sizes))

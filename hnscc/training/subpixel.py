@@ -114,15 +114,15 @@ class _WeighedBlock(nn.Module):
 
 
 def _twice(x: torch.Tensor) -> tuple[int, int]:
-    """The doubled sides, in pixels, of features (N, C, H, W)."""
+    """The doubled sides, in pixels, of float features (N, C, H, W)."""
     return 2 * x.shape[2], 2 * x.shape[3]
 
 
 def _decode(
     conv1: nn.Module, conv2: nn.Module, x: torch.Tensor, size: tuple[int, int], skip: Skip
 ) -> torch.Tensor:
-    """Two convolutions, each with its normalisation and activation, of features of any values, x (N, C, H, W) at `size`
-    and its skip (N, S, height, width) -> (N, out, height, width)."""
+    """Two convolutions, each with its normalisation and activation, of float features of any values, x (N, C, H, W) at
+    `size` and its skip (N, S, height, width) -> (N, out, height, width)."""
     convolution, *then = conv1.children()
     if not isinstance(convolution, nn.Conv2d):
         raise TypeError(
@@ -141,7 +141,7 @@ def _convolve(
 ) -> torch.Tensor:
     """The 3x3 convolution, padded by 1, of x at this size (by nearest pixels) with the skip's channels behind it.
 
-    Features of any values, x (N, C, H, W) and skip (N, S, height, width) -> (N, out, height, width). weight:
+    Float features of any values, x (N, C, H, W) and skip (N, S, height, width) -> (N, out, height, width). weight:
     (out, C + S, 3, 3); bias: (out,).
     """
     if size != _twice(x) or x.numel() // x.shape[1] < LEAST_PIXELS:
@@ -158,13 +158,13 @@ def _convolve(
 
 
 def _summed(kernel: torch.Tensor) -> torch.Tensor:
-    """A kernel's weights, of any values, (out, in, 3, 3) -> (in, out, 4, 4): of every two neighbours along each axis
-    the sum, with zeros around them."""
+    """A kernel's weights, float, of any values, (out, in, 3, 3) -> (in, out, 4, 4): of every two neighbours along each
+    axis the sum, with zeros around them."""
     sums = functional.avg_pool2d(kernel.flip(2, 3), kernel_size=2, stride=1, padding=1, divisor_override=1)
     return _laid_out(sums.transpose(0, 1))
 
 
 def _laid_out(kernel: torch.Tensor) -> torch.Tensor:
-    """A kernel's weights, of any values, (out, in, 3, 3), as the images lie in memory, of the same shape: convolutions
-    of the library's then need no other copy."""
+    """A kernel's weights, float, of any values, (out, in, 3, 3), as the images lie in memory, of the same shape:
+    convolutions of the library's then need no other copy."""
     return kernel.contiguous(memory_format=torch.channels_last)
