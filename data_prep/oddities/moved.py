@@ -144,8 +144,8 @@ def _map(ones: Floats, others: Floats, size: int) -> tuple[int, Floats] | None:
 
 
 def _through(ones: Floats, others: Floats) -> Floats:
-    """(M, 4, 3): the maps through each three pairs of places, without those that no copy can have. ones, others:
-    (T, 3, 3), three places of each, z, y, x in pixels."""
+    """(M, 4, 3): the maps through each three pairs of places, without those that no copy can have; (0,) where none is
+    left. ones, others: (T, 3, 3), three places of each, z, y, x in pixels."""
     known = np.concatenate([ones[..., 1:], np.ones((*ones.shape[:2], 1))], axis=2)
     wide = np.abs(np.linalg.det(known)) > 1e-6 * np.abs(ones[..., 1:]).max() ** 2
     known, ones, others = known[wide], ones[wide], others[wide]

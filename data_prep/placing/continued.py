@@ -124,7 +124,7 @@ def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats
 
 def _bins(across: Floats, more: float) -> Integers:
     """The numbers (x, y) of the bins of a slice's voxels by height, `more` bins above the first slice's, which are
-    `across`, (x, y)."""
+    `across`, (x, y); or of one voxel, both ()."""
     return np.asarray(np.floor(across + more + 1e-6).astype(np.intp))
 
 

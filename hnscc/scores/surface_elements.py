@@ -90,8 +90,8 @@ def _read_only(array: Floats) -> Floats:
 
 
 def _codes(mask: Bools) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The code of each point between voxels, uint8 of the mask's shape (Z, Y, X) + 1; beyond its border
-    nothing is marked."""
+    """The code of each point between voxels, uint8 of the mask's shape, (Z, Y, X) or (Y, X), one more along each axis;
+    beyond its border nothing is marked."""
     padded = np.zeros(tuple(each + 2 for each in mask.shape), np.uint8)
     padded[(slice(1, -1),) * mask.ndim] = mask
     shape = tuple(each + 1 for each in mask.shape)
