@@ -206,7 +206,7 @@ def _binary(mask: Volume, where: str) -> Bools:
 
 
 def _is_binary(values: NDArray[np.float32]) -> bool:
-    """Whether values, of any shape and in any unit, are 0 and at most one higher number, and some are 0."""
+    """Whether values, of any shape and in any unit of values, are 0 and at most one higher number, and some are 0."""
     lesion = values != 0
     return bool(not lesion.all() and not (lesion & (values != values.max())).any())
 

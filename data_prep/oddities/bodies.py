@@ -295,5 +295,5 @@ def _numbers(found: BodyFacts) -> Floats:
 
 
 def _parts(values: NDArray[np.complex128]) -> list[float]:
-    """The real and the imaginary part of each value (n,), in its unit."""
+    """The real and the imaginary part of each value (n,), in what it is measured in."""
     return [float(part) for value in values for part in (value.real, value.imag)]

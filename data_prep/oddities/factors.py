@@ -91,8 +91,8 @@ def halves(scans: Sequence[Scan], modality: str) -> tuple[list[list[Scan]], list
 
 
 def parted(values: Floats) -> tuple[float, list[list[int]]]:
-    """The share of the variance of values (n,), in any unit, that lies between two groups, each of a fifth at least,
-    and which they are, by positions."""
+    """The share of the variance of values (n,), whatever measured in, that lies between two groups, each of a fifth at
+    least, and which they are, by positions."""
     order, least = np.argsort(values, kind="stable"), math.ceil(LEAST_PART_SHARE * len(values))
     found = []
     for at in range(least, len(values) - least + 1):

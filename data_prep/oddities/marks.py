@@ -88,8 +88,8 @@ def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[Floats, NDArra
 
 
 def _blurred(squares: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squares (Z, H, W), a little smoother from slice to slice, and more so within each: (Z, H, W), in the
-    same unit."""
+    """Squares (Z, H, W), a little smoother from slice to slice, and more so within each: (Z, H, W), in the same unit
+    of values."""
     deep, side = squares.shape[:2]
     along = (_gaussian(deep, BLUR_SLICES) @ squares.reshape(deep, -1)).reshape(squares.shape)
     weights = _gaussian(side, BLUR_PIXELS)
@@ -98,7 +98,7 @@ def _blurred(squares: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _apart(smooth: NDArray[np.float32], least: np.float32) -> NDArray[np.float32]:
     """By how much each pixel of a slice (H, W) differs from those around it, of the contrast around, to which `least`
-    is added, in the unit of the slice: (H, W)."""
+    is added, in the unit of values of the slice: (H, W)."""
     wider = _gaussian(len(smooth), WIDER_BLUR_PIXELS)
     mean = mean_weights(len(smooth), AROUND_PIXELS).astype(np.float32)
     spread = weigh((smooth - weigh(smooth, mean, mean)) ** 2, mean, mean)
@@ -131,7 +131,8 @@ def peaks_in(height: NDArray[np.float32]) -> NDArray[np.intp]:
 
 
 def _of_five(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The highest of each five side by side along the last axis: (..., W) -> (..., W - 4), in the same unit."""
+    """The highest of each five side by side along the last axis: (..., W) -> (..., W - 4), in the same unit
+    of values."""
     two = np.maximum(values[..., 1:], values[..., :-1])
     four = np.maximum(two[..., 2:], two[..., :-2])
     five: NDArray[np.float32] = np.maximum(four[..., 1:], values[..., :-4])
@@ -155,7 +156,7 @@ def _round(apart: NDArray[np.float32], at: NDArray[np.intp]) -> Bools:
 
 def _looks(smooth: NDArray[np.float32], at: NDArray[np.intp]) -> NDArray[np.float32]:
     """(N, D), of length 1: the rings around each place, whatever their turn, their sign, their mean and their contrast.
-    smooth: (Z, H, W), in any unit; at: (N, 3), as z, y, x in it."""
+    smooth: (Z, H, W), in any unit of values; at: (N, 3), as z, y, x in it."""
     angle = 2 * np.pi * np.arange(ANGLES) / ANGLES
     z, y, x = (each[:, None, None] for each in at.T)
     y, x = y + RINGS_PIXELS[:, None] * np.sin(angle), x + RINGS_PIXELS[:, None] * np.cos(angle)

@@ -205,8 +205,8 @@ def _cells(places: Floats, size: int) -> int:
 
 
 def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: Floats) -> float:
-    """The correlation of most of the slices of (Z, H, W) each, in any unit, that are compared, laid on one another by
-    the map (4, 3) or by the next of whole pixels."""
+    """The correlation of most of the slices of (Z, H, W) each, in any unit of values, that are compared, laid on one
+    another by the map (4, 3) or by the next of whole pixels."""
     picked = np.unique(np.linspace(0, len(one) - 1, 3 * COMPARED_SLICES).round().astype(int))
     best = 0.0
     for each in (move, _whole(move, one.shape)):
@@ -228,8 +228,8 @@ def _whole(move: Floats, shape: tuple[int, ...]) -> Floats:
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32], z: int, move: Floats) -> float:
     """The correlation, whatever its sign, of a slice (H, W), the z-th of its scan, and what the map (4, 3) takes it to
-    in the other scan (Z, H, W), or of their ranks: other grey values keep these, so that any unit will do. Where either
-    is of one value, or ends, is left out."""
+    in the other scan (Z, H, W), or of their ranks: other grey values keep these, so that any unit of values will do.
+    Where either is of one value, or ends, is left out."""
     y, x = np.indices(one.shape)
     at = np.stack([np.full(one.shape, z), y, x, np.ones(one.shape)], axis=-1) @ move
     theirs = ndimage.map_coordinates(other, np.moveaxis(at, -1, 0), order=1, cval=np.nan)

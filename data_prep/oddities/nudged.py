@@ -80,7 +80,7 @@ def nudged(
 
 
 def _median(values: Floats) -> float:
-    """The median of values (n,), in their unit; 0 of none."""
+    """The median of values (n,), measured as these are; 0 of none."""
     return float(np.median(values)) if len(values) else 0.0
 
 

@@ -75,14 +75,14 @@ def has_majority(groups: Sequence[Sequence[object]]) -> bool:
 
 
 def robust_sd(deviations: Sequence[float] | Floats) -> float:
-    """Return the standard deviation, of which half of the values may be outliers. deviations: (n,) from the median, in
-    any unit, which the result has too."""
+    """Return the standard deviation, of which half of the values may be outliers. deviations: (n,) from the median,
+    whatever measured in, as the result is."""
     return SD_BY_MEDIAN * float(np.median(np.abs(deviations)))
 
 
 def limit(deviations: Sequence[float] | Floats, least: float, sds: float = ODD_SDS) -> float:
     """From where a deviation is an outlier's: so many robust standard deviations, at least `least`. deviations: (n,)
-    from the median, in any unit, which `least` and the result have too."""
+    from the median, whatever measured in, as `least` and the result are."""
     return max(least, sds * robust_sd(deviations))
 
 

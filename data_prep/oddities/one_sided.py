@@ -157,8 +157,8 @@ def _rounded(value: float) -> float:
 
 
 def _parted(name: str, values: Floats, with_lesion: Bools, tests: int) -> str:
-    """How the best bound parts the scans; empty where it does not do so well. values: (scans,) of a property, in its
-    unit; with_lesion: which scans have a lesion, (scans,); tests: how many properties vary."""
+    """How the best bound parts the scans; empty where it does not do so well. values: (scans,) of a property, in what
+    it is measured in; with_lesion: which scans have a lesion, (scans,); tests: how many properties vary."""
     bounds = np.unique(values)[1:]
     if not len(bounds):
         return ""

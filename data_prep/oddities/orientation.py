@@ -200,8 +200,8 @@ def _correlations(turned: NDArray[np.float32], images: Image) -> NDArray[np.floa
 
 
 def deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length, their values as they are, in
-    any unit."""
+    """float32 (Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length, their values as they are, in any unit
+    of values."""
     deep: NDArray[np.float32] = slices[
         ((np.arange(DEPTH_SLICES) + 0.5) / DEPTH_SLICES * len(slices)).astype(np.int64)
     ]

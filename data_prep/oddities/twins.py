@@ -157,8 +157,8 @@ def _candidates(
 
 
 def _coarse(slices: NDArray[np.float32]) -> Floats:
-    """(N, 16, 16) -> (N, 16), in the same unit, for a quick search: differences in the sums of 4 x 4 pixels, divided by
-    4, are no larger than those of the slices."""
+    """(N, 16, 16) -> (N, 16), in the same unit of values, for a quick search: differences in the sums of 4 x 4 pixels,
+    divided by 4, are no larger than those of the slices."""
     blocks = slices.astype(np.float64).reshape(len(slices), 4, SIDE_PIXELS // 4, 4, SIDE_PIXELS // 4)
     sums: Floats = blocks.sum(axis=(2, 4)).reshape(len(slices), -1) / (SIDE_PIXELS // 4)
     return sums
@@ -170,14 +170,14 @@ def _informative(slices: NDArray[np.float32]) -> int:
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """The correlation, -1 to 1, of two slices, each (H, W) in any unit; 0 where one of them is one value."""
+    """The correlation, -1 to 1, of two slices, each (H, W) in any unit of values; 0 where one of them is one value."""
     a, b = (_unit(each.astype(np.float64).reshape(1, -1)) for each in (one, other))
     return float((a * b).sum())
 
 
 def _unit(values: Floats) -> Floats:
-    """Values (..., n) in any unit, of the same shape: along the last axis less the mean, divided by the length; zeros
-    where nothing is left but rounding."""
+    """Values (..., n) in any unit of values, of the same shape: along the last axis less the mean, divided by the
+    length; zeros where nothing is left but rounding."""
     centred = values - values.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(centred, axis=-1, keepdims=True)
     largest = np.abs(values).max(axis=-1, keepdims=True, initial=0.0)

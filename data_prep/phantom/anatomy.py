@@ -126,8 +126,8 @@ class _Points:
     z: Voxels
 
     def level(self, *values: float) -> Voxels:
-        """Return a number, in the unit of the values, that changes from the larynx to the nasopharynx, at even steps;
-        of the same shape as the points."""
+        """Return a number, in the unit of values of the values, that changes from the larynx to the nasopharynx, at
+        even steps; of the same shape as the points."""
         return np.interp(self.z, np.linspace(-48, 48, len(values)), values).astype(np.float32)
 
     def oval(self, at_x: float, at_y: float, wide: float, high: float) -> Voxels:

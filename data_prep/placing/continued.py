@@ -83,7 +83,7 @@ def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | N
 
 def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
     """A slice (x, y) as it stands `move` voxels, (2,), further on, linearly between its voxels; beyond it, its last
-    ones: of the same shape and unit."""
+    ones: of the same shape and unit of values."""
     for along in move.tolist():  # in turn along x and along y, which ends as it began
         whole = math.floor(along)
         longer = _one_longer(plane, whole)
@@ -93,8 +93,8 @@ def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
 
 
 def _one_longer(plane: NDArray[np.float32], begin: int) -> NDArray[np.float32]:
-    """The lines of a slice (x, y) from the one at `begin` on, one more than it has: (x + 1, y), in the same unit;
-    beyond it, the nearest of them."""
+    """The lines of a slice (x, y) from the one at `begin` on, one more than it has: (x + 1, y), in the same unit of
+    values; beyond it, the nearest of them."""
     count = len(plane)
     longer = np.empty_like(plane, shape=(count + 1, plane.shape[1]))
     low, high = (min(max(0, end), count + 1) for end in (-begin, count - begin))

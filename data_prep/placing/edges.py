@@ -162,7 +162,7 @@ def clearest_within(
 
 def peak_of(curve: Floats) -> float:
     """Where a curve is highest, 0 to n - 1, by a parabola through its highest point and those beside it. curve: (n,),
-    in any unit; NaN is left out."""
+    whatever measured in; NaN is left out."""
     best = int(np.nanargmax(curve))
     if not 0 < best < len(curve) - 1:
         return float(best)

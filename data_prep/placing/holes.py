@@ -45,7 +45,7 @@ def with_holes(data: NDArray[np.float32], asked: Bools) -> Bools:
 
 
 def _boxes(plane: NDArray[np.float32]) -> Iterator[Box]:
-    """The boxes of one value within a slice (y, x), in any unit."""
+    """The boxes of one value within a slice (y, x), in any unit of values."""
     beside, below = plane[:, 1:] == plane[:, :-1], plane[1:] == plane[:-1]
     squares = beside[1:] & beside[:-1] & below[:, 1:]  # of 2 x 2 voxels
     if not squares.any():

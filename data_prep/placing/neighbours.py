@@ -127,8 +127,8 @@ def _standing(data: NDArray[np.float32], shown: Bools) -> Bools:
 
 
 def _calm(data: NDArray[np.float32], shown: Bools) -> Bools:
-    """(z,): slices at an end that hold far less noise of their own than any other one, in the volume's unit and beside
-    the brightness of their tissue. data: (x, y, z), in raw units; shown: (z,), which are asked."""
+    """(z,): slices at an end that hold far less noise of their own than any other one, in the volume's unit of values
+    and beside the brightness of their tissue. data: (x, y, z), in raw units; shown: (z,), which are asked."""
     found = np.zeros(data.shape[2], dtype=bool)
     noise = _noise(data, shown)
     at = np.flatnonzero(np.isfinite(noise[0]))

@@ -155,8 +155,8 @@ def _step(slices: Images, bright: Bools) -> float | None:
 
 
 def _shifted(values: NDArray[Kind], apart: int, axis: int) -> tuple[NDArray[Kind], NDArray[Kind]]:
-    """The values, of three axes (z, x, y), of any type and unit, from `apart` on along an axis, and those that many
-    before them: both (z, x, y), that axis shorter, views."""
+    """The values, of three axes (z, x, y), of any type and unit of values, from `apart` on along an axis, and those
+    that many before them: both (z, x, y), that axis shorter, views."""
     ahead: list[slice] = [slice(None)] * 3
     behind: list[slice] = [slice(None)] * 3
     ahead[axis], behind[axis] = slice(apart, None), slice(None, -apart)

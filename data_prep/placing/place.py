@@ -207,7 +207,7 @@ def _found(
 
 
 def _before(laid: _Laid, grid: Grid, window: Window, lesion: LesionMask) -> dict[int, Images]:
-    """The slices (Z, H, W) of each registered modality as its file lies, in its unit, by its position among
+    """The slices (Z, H, W) of each registered modality as its file lies, in its unit of values, by its position among
     the modalities."""
     return {
         at: gridded(laid.filed[name], grid, window, lesion.voxels).slices

@@ -24,38 +24,39 @@ UNCOMBED_RATIO = 2.0  # where no lines are compared
 
 def copied(data: Voxels, varied: float) -> float:
     """The larger share of lines of (x, y, z) along either axis of the planes that repeat another line of their plane,
-    voxel by voxel; of lines whose values differ by more than `varied`, in the volume's unit. Lines that repeat the one
-    beside them are one: resampling to a finer grid by the nearest voxel leaves them."""
+    voxel by voxel; of lines whose values differ by more than `varied`, in the volume's unit of values. Lines that
+    repeat the one beside them are one: resampling to a finer grid by the nearest voxel leaves them."""
     return max(_copied(lines, varied) for lines in _both(data))
 
 
 def streaks(data: Voxels, tissue: float) -> float:
     """The largest share of voxels of (x, y, z) that hold the value of one border, of tissue, from there on without a
-    break, beside voxels of another value. tissue: from where on values are such, in the volume's unit."""
+    break, beside voxels of another value. tissue: from where on values are such, in the volume's unit of values."""
     return max(_streaks(lines, tissue) for lines in _four(data))
 
 
 def mirrored_share(data: Voxels, tissue: float) -> float:
     """The largest share of lines of (x, y, z) that go back as they came, between two voxels or at one. tissue: as that
-    of `streaks`, in the volume's unit."""
+    of `streaks`, in the volume's unit of values."""
     return max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2))
 
 
 def comb(data: Voxels, tissue: float) -> list[float]:
     """Of lines of (x, y, z) across x, and of those across y: the smallest mean difference between lines of tissue two
     to six apart, divided by that of neighbouring lines; below 1 where lines alternate, by stripes or by moves. tissue:
-    as that of `streaks`, in the volume's unit."""
+    as that of `streaks`, in the volume's unit of values."""
     return [_comb(lines, tissue) for lines in _both(data)]
 
 
 def folded(data: Voxels, tissue: float) -> bool:
     """Whether a border of (x, y, z) goes on in the opposite one, as of a body wider than the field of view. data and
-    tissue: as those of `streaks`, in the volume's unit."""
+    tissue: as those of `streaks`, in the volume's unit of values."""
     return any(_folded(lines, tissue) for lines in _both(data))
 
 
 def _both(data: Voxels) -> Iterator[Voxels]:
-    """The volume (x, y, z), in its unit, as lines across x, and as lines across y: (lines, voxels, z), views."""
+    """The volume (x, y, z), in its unit of values, as lines across x, and as lines across y:
+    (lines, voxels, z), views."""
     yield data
     yield data.swapaxes(0, 1)
 
@@ -68,7 +69,7 @@ def _four(data: Voxels) -> Iterator[Voxels]:
 
 
 def _copied(lines: Voxels, varied: float) -> float:
-    """The share of `copied`, of (lines, voxels, z), in the volume's unit."""
+    """The share of `copied`, of (lines, voxels, z), in the volume's unit of values."""
     thin = lines[:, ::EVERY_VOXELS]
     weights = generator(WEIGHTS_SEED, "planes", "lines").random(thin.shape[1])
     sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
@@ -81,7 +82,7 @@ def _copied(lines: Voxels, varied: float) -> float:
 
 
 def _streaks(lines: Voxels, tissue: float) -> float:
-    """The share of `streaks`, of (lines, voxels, z), in the volume's unit, from the first line on."""
+    """The share of `streaks`, of (lines, voxels, z), in the volume's unit of values, from the first line on."""
     end = lines[0]
     begin = (lines[1:RUN_VOXELS] == end).all(axis=0) & (end > tissue)
     begin[1:] &= end[1:] != end[:-1]
@@ -91,8 +92,8 @@ def _streaks(lines: Voxels, tissue: float) -> float:
 
 
 def _mirrored(lines: Voxels, apart: int, tissue: float) -> float:
-    """The share of lines of (lines, voxels, z), in the volume's unit, that go back as they came, between two voxels
-    (apart: 1) or at one (2)."""
+    """The share of lines of (lines, voxels, z), in the volume's unit of values, that go back as they came, between two
+    voxels (apart: 1) or at one (2)."""
     thin = lines[:, ::EVERY_VOXELS]
     if len(thin) < 2 * MIRRORED_VOXELS + apart:
         return 0.0
@@ -113,8 +114,8 @@ def _mirrored(lines: Voxels, apart: int, tissue: float) -> float:
 
 
 def _comb(lines: Voxels, tissue: float) -> float:
-    """Of (lines, voxels, z), in the volume's unit: the smallest mean difference between lines of tissue two to six
-    apart, divided by that of neighbouring lines."""
+    """Of (lines, voxels, z), in the volume's unit of values: the smallest mean difference between lines of tissue two
+    to six apart, divided by that of neighbouring lines."""
     lines = lines[:, :, :: max(1, lines.shape[2] // MOST_COMBED_SLICES)]
     shown = lines > tissue
     apart = []
@@ -127,7 +128,7 @@ def _comb(lines: Voxels, tissue: float) -> float:
 
 
 def _folded(lines: Voxels, tissue: float) -> bool:
-    """Whether the first of (lines, voxels, z), in the volume's unit, goes on in the last."""
+    """Whether the first of (lines, voxels, z), in the volume's unit of values, goes on in the last."""
     first, last = lines[0], lines[-1]
     both = (first > tissue) & (last > tissue)
     if both.mean() < FOLDED_SHARE:

@@ -117,15 +117,15 @@ def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
 
 
 def _looked_at(data: Voxels, shown: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Some of the slices that are shown, spread evenly: (m,). data: (x, y, z), in any unit; shown: (n,), positions
-    of slices."""
+    """Some of the slices that are shown, spread evenly: (m,). data: (x, y, z), in any unit of values; shown: (n,),
+    positions of slices."""
     every = max(1, int(np.ceil(len(shown) * data.shape[0] * data.shape[1] / LOOKED_AT_VOXELS)))
     return shown[every // 2 % max(1, len(shown)) :: every]
 
 
 def _around(data: NDArray[Any]) -> list[NDArray[Any]]:
     """The voxels around each one that is not at a border of its plane: the four beside it first, then the others. data:
-    (x, y, z), of any type and unit; views of it, each (x - 2, y - 2, z)."""
+    (x, y, z), of any type and unit of values; views of it, each (x - 2, y - 2, z)."""
     wide, high = data.shape[:2]
     steps = ((0, 1), (1, 0), (1, 2), (2, 1), (0, 0), (0, 2), (2, 0), (2, 2))
     return [data[x : wide - 2 + x, y : high - 2 + y] for x, y in steps]
@@ -220,8 +220,8 @@ def _burnt(data: Voxels, tissue: float) -> int:
 
 def _step(data: Voxels, shown: NDArray[np.intp], air: float, tissue: float) -> float:
     """The largest change of brightness, as a logarithm, from one slice of (x, y, z), in raw units, to the next that
-    stands apart from those around it. shown: (n,), the slices that show something; air, tissue: values in the
-    volume's unit."""
+    stands apart from those around it. shown: (n,), the slices that show something; air, tissue: values in the volume's
+    unit of values."""
     thin = data[::EVERY_STEPPED_VOXELS, ::EVERY_STEPPED_VOXELS]
     held = np.zeros(data.shape[2], dtype=bool)
     held[shown] = True

@@ -139,7 +139,7 @@ def _axes(placement: WayBack) -> tuple[Floats, Floats]:
 
 def _shares(values: NDArray[Any], placement: WayBack) -> Iterator[Floats]:
     """Each slice of the grid, (Y, X): the mean of the stored pixels over each voxel, by the area that they cover.
-    values: (Z, H, W), of any number type and unit, which is that of the means."""
+    values: (Z, H, W), of any number type and unit of values, which is that of the means."""
     order = np.argsort(orientations.ornt_transform(*_axes(placement))[:, 0])
     width, height, depth = (placement["input_shape"][axis] for axis in order)
     stored = (depth, placement["size"], placement["size"])

@@ -70,8 +70,8 @@ def small_copy(volume: Volume) -> Copy:
 
 
 def _greys(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values of any shape and unit as grey values 0..1, of that shape: the roots of their shares of the way from a low
-    percentile to a high one."""
+    """Values of any shape and unit of values as grey values 0..1, of that shape: the roots of their shares of the way
+    from a low percentile to a high one."""
     low, high = np.percentile(values, [LOW_PERCENTILE, HIGH_PERCENTILE])
     share = np.clip((values - low) / (high - low if high > low else 1.0), 0, 1)
     return np.asarray(np.sqrt(share), dtype=np.float32)

@@ -25,8 +25,8 @@ GridSlices = Iterator[tuple[NDArray[np.float32], Bools]]
 
 
 def resampled(volume: Volume, grid: Grid) -> GridSlices:
-    """Return the volume at the voxels of a grid that lies LPS, slice by slice (y, x), in its unit, by the quickest way
-    that the two allow.
+    """Return the volume at the voxels of a grid that lies LPS, slice by slice (y, x), in its unit of values, by the
+    quickest way that the two allow.
 
     Outside of its outer faces the values are those of the nearest voxel. A voxel of a coarser grid is split into parts
     no larger than the volume's voxels; it holds the mean of the parts inside of the faces, and is inside itself where
@@ -59,7 +59,7 @@ def finer(grid: Grid, parts: tuple[int, int, int]) -> Grid:
 
 
 def _means(slices: GridSlices, parts: tuple[int, int, int]) -> GridSlices:
-    """GridSlices of the finer grid to slices of the grid itself, in the same unit, each (y, x)."""
+    """GridSlices of the finer grid to slices of the grid itself, in the same unit of values, each (y, x)."""
     wide, high, deep = parts
     while together := list(islice(slices, deep)):
         inside = np.sum([_added(part.astype(np.float64), wide, high) for _, part in together], axis=0)
@@ -70,7 +70,7 @@ def _means(slices: GridSlices, parts: tuple[int, int, int]) -> GridSlices:
 
 
 def _added(values: Floats, wide: int, high: int) -> Floats:
-    """The sums over each block of high x wide, in the unit of the values: of a slice (y, x) of a finer grid, (y, x)."""
+    """The sums over each block of high x wide, in their unit of values: of a slice (y, x) of a finer grid, (y, x)."""
     rows, columns = (count // part for count, part in zip(values.shape, (high, wide), strict=True))
     added: Floats = values.reshape(rows, high, columns, wide).sum(axis=(1, 3))
     return added

@@ -106,8 +106,8 @@ def _turn_to_lps(affine: tuple[float, ...]) -> Floats:
 def turned_to_lps(data: NDArray[Kind], grid: Grid) -> NDArray[Kind]:
     """An array in the order of the grid's file, its axes turned and flipped to those of `to_lps`.
 
-    data: of the shape of the grid, of any type and unit. The result is (x, y, z), x to the left, y to posterior, z to
-    superior, of the same type, values and memory.
+    data: of the shape of the grid, of any type and unit of values. The result is (x, y, z), x to the left, y to
+    posterior, z to superior, of the same type, values and memory.
     """
     lps: NDArray[Kind] = orientations.apply_orientation(data, turn_to_lps(grid))
     return lps

@@ -29,8 +29,8 @@ def table_of_parquet(content: bytes) -> pa.Table:
 
 
 def npz_bytes(**arrays: NDArray[Any]) -> bytes:
-    """Return a whole compressed .npz file with these arrays by name, of any shape, dtype and unit; each carries
-    a CRC-32."""
+    """Return a whole compressed .npz file with these arrays by name, of any shape, dtype and unit of values; each
+    carries a CRC-32."""
     sink = io.BytesIO()
     np.savez_compressed(sink, allow_pickle=False, **arrays)
     return sink.getvalue()

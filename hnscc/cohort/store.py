@@ -135,8 +135,8 @@ class Store:
         )
 
     def _array(self, scan_id: str, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Read an array of a scan, in the type and unit it was written in, which must be of this shape, such as
-        (Z, H, W). InputError where it is damaged."""
+        """Read an array of a scan, in the type and unit of values it was written in, which must be of this shape, such
+        as (Z, H, W). InputError where it is damaged."""
         path = scan_path(scan_id, name)
         where = zarr_store(self.location)
         try:

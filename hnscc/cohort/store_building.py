@@ -128,7 +128,7 @@ def write_scan(
 
 
 def _check_arrays(images: Images, mask: Masks) -> None:
-    """ValueError unless images are float32 (Z, C, H, W), in any unit, and the mask is uint8 (Z, H, W)."""
+    """ValueError unless images are float32 (Z, C, H, W), in any unit of values, and the mask is uint8 (Z, H, W)."""
     fits = images.shape[:1] + images.shape[2:] == mask.shape
     if images.dtype != np.float32 or mask.dtype != np.uint8 or not fits:
         raise ValueError(
@@ -215,14 +215,15 @@ def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | N
 
 
 def _write_array(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
-    """Write values (Z, ...), of any type and unit: one chunk per slice (first axis), one shard for all of them."""
+    """Write values (Z, ...), of any type and unit of values: one chunk per slice (first axis), one shard for all
+    of them."""
     # All chunks at once: one after another they take half as long again.
     with zarr.config.set({"codec_pipeline.batch_size": len(values)}):
         _create_array(group, name, values)[...] = values
 
 
 def _create_array(group: zarr.Group, name: str, values: NDArray[Any]) -> zarr.Array[Any]:
-    """Make an array for values (Z, ...), of any type and unit, of one shard, a chunk for each slice."""
+    """Make an array for values (Z, ...), of any type and unit of values, of one shard, a chunk for each slice."""
     return group.create_array(
         name,
         shape=values.shape,

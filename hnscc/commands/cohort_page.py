@@ -150,7 +150,7 @@ def _input(row: TableRow) -> dict[str, Any]:
 
 
 def _product(numbers: Sequence[float] | NDArray[Any]) -> str:
-    """Numbers in words, (n,) in whatever unit, one after another."""
+    """Numbers in words, (n,) whatever measured in, one after another."""
     return "\u00a0x\u00a0".join(f"{number:.3g}" if number < 1000 else f"{number:.0f}" for number in numbers)
 
 

@@ -40,15 +40,15 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
 def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
     """Return how likely a training of variant a scores higher than one of b on the same patient; ties count half.
 
-    a, b: (R, P) scores, in any unit, of the same P patients in the same order, such as the Dice of each patient with
-    lesion; the numbers of repeats may differ. value: the mean over patients of the share of the pairs of trainings in
-    which a is higher (Mann and Whitney's statistic, patient by patient), 0..1; 0.5 where neither is. Scores that differ
-    by less than about 1e-12 of the largest of all are ties, for that is rounding. The value asks of a new patient and a
-    new training what may be expected. The interval is a t interval on the logit scale: the variance is that of the
-    patients, and of the trainings of either variant by their placements (DeLong, DeLong and Clarke-Pearson 1988), less
-    what both hold. There is no value, and a reason, below 2 patients or 2 repeats of either; no interval, and a reason,
-    where one is always the better, and where nothing is seen to vary, as where all are ties. Raises ValueError for
-    other shapes, and for scores that are not finite.
+    a, b: (R, P) scores, whatever measured in, of the same P patients in the same order, such as the Dice of each
+    patient with lesion; the numbers of repeats may differ. value: the mean over patients of the share of the pairs of
+    trainings in which a is higher (Mann and Whitney's statistic, patient by patient), 0..1; 0.5 where neither is.
+    Scores that differ by less than about 1e-12 of the largest of all are ties, for that is rounding. The value asks of
+    a new patient and a new training what may be expected. The interval is a t interval on the logit scale: the variance
+    is that of the patients, and of the trainings of either variant by their placements (DeLong, DeLong and
+    Clarke-Pearson 1988), less what both hold. There is no value, and a reason, below 2 patients or 2 repeats of either;
+    no interval, and a reason, where one is always the better, and where nothing is seen to vary, as where all are ties.
+    Raises ValueError for other shapes, and for scores that are not finite.
     """
     given = [scores_of(each) for each in (a, b)]
     # A tie must not be broken by rounding noise.
@@ -70,9 +70,9 @@ def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
 
 
 def _placements(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """Per training of a the share of those of b that it beats (R_a, P), and per training of b the share of those
-    of a that beat it (R_b, P). Their means over trainings are the same (P,). a, b: scores (R_a, P) and (R_b, P) in
-    any unit."""
+    """Per training of a the share of those of b that it beats (R_a, P), and per training of b the share of those of a
+    that beat it (R_b, P). Their means over trainings are the same (P,). a, b: scores (R_a, P) and (R_b, P) whatever
+    measured in."""
     beats = np.empty((len(a), len(b), a.shape[1]))
     # One row at a time: 50 x 50 x P at once would be three such arrays.
     for own, row in zip(a, beats, strict=True):

@@ -141,10 +141,11 @@ def mean_difference(
 ) -> Estimate:
     """How far the mean over patients of a score lies higher for variant a than for b, over patients and repeats.
 
-    a, b: (R, P) scores of any metric, in its unit, of the same P patients in the same order, such as the Dice of each
-    patient with lesion. bounds: the least and the most that the difference can be, to which the interval is clipped.
-    paired and what is refused: as for `pooled_difference`; every patient counts alike, so that all P count as patients.
-    Raises ValueError as that one does, for scores that are not finite, and for bounds beyond which the difference lies.
+    a, b: (R, P) scores of any metric, in what it is measured in, of the same P patients in the same order, such as the
+    Dice of each patient with lesion. bounds: the least and the most that the difference can be, to which the interval
+    is clipped. paired and what is refused: as for `pooled_difference`; every patient counts alike, so that all P count
+    as patients. Raises ValueError as that one does, for scores that are not finite, and for bounds beyond which the
+    difference lies.
     """
     first, second = scores_of(a), scores_of(b)
     check_same_patients(first, second)
@@ -260,7 +261,7 @@ def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
 
 
 def _check_range(values: Floats, share: bool) -> None:
-    """ValueError unless the scores (R, P), in any unit, lie where they can."""
+    """ValueError unless the scores (R, P), whatever measured in, lie where they can."""
     if values.size and (values.min() < 0 or (share and values.max() > 1)):
         allowed = "in 0..1" if share else "from 0 on"
         do = (

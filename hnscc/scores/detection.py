@@ -18,8 +18,8 @@ from hnscc.base.in_words import count_of
 @dataclass(frozen=True)
 class Calls:
     """What was said of N scans, or of N patients. truth: bool (N,), whether each holds lesion. called: bool (N,),
-    whether each was called positive. score: finite floats (N,), in any unit, higher where a lesion is likelier. Raises
-    ValueError for arrays of another type or length, and for a score that is not finite."""
+    whether each was called positive. score: finite floats (N,), whatever measured in, higher where a lesion is
+    likelier. Raises ValueError for arrays of another type or length, and for a score that is not finite."""
 
     truth: Bools
     called: Bools

@@ -52,7 +52,7 @@ def median_differences(
 
 
 def _interval_and_p(differences: Floats, few: str | None) -> dict[str, Any]:
-    """Interval and p of resampled differences (B,), in the score's unit; `few` says why there is no p."""
+    """Interval and p of resampled differences (B,), measured as the score is; `few` says why there is no p."""
     low, high = bootstrap_limits(differences)
     if few:
         return {"low": low, "high": high, "reason": few}
@@ -95,8 +95,8 @@ def _pooled_median(counts: Counts, score: Score) -> float:
 
 
 def _resampled_median(scores: Floats, rows: Integers) -> Floats:
-    """Median over the R resampled repeats, of every resample, (B,) in the scores' unit. scores: (B, R); rows: int
-    (B, R), which of the repeats are drawn."""
+    """Median over the R resampled repeats, of every resample, (B,) measured as the scores are. scores: (B, R); rows:
+    int (B, R), which of the repeats are drawn."""
     # Whole rows sorted by NumPy's vectorised sort: ten times as fast as np.median here, to the same bit.
     ordered = np.sort(np.take_along_axis(scores, rows, axis=1), axis=1)
     repeats = scores.shape[1]

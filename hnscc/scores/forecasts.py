@@ -86,7 +86,7 @@ def _of_one_repeat(found: Estimate) -> float:
 class _Studies:
     """Equally likely studies of one size: their limits, the smallest estimates that p < 0.05 calls a difference; how
     much larger than the true difference the estimate of such a study is on average; and the standard error of the rest.
-    In the unit of the value, arrays of one shape, (4, 8, 78), of pairs (4, 8, 12), but for the errors, (4, 1, 1).
+    Measured as the value is, arrays of one shape, (4, 8, 78), of pairs (4, 8, 12), but for the errors, (4, 1, 1).
     weights: how likely each of the last axis is, (78,) or (12,); their sum is 1."""
 
     limit: Floats
@@ -160,7 +160,7 @@ def _studies(design: Design, patients: int, repeats: float) -> _Studies:
 
 
 def _mean(values: Floats, weights: Floats) -> float:
-    """Over all axes of values (..., N), in any unit, the last by these weights (N,), whose sum is 1."""
+    """Over all axes of values (..., N), whatever measured in, the last by these weights (N,), whose sum is 1."""
     return float((values @ weights).mean())
 
 

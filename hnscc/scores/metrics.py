@@ -96,8 +96,8 @@ def soft_jaccard(probabilities: ArrayLike, masks: ArrayLike) -> float:
 
 
 def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
-    """Return part / whole, float64, of finite numbers in any unit, of one shape (...), and of that shape; 1 where whole
-    is 0."""
+    """Return part / whole, float64, of finite numbers whatever measured in, of one shape (...), and of that shape; 1
+    where whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     found: Floats = np.divide(part, whole, out=np.ones_like(whole), where=whole != 0)
     return found

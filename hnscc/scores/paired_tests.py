@@ -55,8 +55,8 @@ class Comparison:
 
 
 def signed_rank(a: Floats, b: Floats, unit: str) -> Comparison:
-    """Wilcoxon's signed-rank test of paired scores, two-sided; nothing is resampled. a, b: (N,), float64, finite, in
-    any unit.
+    """Wilcoxon's signed-rank test of paired scores, two-sided; nothing is resampled. a, b: (N,), float64, finite,
+    whatever measured in.
 
     Pairs that do not differ are dropped (Wilcoxon's own rule); what differs by less than about 1e-12 of the largest
     score of both counts as alike, being rounding. p is exact up to 50 pairs without ties and up to 13 with them, else
@@ -87,7 +87,8 @@ def signed_rank(a: Floats, b: Floats, unit: str) -> Comparison:
 
 
 def _by_ranks(differences: Floats) -> tuple[float, float]:
-    """The smaller sum of ranks and p of SciPy's `wilcoxon`, of differences (n,), in any unit, of which none is 0.
+    """The smaller sum of ranks and p of SciPy's `wilcoxon`, of differences (n,), whatever measured in, of which none
+    is 0.
 
     Of up to 13 with ties SciPy counts all 2^n assignments of signs, and ranks anew for each: half a second and more.
     Ranks do not depend on signs, so all sums are taken at once here: p is the same to the last bit.
@@ -138,12 +139,12 @@ class Paired:
 def paired_t(scores: Floats, leader: int, other: int) -> Paired:
     """Is row `other` worse than row `leader`? A t test of their paired differences.
 
-    scores: (K, n), in any unit, rows configurations, columns repeats that share their seeds. A few pairs alone say
-    little of how they vary: the variance is that of the two-way residuals over all K rows (configurations and
-    repeats taken out, as in a randomised block design), or the pair's own where that is larger. Degrees of freedom:
-    n - 1 of the pair's own; of the block (n - 1) times the rows less one, or, where few rows hold most of the spread
-    (others have collapsed to a constant), times Satterthwaite's effective number of them. No p where n is 1, or
-    where nothing varies.
+    scores: (K, n), whatever measured in, rows configurations, columns repeats that share their seeds. A few pairs alone
+    say little of how they vary: the variance is that of the two-way residuals over all K rows (configurations and
+    repeats taken out, as in a randomised block design), or the pair's own where that is larger. Degrees of freedom: n -
+    1 of the pair's own; of the block (n - 1) times the rows less one, or, where few rows hold most of the spread
+    (others have collapsed to a constant), times Satterthwaite's effective number of them. No p where n is 1, or where
+    nothing varies.
     """
     rows, n = scores.shape
     differences = scores[leader] - scores[other]

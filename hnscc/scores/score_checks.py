@@ -84,7 +84,7 @@ def scores_of(values: ArrayLike) -> Floats:
 
 
 def check_same_patients(a: Floats, b: Floats) -> None:
-    """Raise ValueError unless both, (P,) or (R, P) in any unit, have as many patients."""
+    """Raise ValueError unless both, (P,) or (R, P) whatever measured in, have as many patients."""
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(
             f"a and b must be of the same patients in the same order, a column each: a has {a.shape[-1]}, b has "
@@ -103,8 +103,9 @@ def check_bounds(bounds: tuple[float, float], value: float) -> None:
 
 
 def _numbers(values: ArrayLike, what: str) -> Floats:
-    """What was given as an array, float64, of any shape (...) and unit. `what` is how ValueError names it. NumPy itself
-    would take what a mask leaves out for values, and texts and complex numbers for others than they are."""
+    """What was given as an array, float64, of any shape (...), whatever measured in. `what` is how ValueError names
+    it. NumPy itself would take what a mask leaves out for values, and texts and complex numbers for others than
+    they are."""
     if np.ma.getmaskarray(np.ma.array(values)).any():
         raise ValueError(
             f"{what} must not be masked, for patients have one in every repeat or none; leave out those that "
@@ -117,8 +118,8 @@ def _numbers(values: ArrayLike, what: str) -> Floats:
 
 
 def _check_each(wrong: Bools, values: Mapping[str, Floats], expected: str, do: str) -> None:
-    """Raise ValueError with the first place that is wrong, and the values there; wrong, and each of the values, in its
-    unit: (R, P)."""
+    """Raise ValueError with the first place that is wrong, and the values there; wrong, and each of the values, in what
+    it is measured in: (R, P)."""
     for repeat, patient in np.argwhere(wrong)[:1].tolist():
         found = ", ".join(f"{name} {each[repeat, patient]:g}" for name, each in values.items())
         where = f"in repeat {repeat}, patient {patient} (both counted from 0)"

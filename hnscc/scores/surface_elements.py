@@ -84,7 +84,7 @@ def cell_contours(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
 
 
 def _read_only(array: Floats) -> Floats:
-    """The array, of any shape and unit: it stands in a cache, so nobody may change it."""
+    """The array, of any shape, whatever measured in: it stands in a cache, so nobody may change it."""
     array.flags.writeable = False
     return array
 

@@ -113,7 +113,7 @@ def satterthwaite(variance: Number, squares: Sequence[tuple[Number, float]]) -> 
     """The degrees of freedom of a variance that is the sum of independent parts; where none varies, the first part's.
 
     squares: of each part its square, or of parts with the same degrees of freedom the sum of theirs, and these degrees.
-    Variances are in any unit: numbers, or arrays of any shape, all of the same one.
+    Variances, whatever measured in: numbers, or arrays of any shape, all of the same one.
     """
     first, *others = (square / degrees for square, degrees in squares)
     below: Number = first + sum(others)
@@ -264,8 +264,8 @@ def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Fl
 
 
 def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool) -> VarianceParts:
-    """Parts of the variance of the signed sum of the variants' means over patients. scores: of each variant, (R, P), in
-    any unit, of the same P patients. signs: 1, or 1 and -1. paired: as of `pooled_parts`."""
+    """Parts of the variance of the signed sum of the variants' means over patients. scores: of each variant, (R, P),
+    whatever measured in, of the same P patients. signs: 1, or 1 and -1. paired: as of `pooled_parts`."""
     patients = scores[0].shape[1]
     largest = max(float(np.abs(own).max()) for own in scores)
     each = sum((sign * own.mean(0) for sign, own in zip(signs, scores, strict=True)), np.zeros(patients))

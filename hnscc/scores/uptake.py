@@ -52,8 +52,8 @@ class MarkedLesion:
 def marked_lesions(
     mask: Bools, images: Mapping[str, NDArray[np.float32]], spacing_mm: Spacing
 ) -> list[MarkedLesion]:
-    """Return the lesions of a mask, bool (Z, Y, X), with their values in images (Z, Y, X) of the same grid, in
-    their units.
+    """Return the lesions of a mask, bool (Z, Y, X), with their values in images (Z, Y, X) of the same grid, in their
+    units of values.
 
     spacing_mm: between voxels along z, y, x.
     """
@@ -73,7 +73,7 @@ def _lesion(
 ) -> MarkedLesion:
     """What is marked of one lesion: that of this number in `labels` (Z, Y, X), within its bounding box there.
 
-    images: (Z, Y, X) by modality, of the same grid, in their units.
+    images: (Z, Y, X) by modality, of the same grid, in their units of values.
     """
     lesion = labels[box] == number
     voxels = int(lesion.sum())
@@ -91,8 +91,8 @@ def _lesion(
 
 
 def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) -> Uptake | None:
-    """Return what an image (Z, Y, X) shows within a lesion, bool (Z, Y, X), in the image's unit; None where the lesion
-    has no voxel there.
+    """Return what an image (Z, Y, X) shows within a lesion, bool (Z, Y, X), in the image's unit of values; None where
+    the lesion has no voxel there.
 
     spacing_mm: between voxels along z, y, x.
     """
@@ -103,7 +103,7 @@ def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) ->
 
 
 def _uptake(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> Uptake:
-    """Of an image (Z, Y, X), in its unit, within a lesion, bool (z, y, x) of its bounding box there."""
+    """Of an image (Z, Y, X), in its unit of values, within a lesion, bool (z, y, x) of its bounding box there."""
     values = image[box][lesion].astype(np.float64)
     return Uptake(float(values.max()), float(values.mean()), _peak(image, lesion, box, spacing_mm))
 

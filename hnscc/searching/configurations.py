@@ -128,8 +128,8 @@ def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray
 
 
 def _adjusted_r2(design: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> float | None:
-    """The adjusted R² of scores (N,), in any unit, on columns (N, K); None where too few values or none that vary
-    tell it."""
+    """The adjusted R² of scores (N,), whatever measured in, on columns (N, K); None where too few values or none that
+    vary tell it."""
     n, rank = len(scores), int(np.linalg.matrix_rank(design))
     total = float(((scores - scores.mean()) ** 2).sum())
     if rank < 2 or n - rank < fewest.VALUES_BEYOND_FIT or total == 0:

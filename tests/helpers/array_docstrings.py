@@ -31,8 +31,8 @@ SHARED = re.compile(
 CLAUSE = re.compile(r"(?<=[.;]) ")  # behind a sentence, or a part of one
 # A unit, a range, or a kind of number that has none; or another function or class that says it.
 UNIT = re.compile(
-    r"\b(?:mm[23]?|ml|SUV|HU|units?|raw|radians|degrees|nats|percent|any values?|length 1|4 x 4|multiples|shares?|"
-    r"Dice|logarithms?|logits|probabilit\w+|variances?|correlations?|directions?|tensors|bytes|numbers|"
+    r"\b(?:mm[23]?|ml|SUV|HU|units?|raw|radians|degrees|nats|percent|measured|any values?|length 1|4 x 4|multiples|"
+    r"shares?|Dice|logarithms?|logits|probabilit\w+|variances?|correlations?|directions?|tensors|bytes|numbers|"
     r"standard deviations?|pixel counts|(?:in|of|square) (?:the |its |stored )?(?:pixels|voxels|slices)|"
     r"as (?:that |those )?of)\b|\bas (?:those of |that of )?`|-?\d(?:\.\d+)? ?(?:\.\.|to|and|or) ?\d|0 or more",
     re.IGNORECASE,

@@ -87,7 +87,7 @@ def _column(panel: Panel, ranges: Mapping[str, GreyRange], side: int) -> NDArray
 
 
 def _grey(values: NDArray[np.floating], window: GreyRange) -> NDArray[np.uint8]:
-    """Values (H, W) as grey 0..255, (H, W); window: what becomes 0 and 255, in the unit of the values."""
+    """Values (H, W) as grey 0..255, (H, W); window: what becomes 0 and 255, in their unit of values."""
     low, high = window
     share = (values - low) / (high - low if high > low else 1)
     grey: NDArray[np.uint8] = (np.clip(share, 0, 1) * 255).astype(np.uint8)

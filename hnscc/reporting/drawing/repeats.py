@@ -63,8 +63,8 @@ def _strip(axes: Axes, position: int, own: Appearance, rows: Sequence[TableRow])
 
 def spread_out(values: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.float64]:
     """Give each value a step 0, 1, -1, 2 ..., at most 4 to either side, so that values closer than `width` get
-    different ones and their dots do not cover each other. values and steps: both (N,), the values in any unit, which
-    `width` has too."""
+    different ones and their dots do not cover each other. values and steps: both (N,), the values whatever measured in,
+    as `width` is."""
     steps = np.zeros(len(values))
     placed: list[tuple[float, int]] = []
     for each in np.argsort(values, kind="stable"):

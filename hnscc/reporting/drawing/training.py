@@ -42,7 +42,7 @@ def learning_curves(epochs: Sequence[TableRow], appearances: Appearances) -> Fig
 
 
 def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
-    """Return one line per trial, (T, E) of T trials and the longest one's epochs, in the column's unit: null, and
+    """Return one line per trial, (T, E) of T trials and the longest one's epochs, measured as the column is: null, and
     epochs after a trial's end, are NaN."""
     order = {trial: position for position, trial in enumerate(dict.fromkeys(row["trial_id"] for row in rows))}
     table = np.full((len(order), max(row["epoch"] for row in rows)), np.nan)
@@ -54,7 +54,7 @@ def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
 
 def median_band(table: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return the epochs (E,), counted from 1, at which at least half of the trials still train, and their median and
-    quartiles (3, E), in the table's unit; the quartiles are NaN where so few train that they are told none. table:
+    quartiles (3, E), measured as the table is; the quartiles are NaN where so few train that they are told none. table:
     (T, E), as of `curves`."""
     training = np.isfinite(table).sum(axis=0)
     kept = np.flatnonzero(2 * training >= max(len(table), 1))
