@@ -65,7 +65,7 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
     """Which of sform and qform place the volume: "sform", "qform", or "sform and qform" where the two agree.
 
     Where both are set, the sform is taken, as nibabel, SPM and FSL do; ITK tools may show the qform. InputError where
-    neither is set, where lengths are in metres or micrometres, and where a corner of the volume lies more than a
+    neither is set, where one that is set holds NaN or infinity, where lengths are in metres or micrometres, and where a corner of the volume lies more than a
     voxel apart by the two, or by the sform alone and by the header's voxel sizes (pixdim, which ITK tools take):
     nobody can know then which of them the masks were drawn by. ValueError where the qform's quaternion is none.
     """
@@ -80,8 +80,17 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
     unit = header.get_xyzt_units()[0]
     if unit not in ("mm", "unknown"):
         raise _refused("The header states lengths in another unit.", where, "mm", unit)
+    forms = {name: getattr(header, f"get_{name}")() for name in stated}
+    for name, form in forms.items():
+        if not np.isfinite(form).all():
+            raise _refused(
+                f"The {name} of the volume holds what is no number.",
+                where,
+                "numbers throughout",
+                f"NaN or infinity in {np.count_nonzero(~np.isfinite(form))} of {form.size}",
+            )
     if len(stated) == 2:
-        sform, qform = header.get_sform(), header.get_qform()
+        sform, qform = forms["sform"], forms["qform"]
         apart = _apart(sform, qform, header.get_data_shape())
         if not apart <= MAX_APART_VOXELS:
             raise _refused(
@@ -92,7 +101,7 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
                 f"and corners up to {count_of(apart, 'voxel')} apart",
             )
     elif stated == ["sform"] and not all(size == 1 for size in header.get_zooms()[:3]):  # 1: never written
-        _check_voxels(header.get_sform(), header.get_zooms(), header.get_data_shape(), where)
+        _check_voxels(forms["sform"], header.get_zooms(), header.get_data_shape(), where)
     return " and ".join(stated)
 
 

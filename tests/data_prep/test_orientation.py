@@ -168,6 +168,25 @@ def test_sform_and_qform_that_disagree_are_refused_with_both_origins(tmp_path, h
         assert "row 2" in str(caught.value) and str(tmp_path) not in str(caught.value)
 
 
+@pytest.mark.parametrize("codes", [(1, 0), (1, 1), (0, 1)], ids=["sform alone", "both", "qform alone"])
+@pytest.mark.parametrize("field", ["srow_x", "qoffset_x"])
+def test_a_form_that_holds_nan_is_refused_as_that_where_it_counts(tmp_path, field, codes):
+    """By both it was said to lie "nan voxels apart", by the sform alone to be a singular matrix."""
+    image = nib.Nifti1Image(np.zeros((8, 9, 5), np.float32), LPS)
+    image.set_sform(LPS, code=codes[0])
+    image.set_qform(LPS, code=codes[1])
+    header, form = image.header.copy(), field.replace("srow_x", "sform").replace("qoffset_x", "qform")
+    header[field] = [np.nan, 0, 0, 0] if form == "sform" else np.nan
+    content = header.binaryblock + bytes(4) + bytes(4 * 8 * 9 * 5)
+    (tmp_path / "a.nii").write_bytes(content)
+    if not codes[form == "qform"]:
+        assert np.array_equal(read_grid(tmp_path / "a.nii", "S").affine, LPS)
+        return
+    with pytest.raises(InputError, match=f"The {form} of the volume holds what is no number") as caught:
+        read_grid(tmp_path / "a.nii", "S")
+    assert "NaN or infinity in 1 of 16" in str(caught.value) and "voxels apart" not in str(caught.value)
+
+
 def test_sform_and_qform_within_a_voxel_are_taken_by_the_sform(tmp_path):
     twice_placed(tmp_path / "a.nii", move=(0.4, 0, 0))
     grid = read_grid(tmp_path / "a.nii", "S")
