@@ -141,7 +141,7 @@ def judged(
         *rounded(scans, modalities),
         *scaled_by_themselves(scans, modalities),
         *emptied(scans, modalities, known),
-        *odd_planes(scans, modalities),
+        *odd_planes(scans, modalities, known),
         *moved,
         *unlike_bodies(whole, modalities, known, moved),
         *order,

@@ -5,7 +5,7 @@ of such faults gives: in the public cohort's 68 volumes and in 88 of the phantom
 came, streaks hold 1e-4 of the voxels, noise 2 % of the tissue, one value 2 % of the voxels, and 2 voxels are dead.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from statistics import median
 
 from data_prep.oddities.oddity import Odd, of_some
@@ -26,12 +26,21 @@ MORE_TIMES = 3.0  # times as much noise as in the median scan, where images are 
 MOST_CUT_SHARE = 0.5  # of the scans, from which a cut is how the cohort was made
 
 
-def odd_planes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """A sentence on the scans of each modality in which a part of the planes is no image."""
+def odd_planes(
+    scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
+) -> Iterator[Odd]:
+    """A sentence on the scans of each modality in which a part of the planes is no image. Of single voxels nothing is
+    said where the modality is `known` to look otherwise for a reason that is told (`Odd.shown`): what lies amid tissue,
+    and how far above it, follows from how bright tissue and air are. A root makes tissue of the noise in air."""
     for modality in modalities:
         usual = median(scan.placement["planes"][modality]["noise"] for scan in scans)
         for text, holds in KINDS:
-            chosen = [scan for scan in scans if holds(scan.placement["planes"][modality])]
+            chosen = [
+                scan
+                for scan in scans
+                if holds(scan.placement["planes"][modality])
+                and not (holds in OF_SINGLE_VOXELS and (scan.scan_id, modality) in known)
+            ]
             if holds is _noise:
                 chosen = [
                     scan
@@ -91,6 +100,7 @@ def _folded(planes: PlaneFacts) -> bool:
     return bool(planes["folded"])
 
 
+OF_SINGLE_VOXELS = (_dead, _hot)
 # What may hold for the planes of a modality of a scan, in words.
 KINDS: tuple[tuple[str, Callable[[PlaneFacts], bool]], ...] = (
     (

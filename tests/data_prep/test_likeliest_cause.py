@@ -71,6 +71,18 @@ def test_a_curve_is_told_of_the_modality_whose_values_went_through_it(
     assert all(text.startswith(f"dark and bright tissue lie {how} in {name} than in") for _, text in told)
 
 
+def test_a_root_of_noisy_air_is_told_as_a_curve_alone(heads):
+    """Air counts as tissue then, and the zeros in it as single voxels without a signal amid tissue."""
+
+    def root(image):
+        rng = np.random.default_rng(0)
+        air = (rng.random(SHAPE) < 0.96) * rng.uniform(60, 90, SHAPE)
+        return 30 * np.sqrt(np.where(image < 90, air, image))
+
+    ((scan_id, text),) = heads.told({3: {"pet": root}})
+    assert scan_id == "S3" and text.startswith("dark and bright tissue lie nearer to one another in pet than in")
+
+
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_slices_that_were_lost_are_not_out_of_order(heads, name, chosen=(0, 4, 8)):
     def without(image):
