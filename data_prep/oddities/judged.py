@@ -135,7 +135,7 @@ def judged(
         *fields,
         *spellings(scans),
         *drawn,
-        *odd_pieces(scans),
+        *odd_pieces(scans, known),
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities, dark | _with_defects(scans, modalities)),
         *rounded(scans, modalities),

@@ -80,7 +80,9 @@ def test_a_root_of_noisy_air_is_told_as_a_curve_alone(heads):
         return 30 * np.sqrt(np.where(image < 90, air, image))
 
     ((scan_id, text),) = heads.told({3: {"pet": root}})
-    assert scan_id == "S3" and text.startswith("dark and bright tissue lie nearer to one another in pet than in")
+    assert scan_id == "S3" and text.startswith(
+        "dark and bright tissue lie nearer to one another in pet than in"
+    )
 
 
 @pytest.mark.parametrize("name", ["pet", "mri"])

@@ -105,6 +105,25 @@ def _text(ml: float, usual: float) -> str:
     return f"the lesion is {times} the median lesion ({ml:.4g} ml, {usual:.4g} ml)"
 
 
+@pytest.mark.parametrize(
+    "larger, told_",
+    [
+        ([9.0, 7.0, 10.0], ["7.83", "6.09", "8.7"]),  # the median is 1.15 ml
+        ([9.0, 7.0, 10.0, 8.0], ["7.2", "5.6", "8", "6.4"]),  # 1.25 ml
+        ([9.0, 5.0, 10.0], []),  # 3.8 times the next smaller one
+        ([9.0, 3.0, 10.0, 1.8], []),  # every size occurs
+        ([9.0], []),  # told alone
+    ],
+)
+def test_several_lesions_far_larger_than_all_others_are_told(larger, told_):
+    """Three or four of ten, as masks of a quarter of the head are: what lesions differ by is spoilt by them."""
+    volumes = [*larger, 1.3, 0.5, 0.9, 1.2, 0.8, 1.1, 1.0, 1.0, 0.9][:10]
+    found = told(facts(20, **{f"l{2 * at + 1}": {"ml": ml} for at, ml in enumerate(volumes)}))
+    together = [text for _, text, _ in found if f", one of {len(larger)} lesions of such a size" in text]
+    assert [text.split(" times ")[0] for text in together] == [f"the lesion is {times}" for times in told_]
+    assert len(together) == sum("of such a size" in text for _, text, _ in found)
+
+
 def test_of_few_lesions_none_is_compared():
     assert told(facts(8, l1={"ml": 50.0, "box": True})) == []
 

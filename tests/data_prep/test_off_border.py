@@ -179,6 +179,17 @@ def of_falls(
     return [odd.scan_id for odd in off_border(scans, "pet")]
 
 
+def test_of_ten_masks_four_at_most_are_told_where_a_gap_parts_them_from_all_others():
+    """By what ten masks differ by, three that have no border hide one another. The medians are 1.05 and 0.9."""
+    clear = [0.7, 0.9, 1.2, 1.3, 1.4, 1.6, 1.8]
+    three, four = ["p0_a", "p1_a", "p2_a"], ["p0_a", "p1_a", "p2_a", "p3_a"]
+    assert of_falls([0.01, -0.01, 0.2, *clear]) == three
+    assert of_falls([-0.03, -0.01, -0.02, 0.1, *clear[1:]]) == four  # fewer than 0.8 of all are above 0
+    assert of_falls([0.01, 0.02, 0.03, 0.04, 0.05, *clear[2:]]) == []  # half of them
+    assert of_falls([0.01, 0.02, 0.03, *clear[1:]]) == []  # of nine
+    assert of_falls([0.01, 0.02, 0.3, *clear]) == []  # one is in between
+
+
 @pytest.mark.parametrize("how, times", [("mirrored from left to right", 1), ("turned by 90 degrees", 2)])
 def test_of_all_masks_a_turned_border_must_be_twice_as_clear_and_a_mirrored_one_clearer(how, times):
     own = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0]

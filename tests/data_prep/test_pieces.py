@@ -139,7 +139,7 @@ def test_a_long_piece_far_above_the_lesion_is_a_stray_one_and_a_rough_outline_le
 
 
 def test_strokes_are_told_where_few_scans_have_any_and_lines_not_of_outlines():
-    def told(*pieces: dict, hollow: float = 0.0) -> list[str | None]:
+    def told(*pieces: dict, hollow: float = 0.0, known=()) -> list[str | None]:
         scans = [
             replace(
                 scan(f"p{at}", (0, 4)),
@@ -147,10 +147,13 @@ def test_strokes_are_told_where_few_scans_have_any_and_lines_not_of_outlines():
             )
             for at, each in enumerate(pieces)
         ]
-        return [odd.scan_id for odd in odd_pieces(scans)]
+        return [odd.scan_id for odd in odd_pieces(scans, known)]
 
     assert told({}, {"mirrored": True}, {"thin_mm": 36.0}) == ["p1_a", "p2_a"]
     assert told({"thin_mm": 36.0}, {"thin_mm": 34.0}, hollow=0.6) == []
+    no_lesion = {("p0_a", "mask"), ("p1_a", "pet")}
+    assert told({"thin_mm": 36.0}, {"thin_mm": 36.0}, known=no_lesion) == ["p1_a"]
+    assert told({"stray": 2}, {"mirrored": True}, {}, {}, known=no_lesion) == ["p1_a"]
     assert told({"stray": 2}, {}, {}, {}) == ["p0_a"]
     assert told(*[{"stray": 1}] * 2, *[{}] * 6) == [None]
     assert told(*[{"stray": 1}] * 3, *[{}] * 6) == []
