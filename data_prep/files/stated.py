@@ -65,9 +65,10 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
     """Which of sform and qform place the volume: "sform", "qform", or "sform and qform" where the two agree.
 
     Where both are set, the sform is taken, as nibabel, SPM and FSL do; ITK tools may show the qform. InputError where
-    neither is set, where one that is set holds NaN or infinity, where lengths are in metres or micrometres, and where a corner of the volume lies more than a
-    voxel apart by the two, or by the sform alone and by the header's voxel sizes (pixdim, which ITK tools take):
-    nobody can know then which of them the masks were drawn by. ValueError where the qform's quaternion is none.
+    neither is set, where one that is set holds NaN or infinity, where lengths are in metres or micrometres, and where a
+    corner of the volume lies more than a voxel apart by the two, or by the sform alone and by the header's voxel sizes
+    (pixdim, which ITK tools take): nobody can know then which of them the masks were drawn by. ValueError where the
+    qform's quaternion is none.
     """
     stated = [name for name in ("sform", "qform") if int(header[f"{name}_code"])]
     if not stated:
