@@ -21,6 +21,10 @@ CURVED_POWER, CURVED_SDS, ALSO_POWER, UNLIKE_LOGARITHM = 1.5, 5.0, 1.25, 0.15
 # Ratios of values of the tissue that the modality itself shows, by their mean at least `ALSO_POWER` too: where another
 # one went through a curve, it shows more or less of the body, and what is compared there differs; the own does not.
 OWN_RATIOS = (("upper", "last"), ("last", "high"))
+# A logarithm of SUV acts on tissue as a power of about 0.77, and more the brighter: on the way to the highest value of
+# the scan as one of 0.5. What this value tells, at `CURVED_POWER` and `ODD_SDS`, counts where all others tell the same
+# at `NEARER_POWER`, all ratios of the tissue. Alone it would not do: 2 of 22 made-up cohorts hold a scan at 1 / 1.4.
+NEARER_POWER = 1.05
 # Times that one half of the tissue is brighter than the other, beside the same in the other scans: of made-up heads at
 # most 1.19. Nothing is said where scans differ by more than `UNEVEN_LOGARITHM`: these differ by 0.09, the limbs by
 # 0.15 and more.
@@ -40,9 +44,13 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
         return
     most = limit(least, float(np.log(CURVED_POWER)), CURVED_SDS)
     alike = np.min(np.array(powers) * np.sign(least), axis=0) > np.log(ALSO_POWER)
-    own = _own_powers([scan for scan, _ in tissue], modality)
+    compared = [scan for scan, _ in tissue]
+    own = _own_powers(compared, modality)
     alike &= ~(own * np.sign(least) <= np.log(ALSO_POWER))  # where it is not known, the others count
-    for (scan, _), each, all_so in zip(tissue, least, alike, strict=True):
+    nearer = np.max([*powers, own], axis=0) < -np.log(NEARER_POWER)
+    highest = _highest_powers(compared, modality)
+    nearer &= highest < -limit(highest, float(np.log(CURVED_POWER)))
+    for (scan, _), each, all_so, as_by_logarithm in zip(tissue, least, alike, nearer, strict=True):
         if abs(each) > most and all_so:
             how = "nearer to one another" if each < 0 else "farther apart"
             yield Odd(
@@ -50,6 +58,15 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
                 f"dark and bright tissue lie {how} in {modality} than in the other scans, as if its values had been "
                 f"raised to a power of about {np.exp(each):.2g} (a root has 0.5, a square 2); or its contrast is "
                 "another, or another modality's: look at the pictures",
+                files=(modality,),
+                shown=((scan.scan_id, modality),),
+            )
+        elif as_by_logarithm:
+            yield Odd(
+                scan.scan_id,
+                f"dark and bright tissue lie nearer to one another in {modality} than in the other scans, the highest "
+                "value most of all, as a logarithm leaves them; or its contrast is another, or another modality's: "
+                "look at the pictures",
                 files=(modality,),
                 shown=((scan.scan_id, modality),),
             )
@@ -116,6 +133,18 @@ def _own_powers(scans: Sequence[Scan], modality: str) -> Floats:
     if len(powers) == len(OWN_RATIOS):
         own |= zip((scan.scan_id for scan, _ in found), np.mean(powers, axis=0), strict=True)
     return np.array(list(own.values()), np.float64)
+
+
+def _highest_powers(scans: Sequence[Scan], modality: str) -> Floats:
+    """(scans,): what `_powers` gives of the brightest tenth of the tissue that the modality shows and the highest value
+    of the scan; NaN where some scan shows no tissue, or where these are no ratios."""
+    found: _Tissue = [
+        (scan, {"last": facts["tissue"]["last"] - facts["first"], "highest": facts["high"] - facts["low"]})
+        for scan in scans
+        if (facts := scan.placement["values"][modality])["tissue"] is not None
+    ]
+    powers = _powers(found, "last", "highest") if len(found) == len(scans) else None
+    return np.full(len(scans), np.nan) if powers is None else powers
 
 
 def _powers(tissue: _Tissue, dark: str, bright: str) -> Floats | None:

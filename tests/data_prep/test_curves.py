@@ -112,6 +112,36 @@ def test_a_curve_of_the_other_modality_is_not_told_of_this_one(power):
     assert list(curved(of_two(power, 1.0), "pet")) == []
 
 
+def of_logarithms(changed: set[int], highest: float = 1.0) -> list:
+    """PET of SUV 0.25 to 1.5 and a hottest voxel of 12, or more in some. Of the scans that are changed the logarithm of
+    1 + SUV, which is as a power of 0.71 to 0.79 on tissue and of 0.5 beyond; of the fourth the highest is another."""
+    found = {}
+    for number in range(SCANS):
+        values = np.maximum(image(number), 0) / 4
+        tissue = {"median": 0.5, "upper": 0.75, "last": 1.5, "high": 6.0, "grain": 0.05}
+        high = 12.0 * (highest if number == 3 else 1 + 0.02 * number)
+        if number in changed:
+            values, high = np.log1p(values), float(np.log1p(high))
+            tissue = {name: float(np.log1p(value)) for name, value in tissue.items()}
+        elsewhere = seen_elsewhere(values.astype(np.float32), np.ones(values.shape, bool))
+        found[f"s{number}"] = {"elsewhere": elsewhere, "tissue": tissue, "high": high}
+    return facts(SCANS, **found)
+
+
+def test_logarithms_of_suv_are_told_by_tissue_and_highest_value_together():
+    """In two and four of 12 scans. By the tissue alone, or a scan without a hot spot, nothing is told."""
+    for changed in ({3, 7}, {0, 3, 7, 9}):
+        found = list(curved(of_logarithms(changed), "pet"))
+        assert [odd.scan_id for odd in found] == [f"p{number}_a" for number in sorted(changed)]
+        assert all("the highest value most of all, as a logarithm leaves them" in odd.text for odd in found)
+        assert all(odd.shown == ((odd.scan_id, "pet"),) for odd in found)
+    assert list(curved(of_logarithms(set()), "pet")) == []
+    assert (
+        list(curved(of_logarithms(set(), 0.25), "pet")) == []
+    )  # twice its brightest tissue: 8 times in the others
+    assert list(curved(of_logarithms({3}, 30.0), "pet")) == []  # log(361) / log(2.5) is 6.4 times
+
+
 @pytest.mark.parametrize("unlike, told", [(("p3_a", "mri"), []), (("p4_a", "mri"), ["p3_a"])])
 def test_of_a_scan_whose_other_modality_is_turned_or_inverted_no_curve_is_told(unlike, told):
     found = odd_values(of_two(2.0, 2.0), "pet", unlike={unlike})
