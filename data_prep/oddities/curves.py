@@ -23,7 +23,7 @@ CURVED_POWER, CURVED_SDS, ALSO_POWER, UNLIKE_LOGARITHM = 1.5, 5.0, 1.25, 0.15
 OWN_RATIOS = (("upper", "last"), ("last", "high"))
 # A logarithm of SUV acts on tissue as a power of about 0.77, and more the brighter: on the way to the highest value of
 # the scan as one of 0.5. What this value tells, at `CURVED_POWER` and `ODD_SDS`, counts where all others tell the same
-# at `NEARER_POWER`, all ratios of the tissue. Alone it would not do: 2 of 22 made-up cohorts hold a scan at 1 / 1.4.
+# at `NEARER_POWER`, all ratios of the tissue. Alone it would not do: 2 of 24 made-up cohorts hold a scan at 1 / 1.4.
 NEARER_POWER = 1.05
 # Times that one half of the tissue is brighter than the other, beside the same in the other scans: of made-up heads at
 # most 1.19. Nothing is said where scans differ by more than `UNEVEN_LOGARITHM`: these differ by 0.09, the limbs by
