@@ -136,10 +136,9 @@ def test_logarithms_of_suv_are_told_by_tissue_and_highest_value_together():
         assert all("the highest value most of all, as a logarithm leaves them" in odd.text for odd in found)
         assert all(odd.shown == ((odd.scan_id, "pet"),) for odd in found)
     assert list(curved(of_logarithms(set()), "pet")) == []
-    assert (
-        list(curved(of_logarithms(set(), 0.25), "pet")) == []
-    )  # twice its brightest tissue: 8 times in the others
-    assert list(curved(of_logarithms({3}, 30.0), "pet")) == []  # log(361) / log(2.5) is 6.4 times
+    # The highest is twice as bright as the brightest tissue, 8 times in the others; then log(361) / log(2.5), 6.4 times.
+    assert list(curved(of_logarithms(set(), 0.25), "pet")) == []
+    assert list(curved(of_logarithms({3}, 30.0), "pet")) == []
 
 
 @pytest.mark.parametrize("unlike, told", [(("p3_a", "mri"), []), (("p4_a", "mri"), ["p3_a"])])
