@@ -136,7 +136,7 @@ def test_logarithms_of_suv_are_told_by_tissue_and_highest_value_together():
         assert all("the highest value most of all, as a logarithm leaves them" in odd.text for odd in found)
         assert all(odd.shown == ((odd.scan_id, "pet"),) for odd in found)
     assert list(curved(of_logarithms(set()), "pet")) == []
-    # The highest is twice as bright as the brightest tissue, 8 times in the others; then log(361) / log(2.5), 6.4 times.
+    # Twice as high as the brightest tissue, 8 times in the others; then log(361) / log(2.5), 6.4 times.
     assert list(curved(of_logarithms(set(), 0.25), "pet")) == []
     assert list(curved(of_logarithms({3}, 30.0), "pet")) == []
 
