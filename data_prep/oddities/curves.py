@@ -136,8 +136,8 @@ def _own_powers(scans: Sequence[Scan], modality: str) -> Floats:
 
 
 def _highest_powers(scans: Sequence[Scan], modality: str) -> Floats:
-    """(scans,): what `_powers` gives of the brightest tenth of the tissue that the modality shows and the highest value
-    of the scan; NaN where some scan shows no tissue, or where these are no ratios."""
+    """(scans,), logarithms of powers: what `_powers` gives of the brightest tenth of the tissue that the modality shows
+    and the highest value of the scan; NaN where some scan shows no tissue, or where these are no ratios."""
     found: _Tissue = [
         (scan, {"last": facts["tissue"]["last"] - facts["first"], "highest": facts["high"] - facts["low"]})
         for scan in scans
