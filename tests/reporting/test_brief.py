@@ -201,7 +201,8 @@ def test_a_plain_difference_holds_up(tmp_path):
     assert re.search(r"test against a difference of 0\.1 or more: p [01]\.\d{3} after Holm\)", text)
 
 
-@pytest.mark.parametrize("repeats", [pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("repeats", [2, 3])
 def test_equal_variants_of_two_or_three_repeats_do_not_hold_up(tmp_path, repeats):
     """Twelve null studies: more than 3 would hold up once in 500 such tests. benchmarks/validity.py has thousands."""
     alarms = 0
