@@ -97,8 +97,8 @@ def _covered_exactly(data: NDArray[np.float32], matrix: Floats, shape: tuple[int
         area_weights(shape[axis], data.shape[axis], matrix[axis, axis], _edge(matrix, axis))
         for axis in range(3)
     )
-    flat = np.stack([weigh(slice_.astype(np.float64), rows, columns).ravel() for slice_ in data.T])
-    shares: Floats = (slices @ flat).reshape(shape[::-1])
+    whole = weigh(data.T.astype(np.float64), rows, columns)
+    shares: Floats = (slices @ whole.reshape(len(whole), -1)).reshape(shape[::-1])
     return shares
 
 

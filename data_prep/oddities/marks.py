@@ -61,7 +61,7 @@ def _of_volume(volume: NDArray[np.float32]) -> Marks:
         if side <= 2 * MARGIN_PIXELS:
             continue
         weights = area_weights(side, size, size / side, 0.0).astype(np.float32)
-        squares = volume if side == size else np.stack([weigh(each, weights, weights) for each in volume])
+        squares = volume if side == size else weigh(volume, weights, weights)
         at, look = _in_squares(squares.astype(np.float32), most)
         at[:, 1:] = (at[:, 1:] + 0.5) * size / side - 0.5
         places.append(at)
@@ -79,7 +79,7 @@ def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[Floats, NDArra
     if high <= low:
         return np.zeros((0, 3)), np.zeros((0, _length()), np.float32)
     least = np.float32(LEAST_CONTRAST_SHARE * (high - low))
-    apart = np.stack([_apart(each, least) for each in smooth])
+    apart = _apart(smooth, least)
     height = np.abs(apart)
     at = peaks_in(height)
     at = at[_round(apart, at)]
@@ -93,14 +93,14 @@ def _blurred(squares: NDArray[np.float32]) -> NDArray[np.float32]:
     deep, side = squares.shape[:2]
     along = (_gaussian(deep, BLUR_SLICES) @ squares.reshape(deep, -1)).reshape(squares.shape)
     weights = _gaussian(side, BLUR_PIXELS)
-    return np.stack([weigh(each, weights, weights) for each in along])
+    return weigh(along, weights, weights)
 
 
 def _apart(smooth: NDArray[np.float32], least: np.float32) -> NDArray[np.float32]:
-    """By how much each pixel of a slice (H, W) differs from those around it, of the contrast around, to which `least`
-    is added, in the unit of values of the slice: (H, W)."""
-    wider = _gaussian(len(smooth), WIDER_BLUR_PIXELS)
-    mean = mean_weights(len(smooth), AROUND_PIXELS).astype(np.float32)
+    """By how much each pixel of squares (Z, H, W) differs from those around it in its slice, of the contrast around, to
+    which `least` is added, in the unit of values of the squares: (Z, H, W)."""
+    wider = _gaussian(smooth.shape[1], WIDER_BLUR_PIXELS)
+    mean = mean_weights(smooth.shape[1], AROUND_PIXELS).astype(np.float32)
     spread = weigh((smooth - weigh(smooth, mean, mean)) ** 2, mean, mean)
     found: NDArray[np.float32] = (smooth - weigh(smooth, wider, wider)) / (np.sqrt(spread) + least)
     return found

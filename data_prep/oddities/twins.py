@@ -57,10 +57,7 @@ def means_of(images: Images) -> Floats:
     size = images.shape[-1]
     weights = area_weights(SIDE_PIXELS, size, size / SIDE_PIXELS, 0.0)
     return np.array(
-        [
-            [weigh(slice_.astype(np.float64), weights, weights) for slice_ in channel]
-            for channel in images.swapaxes(0, 1)
-        ]
+        [weigh(channel.astype(np.float64), weights, weights) for channel in images.swapaxes(0, 1)]
     )
 
 

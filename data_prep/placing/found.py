@@ -262,7 +262,7 @@ def _bodies(image: Images, lesion: Bools, around: Bools, unseen: Sequence[int]) 
 def smoothed(image: Images) -> Floats:
     """Means over 5 x 5 pixels of each slice of (Z, H, W), of the same shape and unit."""
     rows, columns = (mean_weights(count, SMOOTHED_PIXELS) for count in image.shape[1:])
-    return np.stack([weigh(each.astype(np.float64), rows, columns) for each in image])
+    return weigh(image.astype(np.float64), rows, columns)
 
 
 def body(smooth: Floats, measured: Bools | None = None) -> Bools:

@@ -73,6 +73,9 @@ def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> Im
     return resized.astype(np.float32)
 
 
+PIXELS_AT_ONCE = 2**19  # of a stack: a call for each small slice takes longer than its sums
+
+
 # Kept, as all slices of a scan ask for the same; nobody changes them.
 @lru_cache(maxsize=8)
 def area_weights(out: int, count: int, scale: float, offset: float) -> sparse.csr_array:
@@ -101,16 +104,26 @@ def mean_weights(count: int, around: int) -> sparse.csr_array:
     return sparse.csr_array(ndimage.uniform_filter1d(np.eye(count), around, axis=0))
 
 
-def weigh(image: NDArray[Kind], rows: sparse.csr_array, columns: sparse.csr_array) -> NDArray[Kind]:
+def weigh(images: NDArray[Kind], rows: sparse.csr_array, columns: sparse.csr_array) -> NDArray[Kind]:
     """rows @ image @ columns.T: each output pixel is a weighed sum of the image's, in its unit of values.
 
-    image: (H, W) float64, or float32 where the weights are. rows: (h, H) and columns: (w, W), shares from 0 to 1, such
-    as `area_weights` or `smooth_weights` gave. The result is (h, w) of that type; where the shares of a row sum to 1,
-    it lies between the image's values. Sparse products add in a fixed order, so that digests do not depend on a BLAS
-    library's threads.
+    images: (H, W), or a stack of them (Z, H, W), float64, or float32 where the weights are. rows: (h, H) and columns:
+    (w, W), shares from 0 to 1, such as `area_weights` or `smooth_weights` gave. The result is (h, w) or (Z, h, w) of
+    that type; where the shares of a row sum to 1, it lies between the image's values. Sparse products add in a fixed
+    order, so that digests do not depend on a BLAS library's threads, nor on whether images come one by one.
     """
-    weighed: NDArray[Kind] = (columns @ (rows @ image).T).T
-    return weighed
+    if images.ndim == 2:
+        weighed: NDArray[Kind] = (columns @ (rows @ images).T).T
+        return weighed
+    (slices, high, wide), (out_high, out_wide) = images.shape, (rows.shape[0], columns.shape[0])
+    stack = np.empty((slices, out_high, out_wide), images.dtype)
+    at_once = max(1, PIXELS_AT_ONCE // (high * wide))
+    for start in range(0, slices, at_once):
+        part = images[start : start + at_once]
+        along = rows @ part.swapaxes(0, 1).reshape(high, -1)
+        across = along.reshape(out_high, len(part), wide).transpose(2, 0, 1).reshape(wide, -1)
+        stack[start : start + at_once] = (columns @ across).reshape(out_wide, out_high, -1).transpose(2, 1, 0)
+    return stack
 
 
 def centres_inside(window: Window, count: int, axis: int) -> Bools:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scans import place, scan_arrays, volume
 
-from data_prep.volumes.resize import Window, make_window, resize_image, resize_mask
+from data_prep.volumes.resize import Window, area_weights, make_window, resize_image, resize_mask, weigh
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 
@@ -84,3 +84,18 @@ def test_lesion_cropped_off_is_counted_or_refused():
     mask[0] = mask[1]
     with pytest.raises(InputError, match="slice 0"):
         place({"mri": volume(mri)}, volume(mask), size=16, pixel_mm=1.0)
+
+
+@pytest.mark.parametrize(
+    ("slices", "side", "dtype"), [(5, 40, np.float64), (9, 400, np.float32), (0, 8, np.float64)]
+)
+def test_a_stack_is_weighed_as_its_images_one_by_one_to_the_same_bits(slices, side, dtype):
+    """Images of 400 pixels are weighed three at a time."""
+    images = np.random.default_rng(3).normal(size=(slices, side, side + 3)).astype(dtype)
+    rows = area_weights(16, side, side / 16, 0.3).astype(dtype)
+    columns = area_weights(11, side + 3, side / 11, -0.7).astype(dtype)
+    found = weigh(images, rows, columns)
+    assert found.shape == (slices, 16, 11) and found.dtype == dtype
+    for image, each in zip(images, found, strict=True):
+        np.testing.assert_array_equal(each, weigh(image, rows, columns))
+        np.testing.assert_allclose(each, rows.toarray() @ image @ columns.toarray().T, rtol=1e-3, atol=1e-5)
