@@ -47,6 +47,15 @@ class Header:
 HeaderOf = Callable[[bytes, str], Header | None]
 
 
+# Of a MetaImage whose values begin behind the header and are what they say: where they begin else, and by what they are
+# to be multiplied and raised, which ITK leaves out.
+_AS_THEY_STAND = {
+    "HeaderSize": 0.0,
+    "ElementToIntensityFunctionSlope": 1.0,
+    "ElementToIntensityFunctionOffset": 0.0,
+}
+
+
 def read_itk_header(path: Path, header_of: HeaderOf, where: str) -> Header | None:
     """Return the header of a file by what reads those of its format; None where the file does not begin as one.
 
@@ -126,6 +135,16 @@ def meta_image_header(start: bytes, where: str) -> Header | None:
     unit = fields.get("distanceunits", "mm").lower()
     if unit not in ("mm", "?"):
         raise _in_another_unit(unit, where)
+    for name, usual in _AS_THEY_STAND.items():
+        found = _number(fields.get(name.lower(), ""), usual)
+        if found != usual:
+            raise _refused(
+                f"The header's {name} makes other values of those in the file.",
+                where,
+                f"{name} = {usual:g}, or none",
+                f"{found:g}",
+                "Save the volume again with 3D Slicer or SimpleITK, and check its values, or take the scan out.",
+            )
     packed = fields.get("compresseddata", "").lower() in _TRUE
     order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "")).lower()
     return Header(end, packed, order not in _TRUE)
@@ -148,6 +167,14 @@ def _unpacked(file: BinaryIO, expected: int) -> bytes:
 def bytes_of(shape: tuple[int, ...], itemsize: int) -> int:
     """How many bytes an array takes, as a number of any size."""
     return math.prod(shape) * itemsize
+
+
+def _number(text: str, usual: float) -> float:
+    """The number that a header states; the usual one where it states none, NaN where that is no number."""
+    try:
+        return float(text) if text else usual
+    except ValueError:
+        return math.nan
 
 
 def _detached(where: str) -> InputError:

@@ -1,8 +1,10 @@
 """The names of the files in the folders that `hnscc predict` and `hnscc export` write; no other file spells them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from hnscc.base.errors import InputError
 from hnscc.study.run_folder import WEIGHTS_FILE
 
 # The file that is written last and tells whose folder it is (base.folders), and the command that it names.
@@ -55,6 +57,22 @@ class PredictionFolder:
 
     def structure_set(self, scan_id: str) -> Path:
         return self.root / f"{scan_id}.rtstruct.dcm"
+
+
+def check_names(scan_ids: Sequence[str]) -> None:
+    """InputError where a file of one scan would bear the name of another's, as the mask of a_probability does."""
+    whose: dict[Path, str] = {}
+    for scan_id in scan_ids:
+        for file in PredictionFolder(Path()).files_of(scan_id):
+            other = whose.setdefault(file, scan_id)
+            if other != scan_id:
+                raise InputError(
+                    "Two scans would have a file of one name.",
+                    where=f"scans {other} and {scan_id}",
+                    expected="no scan_id that is another one with _probability or _disagreement behind it",
+                    found=f"{file.name} of both",
+                    do="give one of them another scan_id in the manifest",
+                )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
 from hnscc.base.steps import Progress
 from hnscc.cohort.store_format import Placing
-from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder
+from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder, check_names
 from hnscc.commands.predicted_scan import (
     SCORES,
     ScanPrediction,
@@ -90,7 +90,7 @@ def predict_scans(
     models = models_of(run, options.variant, ensemble=options.ensemble)
     rows = list_scans(scans, models.needed)
     _check(models, options)
-    _check_names([row.scan_id for row in rows])
+    check_names([row.scan_id for row in rows])
     tell = progress or (lambda *now: None)
     network = models.variant.training.network
     # Quiet as a whole: scans are read in a thread of their own, and warnings have one state for all threads.
@@ -140,22 +140,6 @@ def _check(models: Models, options: PredictOptions) -> None:
             found=f"variant {models.name} with {', '.join(models.needed)}",
             do="leave --pet-is-suv out",
         )
-
-
-def _check_names(scan_ids: Sequence[str]) -> None:
-    """InputError where a file of one scan would bear the name of another's, as the mask of a_probability does."""
-    whose: dict[Path, str] = {}
-    for scan_id in scan_ids:
-        for file in PredictionFolder(Path()).files_of(scan_id):
-            other = whose.setdefault(file, scan_id)
-            if other != scan_id:
-                raise InputError(
-                    "Two scans would have a file of one name.",
-                    where=f"scans {other} and {scan_id}",
-                    expected="no scan_id that is another one with _probability or _disagreement behind it",
-                    found=f"{file.name} of both",
-                    do="give one of them another scan_id in the manifest",
-                )
 
 
 @dataclass(frozen=True)

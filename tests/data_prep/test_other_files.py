@@ -196,6 +196,15 @@ WRONG = {
     "another word": ("a.mha", "ElementDataFile = LOCAL", "ElementDataFile   LOCAL", "another file"),
     "no size": ("a.mha", "DimSize = 6 7 8\n", "", "cannot be read"),
     "huge MetaImage": ("a.mha", "DimSize = 6 7 8", "DimSize = 60000 70000 80000", "impossible size"),
+    "values from the end": ("a.mha", "ElementType", "HeaderSize = -1\nElementType", "HeaderSize"),
+    "values from a byte on": ("a.mha", "ElementType", "HeaderSize = 300\nElementType", "HeaderSize"),
+    "a factor": ("a.mha", "ElementType", "ElementToIntensityFunctionSlope = 2\nElementType", "Slope makes"),
+    "an offset": (
+        "a.mha",
+        "ElementType",
+        "ElementToIntensityFunctionOffset = -9\nElementType",
+        "Offset makes",
+    ),
     "two axes": ("a.mha", "NDims = 3", "NDims = 2", ""),
 }
 
@@ -211,6 +220,15 @@ def test_headers_that_cannot_be_trusted_are_refused(tmp_path, case):
     for read in (read_grid, read_volume):
         with pytest.raises(InputError, match=words or None):
             read(tmp_path / name, "S")
+
+
+def test_what_leaves_the_values_of_a_metaimage_as_they_are_is_read(tmp_path):
+    save_as(tmp_path / "a.mha", DATA, np.diag([-1.0, -1, 3, 1]), compressed=False)
+    content = (tmp_path / "a.mha").read_bytes()
+    said = b"HeaderSize = 0\nElementToIntensityFunctionSlope = 1.0\nElementToIntensityFunctionOffset = 0\nElementType"
+    (tmp_path / "b.mha").write_bytes(content.replace(b"ElementType", said, 1))
+    plain, other = (read_volume(tmp_path / name, "S").data for name in ("a.mha", "b.mha"))
+    np.testing.assert_array_equal(plain, other)
 
 
 def test_values_of_a_longer_type_than_there_are_bytes_for_are_refused(tmp_path):
