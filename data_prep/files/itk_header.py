@@ -136,13 +136,13 @@ def meta_image_header(start: bytes, where: str) -> Header | None:
     if unit not in ("mm", "?"):
         raise _in_another_unit(unit, where)
     for name, usual in _AS_THEY_STAND.items():
-        found = _number(fields.get(name.lower(), ""), usual)
-        if found != usual:
+        stated = _number(fields.get(name.lower(), ""), usual)
+        if stated != usual:
             raise _refused(
                 f"The header's {name} makes other values of those in the file.",
                 where,
                 f"{name} = {usual:g}, or none",
-                f"{found:g}",
+                f"{stated:g}",
                 "Save the volume again with 3D Slicer or SimpleITK, and check its values, or take the scan out.",
             )
     packed = fields.get("compresseddata", "").lower() in _TRUE

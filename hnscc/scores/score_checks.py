@@ -78,7 +78,7 @@ def scores_of(values: ArrayLike) -> Floats:
         np.abs(scores) > LARGEST_SCORE,
         {"score": scores},
         f"scores must lie within {LARGEST_SCORE:g} of 0",
-        "give them in a larger unit",
+        "give them scaled down",
     )
     return scores
 
@@ -98,7 +98,7 @@ def check_bounds(bounds: tuple[float, float], value: float) -> None:
     if not low <= value <= high:
         raise ValueError(
             f"bounds must be the least and the most that the difference can be: {value:g} was found, and they are "
-            f"{low:g} and {high:g}; give them in the scores' units, or leave them out"
+            f"{low:g} and {high:g}; give them in what the scores are measured in, or leave them out"
         )
 
 

@@ -21,7 +21,7 @@ from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_inte
             [[1.0, -1e76]],
             [[1.0, 1.0]],
             False,
-            r"within 1e\+75 of 0.*patient 1 .* score -1e\+76; give them in a",
+            r"within 1e\+75 of 0.*patient 1 .* score -1e\+76; give them scaled",
         ),
         ([[1j, 2.0]], [[1.0, 1.0]], False, "scores must be real numbers, not of dtype complex128; give"),
     ],
