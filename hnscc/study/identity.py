@@ -17,9 +17,12 @@ from hnscc.study.without_effect import unused_beside
 
 # Raised whenever a change of this project's code changes trained weights (CHANGELOG.md says what changed).
 ARITHMETIC = 2
-# The libraries whose versions may change trained weights.
+# The libraries whose versions may change trained weights: torchvision and timm hold the encoders, and how their weights
+# begin, that segmentation-models-pytorch offers.
 LIBRARIES = (
     "torch",
+    "torchvision",
+    "timm",
     "segmentation-models-pytorch",
     "albumentations",
     "opencv-python-headless",

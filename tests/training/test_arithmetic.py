@@ -47,6 +47,8 @@ STUDIES = {
 GOLDEN_ARITHMETIC = 2
 GOLDEN_VERSIONS = {
     "torch": "2.14.1",
+    "torchvision": "0.29.1",
+    "timm": "1.0.31",
     "segmentation-models-pytorch": "0.6.0",
     "albumentations": "2.0.8",
     "opencv-python-headless": "5.0.0.93",

@@ -42,7 +42,7 @@ def test_versions_and_the_houses_arithmetic_are_part_of_an_identity(monkeypatch)
         **{
             name: version(name)
             for name in (
-                *("torch", "segmentation-models-pytorch", "albumentations"),
+                *("torch", "torchvision", "timm", "segmentation-models-pytorch", "albumentations"),
                 *("opencv-python-headless", "numpy"),
             )
         },
