@@ -20,9 +20,12 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Threads that this process may compute with: the number in OMP_NUM_THREADS, as for every library that computes by
-    OpenMP, else one for each of its cores."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
+    """Threads that this process may compute with: as OMP_NUM_THREADS says, else one for each of its cores.
+
+    OpenMP, by which PyTorch computes, takes the first of several numbers there, and what is no number from 1 on for
+    nothing, of which it warns by itself.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(asked) if asked.isdecimal() and int(asked) else cores()
 
 

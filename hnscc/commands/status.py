@@ -3,8 +3,10 @@
 import contextlib
 import time
 from collections import Counter
+from collections.abc import Iterator
 from typing import TypedDict
 
+from hnscc.aggregation.query import unusable_in_tables
 from hnscc.cohort.split_file import read_split
 from hnscc.study.loading import kept_study
 from hnscc.study.plan import Trial, plan_trials
@@ -65,13 +67,14 @@ def run_status(folder: RunFolder) -> Status:
     slice is scored.
 
     Trials are judged by `trial_state`, as everywhere, but that records are believed here: whether a trial's files are
-    whole is checked when they are used.
+    whole is checked when they are used. What the tables found of it then is a remark.
     """
     study = kept_study(folder)
     counts: dict[str, Counter[str]] = {name: Counter() for name in study.variants}
     started: list[StartedTrial] = []
     failed: list[FailedTrial] = []
     remarks: list[Remark] = []
+    unusable = unusable_in_tables(folder)
     others = [_others_digest(folder, study, number) for number in range(study.split.folds)]
     for trial in plan_trials(study):
         found, saved, written = _look(folder.trial(trial.trial_id), others[trial.fold])
@@ -80,8 +83,9 @@ def run_status(folder: RunFolder) -> Status:
         counts[trial.variant][state] += not (study.search and state == "missing")
         if found.status == "failed":
             failed.append({"trial": trial.trial_id, "failure": found.reason or ""})
-        if found.completed and found.completed.failure:
-            remarks.append({"trial": trial.trial_id, "remark": _remark(found.completed)})
+        if found.completed:
+            told = _remarks(found.completed, unusable.get(trial.trial_id))
+            remarks += [{"trial": trial.trial_id, "remark": each} for each in told]
         if saved:
             started.append(_started(study, trial, saved, written))
     return {
@@ -110,8 +114,12 @@ def _others_digest(folder: RunFolder, study: Study, number: int) -> str:
     return read_split(folder.fold(number)).others_digest if study.whole_splits else ""
 
 
-def _remark(record: Trained) -> str:
-    return f"its weights failed to predict again ({record.failure}); what it predicted before holds"
+def _remarks(record: Trained, unusable: str | None) -> Iterator[str]:
+    """What is to be known of a completed trial. unusable: why the tables do not use it; None where they do."""
+    if record.failure:
+        yield f"its weights failed to predict again ({record.failure}); what it predicted before holds"
+    if unusable is not None:
+        yield f"when the tables were made its results were not used: {unusable}"
 
 
 def _started(study: Study, trial: Trial, saved: SlotFacts, written: float) -> StartedTrial:

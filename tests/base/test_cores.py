@@ -82,7 +82,7 @@ def test_a_system_without_control_groups_sets_no_limit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "asked, expected", [("1", 1), ("3", 3), ("", cores()), ("0", cores()), ("2,1", cores())]
+    "asked, expected", [("1", 1), ("3", 3), ("", cores()), ("0", cores()), ("2,1", 2), ("1.5", cores())]
 )
 def test_threads_are_those_that_openmp_is_told(monkeypatch, asked, expected):
     """hnscc predict took one for each core, whatever OMP_NUM_THREADS said: beside other work, twice as long."""

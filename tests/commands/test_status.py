@@ -7,6 +7,7 @@ from rich.console import Console
 from stores import make_store, study_of
 from trials import train_trial
 
+from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
 from hnscc.commands.check import check_study
 from hnscc.commands.printing import print_status
@@ -113,3 +114,19 @@ def test_a_fold_that_cannot_be_read_is_told(trained, tmp_path, content):
     with pytest.raises(InputError, match="missing or damaged") as told:
         run_status(run)
     assert told.value.where == "folds/f0" and "hnscc run" in told.value.do
+
+
+def test_results_that_the_tables_do_not_use_are_remarked(finished, hnscc, tmp_path):
+    """One byte of a trial's predictions changed: the tables called it missing, and status completed, without a word."""
+    folder = RunFolder(shutil.copytree(finished, tmp_path / "run"))
+    damaged = folder.trial("pet-f0-r00").predictions
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    assert run_status(folder)["remarks"] == [], "nobody has looked yet"
+    write_tables(folder)
+    (remark,) = run_status(folder)["remarks"]
+    assert remark["trial"] == "pet-f0-r00"
+    assert remark["remark"].startswith("when the tables were made its results were not used: ")
+    code, out, _ = hnscc("status", folder.root)
+    assert code == 0 and "completed, but when the tables were made its results were not used" in " ".join(
+        out.split()
+    )

@@ -6,7 +6,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from hnscc.scores.stored import score_at_half, scores_from_bytes, scores_to_bytes
+from hnscc.base.files import hash_of
+from hnscc.scores.stored import VERSION, score_at_half, scores_from_bytes, scores_to_bytes
 from hnscc.scores.thresholds import score_trial
 
 ROWS = {"a": np.arange(3), "b": np.arange(3, 5)}
@@ -27,6 +28,17 @@ def test_stored_scores_come_back():
     found = scores_from_bytes(content, SPACING, TOLERANCE, 5)
     assert found.scans == scores.scans and found.calibrations == scores.calibrations
     np.testing.assert_array_equal([found.overlap, found.pred], [scores.overlap, scores.pred])
+
+
+# What version 4 writes of `written`, every number with 9 digits.
+GOLDEN = {4: "5b5b3c69e29e3b8b61b9fdbc8b5d18f91cee975c49414ae8765caa47651d8d1d"}
+
+
+def test_what_is_written_changes_only_with_version():
+    """Else tables would hold older scores at 0.5 beside newer ones at other thresholds. Where this fails, raise VERSION
+    and put the new hash under it; a metric of surfaces that came or went needs the new hash alone."""
+    content = json.loads(written()[1], parse_float=lambda text: f"{float(text):.9g}")
+    assert {VERSION: hash_of(content)} == GOLDEN
 
 
 @pytest.mark.parametrize(
