@@ -75,13 +75,14 @@ def read_values(path: Path, header: Header, dtype: str, count: int, where: str) 
     expected = number.itemsize * count
     with path.open("rb") as file:
         file.seek(header.begin)
+        held = path.stat().st_size - header.begin
         content = _unpacked(file, expected) if header.packed else file.read(expected)
-    if len(content) < expected:
+    if len(content) < expected or (held != expected and not header.packed):
         raise _refused(
-            "The file is cut short or damaged.",
+            "The file is cut short or damaged, or its header is another file's.",
             where,
             f"{count_of(expected, 'byte')} of values, as its header tells",
-            "fewer, or compressed ones that are no more whole" if header.packed else f"{len(content)}",
+            "fewer or more, or compressed ones that are no more whole" if header.packed else f"{held}",
             "Copy, download or export the file again.",
         )
     return np.frombuffer(content, number, count)

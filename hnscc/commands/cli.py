@@ -13,6 +13,7 @@ from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.options import FORMER_OPTIONS
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
 from hnscc.commands.study_commands import check, doctor, init, run, search, settings, status
+from hnscc.commands.usage import run_app
 
 app = typer.Typer(
     help="Repeat-run studies of medical image segmentation. In order: prepare, init, check, run, query.",
@@ -34,7 +35,7 @@ for command in (
 def main() -> None:
     """Run a command; bad input gives one message on standard error and exit code 2, failing storage exit code 1."""
     try:
-        sys.exit(exit_code_of(app))
+        sys.exit(exit_code_of(lambda: run_app(app)))
     except BrokenPipeError:
         # The reader, such as `head`, has what it wants; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -101,14 +101,17 @@ def names_in(section: str) -> tuple[str, ...]:
 
 
 def nearest(path: str, section: str = "") -> tuple[str, ...]:
-    """Return the paths that an unknown one seems to mean: their last name is alike, and they share most with it.
+    """Return the paths that an unknown one seems to mean: their last name is alike, or it is a word of that ("batch" of
+    batch_size), and they share most with it.
 
     "architecture" -> ("training.network.architecture",); several where nothing tells them apart, none where no name
     is alike. section: those below it alone.
     """
     below = [row.path for row in all_settings() if row.path.startswith(section)]
     scores = {known: _likeness(path, known) for known in below}
-    close = {known: score for known, score in scores.items() if score[0] >= CLOSE}
+    close = {known: score for known, score in scores.items() if score[0] >= CLOSE} or {
+        known: scores[known] for known in below if path in known.rpartition(".")[2].split("_")
+    }
     return tuple(known for known, score in close.items() if score == max(close.values()))
 
 

@@ -222,6 +222,16 @@ def test_headers_that_cannot_be_trusted_are_refused(tmp_path, case):
             read(tmp_path / name, "S")
 
 
+@pytest.mark.parametrize("name", ["a.nrrd", "a.mha"])
+def test_plain_values_that_are_more_than_the_header_tells_are_refused(tmp_path, name):
+    """A header of fewer slices was read in silence, without those beyond."""
+    save_as(tmp_path / name, DATA, LPS, compressed=False)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content.replace(b"6 7 8", b"6 7 5"))
+    with pytest.raises(InputError, match=rf"{2 * 6 * 7 * 5} bytes of values, .*\n.*found: +{DATA.nbytes}\n"):
+        read_volume(tmp_path / name, "S")
+
+
 def test_what_leaves_the_values_of_a_metaimage_as_they_are_is_read(tmp_path):
     save_as(tmp_path / "a.mha", DATA, np.diag([-1.0, -1, 3, 1]), compressed=False)
     content = (tmp_path / "a.mha").read_bytes()

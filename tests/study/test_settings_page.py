@@ -113,6 +113,7 @@ def test_types_and_defaults_in_words(path, type_, defaults):
         ("training.epoch", ("training.epochs",)),
         ("epoch", ("training.epochs",)),
         ("sede", ("seed",)),
+        ("batch", ("training.batch_size",)),
         ("validation", ("split.validation", "augmentation.validation")),
         ("search.first", ("search.repeats.first",)),
         ("resources.gpu", ("resources.gpus",)),

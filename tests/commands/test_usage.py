@@ -1,0 +1,38 @@
+"""A command line that no command takes is told as every other error, and repeats no path."""
+
+import pytest
+from commands import advice, refused
+
+SAID = {
+    "predict": ("lacks what it needs", "run: Run folder", "no run"),
+    "export runs/x": ("lacks what it needs", "--out: New folder", "no --out"),
+    "query runs/x": ("lacks what it needs", "sql: SQL", "no sql"),
+    "rum x": ("The command is unknown.", "expected:   run", "found:      rum"),
+    "nope": ("The command is unknown.", "aggregate, check, doctor", "nope"),
+    "run --nope x": ("The option is unknown.", "--out, --address, --limit or --accept-versions", "--nope"),
+    "check x --accept": ("The option is unknown.", "expected:   --accept-versions", "--accept"),
+    "--nope": ("The option is unknown.", "--version", "--nope"),
+    "prepare m s --reference": ("--reference lacks its value", "--reference and a value", "alone"),
+    "run s.yaml --limit x": ("--limit is not valid", "a whole number", "found:      x"),
+    "run s.yaml --limit=2.5": ("--limit is not valid", "a whole number", "found:      2.5"),
+    "plan runs/x --see much": ("--see is not valid", "a number", "found:      much"),
+    "verify a.zarr Jane.zarr": ("takes no more arguments", "expected:   store", "1 argument more"),
+}
+
+
+@pytest.mark.parametrize("line", SAID)
+def test_a_line_that_no_command_takes_is_told_as_every_other_error(hnscc, line):
+    """Typer said `Input should be a valid integer, unable to parse string as an integer`, and nothing of what to do."""
+    error = refused(hnscc(*line.split()))
+    assert all(said in error for said in SAID[line]) and "Jane" not in error
+    command = "hnscc" if line.split()[0] in ("rum", "nope", "--nope") else f"hnscc {line.split()[0]}"
+    assert advice(error) == f"correct the command line; `{command} --help` lists what it takes"
+
+
+def test_an_empty_line_is_answered_with_help(hnscc):
+    code, _, error = hnscc()
+    assert code == 2 and "prepare" in error and "Traceback" not in error
+
+
+def test_help_and_version_are_no_faults(hnscc):
+    assert hnscc("run", "--help")[0] == 0 and hnscc("--version")[0] == 0
