@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TypedDict
 
-from hnscc.aggregation.query import unusable_in_tables
 from hnscc.cohort.split_file import read_split
 from hnscc.study.loading import kept_study
 from hnscc.study.plan import Trial, plan_trials
@@ -69,6 +68,8 @@ def run_status(folder: RunFolder) -> Status:
     Trials are judged by `trial_state`, as everywhere, but that records are believed here: whether a trial's files are
     whole is checked when they are used. What the tables found of it then is a remark.
     """
+    from hnscc.aggregation.query import unusable_in_tables  # here: printing needs the types above, and no DuckDB
+
     study = kept_study(folder)
     counts: dict[str, Counter[str]] = {name: Counter() for name in study.variants}
     started: list[StartedTrial] = []
