@@ -54,7 +54,11 @@ class RunFolder:
         before = {
             each.name for each in (*self.locks, self.proof("any").parent, self.trial("any").root.parent)
         }
-        return sum(name not in before and not fnmatch(name, _HALF_WRITTEN) for name in _names_in(self.root))
+        passing = (_HALF_WRITTEN, ".nfs*")  # what NFS calls a lock file that was deleted while a process held it
+        return sum(
+            name not in before and not any(fnmatch(name, each) for each in passing)
+            for name in _names_in(self.root)
+        )
 
     @property
     def locks(self) -> tuple[Location, ...]:
