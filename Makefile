@@ -42,12 +42,12 @@ types:
 	$(BIN)/deptry tests tests/helpers tests/cluster --ignore DEP002,DEP004
 	$(BIN)/mypy
 
-# Four files of tests at a time, the longest first (tests/conftest.py): tests of Ray wait at times, and each process
+# Three files of tests at a time, the longest first (tests/conftest.py): tests of Ray wait at times, and each process
 # more collects all tests once more; what they all load of a fresh clone is compiled once before. Each computes on one
 # core. `pytest` alone runs one file after the other, and those marked slow too.
 tests:
 	$(BIN)/python -m compileall -q hnscc rayjobs data_prep tests/helpers
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # The pages of docs/reference/ that the program writes: settings, tables, commands, Python functions.
 docs: setup

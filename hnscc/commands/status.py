@@ -68,7 +68,8 @@ def run_status(folder: RunFolder) -> Status:
     Trials are judged by `trial_state`, as everywhere, but that records are believed here: whether a trial's files are
     whole is checked when they are used. What the tables found of it then is a remark.
     """
-    from hnscc.aggregation.query import unusable_in_tables  # here: printing needs the types above, and no DuckDB
+    # Here: printing needs the types above, and no DuckDB.
+    from hnscc.aggregation.query import unusable_in_tables
 
     study = kept_study(folder)
     counts: dict[str, Counter[str]] = {name: Counter() for name in study.variants}

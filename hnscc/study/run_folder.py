@@ -54,7 +54,8 @@ class RunFolder:
         before = {
             each.name for each in (*self.locks, self.proof("any").parent, self.trial("any").root.parent)
         }
-        passing = (_HALF_WRITTEN, ".nfs*")  # what NFS calls a lock file that was deleted while a process held it
+        # NFS gives a lock that was deleted while a process held it such a name.
+        passing = (_HALF_WRITTEN, ".nfs*")
         return sum(
             name not in before and not any(fnmatch(name, each) for each in passing)
             for name in _names_in(self.root)

@@ -301,7 +301,8 @@ def test_a_folder_of_something_else_is_refused_and_stays_as_it_is(tmp_path, hold
         [],
         [".lock"],
         [".lock", ".preparing.lock", "trials/pet-f0-r00/.lock"],
-        [".study.yaml.0123456789abcdef.tmp"], [".nfs0000000000a1b2c3"],
+        [".study.yaml.0123456789abcdef.tmp"],
+        [".nfs0000000000a1b2c3"],
     ],
 )
 def test_what_killed_processes_left_of_a_new_folder_is_in_nobodys_way(tmp_path, left):
