@@ -53,7 +53,7 @@ def kept_of(volume: Volume) -> Kept:
     deep = min(KEPT_SLICES, len(slices))
     picked = ((np.arange(deep) + 0.5) / deep * len(slices)).astype(np.int64)
     rows, columns = (area_weights(SIDE_PIXELS, side, side / SIDE_PIXELS, 0.0) for side in slices.shape[1:])
-    means = np.array([weigh(slices[z].astype(np.float64), rows, columns) for z in picked]).ravel()
+    means = weigh(slices[picked].astype(np.float64), rows, columns).ravel()
     centred = means - means.mean()
     length = float(np.linalg.norm(centred))
     if length <= 1e-6 * float(np.abs(means).max()) * np.sqrt(means.size):  # nothing is left but rounding

@@ -22,6 +22,11 @@ REFUSED = {
 }
 
 
+# A file on a disk until it is whole: its name, and the pattern of such names.
+_TOKEN_BYTES = 8
+HALF_WRITTEN = f".*.{'[0-9a-f]' * 2 * _TOKEN_BYTES}.tmp"
+
+
 def write_bytes(path: Location, content: bytes, *, durable: bool = True) -> None:
     """Write `content` beside `path`, flush it to the disk unless not `durable`, and rename it into place.
 
@@ -31,7 +36,7 @@ def write_bytes(path: Location, content: bytes, *, durable: bool = True) -> None
         path.write_bytes(content)
         return
     # Two nodes may write one file at once (a lost one that still runs): each under a name of its own.
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.tmp")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -91,6 +91,6 @@ def word_among(text: str, known: Collection[str]) -> str:
     return text if text in known else "another word" if text else "none"
 
 
-def listed(names: Sequence[str]) -> str:
-    """Names in a row: `a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Names in a row: `a`, `a and b`, `a, b and c`; last: the word before the last."""
+    return f" {last} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

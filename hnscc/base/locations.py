@@ -186,6 +186,14 @@ def paths_matching(folder: Location, pattern: str) -> list[Location]:
     return list(folder.glob(pattern))
 
 
+def entries_of(folder: Location) -> set[str]:
+    """Return the names of files and folders in a folder, none of what is no folder; of S3, the first parts of the keys
+    below it."""
+    if isinstance(folder, S3Path):
+        return {each.key.removeprefix(f"{folder.key}/").partition("/")[0] for each in folder.below()}
+    return {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+
+
 def locate(location: str | Location) -> Location:
     """Return the location that a user names by a path or by an s3:// URL. InputError where a URL names none."""
     if isinstance(location, S3Path):

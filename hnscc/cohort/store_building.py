@@ -23,7 +23,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import write_errors
 from hnscc.base.folders import put_in_place
 from hnscc.base.in_words import count_of
-from hnscc.base.locations import ZARR_ROOT, Location, S3Path
+from hnscc.base.locations import ZARR_ROOT, Location, S3Path, entries_of
 from hnscc.base.locks import only_one
 from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlacement, DrawnFacts
@@ -243,14 +243,12 @@ def _create_array(group: zarr.Group, name: str, values: NDArray[Any]) -> zarr.Ar
 
 def _check_vacant(final: Location, overwrite: bool) -> None:
     """InputError where something stands there: replaced is only what this program made, and only when told to."""
-    names: set[str] = set()  # on S3 only scans are deleted
+    names = entries_of(final)
     if isinstance(final, S3Path):
-        there = {each.key.removeprefix(f"{final.key}/") for each in final.below()} - {LOCK}
-        if not there or (UNFINISHED in there and ZARR_ROOT not in there):
+        names -= {LOCK}
+        if not names or (UNFINISHED in names and ZARR_ROOT not in names):
             return
-    elif final.exists() or final.is_symlink():
-        names |= {each.name for each in final.iterdir()} if final.is_dir() else set()
-    else:
+    elif not (final.exists() or final.is_symlink()):
         return
     if not overwrite:
         raise InputError(
@@ -264,7 +262,7 @@ def _check_vacant(final: Location, overwrite: bool) -> None:
     if linked or root_attributes(final).get("format") != FORMAT:
         raise no_store(final, "a link, or a folder made by something else, which is never replaced")
     others = len(names - {ZARR_ROOT, SCANS_GROUP, PAGE})
-    if others:
+    if others and not isinstance(final, S3Path):  # where only scans are deleted
         raise InputError(
             "The folder of the store holds something else, which would be deleted with it.",
             where=f"store {final}",

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, listed
 
 # What Typer raises for such a line; it has no public name.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -42,7 +42,7 @@ def fault_of(error: Any, line: Sequence[str]) -> InputError:
             return _no("The command lacks what it needs.", command, _meant(param), f"no {_name_of(param)}")
         case "NoSuchOption":
             known = [name for each in context.command.params for name in each.opts if name.startswith("--")]
-            return _no("The option is unknown.", command, _one_of(error.possibilities or known), option)
+            return _no("The option is unknown.", command, listed(error.possibilities or known, "or"), option)
         case "BadOptionUsage":
             return _no(f"{option} lacks its value.", command, f"{option} and a value", "the option alone")
         case "BadParameter":
@@ -51,7 +51,7 @@ def fault_of(error: Any, line: Sequence[str]) -> InputError:
     if not within:
         names = sorted(context.command.commands)
         near = difflib.get_close_matches(words[0], names) or names
-        return _no("The command is unknown.", command, _one_of(near), words[0])
+        return _no("The command is unknown.", command, listed(near, "or"), words[0])
     takes = [each.name for each in context.command.params if each.param_type_name == "argument"]
     more = count_of(max(1, len(words) - 1 - len(takes)), "argument")
     expected = ", ".join(takes) or "options alone"
@@ -70,10 +70,6 @@ def _name_of(param: Any) -> str:
 def _meant(param: Any) -> str:
     said = f": {param.help}" if param.help else ""
     return f"{_name_of(param)}{said.rstrip('.')}"
-
-
-def _one_of(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + (" or " if len(names) > 1 else "") + "".join(names[-1:])
 
 
 def _given(names: Sequence[str], line: Sequence[str]) -> str:

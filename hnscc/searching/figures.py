@@ -37,10 +37,12 @@ MOST_ROWS = 40  # of the figure of configurations
 
 
 def written(value: Any) -> str:
-    """Return a setting's value, as tables hold it, in text: numbers that are not whole with four digits."""
-    if isinstance(value, bool) or value is None:
-        return json.dumps(value)  # as the study file has it
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    """Return a setting's value in text, as tables and study files have it; of numbers that are not whole, four digits
+    at most."""
+    kept = table_value(value)
+    if isinstance(kept, bool) or kept is None:
+        return json.dumps(kept)
+    return f"{kept:.4g}" if isinstance(kept, float) else str(kept)
 
 
 @styled
@@ -138,7 +140,7 @@ def _range_axis(axes: Axes, values: Range) -> Callable[[Any], float]:
 
 def _list_axis(axes: Axes, values: Sequence[Any]) -> Callable[[Any], float]:
     """Make the x axis one of names; the function returned gives a value's position on it."""
-    names = [written(table_value(value)) for value in values]
+    names = [written(value) for value in values]
     axes.set_xticks(range(len(names)), [name if len(name) < 14 else name[:12] + "…" for name in names])
     axes.set_xlim(-0.5, len(names) - 0.5)
     return lambda value: names.index(written(value))

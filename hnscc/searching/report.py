@@ -21,7 +21,7 @@ from hnscc.reporting.values import (
     signed,
     whole,
 )
-from hnscc.searching.configurations import columns_of, table_value
+from hnscc.searching.configurations import columns_of
 from hnscc.searching.figures import (
     budget_figure,
     configurations_figure,
@@ -175,7 +175,7 @@ def ranges_in_words(study: Study) -> list[str]:
     return [
         f"{path}: {each.low:g} to {each.high:g}{' (log)' if each.log else ''}"
         if isinstance(each, Range)
-        else f"{path}: {listed([written(table_value(value)) for value in each])}"
+        else f"{path}: {listed([written(value) for value in each])}"
         for path, each in search_of(study).ranges.items()
     ]
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from hnscc.base.locations import Location, S3Path, locate, paths_matching
+from hnscc.base.files import HALF_WRITTEN
+from hnscc.base.locations import Location, entries_of, locate, paths_matching
 from hnscc.study.plan import fold_name
 
 # A study file, as a run folder keeps it, and as a new one is called unless it is given a name.
@@ -14,7 +15,6 @@ HISTORY_FILE = "history.parquet"
 PREDICTIONS_FILE = "predictions.npz"
 SCORES_FILE = "scores.json"  # what the trial says of its predictions at 0.5
 WEIGHTS_FILE = "weights.safetensors"
-_HALF_WRITTEN = f".*.{'[0-9a-f]' * 16}.tmp"  # as `base.files` writes on a disk until a file is whole
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class RunFolder:
             each.name for each in (*self.locks, self.proof("any").parent, self.trial("any").root.parent)
         }
         # NFS gives a lock that was deleted while a process held it such a name.
-        passing = (_HALF_WRITTEN, ".nfs*")
+        passing = (HALF_WRITTEN, ".nfs*")
         return sum(
             name not in before and not any(fnmatch(name, each) for each in passing)
-            for name in _names_in(self.root)
+            for name in entries_of(self.root)
         )
 
     @property
@@ -100,7 +100,7 @@ class RunFolder:
     def half_written(self) -> list[Path]:
         """What killed processes left of files of the run folder, its folds and trials; none on S3, where a write is
         one request."""
-        return _below(self.root, *(f"{depth}{_HALF_WRITTEN}" for depth in ("", "*/", "*/*/")))
+        return _below(self.root, *(f"{depth}{HALF_WRITTEN}" for depth in ("", "*/", "*/*/")))
 
     def passing(self) -> list[Path]:
         """The folders that are deleted once they are empty; none on S3, which has no folders."""
@@ -239,7 +239,7 @@ class TrialFolder:
 
     def half_written(self) -> list[Path]:
         """What killed processes left of this trial's files and checkpoints; none on S3."""
-        return _below(self.root, _HALF_WRITTEN) + _below(self.checkpoint, _HALF_WRITTEN)
+        return _below(self.root, HALF_WRITTEN) + _below(self.checkpoint, HALF_WRITTEN)
 
 
 @dataclass(frozen=True)
@@ -261,13 +261,6 @@ class Slot:
 def run_folder_of(study: str, out: str | Location | None = None) -> RunFolder:
     """The run folder of the study of this name: `out`, or runs/<its name> where none is named."""
     return RunFolder(locate(out) if out else Path("runs") / study)
-
-
-def _names_in(folder: Location) -> set[str]:
-    """The names of files and folders in a folder; of S3, the first parts of its keys."""
-    if isinstance(folder, S3Path):
-        return {each.key.removeprefix(f"{folder.key}/").partition("/")[0] for each in folder.below()}
-    return {each.name for each in folder.iterdir()} if folder.is_dir() else set()
 
 
 def _below(folder: Location, *patterns: str) -> list[Path]:

@@ -10,6 +10,7 @@ from functools import cache
 from itertools import takewhile
 from typing import Any, Final, cast
 
+from hnscc.base.in_words import listed
 from hnscc.study.fields import FORMS, yaml_value
 from hnscc.study.presets import PRESETS
 from hnscc.study.schema import Study
@@ -220,7 +221,7 @@ def _type_of(field: Schema) -> str:
     if forms := field.get("anyOf") or field.get("oneOf"):
         return ", or ".join(dict.fromkeys(_type_of(each) for each in forms))
     if choices := field.get("enum") or ([field["const"]] if "const" in field else []):
-        return " or ".join([", ".join(choices[:-1]), choices[-1]] if choices[1:] else choices)
+        return listed(choices, "or")
     if field.get("type") == "array":
         return f"list of {_type_of(field['items'])}" if field["items"] else "list of values"
     if field.get("type") == "object":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from hnscc.base.errors import InputError
+from hnscc.base.files import write_errors
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import S3Path
 from hnscc.base.locks import locked, only_one, refuse_held
@@ -141,11 +142,13 @@ def _trained_already(folder: RunFolder, trial_id: str) -> InputError:
 
 def refuse_others(folder: RunFolder) -> None:
     """InputError where something stands in the folder that no run made, and no run has begun there."""
-    others = folder.others()
+    root = folder.root
+    with write_errors(root) if isinstance(root, Path) else contextlib.nullcontext():
+        others = folder.others()
     if others:
         raise InputError(
             "The folder for the run holds something else.",
-            where=str(folder.root),
+            where=str(root),
             expected="a new or an empty folder, or one in which a run has begun",
             found=count_of(others, "file or folder that no run made", "files or folders that no run made"),
             do="name another folder (--out)",
@@ -173,12 +176,14 @@ def _empty(folder: RunFolder) -> None:
 
 def _empty_if_unused(folder: RunFolder, lock: Path) -> None:
     """Delete what a run folder holds where that is nothing but locks, unless a process works in it."""
-    with (
-        contextlib.suppress(InputError, OSError),
-        _held(lock, lambda: _refused(lock, by_trials=_is_shared(lock))),
-    ):
-        if _is_unused(folder):
-            _empty(folder)
+    # Another process has begun here meanwhile, and keeps it.
+    with contextlib.suppress(InputError, OSError):
+        # Asked first without the lock: who holds it alone, if for a moment, keeps out a trial that begins just then.
+        if not _is_unused(folder):
+            return
+        with _held(lock, lambda: _refused(lock, by_trials=_is_shared(lock))):
+            if _is_unused(folder):
+                _empty(folder)
 
 
 def _remove_if_empty(root: Path) -> None:
