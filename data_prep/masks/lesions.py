@@ -25,6 +25,9 @@ from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import DrawnMask
 
 MIN_KEPT_SHARE = 0.9  # of the lesion's volume that must lie on the slices' grid
+# Of a voxel along each axis that a tilted lesion is counted in, at least. Their number is odd: of an even one, half of
+# the parts stands for a range of shares that begins below a half (of two, 0.25), so that lesions would grow.
+LEAST_PARTS = 5
 NEAR_A_LABEL = 1e-3  # of a whole number: what floats leave of a label such as 0.9999
 
 
@@ -75,8 +78,8 @@ def _as_drawn(voxels: Bools, lps: Grid, on: str | None) -> DrawnMask:
 def covered(lesion: Volume, grid: Grid) -> Floats:
     """(Z, Y, X): the share of each voxel of a grid that lies LPS which the lesion (0 and 1) covers, 0 to 1.
 
-    It is exact where the axes of both grids are parallel; else it is counted in parts of half a voxel of the lesion's
-    grid, or of the grid itself if that is finer.
+    It is exact where the axes of both grids are parallel; else it is counted in an odd number of parts along each
+    axis, at least five, of at most half a voxel of the lesion's grid.
     """
     lps = to_lps(lesion.grid)
     data = turned_to_lps(lesion.data, lesion.grid)
@@ -119,7 +122,7 @@ def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> Float
     window[:3, 3] = (grid.affine @ [*low, 1.0])[:3]
     wide, tall, deep = (int(count) for count in high - low)
     steps = np.linalg.norm(voxels_of(lps, grid)[:3, :3], axis=0)
-    x, y, z = (max(2, int(np.ceil(2 * step))) for step in steps)
+    x, y, z = (max(LEAST_PARTS, int(np.ceil(2 * step)) | 1) for step in steps)
     parts = finer(Grid((wide, tall, deep), window, True), (x, y, z))
     matrix = voxels_of(lps, parts)
     for slice_ in range(deep):

@@ -101,6 +101,29 @@ def test_tilted_grids_keep_the_lesion_where_it_is(angle, spacing):
     assert dice(share >= 0.5, away <= 8) > 0.9
 
 
+@pytest.mark.parametrize("offset", [0.35, 0.65])
+def test_a_lesion_keeps_its_volume_on_slices_tilted_by_one_degree(offset):
+    """A slab of 6 slices, on slices as thick that lie `offset` of one beside them and are tilted by a degree about x.
+
+    A plane at height h above the middle of a voxel whose edges it does not cross leaves a share of 0.5 + h below it.
+    """
+    slab = np.zeros((20, 20, 14))
+    slab[:, :, 4:10] = 1
+    tilt = np.radians(1)
+    turned = np.diag([-1.0, -1, 1, 1])
+    turned[:3, :3] = Rotation.from_euler("x", 1, degrees=True).as_matrix() @ turned[:3, :3]
+    turned[:3, 3] = np.array([0, 0, 6.5 + offset]) - turned[:3, :3] @ [9.5, 9.5, 6.5]
+    source = np.diag([-1.0, -1, 1, 1])
+    source[:3, 3] = (9.5, 9.5, 0)
+    share = covered(volume(slab, source), Grid((20, 20, 14), turned, True))
+    slices, rows = np.meshgrid(np.arange(14) - 6.5, np.arange(20) - 9.5, indexing="ij")
+    height = 6.5 + offset + slices * np.cos(tilt) - rows * np.sin(tilt)
+    expected = np.clip(10 - height, 0, 1) - np.clip(4 - height, 0, 1)
+    amid = share[:, 2:18, 2:18]
+    assert np.abs(amid - expected[:, 2:18, None]).max() <= 0.11  # half of one of five parts, and the edges
+    assert (amid >= 0.5).sum() == pytest.approx(6 * 16 * 16, rel=0.03)
+
+
 def test_an_analyze_mask_on_the_other_modality_takes_its_grid(tmp_path):
     manifest = cohort(tmp_path, 3)
     finer_pet(tmp_path, 1, scan_arrays(1)[2])
