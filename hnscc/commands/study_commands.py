@@ -218,7 +218,7 @@ def doctor(
             found="neither",
             do="hnscc doctor --cluster cluster.yaml --working-dir .",
         )
-    from rayjobs.doctor import examine
+    from rayjobs.doctor.checkup import examine
 
     found = examine(cluster, working_dir)
     print(json.dumps(found.as_json(), indent=1) if as_json else "\n".join(found.lines()))
