@@ -22,6 +22,7 @@ from data_prep.volumes.volume import Grid, Volume, to_lps, turned_to_lps
 from hnscc.base.arrays import Bools, Images, Masks, Spacing
 from hnscc.base.errors import InputError, several
 from hnscc.base.in_words import count_of
+from hnscc.base.locations import check_places
 from hnscc.cohort.placement import Placement, unseen_slices
 from hnscc.cohort.store_format import DrawnMask, Placing, suv_modality
 
@@ -128,7 +129,10 @@ def list_scans(scans: Scans, needed: Sequence[str]) -> list[Row]:
     """
     if isinstance(scans, Mapping):
         return [row_of_files(scans, needed)]
-    paths = [Path(scans)] if isinstance(scans, (str, Path)) else [Path(each) for each in scans]
+    listed = scans if isinstance(scans, Sequence) and not isinstance(scans, str) else [scans]
+    for each in listed:
+        check_places(scans=each)
+    paths = [Path(each) for each in listed]
     kinds = {_kind(path) for path in paths}
     if kinds == {_FOLDER}:
         return rows_of_folders(paths, needed)

@@ -114,6 +114,12 @@ def nrrd_header(start: bytes, where: str) -> Header | None:
     for unit in fields.get("space units", '"mm"').replace('"', "").split():
         if unit not in ("mm", "millimeter", "millimeters", "none", "???"):
             raise _in_another_unit(unit, where)
+    # Written where numbers were made whole to take less room.
+    for name in ("old min", "oldmin", "old max", "oldmax"):
+        if name in fields:
+            raise _other_values(
+                name, f"no {name}", "another range than that of the numbers in the file", where
+            )
     little = fields.get("endian", "little").lower() == "little"
     return Header(min(ends), encoding != "raw", little)
 
@@ -139,13 +145,7 @@ def meta_image_header(start: bytes, where: str) -> Header | None:
     for name, usual in _AS_THEY_STAND.items():
         stated = _number(fields.get(name.lower(), ""), usual)
         if stated != usual:
-            raise _refused(
-                f"The header's {name} makes other values of those in the file.",
-                where,
-                f"{name} = {usual:g}, or none",
-                f"{stated:g}",
-                "Save the volume again with 3D Slicer or SimpleITK, and check its values, or take the scan out.",
-            )
+            raise _other_values(name, f"{name} = {usual:g}, or none", f"{stated:g}", where)
     packed = fields.get("compresseddata", "").lower() in _TRUE
     order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "")).lower()
     return Header(end, packed, order not in _TRUE)
@@ -176,6 +176,16 @@ def _number(text: str, usual: float) -> float:
         return float(text) if text else usual
     except ValueError:
         return math.nan
+
+
+def _other_values(name: str, expected: str, found: str, where: str) -> InputError:
+    return _refused(
+        f"The header's {name} makes other values of those in the file.",
+        where,
+        expected,
+        found,
+        "Save the volume again with 3D Slicer or SimpleITK, and check its values, or take the scan out.",
+    )
 
 
 def _detached(where: str) -> InputError:

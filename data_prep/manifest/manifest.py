@@ -23,6 +23,7 @@ from data_prep.manifest.nearly import nothing_there
 from data_prep.manifest.paths import elsewhere, is_elsewhere, path_of
 from hnscc.base.errors import InputError, several
 from hnscc.base.in_words import count_of
+from hnscc.base.locations import ZARR_ROOT
 from hnscc.base.split_names import SPLITS
 
 _UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
@@ -157,6 +158,10 @@ def _id_fault(name: str, value: str, where: str) -> InputError | None:
     if not SAFE.fullmatch(value):
         found = "other characters" if len(value) <= 100 else "more than 100 characters"
         return refused(f"The {name} is unusable.", where, SAFE_NAMES, found)
+    if name == "scan_id" and value.lower() == ZARR_ROOT:  # a scan's part of the store is a folder of its id
+        return refused(
+            f"The {name} is unusable.", where, "another name than that of a file of every store", ZARR_ROOT
+        )
     return None
 
 

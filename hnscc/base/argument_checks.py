@@ -45,16 +45,31 @@ def check_one_of(where: str, given: object, choices: Sequence[str]) -> None:
         raise _refused(where, where, "is unknown", " or ".join(choices), str(given))
 
 
+def check_text(name: str, given: object, expected: str) -> None:
+    """InputError for what is no text. Python alone can give it: a command line has nothing but texts."""
+    if not isinstance(given, str):
+        raise refused_in_python(name, "is no text", expected, given)
+
+
 def check_list(name: str, given: object, expected: str) -> None:
-    """InputError for one text, whose letters Python would take one by one. expected: what is to be listed."""
+    """InputError for what is no list, and for one text, whose letters Python would take one by one. expected: what is
+    to be listed."""
     if isinstance(given, str):
         raise _no_such(name, "is one text", expected, repr(given))
+    if not isinstance(given, Sequence):
+        raise refused_in_python(name, "is no list", expected, given)
 
 
 def _between(least: int | None, most: int | None) -> str:
     if least is None:
         return ""
     return f", {least} or more" if most is None else f", {least} to {most}"
+
+
+def refused_in_python(name: str, problem: str, expected: str, given: object) -> InputError:
+    """Return the error of what a parameter of a function was given."""
+    do = f"Give {expected} as {name}."
+    return InputError(f"{name} {problem}.", where=name, expected=expected, found=repr(given), do=do)
 
 
 def _no_such(name: str, problem: str, expected: str, found: str) -> InputError:

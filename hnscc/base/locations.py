@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
+from hnscc.base.argument_checks import refused_in_python
 from hnscc.base.errors import InputError
 from hnscc.base.s3_errors import ENDPOINT_URL, NoAnswer, error_of, misconfigured
 
@@ -213,6 +214,14 @@ def locate(location: str | Location) -> Location:
             "AWS_SECRET_ACCESS_KEY and AWS_REGION in the environment",
         )
     return S3Path(shape["bucket"], shape["key"])
+
+
+def check_places(**places: object) -> None:
+    """InputError for what is neither a text nor a path: it names no file, folder or place of S3. Each is named as the
+    parameter that it is of."""
+    for name, given in places.items():
+        if not isinstance(given, str | os.PathLike | S3Path):
+            raise refused_in_python(name, "names no place", "a text or a pathlib.Path", given)
 
 
 @cache

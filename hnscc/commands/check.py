@@ -45,6 +45,7 @@ from hnscc.training.ready import batches_in, check_networks, check_same_store, n
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
+from rayjobs.shadowed import refuse_shadowed
 from rayjobs.surroundings import given_or_set
 
 States = Mapping[Trial, TrialState]
@@ -83,6 +84,7 @@ def _refuse_what_cannot_run(
 ) -> tuple[Store, list[FoldPlan], dict[str, tuple[str, str]]]:
     """Give the store, the plans of its folds, and for each variant its device and precision."""
     refuse_others(folder)
+    refuse_shadowed()
     store, plans = plan_folds(study)
     check_networks(*networks_of(study, store, plans))
     with _asked_first(study, given_or_set(address)) as resolve:

@@ -30,7 +30,9 @@ def phantom(
     `if __name__ == "__main__":`. InputError: fewer than 12 patients, or `out` holds something.
     """
     from data_prep.phantom.phantom import make_phantom
+    from hnscc.base.locations import check_places
 
+    check_places(out=out)
     return make_phantom(out, patients=patients, seed=seed, progress=progress)
 
 
@@ -46,15 +48,17 @@ def fetch(cohort: str, out: str | Path, *, copy: str | None = None, progress: Pr
     """
     from data_prep.public.fetch import fetch_sts
     from hnscc.base.errors import InputError
+    from hnscc.base.locations import check_places
 
     if cohort != "sts":
         raise InputError(
             "There is no public cohort of that name.",
             where="COHORT",
             expected="sts",
-            found=cohort,
+            found=str(cohort),
             do="write `hnscc fetch sts DIR`",
         )
+    check_places(out=out)
     return fetch_sts(out, copy=copy, progress=progress)
 
 
@@ -98,8 +102,10 @@ def prepare(
     InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.
     """
     from data_prep.build import build_store
+    from hnscc.base.locations import check_places
     from hnscc.commands.cohort_page import page_of
 
+    check_places(manifest=manifest, store=store)
     settings = PrepareSettings(
         size=size,
         pixel_mm=pixel_mm,
@@ -146,8 +152,11 @@ def scan(
         write_pseudonyms,
     )
     from hnscc.base.argument_checks import check_list
+    from hnscc.base.locations import check_places
 
     check_list("prefer", prefer, "a list of patterns")
+    written = {"manifest": manifest, "pseudonyms": pseudonyms}
+    check_places(folder=folder, **{name: path for name, path in written.items() if path is not None})
     _refuse_one_file(manifest, pseudonyms)
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
     listing = list_scans_below([Path(folder)], known, progress)
@@ -190,8 +199,10 @@ def verify(store: str | Path, *, progress: Progress | None = None) -> Store:
     Writes nothing. progress: called with the scans done, their number, and the current one's id. InputError names every
     damaged scan.
     """
+    from hnscc.base.locations import check_places
     from hnscc.cohort.store import open_store, verify_store
 
+    check_places(store=store)
     opened = open_store(store)
     verify_store(opened, progress)
     return opened

@@ -63,6 +63,7 @@ def predict(
     study, an unknown variant, scans that are named otherwise, a missing modality, and every fault of the manifest and
     its scans, all in one.
     """
+    from hnscc.base.locations import check_places
     from hnscc.commands.predict import PredictOptions, predict_scans
     from hnscc.study.loading import open_run
 
@@ -77,6 +78,7 @@ def predict(
         overwrite=overwrite,
         accept_odd=accept_odd,
     )
+    check_places(out=out)
     return predict_scans(open_run(run), scans, out, options, progress)
 
 
@@ -90,8 +92,10 @@ def export(run: str | Path, out: str | Path, *, variant: str | None = None, over
     the study does not have.
     """
     from hnscc.base.argument_checks import check_flags
+    from hnscc.base.locations import check_places
     from hnscc.commands.export import export_variant
     from hnscc.study.loading import open_run
 
     check_flags(overwrite=overwrite)
+    check_places(out=out)
     return export_variant(open_run(run), variant, out, overwrite=overwrite)

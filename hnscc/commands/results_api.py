@@ -61,7 +61,9 @@ def query(run: str | Path, sql: str) -> pa.Table:
     where the SQL is wrong, and where a table is not written yet or damaged.
     """
     from hnscc.aggregation.query import query as ask
+    from hnscc.base.argument_checks import check_text
 
+    check_text("sql", sql, "one SELECT as a text")
     return ask(_opened(run), sql)
 
 

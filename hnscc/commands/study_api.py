@@ -32,9 +32,11 @@ def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence
     scans, or no study fits the store: nothing is written then.
     """
     from hnscc.base.argument_checks import check_list
+    from hnscc.base.locations import check_places
     from hnscc.commands.new_study import init_study
 
     check_list("prefer", prefer, "a list of patterns")
+    check_places(store=store, **({} if study is None else {"study": study}))
     begun = init_study(store, study, prefer)
     return begun if isinstance(begun, Path) else begun.study
 

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hnscc.base.errors import InputError, several
-from hnscc.base.locations import ZARR_ROOT, Location, locate
+from hnscc.base.locations import ZARR_ROOT, Location, check_places, locate
 from hnscc.study.faults import faults_of, without_effect_of
 from hnscc.study.presets import SEARCHED, in_lower_case, merge, preset_of
 from hnscc.study.run_folder import RunFolder, run_folder_of
@@ -22,6 +22,7 @@ def load_study(path: str | Location) -> Study:
     Raises InputError naming the path of the setting and its line in the file: not YAML, unknown key, wrong type, value
     out of range, or a setting that changes nothing beside another.
     """
+    check_places(study=path)
     path = locate(path)
     document = read_yaml(_text(path), str(path))
     return parse_study(document.value, str(path), document.lines)
@@ -148,6 +149,7 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
 
 def open_run(path: str | Location) -> RunFolder:
     """Return the run folder at `path`, which may be an s3:// URL. InputError where it is none."""
+    check_places(run=path)
     folder = RunFolder(locate(path))
     if not folder.study.is_file():
         found, do = _there_instead(folder.root)

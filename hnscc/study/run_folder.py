@@ -5,7 +5,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from hnscc.base.files import HALF_WRITTEN
-from hnscc.base.locations import Location, entries_of, locate, paths_matching
+from hnscc.base.locations import Location, check_places, entries_of, locate, paths_matching
 from hnscc.study.plan import fold_name
 
 # A study file, as a run folder keeps it, and as a new one is called unless it is given a name.
@@ -260,7 +260,10 @@ class Slot:
 
 def run_folder_of(study: str, out: str | Location | None = None) -> RunFolder:
     """The run folder of the study of this name: `out`, or runs/<its name> where none is named."""
-    return RunFolder(locate(out) if out else Path("runs") / study)
+    if not out:
+        return RunFolder(Path("runs") / study)
+    check_places(out=out)
+    return RunFolder(locate(out))
 
 
 def _below(folder: Location, *patterns: str) -> list[Path]:

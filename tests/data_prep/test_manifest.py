@@ -30,6 +30,7 @@ def test_missing_and_doubled_things_are_named(tmp_path):
         (3, "scan_id", "", ["row 3", "column scan_id"]),
         (3, "scan_id", "../S1", ["row 3", "column scan_id"]),
         (3, "scan_id", "Jane Doe", ["row 3", "column scan_id"]),
+        (3, "scan_id", "Zarr.json", ["row 3", "column scan_id", "a file of every store"]),
         (3, "patient_id", "", ["row 3", "column patient_id", "missing"]),
         (3, "patient_id", "..", ["row 3", "column patient_id"]),
         (3, "pet", "s0/pet.nii.gz", ["row 3", "scan S1", "column pet", "scan S0"]),

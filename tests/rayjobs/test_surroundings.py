@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from stores import make_store, study_of
 
+import hnscc
+from hnscc.base.errors import InputError
 from hnscc.study.loading import dump_study
 from rayjobs import surroundings
 from rayjobs.study import main
@@ -155,6 +157,8 @@ def test_row_17_a_file_that_hides_a_package_is_named(study, here, monkeypatch, t
     done = here(main, study, "--out", tmp_path / "run")
     told(done, "A file in the working folder hides a package", name.partition("/")[0])
     assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match=f"hides a package[^$]*{name.partition('/')[0]}"):
+        hnscc.check(study)
 
 
 def test_row_17_the_command_names_all_files_that_hide_what_it_has_loaded(study, home, tmp_path):
