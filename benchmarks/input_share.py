@@ -148,21 +148,21 @@ def for_two_epochs(variant: Variant) -> Variant:
     return variant.model_copy(update={"training": training})
 
 
-def share(reading: float, costs: list[Cost], repeats: int) -> float:
-    """Of the time of a study with these variants."""
-    inputs = reading + repeats * sum(cost.augmenting for cost in costs)
-    return inputs / (reading + repeats * sum(cost.whole for cost in costs))
+def share(seconds: float, costs: list[Cost], repeats: int) -> float:
+    """Of the time of a study with these variants, whose store is read in so many seconds."""
+    inputs = seconds + repeats * sum(cost.augmenting for cost in costs)
+    return inputs / (seconds + repeats * sum(cost.whole for cost in costs))
 
 
 def report(study: Study, rounds: list[tuple[float, dict[str, Cost]]]) -> None:
     """rounds: of each, the seconds of reading and what a trial of each variant costs."""
-    reading, costs = rounds[-1]
+    seconds, costs = rounds[-1]
     repeats = study.repeats
     assert isinstance(repeats, int)
     augmented, fresh = costs["pet_mri_augmented"], costs[FRESH]
     paper = [name for name in study.variants if name != FRESH]
-    assumed = f"{repeats} repeats of {EPOCHS} epochs, one lane; last round: reading {reading:.2f} s"
-    hours = (reading + repeats * sum(costs[name].whole for name in paper)) / 3600
+    assumed = f"{repeats} repeats of {EPOCHS} epochs, one lane; last round: reading {seconds:.2f} s"
+    hours = (seconds + repeats * sum(costs[name].whole for name in paper)) / 3600
     figures = {
         "the paper's study (one variant with copies: 5)": (
             paper,
@@ -175,7 +175,7 @@ def report(study: Study, rounds: list[tuple[float, dict[str, Cost]]]) -> None:
         ),
     }
     for what, (names, detail) in figures.items():
-        values = tuple(share(seconds, [of[name] for name in names], repeats) for seconds, of in rounds)
+        values = tuple(share(took, [of[name] for name in names], repeats) for took, of in rounds)
         title = f"reading, normalising and augmenting, share of {what}"
         tell(Figure(title, TARGET, values, "of the time", detail, at_most=True))
 
@@ -193,8 +193,8 @@ def main() -> None:
         train(study, "pet_mri", data)  # prepares the kernels
         rounds = []
         for _ in range(options.rounds):
-            data, reading = read(study)
-            rounds.append((reading, {name: train(study, name, data) for name in study.variants}))
+            data, seconds = read(study)
+            rounds.append((seconds, {name: train(study, name, data) for name in study.variants}))
     report(study, rounds)
 
 

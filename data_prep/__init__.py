@@ -2,8 +2,8 @@
 
 Others may use `build` (a store of a manifest), `phantom` and `public` (cohorts to try it with), `manifest` (what a
 folder of scans holds, and its list), `new_scans` (scans to predict), `placing.way_back` (predicted masks back on the
-scan's own grid), of `dicom` headers, `reading`, `series_in_folder`, `rtstruct_out` and `seg_out` (which write such
-masks), `settings` and `views`, and what `oddities` and `registering` judged.
+scan's own grid), of `dicom` headers, `series_volume`, `series_in_folder`, `rtstruct_out` and `seg_out` (which write
+such masks), `settings` and `views`, and what `oddities` and `registering` judged.
 
 To place a scan is to bring its files onto one grid and into square slices. What the store then keeps of it beside its
 pixels is its `placement`, `placed` says how all scans were placed, and `placing` how one to come has to be.

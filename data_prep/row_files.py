@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from data_prep.dicom.reading import names_dicom
+from data_prep.dicom.series_volume import names_dicom
 from data_prep.files.read import read_grid, read_volume
 from data_prep.manifest.manifest import Fault, Row, refused
 from data_prep.masks.mask_of_cell import Mask, MaskCell, drawn_on, read_mask

@@ -215,14 +215,14 @@ def _read(
     store_and_plans: tuple[Store, list[FoldPlan]] | None = None,
 ) -> ReadyRun:
     """Read the folds from the store, and say how far it is; arguments as of `make_run_ready`."""
-    with counted("reading the store", terminal()) as reading:
+    with counted("reading the store", terminal()) as tell:
         return make_run_ready(
             study,
             folder.root,
             store_and_plans=store_and_plans,
             resolve=resolve,
             check=check,
-            progress=reading,
+            progress=tell,
             accept_versions=accept_versions,
         )
 

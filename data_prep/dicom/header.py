@@ -52,8 +52,8 @@ _COLOURS = (
 def quiet() -> Iterator[None]:
     """Let pydicom and its decoders, and nibabel, neither warn nor log: their texts quote what stands in the file.
 
-    What this room offers to others (reading, mask_files, series_in_folder) opens it itself; whoever calls their parts
-    opens it first.
+    What this room offers to others (series_volume, mask_files, series_in_folder) opens it itself; whoever calls their
+    parts opens it first.
     """
     _SILENCE.begin()
     try:

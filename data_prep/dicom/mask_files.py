@@ -5,10 +5,10 @@ from pathlib import Path
 from data_prep.dicom import rtstruct, seg
 from data_prep.dicom.header import quiet, text_of, unusable
 from data_prep.dicom.instances import read_attributes
-from data_prep.dicom.reading import named_series, names_dicom
 from data_prep.dicom.rtstruct import Structure, structure_of
 from data_prep.dicom.seg import Segmentation, segmentation_of
 from data_prep.dicom.series import Series, all_series, choose_series
+from data_prep.dicom.series_volume import named_series, names_dicom
 from hnscc.base.errors import InputError
 
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -18,7 +18,7 @@ SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 def read_dicom_mask(path: Path, region: str | None, where: str) -> Structure | Segmentation | None:
     """Return the regions that `region` (data_prep.dicom.regions) names; None for a file that is no DICOM.
 
-    `path` may be a file, a folder, or a folder and the series behind a # (data_prep.dicom.reading.named_series).
+    `path` may be a file, a folder, or a folder and the series behind a # (data_prep.dicom.series_volume.named_series).
     InputError where it holds no mask (images are none, whatever they show), where a folder holds several masks and none
     is named, and those of `structure_of` and `segmentation_of`.
     """

@@ -8,7 +8,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import UNREADABLE, quiet, text_of, unusable
-from data_prep.dicom.reading import source_slices
+from data_prep.dicom.series_volume import source_slices
 from data_prep.dicom.slices import Slice
 from hnscc.base.in_words import count_of
 
@@ -37,7 +37,7 @@ def write_referring(
     """Write what `save` makes of the slices of the series that a manifest's cell `source` names; `kind` is it in words.
 
     InputError, and nothing is written, where the series cannot be referred to, where its attributes cannot be copied,
-    and as by data_prep.dicom.reading.read_dicom_volume; `where` is how it names the scan.
+    and as by data_prep.dicom.series_volume.read_dicom_volume; `where` is how it names the scan.
     """
     with quiet():
         slices = source_slices(source, where)

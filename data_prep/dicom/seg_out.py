@@ -32,7 +32,7 @@ def save_seg(
 
     patient_id: the pseudonym that stands for the patient; with keep_identity the source's patient and study modules
     are copied instead. InputError, and nothing is written, where the series cannot be referred to, where its attributes
-    cannot be copied, and as by data_prep.dicom.reading.read_dicom_volume; `where` is how it names the scan.
+    cannot be copied, and as by data_prep.dicom.series_volume.read_dicom_volume; `where` is how it names the scan.
     """
     write_referring(
         path,

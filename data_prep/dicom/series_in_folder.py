@@ -11,8 +11,8 @@ from pydicom.dataset import Dataset
 from data_prep.dicom.header import maybe_numbers, quiet, text_of, value_of
 from data_prep.dicom.instances import DICOMDIR, TAGS, Instance, dicom_files, read_attributes, without_copies
 from data_prep.dicom.mask_files import RTSTRUCT, SEGMENTATIONS
-from data_prep.dicom.reading import series_stack
 from data_prep.dicom.series import Series, group_series
+from data_prep.dicom.series_volume import series_stack
 from data_prep.dicom.suv import BODY_WEIGHT, suv_factors
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.dicom.reading import names_dicom, read_dicom_grid, read_dicom_volume
+from data_prep.dicom.series_volume import names_dicom, read_dicom_grid, read_dicom_volume
 from data_prep.dicom.suv import BODY_WEIGHT
 from data_prep.files.first_bytes import no_volume
 from data_prep.files.itk_files import READERS, is_itk_file, read_itk_grid, read_itk_numbers, read_itk_volume

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.dicom.reading import named_series
+from data_prep.dicom.series_volume import named_series
 from data_prep.manifest.cells import Cells
 from data_prep.manifest.paths import path_of
 from hnscc.base.errors import InputError, several

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.dicom.reading import named_series
+from data_prep.dicom.series_volume import named_series
 from data_prep.files.first_bytes import other_half
 from data_prep.manifest.cells import Cells, ManifestLine, read_cells, with_empty_column
 from data_prep.manifest.columns import (

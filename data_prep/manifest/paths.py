@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from data_prep.dicom.reading import named_series
+from data_prep.dicom.series_volume import named_series
 from data_prep.manifest.cells import Cells
 from data_prep.manifest.ids import rows_text
 from hnscc.base.errors import InputError

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.dicom.reading import names_dicom
+from data_prep.dicom.series_volume import names_dicom
 from data_prep.manifest.columns import LESION_FREE, cell_says
 from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
 from data_prep.manifest.listed import COLUMNS, ListedScan

@@ -22,7 +22,7 @@ def table_of_parquet(content: bytes) -> pa.Table:
     """Return the table that a whole Parquet file holds. Raises pyarrow.ArrowException, or OSError, where it is damaged.
 
     It is read by this thread alone: one of Arrow's that has not let go of the bytes yet when a command ends aborts the
-    process, whose exit code is then 134 (about 1 in 60 such readings; pyarrow 26.0.1).
+    process, whose exit code is then 134 (about 1 time in 60; pyarrow 26.0.1).
     """
     with pq.ParquetFile(pa.BufferReader(content), pre_buffer=False) as file:
         return file.read(use_threads=False)

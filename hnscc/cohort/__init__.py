@@ -6,5 +6,5 @@ fold was made of), `split_file` (what a fold says that it was made of) and `kept
 masks as they were drawn).
 
 It may import base and study. Inside, imports point one way: fold -> kept_of_store, same_data -> slices, split_file ->
-splits -> patients, store_building -> sampled_slices, store -> store_reading -> store_format -> placement.
+splits -> patients, store_building -> sampled_slices, store -> store_as_found -> store_format -> placement.
 """

@@ -14,6 +14,17 @@ from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlacement
+from hnscc.cohort.store_as_found import (
+    DamagedStore,
+    Undecodable,
+    asked,
+    attributes_of,
+    damaged_store,
+    group_of,
+    kind_of_error,
+    no_store,
+    root_attributes,
+)
 from hnscc.cohort.store_format import (
     FORMAT,
     SCANS_GROUP,
@@ -28,17 +39,6 @@ from hnscc.cohort.store_format import (
     store_digest,
     suv_modality,
     zarr_store,
-)
-from hnscc.cohort.store_reading import (
-    DamagedStore,
-    Undecodable,
-    asked,
-    attributes_of,
-    damaged_store,
-    group_of,
-    kind_of_error,
-    no_store,
-    root_attributes,
 )
 
 

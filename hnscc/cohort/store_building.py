@@ -28,6 +28,7 @@ from hnscc.base.locks import only_one
 from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlacement, DrawnFacts
 from hnscc.cohort.store import Store, open_store
+from hnscc.cohort.store_as_found import no_store, root_attributes
 from hnscc.cohort.store_format import (
     FORMAT,
     LOCK,
@@ -45,7 +46,6 @@ from hnscc.cohort.store_format import (
     store_digest,
     zarr_store,
 )
-from hnscc.cohort.store_reading import no_store, root_attributes
 
 UPLOADS_AT_ONCE = 4
 DELETIONS, LOOKS, SECONDS_BETWEEN_DELETIONS = 30, 3, 0.1

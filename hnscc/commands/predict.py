@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data_prep.dicom.header import quiet
-from data_prep.dicom.reading import names_dicom
+from data_prep.dicom.series_volume import names_dicom
 from data_prep.manifest.manifest import Fault, Row, raise_all
 from data_prep.new_scans import NewScan, Scans, list_scans, place_new
 from data_prep.placing.way_back import in_file_order, save_nifti

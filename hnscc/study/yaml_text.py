@@ -39,7 +39,7 @@ def read_yaml(text: str, where: str) -> Document:
     InputError, which says `where` and the line, where the text is no YAML, gives a key twice, has a tag or a key of
     another kind, or is nested deeper than MOST_NESTED.
     """
-    return _Reading(where).document(_composed(text, where))
+    return _Reader(where).document(_composed(text, where))
 
 
 def write_yaml(value: Mapping[str, Any]) -> str:
@@ -94,7 +94,7 @@ def at_line(where: str, line: int | None) -> str:
 
 
 @dataclass
-class _Reading:
+class _Reader:
     """One pass over a composed document."""
 
     where: str

@@ -99,11 +99,11 @@ def test_only_scans_of_as_many_slices_are_read():
     assert scans[0].slices == scans[1].slices
     read = []
 
-    def reading(at: int) -> tuple[np.ndarray, np.ndarray]:
+    def images_and_mask(at: int) -> tuple[np.ndarray, np.ndarray]:
         read.append(at)
         return np.ones((scans[at].slices, 1, 8, 8), np.float32), np.ones((scans[at].slices, 8, 8), bool)
 
-    assert list(exchanged(scans, ["pet"], [], reading)) == []
+    assert list(exchanged(scans, ["pet"], [], images_and_mask)) == []
     twins = {
         at
         for at, one in enumerate(scans)
