@@ -1,4 +1,4 @@
-"""The order of the files; the draws of Hypothesis; and what several need: the command, a module's `main` in this
+"""The order of the files; the examples of Hypothesis; and what several need: the command, a module's `main` in this
 process, and of Ray one home folder and one running cluster.
 
 A command in a process of its own (`processes.run`) costs four seconds of imports before it does anything. So only what
@@ -18,9 +18,9 @@ from processes import running_cluster, set_local_ray
 
 from hnscc.commands.cli import main
 
-# The same commit gives the same result. `pytest --hypothesis-profile=default tests/scores` draws other examples.
-settings.register_profile("same_draws", derandomize=True)
-settings.load_profile("same_draws")
+# The same commit gives the same result. `pytest --hypothesis-profile=default tests/scores` chooses other examples.
+settings.register_profile("same_examples", derandomize=True)
+settings.load_profile("same_examples")
 
 # Files whose tests one process runs, below tests/: what they share is made, or loaded, once.
 TOGETHER = (

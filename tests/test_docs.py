@@ -70,7 +70,7 @@ def test_paths_of_the_code_that_a_page_names_are_there():
 def test_the_page_on_architecture_names_every_file():
     told = text_of(Path("docs/explanation/architecture.md"))
     files = told[told.index("## Each wing's files") :]
-    whole = {"hnscc/reporting/sections", "hnscc/reporting/drawing", "hnscc/scores/metrics", "rayjobs/doctor"}
+    whole = {"hnscc/reporting/sections", "hnscc/reporting/plotting", "hnscc/scores/metrics", "rayjobs/doctor"}
     for package in ("hnscc", "rayjobs", "data_prep"):
         for path in (ROOT / package).rglob("*.py"):
             folder = path.parent.relative_to(ROOT).as_posix()

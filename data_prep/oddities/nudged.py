@@ -19,8 +19,8 @@ from hnscc.cohort.store_format import Scan
 
 # Made-up lesions lie within 0.6 mm of where PET says, 0.15 to 0.3 each; drawn ones of the public cohort 2 to 5 mm each.
 SURE_SD_MM = 0.5  # robust standard deviation, up to which anything is said
-# With a border, from which anything is said: of fewer the deviation is small by chance. Of 200 random draws each of 5,
-# 6, 7, 8, 10, 12 and 16 of the public cohort's scans 7, 10, 11, 5, 2, 0 and 0 had a scan that was told.
+# With a border, from which anything is said: of fewer the deviation is small by chance. Of 200 random choices each of
+# 5, 6, 7, 8, 10, 12 and 16 of the public cohort's scans 7, 10, 11, 5, 2, 0 and 0 had a scan that was told.
 LEAST_SURE_SCANS = 12
 OFF_VOXELS, OFF_SDS = 0.5, 3.5  # voxels of the stored slices; robust standard deviations
 # Of several masks, up to half: the share of the variance that lies between them and the others.

@@ -15,7 +15,7 @@ from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
 from hnscc.commands.cohort_table import odd_about, value_facts
 from hnscc.reporting.blocks import Histogram, Histograms, Sheet, Sheets
-from hnscc.reporting.drawing.contact_sheet import (
+from hnscc.reporting.plotting.contact_sheet import (
     GreyRange,
     Panel,
     contact_sheet,
@@ -23,7 +23,7 @@ from hnscc.reporting.drawing.contact_sheet import (
     rows_of,
     shares_on_axis,
 )
-from hnscc.reporting.drawing.style import UPTAKE
+from hnscc.reporting.plotting.style import UPTAKE
 
 BEYOND = 1.6  # times the usual range: where the axis ends
 SIDE, LEAST_SIDE = 144, 64  # pixels of a picture
@@ -36,7 +36,7 @@ CT, AIR, SOFT_TISSUE = "ct", -500, (-160.0, 240.0)  # HU
 def intensities(
     store: Store, pairs: Sequence[tuple[Scan, View]], odd: Mapping[str | None, Sequence[str]]
 ) -> Histograms:
-    """Draw a histogram of each modality of each scan, all on one axis. odd: what is odd, in sentences, by scan."""
+    """Make a histogram of each modality of each scan, all on one axis. odd: what is odd, in sentences, by scan."""
     axes = {name: _axis([value_facts(scan, name) for scan, _ in pairs]) for name in store.modalities}
     shares = {
         name: np.array([_shares(view, at, axes[name]) for _, view in pairs])
@@ -84,7 +84,7 @@ def _marks(scan: Scan, modality: str, axis: tuple[float, float]) -> list[float]:
 def contact_sheets(
     store: Store, pairs: Sequence[tuple[Scan, View]], odd: Mapping[str | None, Sequence[str]]
 ) -> Sheets:
-    """Draw a contact sheet of each scan. odd: what is odd, in sentences, by scan."""
+    """Make a contact sheet of each scan. odd: what is odd, in sentences, by scan."""
     side = (
         SIDE if len(pairs) <= MANY_SCANS else max(LEAST_SIDE, round(SIDE * (MANY_SCANS / len(pairs)) ** 0.5))
     )

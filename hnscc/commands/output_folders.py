@@ -49,8 +49,8 @@ class PredictionFolder:
     def files_of(self, scan_id: str) -> tuple[Path, ...]:
         """Every file that the scan may have here, whatever was asked for."""
         values = (self.values(scan_id, "probability"), self.values(scan_id, "disagreement"))
-        drawn = (self.segmentation(scan_id), self.structure_set(scan_id))
-        return self.mask(scan_id), self.picture(scan_id), *values, *drawn
+        in_dicom = (self.segmentation(scan_id), self.structure_set(scan_id))
+        return self.mask(scan_id), self.picture(scan_id), *values, *in_dicom
 
     def segmentation(self, scan_id: str) -> Path:
         return self.root / f"{scan_id}.seg.dcm"

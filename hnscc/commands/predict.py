@@ -35,7 +35,7 @@ from hnscc.commands.predicted_scan import (
     scores_of_scan,
     told_of,
 )
-from hnscc.reporting.drawing.scan_picture import scan_picture
+from hnscc.reporting.plotting.scan_picture import scan_picture
 from hnscc.scores.counts import threshold_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.inference import TrainedModels

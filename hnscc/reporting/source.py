@@ -11,7 +11,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import chosen_k, read_table
 from hnscc.base.in_words import Sentence, count_of
 from hnscc.cohort.split_file import read_split
-from hnscc.reporting.drawing.style import Appearances, appearances_of
+from hnscc.reporting.plotting.style import Appearances, appearances_of
 from hnscc.scores.counts import HALF, k_of
 from hnscc.study import paper
 from hnscc.study.loading import kept_study

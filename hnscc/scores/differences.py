@@ -96,7 +96,7 @@ def _pooled_median(counts: Counts, score: Score) -> float:
 
 def _resampled_median(scores: Floats, rows: Integers) -> Floats:
     """Median over the R resampled repeats, of every resample, (B,) measured as the scores are. scores: (B, R); rows:
-    int (B, R), which of the repeats are drawn."""
+    int (B, R), which of the repeats are chosen."""
     # Whole rows sorted by NumPy's vectorised sort: ten times as fast as np.median here, to the same bit.
     ordered = np.sort(np.take_along_axis(scores, rows, axis=1), axis=1)
     repeats = scores.shape[1]

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.drawing.style import GREY, PALETTE, WIDTH, styled, with_grid_lines
+from hnscc.reporting.plotting.style import GREY, PALETTE, WIDTH, styled, with_grid_lines
 from hnscc.searching.configurations import columns_of, importances, table_value
 from hnscc.searching.ledger import Key
 from hnscc.searching.race import Race
@@ -47,7 +47,7 @@ def written(value: Any) -> str:
 
 @styled
 def configurations_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None:
-    """Draw the dots of every repeat, and the mean with its interval, of each configuration."""
+    """Plot the dots of every repeat, and the mean with its interval, of each configuration."""
     scored = [row for row in rows if row["score"] is not None][:MOST_ROWS]
     if not scored:
         return None
@@ -70,7 +70,7 @@ def configurations_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None
 
 
 def _configuration(axes: Axes, position: int, row: TableRow, repeats: Sequence[float]) -> None:
-    """Draw one configuration's row."""
+    """Plot one configuration's row."""
     _, colour, _ = MARKS[row["place"]]
     axes.scatter(repeats, [position] * len(repeats), s=14, color=colour, alpha=0.45, lw=0)
     if row["score_low"] is not None:
@@ -91,7 +91,7 @@ def _legend(figure: Figure, places: set[str]) -> None:
 
 @styled
 def settings_figure(study: Study, rows: Sequence[TableRow]) -> Figure | None:
-    """Draw a panel per searched setting: the score over its values."""
+    """Make a panel per searched setting: the score over its values."""
     scored = [row for row in rows if row["score"] is not None]
     if not scored:
         return None
@@ -148,7 +148,7 @@ def _list_axis(axes: Axes, values: Sequence[Any]) -> Callable[[Any], float]:
 
 @styled
 def importance_figure(study: Study, rows: Sequence[TableRow]) -> Figure | None:
-    """Draw a bar per searched setting: how much of the score it explains by itself."""
+    """Plot a bar per searched setting: how much of the score it explains by itself."""
     found = sorted(importances(study, rows).items(), key=lambda each: each[1])
     if not found:
         return None
@@ -169,7 +169,7 @@ Dot = tuple[float, float, str]  # whole trainings spent, score, place of the con
 
 @styled
 def budget_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None:
-    """Draw every whole training's score against the epochs spent until then, and the leader's score."""
+    """Plot every whole training's score against the epochs spent until then, and the leader's score."""
     dots, line = _spent(race, {row["configuration"]: row["place"] for row in rows})
     if not dots:
         return None

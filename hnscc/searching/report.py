@@ -10,7 +10,7 @@ from hnscc.aggregation.columns import PLACES
 from hnscc.aggregation.query import read_table
 from hnscc.base.in_words import count_of, listed
 from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, table, write_pages
-from hnscc.reporting.drawing.style import picture
+from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.values import (
     DASH,
     between,

@@ -79,11 +79,11 @@ def random_study(root, folds):
         for patient in range(12):
             split = {fold: "test", (fold + 1) % 3: "validation"}.get(patient % 3, "train")
             for z in range(4):
-                drawn = np.zeros((24, 24), np.uint8)
+                mask = np.zeros((24, 24), np.uint8)
                 if patient % 2:
                     side = {1: 24, 3: 3, 5: 24 if z < 2 else 0}.get(patient, 5)
-                    drawn[:side, :side] = 1
-                slices.append(Slice(split, f"p{patient:02d}", drawn))
+                    mask[:side, :side] = 1
+                slices.append(Slice(split, f"p{patient:02d}", mask))
         parts.append(sorted(slices, key=lambda each: ("train", "validation", "test").index(each.split)))
     run = write_run(root, study, parts)
     for trial in plan_trials(study):

@@ -34,7 +34,6 @@ COUNTED = (
         "CPU",
     ),
     *(
-        "draw",
         "epoch",
         "fault",
         "file",

@@ -8,7 +8,7 @@ import dicom_files as made
 import numpy as np
 import pytest
 from commands import refused
-from dicom_drawn import box, contour, structures
+from dicom_masks import box, contour, structures
 from pydicom import dcmread
 from scans import save
 from trained_runs import UPRIGHT, scan_of, write_scans

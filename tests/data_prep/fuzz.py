@@ -30,9 +30,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/helpers")]
 
 import nibabel as nib  # noqa: E402
 import numpy as np  # noqa: E402
-from dicom_drawn import box, contour, drawn_series, segmentation, structures  # noqa: E402
 from dicom_files import classic_series, enhanced, pet_attributes, with_meta  # noqa: E402
 from dicom_files import write as write_series  # noqa: E402
+from dicom_masks import box, contour, segmentation, series_for_masks, structures  # noqa: E402
 from mutations import ANY, OF_DICOM, OF_NIFTI, cut, lose_values  # noqa: E402
 from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless  # noqa: E402
 
@@ -90,7 +90,7 @@ def write_sound(root: Path) -> None:
         image.to_filename(folder / f"Doe_{name}")
     for kind in ("structure set", "segmentation", "shares", "label map"):
         folder = root / f"mask, {kind}"
-        images = drawn_series(folder / "image", SHAPE, pixel=(1, 1))
+        images = series_for_masks(folder / "image", SHAPE, pixel=(1, 1))
         file = folder / "files" / ("Doe.nii.gz" if kind == "label map" else "Doe.dcm")
         if kind == "structure set":
             structures(file, {"GTV": [contour(box(2, 2, 4, 3, z)) for z in (1, 2)], "SECRET": []})

@@ -17,14 +17,12 @@ ASKED = "are both of this scan?"
 TURNS = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
 
 
-def drawn(back=0.0, left=0.0, radius=60.0, turned=0.0, shape=(0.0, 0.0), sheared=0.0, leaning=0.0):
+def body(back=0.0, left=0.0, radius=60.0, turned=0.0, shape=(0.0, 0.0), sheared=0.0, leaning=0.0):
     """A body of 6 slices: an ellipse of 1.15 : 1 with a nose, `shape` of its third harmonic, in air with specks; its
     rows moved along themselves, its slices to the back."""
     if leaning:
         heights = 3.0 * np.arange(-2.5, 3)
-        each = [
-            drawn(back + leaning * height, left, radius, turned, shape, sheared)[:1] for height in heights
-        ]
+        each = [body(back + leaning * height, left, radius, turned, shape, sheared)[:1] for height in heights]
         return np.concatenate(each)
     rows, columns = (np.indices((80, 80)) - 39.5) * PIXEL
     rows, columns = rows - back, columns - left - sheared * rows
@@ -41,7 +39,7 @@ def scans(pet, mri, lesion=lambda at: at % 2):
     """Scans of an index alone, with the bodies that their two modalities show."""
     found = []
     for at, (one, two) in enumerate(zip(pet, mri, strict=True)):
-        shown = placed_bodies([drawn(**one), drawn(**two)], (3.0, PIXEL, PIXEL))
+        shown = placed_bodies([body(**one), body(**two)], (3.0, PIXEL, PIXEL))
         values = {name: {"body": body} for name, body in zip(("pet", "mri"), shown, strict=True)}
         placement = {"reference": "mri", "values": values}
         found.append(replace(scan(f"p{at}", (0, 4 * lesion(at))), placement=placement))
@@ -84,7 +82,7 @@ def test_place_and_radius_of_a_disc_by_hand():
 
 def test_slices_without_the_body_in_one_modality_are_not_looked_at():
     """PET ends after three of six slices; the MRI of the others, which lies elsewhere, does not count."""
-    pet, mri = drawn(), np.concatenate([drawn()[:3], drawn(back=20)[:3]])
+    pet, mri = body(), np.concatenate([body()[:3], body(back=20)[:3]])
     pet[3:] = False
     one, two = placed_bodies([pet, mri], (3.0, PIXEL, PIXEL))
     assert one == two
@@ -93,7 +91,7 @@ def test_slices_without_the_body_in_one_modality_are_not_looked_at():
 
 def test_a_body_goes_on_across_slices_that_a_modality_does_not_show():
     """Three slices of 60 mm, one that MRI does not show, four of 50 mm: as were that slice left out."""
-    pet = np.concatenate([drawn(radius=60)[:4], drawn(radius=50)[:4]])
+    pet = np.concatenate([body(radius=60)[:4], body(radius=50)[:4]])
     mri = pet.copy()
     mri[3] = False
     one, two = placed_bodies([pet, mri], (3.0, PIXEL, PIXEL))
@@ -179,9 +177,9 @@ def test_a_modality_of_another_size_is_told_however_few_scans_there_are():
 
 
 def test_a_disc_that_leans_and_one_that_is_sheared_by_hand():
-    (leaning,) = placed_bodies([drawn(leaning=0.3)], (3.0, PIXEL, PIXEL))
+    (leaning,) = placed_bodies([body(leaning=0.3)], (3.0, PIXEL, PIXEL))
     assert (leaning["lean_back"], leaning["lean_left"]) == (pytest.approx(0.3, abs=0.05), 0.0)
-    (flat,) = placed_bodies([drawn(leaning=0.3)[:4]], (3.0, PIXEL, PIXEL))
+    (flat,) = placed_bodies([body(leaning=0.3)[:4]], (3.0, PIXEL, PIXEL))
     assert (flat["lean_back"], flat["lean_left"]) == (0.0, 0.0)
 
 

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import SimpleITK as sitk
 from dicom_damages import counted
-from dicom_drawn import box, contour, drawn_series, segmentation, structures
+from dicom_masks import box, contour, segmentation, series_for_masks, structures
 from scans import LPS, to_itk, write
 
 SHAPE = (20, 16, 6)
@@ -17,7 +17,7 @@ def sound_masks(folder: Path) -> Path:
     """A folder with one lesion in each kind of file, and the image that it is drawn on."""
     mask = np.zeros(SHAPE, np.uint8)
     mask[6:14, 5:12, 1:4] = 1
-    images = drawn_series(folder.parent / "series", SHAPE, pixel=(1, 1))
+    images = series_for_masks(folder.parent / "series", SHAPE, pixel=(1, 1))
     write(folder / "mri.nii.gz", np.zeros(SHAPE, np.float32), LPS)
     structures(folder / "contours.dcm", {"GTV": [contour(box(6, 5, 8, 7, z)) for z in (1, 2, 3)], "Body": []})
     segmentation(folder / "bits.dcm", images, mask > 0)

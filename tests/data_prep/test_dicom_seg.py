@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dicom_drawn import drawn_series, segmentation
 from dicom_files import CORONAL, SAGITTAL, pet_attributes
+from dicom_masks import segmentation, series_for_masks
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from scans import change, cohort, prepare, refused, save
@@ -25,7 +25,7 @@ NODE[15:18, 2:4, 2:5] = True
 
 
 def series(folder: Path, **options) -> list[Dataset]:
-    return drawn_series(folder, SHAPE, **options)
+    return series_for_masks(folder, SHAPE, **options)
 
 
 def on_image(path: Path, region: str | None = None, **images: Path):

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from dicom_drawn import contour, structures
 from dicom_files import classic_series
 from dicom_files import write as write_series
+from dicom_masks import contour, structures
 from moved import BODY, MOTIONS, body_pair, body_scan, middle, motion_of, moved, off_by, phantom_scan
 from scans import place, prepare, refused, save, scan_arrays, sts, volume
 

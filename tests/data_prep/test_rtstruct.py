@@ -6,9 +6,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_drawn import box, contour, structures
 from dicom_files import classic_series
 from dicom_files import write as write_series
+from dicom_masks import box, contour, structures
 from scans import cohort, dice, prepare, refused, save, sts, write
 
 from data_prep.files.read import read_grid

@@ -3,8 +3,8 @@
 import numpy as np
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.drawing.overlays import Example
-from hnscc.reporting.drawing.style import appearances_of
+from hnscc.reporting.plotting.overlays import Example
+from hnscc.reporting.plotting.style import appearances_of
 
 APPEARANCES = appearances_of({"pet": "PET", "pet_mri": "PET-MRI"})
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import processes
 import pytest
-from dicom_drawn import box, contour, segmentation, structures
 from dicom_files import classic_series, pet_attributes
 from dicom_files import write as write_series
+from dicom_masks import box, contour, segmentation, structures
 from identifiers import (
     CONTENTS,
     OBSERVATIONS,

@@ -113,7 +113,7 @@ def report(run: RunFolder) -> tuple[str, str]:
 
 
 def words(run: RunFolder, *others: Callable[[Source], Section]) -> tuple[str, str]:
-    """HTML and Markdown of what a report says in words, and of these other sections of it: drawing the figures takes
+    """HTML and Markdown of what a report says in words, and of these other sections of it: plotting the figures takes
     most of the time of a whole report."""
     write_tables(run)
     source = read_source(run)

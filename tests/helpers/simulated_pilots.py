@@ -1,4 +1,4 @@
-"""Pilots of known parts of variance: drawn, and one that found the true parts."""
+"""Pilots of known parts of variance: made at random, and one that found the true parts."""
 
 import numpy as np
 

@@ -80,14 +80,14 @@ def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
             (f"{split}: only ", (n, "patient"), " with lesion (fewer than 5)")
             for split, n in (("training", number), ("test", 1))
         ]
-        parts += [("validation: drawn by slice",)] if fold else []
+        parts += [("validation: chosen by slice",)] if fold else []
         write_sealed(where, read_sealed(where) | {"warning_parts": parts})
     text, markdown = words(run)
     lines = [line for line in markdown.splitlines() if line.startswith("- Split")]
     assert lines == [
         "- Split, in all 3 folds: training: only 3 to 4 patients with lesion (fewer than 5).",
         "- Split, in all 3 folds: test: only 1 patient with lesion (fewer than 5).",
-        "- Split, in folds 1 and 2: validation: drawn by slice.",
+        "- Split, in folds 1 and 2: validation: chosen by slice.",
     ]
     assert "no interval; <code>repeats: 5</code> or more gives one to rely on" in text
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hnscc.reporting.drawing.contact_sheet import (
+from hnscc.reporting.plotting.contact_sheet import (
     BARS,
     GAP,
     HEIGHT,
@@ -30,7 +30,7 @@ def panel(height=30, width=30, pixel_mm=(1.0, 1.0), **images):
     )
 
 
-def drawn(panels, windows):
+def pixels_of(panels, windows):
     """The sheet's pixels by row and column of it: (rows, columns, SIDE, SIDE, 3)."""
     pixels = np.asarray(Image.open(io.BytesIO(contact_sheet(panels, windows, SIDE)))).astype(int)
     step = SIDE + GAP
@@ -46,7 +46,7 @@ def drawn(panels, windows):
 
 def test_a_row_per_modality_and_one_for_the_mask():
     windows = {"pet": (0.0, 10.0), "mri": (100.0, 300.0)}
-    sheet = drawn([panel(pet=10.0, mri=100.0), panel(pet=0.0, mri=200.0)], windows)
+    sheet = pixels_of([panel(pet=10.0, mri=100.0), panel(pet=0.0, mri=200.0)], windows)
     assert sheet.shape == (3, 2, SIDE, SIDE, 3) and rows_of(["pet", "mri"]) == [
         "pet",
         "mri",
@@ -62,7 +62,7 @@ def test_a_row_per_modality_and_one_for_the_mask():
 
 def test_of_two_anatomies_the_one_that_the_row_names_is_below_the_mask():
     windows = {"ct": (0.0, 1.0), "mri": (0.0, 1.0)}
-    sheet = drawn([panel(ct=0.0, mri=1.0)], windows)
+    sheet = pixels_of([panel(ct=0.0, mri=1.0)], windows)
     assert rows_of(list(windows))[2] == "mri, mask" and (sheet[2, 0, 30, 30] > 245).all()
 
 
@@ -76,7 +76,7 @@ def test_what_was_registered_is_shown_over_the_reference_before_that():
     )
     expected = ["pet", "mri", "ct", "pet on mri, mask", "pet on mri, before", "ct on mri, before"]
     assert rows_of(list(windows), ["pet", "ct"], "mri") == [*expected, "ct on mri, registered"]
-    middle = drawn([one], windows)[3:, 0, 30, 30]
+    middle = pixels_of([one], windows)[3:, 0, 30, 30]
     red, green, blue = middle[1]
     assert (middle[0] > 245).all() and red > 200 and green > 200 and blue < 120, "hot before, cold now"
     assert middle[2, 0] > 245 and middle[2, 1] < 10 and middle[2, 2] > 245, "magenta: the reference alone"
@@ -84,7 +84,7 @@ def test_what_was_registered_is_shown_over_the_reference_before_that():
 
 
 def test_the_outline_is_where_the_mask_ends():
-    sheet = drawn([panel(mri=0.0)], {"mri": (0.0, 1.0)})
+    sheet = pixels_of([panel(mri=0.0)], {"mri": (0.0, 1.0)})
     assert sheet.shape[0] == 2 and rows_of(["mri"]) == ["mri", "mri, mask"]
     white = sheet[1, 0].min(axis=2) > 128
     found = np.flatnonzero(white.any(axis=0)), np.flatnonzero(white.any(axis=1))
@@ -93,15 +93,15 @@ def test_the_outline_is_where_the_mask_ends():
     assert not white[24:36, 24:36].any() and not (sheet[0, 0] > 128).any()
 
 
-def test_a_pixel_that_is_longer_than_wide_is_drawn_so():
-    sheet = drawn([panel(mri=1.0, pixel_mm=(1.0, 0.5))], {"mri": (0.0, 1.0)})
+def test_a_pixel_that_is_longer_than_wide_is_shown_so():
+    sheet = pixels_of([panel(mri=1.0, pixel_mm=(1.0, 0.5))], {"mri": (0.0, 1.0)})
     bright = sheet[0, 0].min(axis=2) > 128
     assert np.ptp(np.flatnonzero(bright.any(axis=0))) + 1 == pytest.approx(SIDE / 2, abs=1)
     assert bright.any(axis=1).all()
 
 
 def test_pet_alone_and_a_window_without_width():
-    sheet = drawn([panel(pet=5.0)], {"pet": (5.0, 5.0)})
+    sheet = pixels_of([panel(pet=5.0)], {"pet": (5.0, 5.0)})
     assert rows_of(["pet"]) == ["pet", "pet, mask"] and (sheet[0, 0] > 245).all()
 
 

@@ -5,8 +5,8 @@ import pytest
 from charts import APPEARANCES, example, scored
 from matplotlib.figure import Figure
 
-from hnscc.reporting.drawing.overlays import Example, anatomy, examples_figure, outline, uptake_window, view
-from hnscc.reporting.drawing.style import render
+from hnscc.reporting.plotting.overlays import Example, anatomy, examples_figure, outline, uptake_window, view
+from hnscc.reporting.plotting.style import render
 from hnscc.reporting.sections.examples import choose_examples
 
 
@@ -54,7 +54,7 @@ def test_the_enlarged_part_of_an_empty_slice_is_inside_it():
     assert (rows, columns) == (slice(0, 40), slice(0, 40))
 
 
-def test_pixels_keep_their_shape_and_outlines_are_drawn_where_there_are_pixels():
+def test_pixels_keep_their_shape_and_outlines_are_shown_where_there_are_pixels():
     shown = example("pet", "mri")
     missed = Example(shown.row, shown.images, shown.truth, np.zeros_like(shown.truth), shown.spacing_mm)
     figure = examples_figure({"pet": {"best": shown, "worst": missed}}, ("best", "worst"), APPEARANCES)

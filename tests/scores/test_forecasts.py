@@ -37,7 +37,7 @@ def test_parts_of_a_pilot_by_hand():
 
 @pytest.mark.parametrize(("patients", "repeats"), [(10, 5), (5, 3), (10, 50)])
 @pytest.mark.parametrize(("effective", "weight"), [(4.0, 0.4), (None, 1.0), (12.0, 1.0)])
-def test_forecasts_are_those_of_studies_drawn_one_by_one(effective, weight, patients, repeats):
+def test_forecasts_are_those_of_studies_simulated_one_by_one(effective, weight, patients, repeats):
     """Cohorts differ by their few large lesions, the parts that a study finds by chance, and a difference that is large
     by chance comes with a large variance (correlation 0.3)."""
     pilot = Estimate(

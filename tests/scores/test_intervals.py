@@ -23,7 +23,7 @@ from hnscc.scores.intervals import (
 from hnscc.scores.metrics import DICE, Score, dice, jaccard
 
 
-def draw(*key) -> np.random.Generator:
+def keyed(*key) -> np.random.Generator:
     return generator(1, *key)
 
 
@@ -38,16 +38,16 @@ def interval_of(counts: Counts, score: Score, rng: np.random.Generator, bootstra
 
 
 def test_interval_of_two_patients_spans_their_scores():
-    found = interval_of(patients((10, 10, 10), (0, 5, 5)), dice, draw(), 1000)
+    found = interval_of(patients((10, 10, 10), (0, 5, 5)), dice, keyed(), 1000)
     assert (found.low, found.high) == (0.0, 1.0)
 
 
 def test_interval_of_equal_patients_is_a_point_and_is_repeatable():
     same = patients(*[(3, 4, 6)] * 5)
-    found = interval_of(same, jaccard, draw(), 200)
+    found = interval_of(same, jaccard, keyed(), 200)
     assert found.low == found.high == pytest.approx(3 / 7)
     mixed = patients((3, 4, 6), (0, 9, 2), (5, 5, 5), (1, 2, 3))
-    assert interval_of(mixed, dice, draw("a"), 200) == interval_of(mixed, dice, draw("a"), 200)
+    assert interval_of(mixed, dice, keyed("a"), 200) == interval_of(mixed, dice, keyed("a"), 200)
 
 
 @pytest.mark.parametrize("held", [0, 1])
@@ -57,11 +57,11 @@ def test_no_interval_below_two_patients(held):
 
 
 def test_interval_agrees_with_scipy_bootstrap():
-    draws = np.random.default_rng(3)
-    truth = draws.integers(20, 200, 15)
-    pred = draws.integers(20, 200, 15)
-    overlap = (np.minimum(truth, pred) * draws.random(15)).astype(int)
-    ours = interval_of(Counts(overlap, pred, truth), dice, draw(), 20_000)
+    rng = np.random.default_rng(3)
+    truth = rng.integers(20, 200, 15)
+    pred = rng.integers(20, 200, 15)
+    overlap = (np.minimum(truth, pred) * rng.random(15)).astype(int)
+    ours = interval_of(Counts(overlap, pred, truth), dice, keyed(), 20_000)
     theirs = scipy.stats.bootstrap(
         (overlap, pred, truth),
         lambda o, p, t, axis: 2 * o.sum(axis) / (p.sum(axis) + t.sum(axis)),
@@ -90,7 +90,7 @@ def test_interval_covers_the_true_score_about_as_often_as_it_says():
     assert 0.89 <= covered <= 0.98  # percentile intervals of 30 patients are a little short
 
 
-def test_patients_with_and_without_lesion_are_drawn_apart():
+def test_patients_with_and_without_lesion_are_chosen_apart():
     lesion = np.array([True, False, False, True, False])
     weights = patient_weights(np.random.default_rng(0), lesion, 500)
     np.testing.assert_array_equal(weights[:, lesion].sum(axis=1), 2)
@@ -99,7 +99,7 @@ def test_patients_with_and_without_lesion_are_drawn_apart():
 
 
 def test_a_model_that_predicts_nothing_never_scores_by_a_resample_without_lesion():
-    """Two lesion patients of ten: drawn together, one resample in nine would hold neither and score 1."""
+    """Two lesion patients of ten: chosen together, one resample in nine would hold neither and score 1."""
     truth = np.array([50, 30, *[0] * 8])
     nothing = Counts(np.zeros(10, int), np.zeros(10, int), truth)
     interval = interval_of(nothing, dice, np.random.default_rng(0), 1000)
@@ -134,9 +134,9 @@ def test_the_farther_side_counts():
 def test_repeats_so_found_are_precise_in_four_of_ten_studies_or_more():
     """Normal scores: with the number that a large pilot asks for, the interval's farther side is about as long as
     wanted, now a little longer, now a little shorter."""
-    draw = np.random.default_rng(0)
-    n = repeats_for_width(draw.normal(0.6, 0.05, 2000).tolist(), 0.02).repeats
-    widths = [half_width(draw.normal(0.6, 0.05, n).tolist()) for _ in range(400)]
+    rng = np.random.default_rng(0)
+    n = repeats_for_width(rng.normal(0.6, 0.05, 2000).tolist(), 0.02).repeats
+    widths = [half_width(rng.normal(0.6, 0.05, n).tolist()) for _ in range(400)]
     assert 0.015 < np.median(widths) < 0.027
 
 

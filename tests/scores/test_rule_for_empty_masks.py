@@ -51,15 +51,15 @@ def improved(before, after, among=None):
 
 
 @st.composite
-def scans(draw):
+def scans(choose):
     """Truth and prediction: bool masks of a small scan, of one slice too; and the spacing."""
-    shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 14), st.integers(1, 14)))
-    spacing = draw(st.tuples(*[st.sampled_from([0.4, 0.977, 1.0, 2.0, 3.27])] * 3))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    dense = draw(st.sampled_from([0.02, 0.05, 0.15]))
+    shape = choose(st.tuples(st.integers(1, 6), st.integers(1, 14), st.integers(1, 14)))
+    spacing = choose(st.tuples(*[st.sampled_from([0.4, 0.977, 1.0, 2.0, 3.27])] * 3))
+    rng = np.random.default_rng(choose(st.integers(0, 2**32 - 1)))
+    dense = choose(st.sampled_from([0.02, 0.05, 0.15]))
     truth, pred = rng.random((2, *shape)) < dense
-    if draw(st.booleans()):  # lesions of more than a few voxels
-        truth, pred = (binary_dilation(each, iterations=draw(st.integers(1, 2))) for each in (truth, pred))
+    if choose(st.booleans()):  # lesions of more than a few voxels
+        truth, pred = (binary_dilation(each, iterations=choose(st.integers(1, 2))) for each in (truth, pred))
     return pred, truth, spacing, rng
 
 
@@ -228,10 +228,10 @@ def test_a_perfect_prediction_has_the_best_values(scan):
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12))
 @settings(max_examples=100, deadline=None)
 def test_a_scan_whose_lesion_is_missed_never_improves_calls(seed, n):
-    draw = np.random.default_rng(seed)
-    truth, called = draw.random((2, n)) < 0.6
-    score = draw.integers(0, 5, n) / 4
-    missed = truth & (draw.random(n) < 0.5)
+    rng = np.random.default_rng(seed)
+    truth, called = rng.random((2, n)) < 0.6
+    score = rng.integers(0, 5, n) / 4
+    missed = truth & (rng.random(n) < 0.5)
     before = Calls(truth, called, score)
     after = Calls(truth, called & ~missed, np.where(missed, 0, score))
     for each in (sensitivity, specificity, auc):

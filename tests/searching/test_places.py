@@ -10,7 +10,7 @@ from hnscc.searching.report import findings, ranges_in_words
 from hnscc.searching.standings import NO_SCORE
 
 
-def test_every_place_is_told_and_drawn_but_of_what_was_never_trained():
+def test_every_place_is_told_and_plotted_but_of_what_was_never_trained():
     told = schema("configurations").field("place").metadata[b"description"].decode()
     assert told == (
         "what became of it: winner; not_distinguished (from the winner); dismissed (worse by a paired test); set_aside "

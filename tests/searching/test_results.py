@@ -85,7 +85,7 @@ def test_a_winners_study_is_never_named_like_its_search(name):
     assert found != name and found.endswith("_winners") and len(found) <= 60
 
 
-def test_winners_are_augmented_by_draws_of_their_own_where_repeats_share_them():
+def test_winners_are_augmented_by_choices_of_their_own_where_repeats_share_them():
     study = searched(augmentation={"copies": 2, "shared_by_repeats": True}, search={"ranges": SHORT})
     tried = with_configurations(study, [{"training.learning_rate": 0.001}])
     winner = parse_study(

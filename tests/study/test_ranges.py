@@ -55,7 +55,7 @@ def test_grid_proposes_every_combination_once():
 
 
 def test_tpe_learns_where_scores_are_high():
-    """Of 40 told scores the best lie around 1e-3; most of what comes next does too, unlike random draws."""
+    """Of 40 told scores the best lie around 1e-3; most of what comes next does too, unlike random choices."""
     ranges = {"training.learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}}
     study = searched({"method": "tpe", "ranges": ranges, "configurations": 60, "budget": {"trials": 200}})
     propose = proposer(study)

@@ -108,7 +108,7 @@ def test_rotation_stays_within_15_degrees_and_reaches_them():
     assert min(angles) < -13
 
 
-def test_draws_are_keyed():
+def test_choices_are_keyed():
     images, masks = slices()
     first, again, other = (augment(images, masks, choices(), seed=seed)[0] for seed in (5, 5, 6))
     np.testing.assert_array_equal(first, again)
@@ -116,7 +116,7 @@ def test_draws_are_keyed():
 
 
 @pytest.mark.parametrize("channels", [1, 2, 5])
-def test_what_is_drawn_apart_is_what_the_library_does_at_once(channels):
+def test_what_is_chosen_apart_is_what_the_library_does_at_once(channels):
     """The pipeline called on the slices themselves, which chooses and moves in one call: the same bits."""
     images, masks = slices(n=12, channels=channels)
     images[:] = np.random.default_rng(1).random(images.shape, np.float32)

@@ -160,7 +160,7 @@ def test_slices_that_would_take_too_much_of_a_gpu_stay_in_memory(data, monkeypat
 
 
 @pytest.mark.parametrize(("copies", "anew"), [(0, False), (2, False), ("fresh", True)])
-def test_a_gpu_gets_slices_anew_where_they_are_drawn_anew(data, monkeypatch, copies, anew):
+def test_a_gpu_gets_slices_anew_where_they_are_chosen_anew(data, monkeypatch, copies, anew):
     of = holding(slices_of(data, copies=copies), "cuda")
     with fake_gpu(monkeypatch):
         first, second = of(1), of(2)

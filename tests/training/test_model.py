@@ -250,7 +250,7 @@ def test_batch_items_do_not_mix():
 
 @pytest.mark.parametrize("network", [PAPER, RESNET])
 def test_networks_train_on_other_devices_than_a_processor(network):
-    """NumPy's draws meet no other device: on PyTorch's device without data, forward and backward go through."""
+    """NumPy's choices meet no other device: on PyTorch's device without data, forward and backward go through."""
     model = build_model(network, 2, seed=0).to("meta", memory_format=torch.channels_last).train()
     out = model(torch.empty(3, 2, 64, 64, device="meta"))
     out.sum().backward()

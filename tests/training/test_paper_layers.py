@@ -1,4 +1,4 @@
-"""The layers of the paper's network compute what PyTorch's do, and draw what they should."""
+"""The layers of the paper's network compute what PyTorch's do, and choose at random what they should."""
 
 import pytest
 import torch
@@ -28,8 +28,8 @@ def test_dropout_drops_its_share_and_keeps_the_mean(dtype):
     assert torch.equal(layer.eval()(ones), ones)
 
 
-def test_dropout_draws_from_its_own_source_alone():
-    """Whatever else draws from PyTorch's generator, in between or in other trials of the process, moves no draw."""
+def test_dropout_chooses_from_its_own_source_alone():
+    """Whatever else takes from PyTorch's generator, in between or in other trials of the process, moves no choice."""
     model, images = build_model(PAPER, 1, seed=0).train(), torch.ones(1, 1, 32, 32)
     found = []
     for around in (1, 2):
@@ -44,7 +44,7 @@ def test_dropout_draws_from_its_own_source_alone():
     assert len({id(each.source) for each in model.modules() if isinstance(each, Dropout)}) == 1
 
 
-def test_dropout_draws_every_position_apart():
+def test_dropout_chooses_every_position_apart():
     """No slice, channel or pixel is dropped more often than others, nor together with its neighbour."""
     source = torch.Generator().manual_seed(2)
     dropped = (Dropout(0.2, source=source)(torch.ones(4000, 4, 4)) == 0).double()

@@ -182,7 +182,7 @@ def test_without_a_gpu_the_hardware_names_none(monkeypatch):
     assert sorted(hardware()) == ["cpus", "machine", "processor", "system"]
 
 
-def test_draws_within_follow_the_seed_and_leave_those_around_as_they_were():
+def test_choices_within_follow_the_seed_and_leave_those_around_as_they_were():
     torch.manual_seed(5)
     alike = torch.rand(3)
     torch.manual_seed(7)

@@ -15,8 +15,8 @@ from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store
 from hnscc.reporting.blocks import Block, Section, Table, Text, table
-from hnscc.reporting.drawing.overlays import KINDS, Example, examples_figure
-from hnscc.reporting.drawing.style import of_variant, picture
+from hnscc.reporting.plotting.overlays import KINDS, Example, examples_figure
+from hnscc.reporting.plotting.style import of_variant, picture
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import score, whole
 from hnscc.scores.counts import k_of, positive

@@ -6,8 +6,8 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.summary import RATES
 from hnscc.base.in_words import count_of
 from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, table
-from hnscc.reporting.drawing.outcomes import pixel_counts
-from hnscc.reporting.drawing.style import picture
+from hnscc.reporting.plotting.outcomes import pixel_counts
+from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.sections.published import NO_MRI, published, with_remark
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import known, pixels, scores, wholes
@@ -22,7 +22,7 @@ OUTCOMES = {"tp": "True positive", "tn": "True negative", "fp": "False positive"
 
 
 def lesion_slices(source: Source) -> Section:
-    """Write Table 3, Figure 4 and the lines drawn in it."""
+    """Write Table 3, Figure 4 and the lines shown in it."""
     return Section("Finding the slices with lesion", tuple(_blocks(source)))
 
 

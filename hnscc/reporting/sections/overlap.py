@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
 from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
-from hnscc.reporting.drawing import repeats as drawing
-from hnscc.reporting.drawing.style import picture
+from hnscc.reporting.plotting import repeats as plotting
+from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
 from hnscc.reporting.sections.published import published, published_of, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
@@ -29,7 +29,7 @@ def _whole_test_set(source: Source) -> Iterator[Block]:
         source, title, with_remark(source, f"Scored: {source.scored_in_words}. {POOLED}"), "test"
     )
     yield from picture(
-        drawing.dice_over_repeats(source.tables["trials"], source.appearances),
+        plotting.dice_over_repeats(source.tables["trials"], source.appearances),
         "repeats",
         "How much repeats of the same variant differ",
         f"Scored: {source.scored_in_words}. Every dot is one repeat, a training from another random start (with "
@@ -38,7 +38,7 @@ def _whole_test_set(source: Source) -> Iterator[Block]:
         "Dot plot of test Dice of every repeat per variant with median and quartiles",
     )
     yield from picture(
-        drawing.forest_plot(pairs_of_variants(source), source.appearances),
+        plotting.forest_plot(pairs_of_variants(source), source.appearances),
         "differences",
         "Differences between variants",
         f"Scored: {source.scored_in_words}. "

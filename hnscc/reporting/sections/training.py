@@ -8,8 +8,8 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import read_table
 from hnscc.base import fewest
 from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, table
-from hnscc.reporting.drawing import training as drawing
-from hnscc.reporting.drawing.style import picture
+from hnscc.reporting.plotting import training as plotting
+from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import DASH, duration, number_range, wholes
 
@@ -30,7 +30,7 @@ def _blocks(source: Source) -> Iterator[Block]:
             tuple(f"`{row['trial_id']}`: {row['status']}; {row['reason']}" for row in lost),
         )
     yield from picture(
-        drawing.learning_curves(read_table(source.run, "epochs").to_pylist(), source.appearances),
+        plotting.learning_curves(read_table(source.run, "epochs").to_pylist(), source.appearances),
         "learning",
         "Learning curves",
         "Thin lines are single trials; the thick line is their median and, of "
@@ -39,7 +39,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         "Validation soft Jaccard and losses against the epoch per variant",
     )
     yield from picture(
-        drawing.threshold_curves(_held_out(source), source.appearances),
+        plotting.threshold_curves(_held_out(source), source.appearances),
         "thresholds",
         "Choice of the threshold",
         "Pooled Dice of the median model at every threshold. The threshold is chosen on the validation "

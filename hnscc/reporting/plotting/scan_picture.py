@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hnscc.base.in_words import count_of
-from hnscc.reporting.drawing.overlays import (
+from hnscc.reporting.plotting.overlays import (
     PREDICTION,
     TRUTH,
     Example,
@@ -18,11 +18,11 @@ from hnscc.reporting.drawing.overlays import (
     outline,
     uptake_window,
 )
-from hnscc.reporting.drawing.style import UPTAKE, anatomy, styled
+from hnscc.reporting.plotting.style import UPTAKE, anatomy, styled
 
 PANELS = 8
 COLUMNS = 4
-PANEL, HEADING = 2.6, 0.75  # inches; a layout that matplotlib finds takes longer than the drawing
+PANEL, HEADING = 2.6, 0.75  # inches; a layout that matplotlib finds takes longer than the rest
 
 
 @styled
@@ -33,7 +33,7 @@ def scan_picture(
     truth: npt.NDArray[np.bool_] | None,
     pixel_mm: tuple[float, float],
 ) -> bytes:
-    """Draw up to eight slices as a PNG.
+    """Show up to eight slices as a PNG.
 
     images: of each modality (Z, H, W) in raw units; predicted, truth: (Z, H, W); pixel_mm: the distance between rows,
     then between columns. Slices run to posterior and to the patient's left. Those with lesion are shown, spread over
@@ -55,7 +55,7 @@ def scan_picture(
     figure, panels = _panels(len(shown))
     for axes, z, example in zip(panels, shown, examples, strict=False):
         axes.set_title(f"slice {z}: {count_of(int(example.predicted.sum()), 'pixel')} predicted")
-        _draw(axes, example, window)
+        _show(axes, example, window)
     _heading(figure, f"{title}\n{_shown_as(images, window)}", truth is not None)
     file = BytesIO()
     figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
@@ -78,8 +78,8 @@ def _panels(count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _draw(axes: Axes, example: Example, window: float) -> None:
-    """Draw one slice with the outlines of its truth and of its prediction."""
+def _show(axes: Axes, example: Example, window: float) -> None:
+    """Show one slice with the outlines of its truth and of its prediction."""
     background(axes, example, window)
     axes.set_aspect(example.spacing_mm[0] / example.spacing_mm[1])
     outline(axes, example.truth, TRUTH, "solid")

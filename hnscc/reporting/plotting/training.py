@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.drawing.style import GREY, GRID, WIDTH, Appearances, of_variant, panels, present, styled
+from hnscc.reporting.plotting.style import GREY, GRID, WIDTH, Appearances, of_variant, panels, present, styled
 from hnscc.reporting.values import score
 from hnscc.scores.describe import quartered
 
 
 @styled
 def learning_curves(epochs: Sequence[TableRow], appearances: Appearances) -> Figure | None:
-    """Draw per variant the validation soft Jaccard and both losses: each trial, their median, and of 4 or more
+    """Plot per variant the validation soft Jaccard and both losses: each trial, their median, and of 4 or more
     their quartiles.
 
     `epochs` are rows of table `epochs`.
@@ -65,7 +65,7 @@ def median_band(table: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], 
 
 
 def _band(axes: Axes, table: npt.NDArray[np.float64], colour: str, line: str) -> None:
-    """Draw a table (T, E), as of `curves`: a thin line for each trial, their median and quartiles."""
+    """Plot a table (T, E), as of `curves`: a thin line for each trial, their median and quartiles."""
     epochs = np.arange(1, table.shape[1] + 1)
     for each in table:
         axes.plot(epochs, each, color=colour, lw=0.5, alpha=0.45, ls=line)
@@ -77,7 +77,7 @@ def _band(axes: Axes, table: npt.NDArray[np.float64], colour: str, line: str) ->
 
 @styled
 def threshold_curves(thresholds: Sequence[TableRow], appearances: Appearances) -> Figure | None:
-    """Draw the median model's pooled Dice against the threshold, on validation and test; the chosen one is marked.
+    """Plot the median model's pooled Dice against the threshold, on validation and test; the chosen one is marked.
 
     `thresholds` are rows of table `thresholds`.
     """
@@ -103,7 +103,7 @@ def threshold_curves(thresholds: Sequence[TableRow], appearances: Appearances) -
 
 
 def _threshold_lines(axes: Axes, rows: Sequence[TableRow], colour: str) -> None:
-    """Draw one variant's curves, two per fold."""
+    """Plot one variant's curves, two per fold."""
     for fold in sorted({row["fold"] for row in rows}):
         for split, line in (("validation", "--"), ("test", "-")):
             part = [row for row in rows if (row["fold"], row["split"]) == (fold, split)]

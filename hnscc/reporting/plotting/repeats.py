@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.drawing.style import (
+from hnscc.reporting.plotting.style import (
     GREY,
     WIDTH,
     Appearance,
@@ -25,7 +25,7 @@ from hnscc.scores.describe import quartered
 
 @styled
 def dice_over_repeats(trials: Sequence[TableRow], appearances: Appearances) -> Figure | None:
-    """Draw a dot per completed repeat (and fold) at its pooled test Dice at 0.5, with quartiles of 4 dots or more; the
+    """Plot a dot per completed repeat (and fold) at its pooled test Dice at 0.5, with quartiles of 4 dots or more; the
     median model is marked. `trials` are rows of table `trials`."""
     done = [row for row in trials if row["test_dice"] is not None]
     if not done:
@@ -43,7 +43,7 @@ def dice_over_repeats(trials: Sequence[TableRow], appearances: Appearances) -> F
 
 
 def _strip(axes: Axes, position: int, own: Appearance, rows: Sequence[TableRow]) -> None:
-    """Draw one variant's row."""
+    """Plot one variant's row."""
     beside = axes.get_yaxis_transform()
     if not rows:
         axes.text(0.01, position, "no completed repeat", transform=beside, va="center")
@@ -87,7 +87,7 @@ def _strip_legend() -> list[Line2D]:
 
 @styled
 def forest_plot(comparisons: Sequence[TableRow], appearances: Appearances) -> Figure | None:
-    """Draw a forest plot of the differences in pooled Dice between variants, with 95 % intervals.
+    """Make a forest plot of the differences in pooled Dice between variants, with 95 % intervals.
 
     `comparisons` are rows of table `comparisons`, one per pair.
     """
@@ -114,7 +114,7 @@ def forest_plot(comparisons: Sequence[TableRow], appearances: Appearances) -> Fi
 
 
 def _difference(axes: Axes, position: int, row: TableRow) -> None:
-    """Draw one pair's row."""
+    """Plot one pair's row."""
     value = row["difference"]
     known = row["low"] is not None
     colour = "black" if known and not row["low"] <= 0 <= row["high"] else GREY

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
-from hnscc.reporting.drawing.style import (
+from hnscc.reporting.plotting.style import (
     GREY,
     Appearance,
     Appearances,
@@ -32,7 +32,7 @@ OUTCOMES = {
 def pixel_counts(
     slices: Sequence[TableRow], regression: Sequence[TableRow], appearances: Appearances, cutoff_px: int
 ) -> Figure | None:
-    """Draw Fig. 4: predicted against true pixels of the median models' test slices, coloured by their outcome.
+    """Plot Fig. 4: predicted against true pixels of the median models' test slices, coloured by their outcome.
 
     `slices` are rows of table `slices`, `regression` those of table `regression`, at most one per variant.
     """

@@ -20,7 +20,7 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
-from hnscc.reporting.drawing.style import UPTAKE, Appearances, anatomy, styled
+from hnscc.reporting.plotting.style import UPTAKE, Appearances, anatomy, styled
 
 KINDS = {
     "best": "best lesion slice",
@@ -56,7 +56,7 @@ class Example:
 def examples_figure(
     examples: Mapping[str, Mapping[str, Example | None]], kinds: Sequence[str], appearances: Appearances
 ) -> Figure | None:
-    """Draw a row per variant, and in it for each kind the whole slice and an enlarged part with both outlines.
+    """Show a row per variant, and in it for each kind the whole slice and an enlarged part with both outlines.
 
     `examples` maps variants to kinds (all of `KINDS`) to what there is: those that are not shown still count for the
     window of the uptake, which is the same in all figures. None where there is none to show.
@@ -73,7 +73,7 @@ def examples_figure(
             appearances[variant].label, fontsize=12, color=appearances[variant].colour, weight="bold"
         )
         for position, kind in enumerate(kinds):
-            _draw(panels[2 * position], panels[2 * position + 1], of_kind.get(kind), kind, window)
+            _show(panels[2 * position], panels[2 * position + 1], of_kind.get(kind), kind, window)
     _legend(figure)
     _uptake_scale(figure, shown, window, list(grid.ravel()))
     return figure
@@ -86,8 +86,8 @@ def uptake_window(examples: Sequence[Example]) -> float:
     return high if high > 0 else 1.0
 
 
-def _draw(whole: Axes, part: Axes, example: Example | None, kind: str, window: float) -> None:
-    """Draw one slice into its two panels, or say that there is none of the kind."""
+def _show(whole: Axes, part: Axes, example: Example | None, kind: str, window: float) -> None:
+    """Show one slice in its two panels, or say that there is none of the kind."""
     for axes in (whole, part):
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
@@ -142,7 +142,7 @@ def _around(span: tuple[int, int], length: int, limit: int) -> slice:
 
 
 def background(axes: Axes, example: Example, window: float) -> None:
-    """Draw a slice's images: the anatomy in grey, and over it the uptake, at full strength from `window` on."""
+    """Show a slice's images: the anatomy in grey, and over it the uptake, at full strength from `window` on."""
     below = anatomy(example.images)
     if below is not None:
         low, high = np.percentile(example.images[below], [1, 99.5])
@@ -156,7 +156,7 @@ def background(axes: Axes, example: Example, window: float) -> None:
 
 
 def outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, line: str) -> None:
-    """Draw the outline of a mask (H, W) in a matplotlib colour and line style, closed where it meets the border of the
+    """Show the outline of a mask (H, W) in a matplotlib colour and line style, closed where it meets the border of the
     slice; none where the mask is empty."""
     if mask.any():
         axes.autoscale(False)  # the panel stays as large as the slice
@@ -194,7 +194,7 @@ def _legend(figure: Figure) -> None:
 
 
 def _uptake_scale(figure: Figure, shown: Sequence[Example], window: float, grid: list[Axes]) -> None:
-    """Draw the scale of the uptake below all panels, where any of them shows PET."""
+    """Show the scale of the uptake below all panels, where any of them shows PET."""
     if any(UPTAKE in each.images for each in shown):
         colours = FUSED if any(anatomy(each.images) for each in shown) else ALONE
         scale = ScalarMappable(Normalize(0, window), colours)

@@ -66,7 +66,7 @@ def structures(
     return path
 
 
-def drawn_series(folder: Path, shape: tuple[int, int, int], **options: Any) -> list[Dataset]:
+def series_for_masks(folder: Path, shape: tuple[int, int, int], **options: Any) -> list[Dataset]:
     """Write an image series of that shape into `folder`; returns it slice by slice, as highdicom needs it."""
     values = np.arange(np.prod(shape)).reshape(shape).astype(np.uint16)
     made = [with_meta(each) for each in classic_series(values, origin=(0, 0, 0), **options)]

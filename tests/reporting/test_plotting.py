@@ -1,4 +1,4 @@
-"""The charts: what is drawn, the same bytes for the same input, and nothing for nothing."""
+"""The charts: what is plotted, the same bytes for the same input, and nothing for nothing."""
 
 import io
 
@@ -8,11 +8,11 @@ from charts import APPEARANCES, example, history, scored, trial
 from matplotlib.figure import Figure
 from PIL import Image
 
-from hnscc.reporting.drawing.outcomes import OUTCOMES, pixel_counts
-from hnscc.reporting.drawing.overlays import examples_figure
-from hnscc.reporting.drawing.repeats import dice_over_repeats, forest_plot, spread_out
-from hnscc.reporting.drawing.style import PALETTE, appearances_of, render
-from hnscc.reporting.drawing.training import curves, learning_curves, median_band, threshold_curves
+from hnscc.reporting.plotting.outcomes import OUTCOMES, pixel_counts
+from hnscc.reporting.plotting.overlays import examples_figure
+from hnscc.reporting.plotting.repeats import dice_over_repeats, forest_plot, spread_out
+from hnscc.reporting.plotting.style import PALETTE, appearances_of, render
+from hnscc.reporting.plotting.training import curves, learning_curves, median_band, threshold_curves
 
 
 def test_repeats_differ_in_position_and_the_median_model_is_ringed():
@@ -29,7 +29,7 @@ def test_repeats_differ_in_position_and_the_median_model_is_ringed():
     assert "no completed repeat" in [text.get_text() for text in axes.texts]
 
 
-def test_quartiles_are_drawn_of_four_repeats_or_more():
+def test_quartiles_are_plotted_of_four_repeats_or_more():
     for repeats, bars in ((3, 0), (4, 1)):
         axes = dice_over_repeats([trial("pet", n, 0.1 * n) for n in range(repeats)], APPEARANCES).axes[0]
         assert sum(line.get_linewidth() == 9 for line in axes.lines) == bars
@@ -99,7 +99,7 @@ def test_a_difference_without_an_interval_says_so():
 
 
 @pytest.mark.parametrize(
-    "draw",
+    "figure",
     [
         lambda: dice_over_repeats([trial("pet", 0, None)], APPEARANCES),
         lambda: learning_curves([], APPEARANCES),
@@ -110,8 +110,8 @@ def test_a_difference_without_an_interval_says_so():
         lambda: examples_figure({"pet": {"best": None}}, ("best",), APPEARANCES),
     ],
 )
-def test_nothing_is_drawn_of_nothing(draw):
-    assert draw() is None
+def test_nothing_is_plotted_of_nothing(figure):
+    assert figure() is None
 
 
 def test_a_variant_has_one_colour_and_more_than_seven_variants_still_have_one():

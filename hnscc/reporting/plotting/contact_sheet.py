@@ -1,7 +1,7 @@
-"""What is drawn for the page that `hnscc prepare` writes. One picture of a scan: each modality in a row, the
-mask's outline below, and where a modality was registered, it and the reference one over the other before that.
+"""The pictures on the page that `hnscc prepare` writes. One of a scan: each modality in a row, the mask's
+outline below, and where a modality was registered, it and the reference one over the other before that.
 
-It is drawn by array operations: matplotlib would take longer than preparing the scan. And the histogram of its
+It is made by array operations: matplotlib would take longer than preparing the scan. And the histogram of its
 values, as a small SVG on one axis with those of the others.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hnscc.reporting.drawing.style import UPTAKE, anatomy
+from hnscc.reporting.plotting.style import UPTAKE, anatomy
 
 OPACITY = 0.7
 OUTLINE, EDGE = (255, 255, 255), (0, 0, 0)  # as the figures of a report show a true outline
@@ -25,7 +25,7 @@ GreyRange = tuple[float, float]
 BARS = 40  # between the ends of the axis; one more at either side holds all that lies beyond
 WIDTH, HEIGHT = 210, 44
 BAR = WIDTH / (BARS + 2)
-LEAST = 1e-4  # of a scan's pixels: what is rarer is not drawn
+LEAST = 1e-4  # of a scan's pixels: what is rarer is not shown
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def rows_of(modalities: Sequence[str], registered: Sequence[str] = (), reference
 
 
 def contact_sheet(panels: Sequence[Panel], ranges: Mapping[str, GreyRange], side: int) -> bytes:
-    """Draw a column for each panel and a row for each modality of `ranges`, then one with the mask's outline, as JPEG.
+    """Return a JPEG: a column for each panel, a row for each modality of `ranges`, then one with the mask's outline.
 
     side: of a panel in pixels; the longer side of a plane fills it.
     """
@@ -136,7 +136,7 @@ def _overlaid(two: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Draw on a picture, (H, W, 3) of 0..255, the outermost pixels of the mask, (H, W), in white, and a black line
+    """Show on a picture, (H, W, 3) of 0..255, the outermost pixels of the mask, (H, W), in white, and a black line
     around them: a new one, (H, W, 3)."""
     outlined = colour.copy()
     outlined[_grown(mask) & ~mask] = EDGE
@@ -170,7 +170,7 @@ def shares_on_axis(
 
 
 def histogram_svg(shares: NDArray[np.floating], usual: NDArray[np.floating], marks: Sequence[float]) -> str:
-    """Draw shares as bars on a logarithmic scale, and those of most scans, `usual`, as a line; `marks`, of the axis'
+    """Show shares as bars on a logarithmic scale, and those of most scans, `usual`, as a line; `marks`, of the axis'
     length (0 to 1), point at values from below. shares, usual: floats (42,) in 0..1."""
     bars = "".join(
         f"M{at * BAR:.1f} {HEIGHT}v{-height:.1f}h{BAR - 0.5:.1f}v{height:.1f}z"

@@ -66,7 +66,7 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
     """Return the figure as PNG and as SVG, without date or program in their metadata."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.set_dpi(DPI)
-    # The layout is found once: it takes as long as drawing. The canvases draw once, `savefig` would draw twice.
+    # The layout is found once: it takes as long as all else. The canvases render once, `savefig` would do so twice.
     if engine := figure.get_layout_engine():
         engine.execute(figure)
         figure.set_layout_engine("none")
@@ -76,7 +76,7 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
 
 
 def picture(figure: Figure | None, name: str, title: str, caption: str, alt: str) -> Iterator[Picture]:
-    """Return the figure with its words as a block of a report, or nothing where there is nothing to draw."""
+    """Return the figure with its words as a block of a report, or nothing where there is nothing to show."""
     if figure is not None:
         png, svg = render(figure)
         yield Picture(name=name, title=title, caption=caption, alt=alt, png=png, svg=svg)
@@ -96,7 +96,7 @@ def panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
 
 
 def with_grid_lines(axes: Axes, along: Literal["x", "y", "both"]) -> None:
-    """Draw grid lines below the data."""
+    """Show grid lines below the data."""
     axes.grid(axis=along, color=GRID)
     axes.set_axisbelow(True)
 
