@@ -45,8 +45,8 @@ from hnscc.scores.metrics import DICE
 from hnscc.scores.thresholds import READINGS, choose_threshold, median_position
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import parse_study
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
+from hnscc.study.trials import Trial, trials_of
 from hnscc.training.records import Trained
 
 REPEATS = 50
@@ -78,7 +78,7 @@ def example(seed: int = 0) -> Results:
     study = parse_study({"name": "big", "store": "none.zarr", "variants": variants, "repeats": REPEATS})
     fold = _fold()
     truth = _truth(rng, len(fold.split))
-    trials = plan_trials(study)
+    trials = trials_of(study)
     skill = dict(zip(VARIANTS, (0.6, 0.5, 0.68, 0.7), strict=True))
     made = tuple(
         _result(each, trial_seeds(study, each)["trial"], _counts(rng, truth, skill[each.variant]), rng)

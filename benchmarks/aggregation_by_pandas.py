@@ -32,8 +32,8 @@ from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import CONVENTIONS, THRESHOLDS, Counts
 from hnscc.scores.thresholds import READINGS
 from hnscc.study.identity import versions_text
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
+from hnscc.study.trials import Trial
 
 
 def by_pandas(results: Results, folder: Path) -> None:
@@ -50,7 +50,7 @@ def medians_of(results: Results) -> Any:
     return results.medians
 
 
-def trials_of(results: Results) -> Any:
+def every_trial(results: Results) -> Any:
     """Each with its record and counts, which the made-up study has of all."""
     return results.results
 
@@ -81,7 +81,7 @@ def slice_frame(results: Results) -> pd.DataFrame:
         each["corrected"][0].result.trial: each["corrected"][0] for each in medians_of(results).values()
     }
     parts = []
-    for each in trials_of(results):
+    for each in every_trial(results):
         parts.append((each.trial, 0.5, each.counts))
         if median := medians.get(each.trial):
             parts.append((each.trial, median.k / 1000, median.at_threshold))
@@ -116,15 +116,15 @@ def place_frame(fold: Fold) -> pd.DataFrame:
 
 
 def trial_frame(results: Results, per_trial: pd.DataFrame) -> pd.DataFrame:
-    names = trial_names([each.trial for each in trials_of(results)])
-    records = pd.DataFrame([dict(each.record) for each in trials_of(results)]).drop(columns="files")
+    names = trial_names([each.trial for each in every_trial(results)])
+    records = pd.DataFrame([dict(each.record) for each in every_trial(results)]).drop(columns="files")
     frame = pd.concat([names, records], axis=1).assign(
-        seed=[each.seed for each in trials_of(results)],
-        status=[each.status for each in trials_of(results)],
-        collapsed=[each.collapsed for each in trials_of(results)],
-        highest_probability=[each.highest_probability for each in trials_of(results)],
-        versions=[versions_text(each.record.versions) for each in trials_of(results)],
-        weights_sha256=[each.record.files[WEIGHTS_FILE] for each in trials_of(results)],
+        seed=[each.seed for each in every_trial(results)],
+        status=[each.status for each in every_trial(results)],
+        collapsed=[each.collapsed for each in every_trial(results)],
+        highest_probability=[each.highest_probability for each in every_trial(results)],
+        versions=[versions_text(each.record.versions) for each in every_trial(results)],
+        weights_sha256=[each.record.files[WEIGHTS_FILE] for each in every_trial(results)],
         is_median=names.trial_id.isin(median_ids(results)),
     )
     wide = per_trial[SCORES].droplevel("variant").unstack("split")
@@ -137,9 +137,9 @@ def median_ids(results: Results) -> list[str]:
 
 
 def epoch_frame(results: Results) -> pd.DataFrame:
-    names = trial_names([each.trial for each in trials_of(results)])
-    epochs = [len(each.history) for each in trials_of(results)]
-    curves = pa.concat_tables([each.history for each in trials_of(results)]).to_pandas()
+    names = trial_names([each.trial for each in every_trial(results)])
+    epochs = [len(each.history) for each in every_trial(results)]
+    curves = pa.concat_tables([each.history for each in every_trial(results)]).to_pandas()
     return pd.concat([names.loc[names.index.repeat(epochs)].reset_index(drop=True), curves], axis=1)
 
 

@@ -38,8 +38,8 @@ from data_prep.build import build_store
 from data_prep.settings import PrepareSettings
 from hnscc.base.cores import cores
 from hnscc.study.loading import parse_study
-from hnscc.study.plan import Trial
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial
 from hnscc.training.devices import resolve_device
 from hnscc.training.paper_unet import Doubling, Dropout
 from hnscc.training.ready import Task, make_run_ready

@@ -33,12 +33,12 @@ from data_prep.phantom.phantom import make_phantom
 from data_prep.settings import PrepareSettings
 from hnscc.cohort.fold import FoldData, read_folds
 from hnscc.study.loading import load_study
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Variant
 from hnscc.training.devices import resolve_device
-from hnscc.training.ready import Task, plan_folds
+from hnscc.training.ready import Task, open_and_divide
 from hnscc.training.records import read_record
 
 TARGET = 0.02
@@ -117,10 +117,10 @@ def train(study: Study, name: str, data: FoldData) -> Cost:
 
 def read(study: Study) -> tuple[FoldData, float]:
     """The study's fold, and the seconds to read it from the disk and normalise it."""
-    store, (plan,) = plan_folds(study)
+    store, (division,) = open_and_divide(study)
     forget(Path(study.store))
     began = time.perf_counter()
-    data = read_folds(store, study, [plan])[0]
+    data = read_folds(store, study, [division])[0]
     return data, time.perf_counter() - began
 
 

@@ -41,8 +41,8 @@ from torch.utils._pytree import tree_leaves
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Pixels
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import TrialFolder
+from hnscc.study.trials import trials_of
 from hnscc.training.devices import resolve_device
 from hnscc.training.ready import Task
 from hnscc.training.records import read_record
@@ -88,7 +88,7 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
     gc.collect()
     worker, peaks, kept = status_bytes("VmRSS"), [], []
     forget_peak()
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         kept.append(heap_in_use())
         with tempfile.TemporaryDirectory() as root:
             folder = TrialFolder(Path(root) / trial.trial_id)

@@ -28,9 +28,9 @@ import hnscc.training.trial
 import rayjobs.scheduling
 import rayjobs.worker
 from hnscc.study.loading import load_study
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import trials_of
 from hnscc.training.ready import ReadyRun, make_run_ready
 from hnscc.training.trial import steps_of_trial
 from rayjobs.cluster import connected
@@ -59,7 +59,7 @@ def default_trial(config: dict[str, Any]) -> None:
 
 def one_real_trial(study: Study, run: ReadyRun) -> float:
     """Seconds of the study's first trial, in a folder of its own, so that it never continues an earlier round's."""
-    trial = plan_trials(study)[0]
+    trial = trials_of(study)[0]
     with tempfile.TemporaryDirectory() as root:
         task = replace(run.task(trial), folder=TrialFolder(Path(root)))
         began = time.perf_counter()
@@ -70,7 +70,7 @@ def one_real_trial(study: Study, run: ReadyRun) -> float:
 
 def without_ray(run: ReadyRun) -> float:
     began = time.perf_counter()
-    for _ in plan_trials(run.study):
+    for _ in trials_of(run.study):
         for _ in no_op(run.study.training.epochs):
             pass
     return time.perf_counter() - began
@@ -80,10 +80,12 @@ def by_executor(run: ReadyRun) -> float:
     """In a Ray of its own, whose start is not timed: what a side leaves behind must not keep the other waiting."""
     scheduling: Any = rayjobs.scheduling
     scheduling.TrialWorker = NoOpWorker
-    todo = list(plan_trials(run.study))
+    todo = list(trials_of(run.study))
     with connected(None), contextlib.redirect_stdout(io.StringIO()):
         return seconds(
-            lambda: rayjobs.scheduling.train_trials(run, todo, None, planned=todo, left=todo, pause_after={})
+            lambda: rayjobs.scheduling.train_trials(
+                run, todo, None, all_trials=todo, left=todo, pause_after={}
+            )
         )
 
 

@@ -76,7 +76,7 @@ def make_scan(
     folder: Path, number: int, mri: Grid = (MRI_SHAPE, MRI_SPACING), pet: Grid = (PET_SHAPE, PET_SPACING)
 ) -> None:
     """A phantom's scan on grids of these shapes and spacings (mm)."""
-    scan = phantom.PlannedScan(f"P{number}", 1, True)
+    scan = phantom.MadeUpScan(f"P{number}", 1, True)
     phantom.make_scan(scan, folder, seed=2023)
     rng = generator(2023, "clinical", number)
     for name, (shape, spacing) in (("mri", mri), ("mask", mri), ("pet", pet)):

@@ -29,7 +29,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hnscc.cohort.slices import Slices
 from hnscc.study.loading import parse_study
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 from hnscc.training.devices import resolve_device
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model
@@ -138,7 +138,7 @@ def study_of(settings: dict[str, Any], precision: str, **more: Any) -> Any:
 def fit_of(settings: dict[str, Any], precision: str) -> Fit:
     """A trial about to begin, as `steps_of_trial` makes it."""
     study = study_of(settings, precision)
-    began = begin(study, plan_trials(study)[0], "", device="cpu", precision=precision)
+    began = begin(study, trials_of(study)[0], "", device="cpu", precision=precision)
     set_up_torch(began.device, began.threads, 1.0, began.precision)
     model = build_model(study.training.network, len(MODALITIES), seed=began.seeds["initialisation"])
     return Fit.start(model, study.training, began)

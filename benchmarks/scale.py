@@ -3,7 +3,7 @@
     python benchmarks/scale.py [--trials 200 2000 20000] [--slices 10000 100000 1000000]
 
 Trials: Tune schedules them as in a study (`rayjobs.scheduling.train_trials`); what they would write is left out.
-Slices: a run folder is made ready, as `hnscc run` does before the first trial: plans, splits, every sampled slice read,
+Slices: a run folder is made ready, as `hnscc run` does before the first trial: splits, every sampled slice read,
 bounds, folds written. Their store has two modalities of 32 x 32 and scans of 100 slices, half of them with lesion in
 ten; they hold next to nothing, so that files are small and the time is that of slices, not of a disk.
 
@@ -52,7 +52,7 @@ def schedule(trials: int) -> dict[str, float]:
 
     import rayjobs.scheduling
     from hnscc.study.loading import load_study
-    from hnscc.study.plan import plan_trials
+    from hnscc.study.trials import trials_of
     from hnscc.training.ready import make_run_ready
     from rayjobs.cluster import connected
 
@@ -61,9 +61,9 @@ def schedule(trials: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as folder:
         run = make_run_ready(load_study(study_on_a_phantom(Path(folder))), Path(folder) / "run")
         no_op = no_op_run(run, Path(folder) / "no_op", trials, 1)
-        todo = list(plan_trials(no_op.study))
+        todo = list(trials_of(no_op.study))
         with connected(None), contextlib.redirect_stdout(io.StringIO()), timed() as took:
-            scheduling.train_trials(no_op, todo, None, planned=todo, left=todo, pause_after={})
+            scheduling.train_trials(no_op, todo, None, all_trials=todo, left=todo, pause_after={})
     return took
 
 

@@ -18,7 +18,7 @@ from hnscc.study.loading import parse_study
 from hnscc.study.ranges import with_configurations
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
-from hnscc.training.ready import Task, plan_folds
+from hnscc.training.ready import Task, open_and_divide
 from hnscc.training.records import read_record
 from hnscc.training.states import is_completed
 from hnscc.training.trial import steps_of_trial
@@ -70,8 +70,8 @@ _FOLD: list[Any] = []
 def _train(study: Study, settings: list[dict[str, Any]], folder: Path, key: tuple[int, int]) -> None:
     if not _FOLD:
         # The test set open, as a search never has it: it is the truth that picks are measured by.
-        store, plans = plan_folds(study.model_copy(update={"search": None}))
-        _FOLD.append(read_folds(store, study, [plans[0]])[0])
+        store, divisions = open_and_divide(study.model_copy(update={"search": None}))
+        _FOLD.append(read_folds(store, study, [divisions[0]])[0])
     trial, precision = trial_of(key), "bf16"
     where = TrialFolder(folder / trial.trial_id)
     if not is_completed(where):

@@ -17,7 +17,7 @@ import torch
 from figures import Figure, in_turn, ratios, tell
 from roofline import MODALITIES, cpu_seconds, slices_of, study_of
 
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 from hnscc.training.adam import Adam
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model
@@ -42,7 +42,7 @@ def step(
     """What times a step of training, after one that prepares the kernels. small: as Fit.start leaves the decoder."""
     study = study_of({"network": network, "batch_size": batch}, precision)
     training = study.training
-    began = begin(study, plan_trials(study)[0], "", device="cpu", precision=precision)
+    began = begin(study, trials_of(study)[0], "", device="cpu", precision=precision)
     set_up_torch(began.device, began.threads, 1.0, began.precision)
     model = build_model(training.network, len(MODALITIES), seed=began.seeds["initialisation"])
     if small:

@@ -29,9 +29,9 @@ from hnscc.base.files import read_sealed, sha256, write_bytes, write_sealed
 from hnscc.cohort.kept_of_store import PackedMask, packed
 from hnscc.cohort.store_format import DrawnMask
 from hnscc.scores.stored import score_at_half, scores_to_bytes
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial, trials_of
 
 VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
 SCANS = {"train": 2, "validation": 11, "test": 13}
@@ -86,7 +86,7 @@ def finish(run: RunFolder, study: Study, fold: Fold) -> None:
             (npz_bytes(probabilities=probabilities), scores_to_bytes(scores, fold.spacing_mm, tolerance_mm))
         )
     nothing = np.zeros((1, 1, 1), np.uint16)
-    for number, trial in enumerate(plan_trials(study)):
+    for number, trial in enumerate(trials_of(study)):
         add_trial(run, study, trial, nothing, others_digest=fold.others_digest)
         _replace(run, trial, *models[number % MODELS])
 
@@ -119,7 +119,7 @@ def main() -> None:
             assert write_tables(run) == []
             seconds.append(time.monotonic() - started)
             processor.append(time.process_time() - used)
-        trials = len(plan_trials(study))
+        trials = len(trials_of(study))
         detail = (
             f"{trials} trials, {SCANS['test']} test scans of {SLICES} slices, every metric; processor time "
             f"{min(processor):.0f} to {max(processor):.0f} s; {trials} x {_mib(run):.1f} MiB of predictions and scores"

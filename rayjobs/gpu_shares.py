@@ -6,7 +6,7 @@ from typing import Any
 import ray
 
 from hnscc.base.in_words import count_of
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 from hnscc.training.ready import ReadyRun
 from rayjobs.cluster import answer_to, machines_of_cluster, remote_task
 from rayjobs.requests import trials_per_gpu

@@ -9,7 +9,7 @@ from ray.tune.experiment import Trial as TuneTrial
 
 from hnscc.base.console import print_line, progress_bars, terminal
 from hnscc.base.in_words import count_of
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 from rayjobs.cluster import Wait
 from rayjobs.requests import Amounts, amounts_in_words
 
@@ -18,22 +18,22 @@ class StudyProgress(tune.Callback):
     """Told by Tune of every report and each trial that ends: a bar per variant on a terminal, else a line per trial."""
 
     def __init__(
-        self, planned: Sequence[Trial], todo: Sequence[Trial], left: Sequence[Trial], cpus: float
+        self, all_trials: Sequence[Trial], todo: Sequence[Trial], left: Sequence[Trial], cpus: float
     ) -> None:
-        """todo: what is trained now, of the planned trials that are left. cpus: of each."""
+        """left: those of the study not completed before; todo: what of them is trained now. cpus: of each."""
         self.console = terminal()
         self.bars = progress_bars(self.console)
         self.began = time.monotonic()
         self.done, self.todo = 0, len(todo)
-        before = set(planned) - set(left)
+        before = set(all_trials) - set(left)
         self.tasks = {
             variant: self.bars.add_task(
                 variant,
-                total=sum(trial.variant == variant for trial in planned),
+                total=sum(trial.variant == variant for trial in all_trials),
                 completed=sum(trial.variant == variant for trial in before),
                 note="",
             )
-            for variant in dict.fromkeys(trial.variant for trial in planned)
+            for variant in dict.fromkeys(trial.variant for trial in all_trials)
         }
         self.say(
             f"training {count_of(len(todo), 'trial')}, {len(before)} done before, {count_of(cpus, 'CPU')} each"
@@ -75,11 +75,11 @@ class StudyProgress(tune.Callback):
         self._ended(trial, "its process died too often")
 
     def _ended(self, trial: TuneTrial, how: str) -> None:
-        planned = planned_trial(trial)
+        ended = study_trial(trial)
         self.done += 1
-        self.bars.advance(self.tasks[planned.variant])
+        self.bars.advance(self.tasks[ended.variant])
         seconds = time.monotonic() - self.began
-        self.say(f"{self.done:4d}/{self.todo}  {planned.trial_id:<26} {how:<60} {seconds:6.0f} s")
+        self.say(f"{self.done:4d}/{self.todo}  {ended.trial_id:<26} {how:<60} {seconds:6.0f} s")
 
     def say(self, line: str) -> None:
         """Print a line above the bars."""
@@ -107,6 +107,6 @@ class Waiting(tune.Callback):
         self.wait.tell(f"a machine with {amounts_in_words(self.request)} free: no trial is being trained")
 
 
-def planned_trial(tune_trial: TuneTrial) -> Trial:
+def study_trial(tune_trial: TuneTrial) -> Trial:
     """The trial of the study that a trial of Tune's trains."""
     return Trial(**tune_trial.config["assignment"]["trial"])

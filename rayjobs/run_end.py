@@ -10,8 +10,8 @@ from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.scores.describe import quartered
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial, trials_of
 from hnscc.training.ready import ReadyRun
 
 
@@ -19,9 +19,9 @@ from hnscc.training.ready import ReadyRun
 class RunEnd:
     """What an invocation left.
 
-    completed: trial ids. missing: how many of the plan. failed: trial id -> the kind of its error. lost: the trials
+    completed: trial ids. missing: how many. failed: trial id -> the kind of its error. lost: the trials
     that this invocation should have trained and did not. unused: what no table could be made of; left_out: the
-    trained trials that the study does not plan; a sentence each.
+    trained trials that the study no longer has; a sentence each.
     """
 
     folder: RunFolder
@@ -35,11 +35,11 @@ class RunEnd:
 
 
 def run_end_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> RunEnd:
-    """Return what is there now. todo: the trials that were to be trained; left: those of the plan that were
+    """Return what is there now. todo: the trials that were to be trained; left: those of the study that were
     not completed."""
-    planned = plan_trials(ready.study)
-    before = dict.fromkeys(set(planned) - set(left), ("completed", None))
-    found = {trial: ready.state(trial) for trial in left if trial in planned}
+    every = trials_of(ready.study)
+    before = dict.fromkeys(set(every) - set(left), ("completed", None))
+    found = {trial: ready.state(trial) for trial in left if trial in every}
     states = before | {trial: (state.status, state.reason) for trial, state in found.items()}
     completed = {trial.trial_id for trial, (status, _) in states.items() if status == "completed"}
     missing = sum(status == "missing" for status, _ in states.values())

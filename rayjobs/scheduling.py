@@ -16,8 +16,8 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
+from hnscc.study.trials import Trial
 from hnscc.training.ready import ReadyRun
 from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, newest_facts, read_record, write_record
 from hnscc.training.states import is_completed, with_weights
@@ -37,19 +37,19 @@ def train_trials(
     todo: Sequence[Trial],
     token: str | None,
     *,
-    planned: Sequence[Trial],
+    all_trials: Sequence[Trial],
     left: Sequence[Trial],
     pause_after: Mapping[Trial, int | None],
 ) -> bool:
-    """Let Tune schedule `todo`, of the planned trials that are left; returns whether the user interrupted it.
+    """Let Tune schedule `todo`, of the trials that are left; returns whether the user interrupted it.
 
-    token: of the proof that the run folder is shared. pause_after: an epoch after which a trial pauses; one that is
-    not named trains to its end. StorageError where a trial met one.
+    all_trials: of the study. token: of the proof that the run folder is shared. pause_after: an epoch after which a
+    trial pauses; one that is not named trains to its end. StorageError where a trial met one.
     """
     assignments = _assignments(ready, todo, pause_after)
     memory = FullMemory()
     while assignments:
-        shown = _begin_round(ready, assignments, planned, left)
+        shown = _begin_round(ready, assignments, all_trials, left)
         watch = Watch(ready.folder, len(assignments), ready.study.resources.hung_after, shown.say)
         with (
             tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
@@ -87,7 +87,7 @@ def _assignments(
 
 
 def _begin_round(
-    ready: ReadyRun, assignments: Sequence[Assignment], planned: Sequence[Trial], left: Sequence[Trial]
+    ready: ReadyRun, assignments: Sequence[Assignment], all_trials: Sequence[Trial], left: Sequence[Trial]
 ) -> StudyProgress:
     """What the user sees of these trials, once it is sure that a machine can train them and old failures are forgotten.
     Which of them left results that are not used, and why, is said.
@@ -97,7 +97,7 @@ def _begin_round(
     cpus = ready.study.resources.cpus
     check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
     now = [Trial(**each["trial"]) for each in assignments]
-    shown = StudyProgress(planned, now, left, cpus)
+    shown = StudyProgress(all_trials, now, left, cpus)
     for trial in now:
         state = ready.state(trial)
         if state.unusable:

@@ -26,13 +26,13 @@ from hnscc.searching.results import write_search_results
 from hnscc.searching.standings import Standing
 from hnscc.study.identity import changed_values, trial_settings
 from hnscc.study.loading import dump_study, kept_study, load_study
-from hnscc.study.plan import Trial
 from hnscc.study.presets import SEARCHED
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import Configuration, base_of, search_of, with_configurations
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
+from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import choose_devices
 from hnscc.training.hardware import resources_here
@@ -126,7 +126,9 @@ def train_wanted(
             print(f"{race.now}: {count_of(len(wanted), 'trial')}", flush=True)
             pause_after = {trial_of(key): epoch for key, epoch in wanted.items()}
             todo = list(pause_after)
-            interrupted = train_trials(ready, todo, token, planned=todo, left=todo, pause_after=pause_after)
+            interrupted = train_trials(
+                ready, todo, token, all_trials=todo, left=todo, pause_after=pause_after
+            )
             _drop_weights(ready.folder, todo)
             if interrupted:
                 return [], True

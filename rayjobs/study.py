@@ -1,4 +1,4 @@
-"""From a plan to trial folders, tables and report: `python -m rayjobs.study STUDY`."""
+"""From a study to trial folders, tables and report: `python -m rayjobs.study STUDY`."""
 
 import argparse
 import contextlib
@@ -18,13 +18,13 @@ from hnscc.base.errors import InputError, exit_code_of
 from hnscc.base.files import write_text
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
-from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.splits import Division
 from hnscc.cohort.store import Store
 from hnscc.study.loading import dump_study, load_study
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.section_schema import UntilPrecise
+from hnscc.study.trials import Trial, trials_of
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.hardware import may_have_gpu, resources_here
@@ -36,7 +36,7 @@ from hnscc.training.ready import (
     check_same_store,
     make_run_ready,
     networks_of,
-    plan_folds,
+    open_and_divide,
 )
 from hnscc.training.tidying import tidy_run
 from rayjobs.cluster import (
@@ -84,8 +84,8 @@ def run_study(
             from rayjobs.scheduling import train_trials  # here, for Tune takes a second to load
 
             _begin_training(during)
-            planned = plan_trials(ready.study)
-            interrupted = train_trials(ready, todo, token, planned=planned, left=left, pause_after={})
+            every = trials_of(ready.study)
+            interrupted = train_trials(ready, todo, token, all_trials=every, left=left, pause_after={})
             tried += todo
             states = {trial: ready.state(trial).status for trial in todo}
             left = [trial for trial in left if states.get(trial) != "completed"]
@@ -101,9 +101,9 @@ def run_study(
 
 
 def _any_unrecorded(study: Study, folder: RunFolder) -> bool:
-    """Whether a planned trial has no record, so that there is something to train."""
+    """Whether a trial of the study has no record, so that there is something to train."""
     recorded = {each.trial_id for each in folder.recorded}
-    return any(trial.trial_id not in recorded for trial in plan_trials(study))
+    return any(trial.trial_id not in recorded for trial in trials_of(study))
 
 
 def _begin_training(during: contextlib.ExitStack) -> None:
@@ -136,7 +136,7 @@ def _next(ready: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | N
     """The trials to be trained now; one that failed is not tried again by the same command."""
     from hnscc.aggregation.enough_repeats import due
 
-    free = set(plan_trials(ready.study)) - set(tried)
+    free = set(trials_of(ready.study)) - set(tried)
     more = due(ready.study, [trial for trial in left if trial in free])
     return more[: None if limit is None else limit - len(tried)]
 
@@ -192,8 +192,8 @@ def _ready_to_train_here(
 ) -> ReadyRun:
     """Start a Ray of one's own, and read the folds meanwhile. What this takes PyTorch for, to check networks and to
     resolve `auto`, is asked of the process that has loaded it first."""
-    store_and_plans = _refuse_at_once(study, folder)
-    answer = during.enter_context(standing_by(*_standby_of(study), _question_of(study, *store_and_plans)))
+    store_and_divisions = _refuse_at_once(study, folder)
+    answer = during.enter_context(standing_by(*_standby_of(study), _question_of(study, *store_and_divisions)))
     during.enter_context(connected(None))
     check_study_requests(study, [resources_here()])
 
@@ -203,7 +203,7 @@ def _ready_to_train_here(
     def resolve(training: Training) -> tuple[str, str]:
         return answer()[with_share(study, training)]
 
-    return _read(study, folder, accept_versions, resolve, check, store_and_plans)
+    return _read(study, folder, accept_versions, resolve, check, store_and_divisions)
 
 
 def _read(
@@ -212,14 +212,14 @@ def _read(
     accept_versions: bool,
     resolve: Callable[[Training], tuple[str, str]],
     check: Callable[..., object] = check_networks,
-    store_and_plans: tuple[Store, list[FoldPlan]] | None = None,
+    store_and_divisions: tuple[Store, list[Division]] | None = None,
 ) -> ReadyRun:
     """Read the folds from the store, and say how far it is; arguments as of `make_run_ready`."""
     with counted("reading the store", terminal()) as tell:
         return make_run_ready(
             study,
             folder.root,
-            store_and_plans=store_and_plans,
+            store_and_divisions=store_and_divisions,
             resolve=resolve,
             check=check,
             progress=tell,
@@ -227,13 +227,13 @@ def _read(
         )
 
 
-def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[FoldPlan]]:
-    """The store and the plans; what needs neither PyTorch nor Ray to be refused does not wait for them."""
-    store_and_plans = plan_folds(study)
-    check_same_store(study, folder, *store_and_plans)
+def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[Division]]:
+    """The store and its divisions; what needs neither PyTorch nor Ray to be refused does not wait for them."""
+    store_and_divisions = open_and_divide(study)
+    check_same_store(study, folder, *store_and_divisions)
     if not may_have_gpu():
         check_study_requests(study, [resources_here()])
-    return store_and_plans
+    return store_and_divisions
 
 
 def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
@@ -242,18 +242,18 @@ def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
     for ever, and each trial is to see its own."""
     if may_have_gpu():
         return 0, ()
-    at_once = min(trials_at_once(resources_here(), study, {"cpu"}), len(plan_trials(study)))
+    at_once = min(trials_at_once(resources_here(), study, {"cpu"}), len(trials_of(study)))
     library = not all(each.training.network.is_papers for each in study.variants.values())
     modules = ("rayjobs.worker", "hnscc.training.trial")
     return at_once, (*modules, "hnscc.training.library") if library else modules
 
 
 def _question_of(
-    study: Study, store: Store, plans: list[FoldPlan]
+    study: Study, store: Store, divisions: list[Division]
 ) -> Callable[[], dict[Training, tuple[str, str]]]:
     """What a process that stands by is asked: whether the networks fit, and what `auto` means here."""
     trainings = [with_share(study, each.training) for each in study.variants.values()]
-    return partial(asked_of_pytorch, networks_of(study, store, plans), trainings)
+    return partial(asked_of_pytorch, networks_of(study, store, divisions), trainings)
 
 
 def refuse_search(study: Study) -> None:

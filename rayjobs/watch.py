@@ -15,10 +15,10 @@ from ray.exceptions import OutOfMemoryError
 from ray.tune.experiment import Trial as TuneTrial
 
 from hnscc.base.errors import WorkerError
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
 from hnscc.training.records import OUT_OF_MEMORY, newest_facts
-from rayjobs.progress import planned_trial
+from rayjobs.progress import study_trial
 
 # A full memory is waited for, each time twice as long; so often without an epoch finished in between.
 FULL_ROUNDS, FULL_SECONDS = 6, 5.0
@@ -127,7 +127,7 @@ class Watch(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.left -= 1
         self.running.pop(trial.trial_id, None)
-        self.dead[planned_trial(trial)] = str(trial.get_pickled_error())
+        self.dead[study_trial(trial)] = str(trial.get_pickled_error())
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         if self.error:
@@ -138,7 +138,7 @@ class Watch(tune.Callback):
         for trial in self.running.values():
             silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())
             if trial.status == "RUNNING" and silent > self.hung_after:
-                name = planned_trial(trial).trial_id
+                name = study_trial(trial).trial_id
                 within = f"no epoch finished within {self.hung_after:g} s, and nothing predicted"
                 self.say(f"{name}: {within}; its process is ended")
                 self.heard[trial.trial_id] = time.monotonic()
@@ -148,7 +148,7 @@ class Watch(tune.Callback):
     def on_trial_recover(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        name = planned_trial(trial).trial_id
+        name = study_trial(trial).trial_id
         saved = newest_facts(self.folder.trial(name))
         epoch = saved.epoch if saved else 0
         before, deaths = self.deaths.get(trial.trial_id, (0, 0))

@@ -8,7 +8,7 @@ from ray import tune
 
 from hnscc.base.errors import InputError, StorageError
 from hnscc.study.identity import changed_values, versions_here
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 from hnscc.training.ready import ReadyRun
 from hnscc.training.records import Attempt
 from hnscc.training.states import is_completed, trial_state
@@ -22,7 +22,7 @@ REPORT_SECONDS = 1.0
 class Assignment(TypedDict):
     """What a worker is told of the trial that it is to train, in the plain types that Tune hands on.
 
-    trial: as in study.plan.Trial. gpus: its share of a GPU. attempts: those that failed before (records.Attempt).
+    trial: as in study.trials.Trial. gpus: its share of a GPU. attempts: those that failed before (records.Attempt).
     pause_after: the epoch after which it pauses; None for never.
     """
 

@@ -47,8 +47,8 @@ PET_BLUR_FWHM_MM = 5.5
 
 
 @dataclass(frozen=True)
-class PlannedScan:
-    """One scan to make. number: 1 for a patient's first scan. lesion: whether it holds a tumour."""
+class MadeUpScan:
+    """One scan of the phantom. number: 1 for a patient's first scan. lesion: whether it holds a tumour."""
 
     patient_id: str
     number: int
@@ -81,7 +81,7 @@ def make_phantom(
         unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
     try:
         unfinished.chmod(0o755)
-        scans = plan_scans(patients, seed)
+        scans = made_up_scans(patients, seed)
         _make_all(scans, unfinished, seed, progress or (lambda done, total, text: None))
         with write_errors(final.absolute().parent):
             write_text(unfinished / "manifest.csv", _manifest(scans))
@@ -93,7 +93,7 @@ def make_phantom(
     return final / "manifest.csv"
 
 
-def plan_scans(patients: int, seed: int) -> list[PlannedScan]:
+def made_up_scans(patients: int, seed: int) -> list[MadeUpScan]:
     """Who is scanned how often, and with lesion or without; patients are numbered in random order."""
     scans_with_lesion = max(6, round(patients * 18 / 44))
     followed = round(patients * 18 / 44)  # patients with two scans
@@ -109,13 +109,13 @@ def plan_scans(patients: int, seed: int) -> list[PlannedScan]:
     order = generator(seed, "phantom", "order").permutation(patients)
     width = max(2, len(str(patients)))
     return [
-        PlannedScan(f"P{position:0{width}d}", number, lesion)
+        MadeUpScan(f"P{position:0{width}d}", number, lesion)
         for position, patient in enumerate(order, start=1)
         for number, lesion in enumerate(states[patient], start=1)
     ]
 
 
-def make_scan(scan: PlannedScan, folder: Path, seed: int) -> None:
+def make_scan(scan: MadeUpScan, folder: Path, seed: int) -> None:
     """Write pet.nii.gz, mri.nii.gz and, with lesion, mask.nii.gz of one scan; runs in a worker process."""
     body = generator(seed, "phantom", scan.patient_id)
     warp, uptakes = make_waves(body, 10, 45, 110, amplitude=4.0, components=3), _uptakes(body)
@@ -252,7 +252,7 @@ def _write(
         write_bytes(path, content)
 
 
-def _make_all(scans: list[PlannedScan], folder: Path, seed: int, progress: Progress) -> None:
+def _make_all(scans: list[MadeUpScan], folder: Path, seed: int, progress: Progress) -> None:
     progress(0, len(scans), "making scans")
     run_each(
         partial(make_scan, folder=folder, seed=seed),
@@ -263,7 +263,7 @@ def _make_all(scans: list[PlannedScan], folder: Path, seed: int, progress: Progr
     )
 
 
-def _manifest(scans: list[PlannedScan]) -> str:
+def _manifest(scans: list[MadeUpScan]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["patient_id", "scan_id", "pet", "mri", "mask"])

@@ -147,7 +147,7 @@ def _columns_of(table: pa.Table) -> Part:
 
 
 def trial_rows(results: Results) -> Iterable[TableRow]:
-    """One row per planned trial, in the plan's order."""
+    """One row per trial of the study, in its order."""
     medians = results.median_of
     for each in results.results:
         row: TableRow = {**each.trial.named, "seed": each.seed, "status": each.status, "reason": each.reason}
@@ -260,7 +260,7 @@ PARTS: dict[str, Callable[[Results], Iterable[Part]]] = {
 
 
 def problems(results: Results) -> list[TrialProblem]:
-    """What the user must know of trials that stand in no score, in the plan's order."""
+    """What the user must know of trials that stand in no score, in the study's order."""
     unusual = [
         TrialProblem(f"{each.trial.trial_id}: {each.reason}", each.unusable)
         for each in results.results

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from hnscc.aggregation.results import Results, read_trials, repeat_slices
 from hnscc.scores.intervals import RepeatsForWidth, is_known_within, repeats_for_width, unknown
 from hnscc.scores.metrics import DICE
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.study.section_schema import UntilPrecise
+from hnscc.study.trials import Trial
 
 STEP = 4  # repeats between two looks
 

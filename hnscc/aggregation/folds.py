@@ -21,9 +21,9 @@ from hnscc.cohort.slices import rows_of_scans
 from hnscc.cohort.split_file import damaged_fold, read_split
 from hnscc.cohort.store_format import suv_modality
 from hnscc.scores.thresholds import SliceChoice
-from hnscc.study.plan import fold_name
 from hnscc.study.run_folder import RunFolder, inside
 from hnscc.study.schema import Study
+from hnscc.study.trials import fold_name
 
 NO_TRIAL = "no completed trial"  # why a variant has no scores
 

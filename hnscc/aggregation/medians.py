@@ -18,8 +18,8 @@ from hnscc.scores.metrics import DICE, dice
 from hnscc.scores.scans import ScanScore, score_scan, score_scans
 from hnscc.scores.stored import with_glycolysis
 from hnscc.scores.thresholds import MAIN_READING, READINGS, Reading, choose_threshold, median_position, sweep
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
 
 
 def drawn_scores(

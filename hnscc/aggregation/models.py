@@ -22,9 +22,9 @@ from hnscc.cohort.split_file import SplitFile, read_split
 from hnscc.cohort.store import Store, open_store
 from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sweep
 from hnscc.study.loading import kept_study
-from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.run_folder import RunFolder, inside
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial, fold_name, trials_of
 from hnscc.study.variant_schema import Variant
 from hnscc.training.members import Member
 from hnscc.training.records import read_record
@@ -100,12 +100,12 @@ def _variant(run: RunFolder, study: Study, variant: str | None) -> str:
 
 def _check_none_missing(run: RunFolder, study: Study, name: str, rows: Sequence[TableRow]) -> None:
     tabled = {row["trial_id"] for row in rows if row["status"] != "missing"}
-    planned = [trial.trial_id for trial in plan_trials(study) if trial.variant == name]
-    missing = len(set(planned) - tabled)
+    trials = [trial.trial_id for trial in trials_of(study) if trial.variant == name]
+    missing = len(set(trials) - tabled)
     ended = sum(trial.variant == name for trial in not_in_tables(run))
     if missing or ended:
         late = f"tables without the results of {ended_trials(ended)}"
-        left = f"{missing} of {count_of(len(planned), 'trial')} missing" if rows else "tables without it"
+        left = f"{missing} of {count_of(len(trials), 'trial')} missing" if rows else "tables without it"
         raise InputError(
             "The variant's median model may still be another: not all of its trials are in the tables.",
             where=f"variant {name} in {run.root}",

@@ -21,8 +21,8 @@ from hnscc.base.in_words import count_of, noun_of
 from hnscc.base.locations import Location
 from hnscc.scores.counts import k_of
 from hnscc.study.loading import kept_study
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder, inside
+from hnscc.study.trials import Trial, trials_of
 from hnscc.training.states import recorded_state
 
 # What asks, as DuckDB calls it: SHOW and DESCRIBE are SELECT, PIVOT is MULTI.
@@ -141,7 +141,7 @@ def names_of_tables(run: RunFolder) -> tuple[str, ...]:
 
 
 def not_in_tables(run: RunFolder) -> list[Trial]:
-    """The planned trials that have ended and whose results the run folder's tables lack, in the plan's order: table
+    """The study's trials that have ended and whose results the run folder's tables lack, in its order: table
     `trials` calls them missing, or failed where they are completed by now, or has no row of them. The table is older
     then, or rows were taken from it.
 
@@ -151,10 +151,10 @@ def not_in_tables(run: RunFolder) -> list[Trial]:
     change nothing.
     """
     try:
-        planned, rows = plan_trials(kept_study(run)), _rows_of_trials(run)
+        trials, rows = trials_of(kept_study(run)), _rows_of_trials(run)
     except InputError:
         return []
-    left = [each for each in planned if rows.get(each.trial_id, {}).get("status") != "completed"]
+    left = [each for each in trials if rows.get(each.trial_id, {}).get("status") != "completed"]
     recorded = {each.trial_id: each for each in run.recorded} if left else {}
     return [
         each

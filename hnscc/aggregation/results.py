@@ -14,9 +14,9 @@ from hnscc.scores.counts import Counts, concatenate, stack, threshold_of
 from hnscc.scores.intervals import mostly_collapsed
 from hnscc.scores.thresholds import MAIN_READING, READINGS, SliceChoice
 from hnscc.study.loading import kept_study
-from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial, fold_name, trials_of
 from hnscc.training.states import not_used
 
 NO_REPEAT = "no repeat is completed"  # in all folds
@@ -32,7 +32,7 @@ class Results:
     medians: dict[str, dict[str, tuple[Median | None, ...]]]
 
     def of(self, variant: str, fold: int | None = None) -> list[Result]:
-        """Return the results of a variant (and fold), in the plan's order."""
+        """Return the results of a variant (and fold), in the study's order."""
         return [
             each for each in self.results if each.trial.variant == variant and fold in (None, each.trial.fold)
         ]
@@ -83,7 +83,7 @@ class Results:
 
 
 def load_results(run: RunFolder) -> Results:
-    """Read the study, its folds and every planned trial's folder; nothing else.
+    """Read the study, its folds and the folder of each of its trials; nothing else.
 
     A trial without a record is `missing`; so is one whose files are not what its record says: it is not used,
     and says why. Raises InputError where a fold is missing or damaged.
@@ -113,9 +113,9 @@ def _medians(
 
 
 def read_trials(run: RunFolder, study: Study) -> Results:
-    """Return the folds and every planned trial of a study, without medians; see `load_results`."""
+    """Return the folds and every trial of a study, without medians; see `load_results`."""
     folds = tuple(scored_fold(run, study, number) for number in range(study.split.folds))
-    results = tuple(load_trial(run, study, trial, folds[trial.fold]) for trial in plan_trials(study))
+    results = tuple(load_trial(run, study, trial, folds[trial.fold]) for trial in trials_of(study))
     return Results(study, folds, results, {})
 
 

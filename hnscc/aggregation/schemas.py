@@ -38,7 +38,7 @@ TABLES: dict[str, TableSchema] = {
         ("patient_id scan_id fold split slices positive_slices used_positive used_negative",),
     ),
     "trials": TableSchema(
-        "planned trial",
+        "trial of the study",
         (
             "trial_id variant fold repeat seed status best_epoch epochs stop_reason best_val_soft_jaccard",
             PerMetric("pooled", "val_{}", last_first=True),  # stands so since the first version

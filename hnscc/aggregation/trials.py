@@ -1,4 +1,4 @@
-"""What each planned trial left: its folder is judged, its slices are counted at 0.5, its probabilities read."""
+"""What each trial of a study left: its folder is judged, its slices are counted at 0.5, its probabilities read."""
 
 import io
 import zipfile
@@ -26,9 +26,9 @@ from hnscc.scores.stored import (
 )
 from hnscc.scores.thresholds import has_collapsed, highest_probability
 from hnscc.study.identity import DATA, trial_seeds
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial
 from hnscc.training.records import OUT_OF_MEMORY, Record, Trained
 from hnscc.training.states import OTHER_SLICES, READ_BY_TABLES, not_used, trial_state
 
@@ -41,7 +41,7 @@ _TO_DO = {
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A planned trial. reason: why it is not completed. history: of one that was trained, maybe not to its end.
+    """A trial of the study. reason: why it is not completed. history: of one that was trained, maybe not to its end.
     unusable: the trial left results that are not used."""
 
     trial: Trial
@@ -71,7 +71,7 @@ class Completed(Result):
 
 
 def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result:
-    """Return what a planned trial left; see `load_results`."""
+    """Return what a trial of the study left; see `load_results`."""
     seed = trial_seeds(study, trial)["trial"]
     folder = run.trial(trial.trial_id)
     state = trial_state(folder, others_digest=fold.others_digest, keep=READ_BY_TABLES, check=READ_BY_TABLES)

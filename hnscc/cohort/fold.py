@@ -19,7 +19,7 @@ from hnscc.cohort.kept_of_store import PackedMask, usual_of
 from hnscc.cohort.same_data import check_same_data, data_digest
 from hnscc.cohort.slices import Bounds, Pixels, Slices, read_pixels, rows_of_scans
 from hnscc.cohort.split_file import SplitFile, intact_split, write_split
-from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.splits import Division
 from hnscc.cohort.store import Store
 from hnscc.study.run_folder import FoldFolder, inside
 from hnscc.study.schema import Study
@@ -132,32 +132,32 @@ class FoldData:
 def read_folds(
     store: Store,
     study: Study,
-    plans: Sequence[FoldPlan],
+    divisions: Sequence[Division],
     progress: Progress | None = None,
 ) -> dict[int, FoldData]:
     """Read the slices of all folds once, and find each fold's bounds. InputError for a constant modality."""
-    pixels = read_pixels(store, plans, progress)
-    return {plan.fold: _fold_of(store, study, plan, pixels) for plan in plans}
+    pixels = read_pixels(store, divisions, progress)
+    return {division.fold: _fold_of(store, study, division, pixels) for division in divisions}
 
 
-def _fold_of(store: Store, study: Study, plan: FoldPlan, pixels: Pixels) -> FoldData:
+def _fold_of(store: Store, study: Study, division: Division, pixels: Pixels) -> FoldData:
     """Bounds are the global minimum and maximum, per modality, of the training slices (paper section 2.2); with
     `bounds: training_and_validation` of both."""
-    at = np.array([pixels.row_of[each.scan_id, each.z] for _, each in plan.order], np.int64)
-    ends = np.cumsum([0, *(len(plan.slices[split]) for split in SPLITS)]).tolist()
+    at = np.array([pixels.row_of[each.scan_id, each.z] for _, each in division.order], np.int64)
+    ends = np.cumsum([0, *(len(division.slices[split]) for split in SPLITS)]).tolist()
     rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
     bounds = _bounds(pixels, at[: ends[BOUNDED_BY[study.normalisation.bounds]]])
-    others, whole = plan.others or (), set(plan.whole_scans)
+    others, whole = division.others or (), set(division.whole_scans)
     return FoldData(
-        fold=plan.fold,
+        fold=division.fold,
         pixels=pixels,
         at=at,
         rows=rows,
         bounds=bounds,
-        digest=data_digest(store, plan, bounds),
+        digest=data_digest(store, division, bounds),
         others=np.array([pixels.row_of[each.scan_id, each.z] for _, each in others], np.int64),
         other_splits=tuple(split for split, _ in others),
-        others_digest=digest_of_others(store, plan),
+        others_digest=digest_of_others(store, division),
         spacing_mm={scan.scan_id: scan.spacing_mm for scan in store.scans if scan.scan_id in whole},
         in_suv=store.in_suv,
     )
@@ -181,17 +181,17 @@ def _bounds(pixels: Pixels, rows: Integers) -> dict[str, Bounds]:
     return bounds
 
 
-def digest_of_others(store: Store, plan: FoldPlan) -> str:
+def digest_of_others(store: Store, division: Division) -> str:
     """What the scored slices beside the sampled ones follow from: the content of their scans, and their order. Empty
     where there are none."""
-    if not plan.others:
+    if not division.others:
         return ""
     digests = {scan.scan_id: scan.digest for scan in store.scans}
-    return hash_of([[split, digests[each.scan_id], each.z] for split, each in plan.others])
+    return hash_of([[split, digests[each.scan_id], each.z] for split, each in division.others])
 
 
 def write_fold(
-    folder: FoldFolder, store: Store, plan: FoldPlan, data: FoldData, *, replace: bool = False
+    folder: FoldFolder, store: Store, division: Division, data: FoldData, *, replace: bool = False
 ) -> None:
     """Write the fold's files once; split.json, last, vouches for the others.
 
@@ -200,17 +200,17 @@ def write_fold(
     """
     existing = intact_split(folder)
     if existing and not replace:
-        check_same_data(folder, store, plan, data.bounds)
+        check_same_data(folder, store, division, data.bounds)
     contents = {
-        folder.slices: parquet_bytes(_slices_table(plan, data)),
-        folder.scans: parquet_bytes(_scans_table(store, plan)),
+        folder.slices: parquet_bytes(_slices_table(division, data)),
+        folder.scans: parquet_bytes(_scans_table(store, division)),
         folder.truth: npz_bytes(masks=data.scored_masks),
     }
-    drawn = kept_of_store.read_masks(store, plan.whole_scans)
+    drawn = kept_of_store.read_masks(store, division.whole_scans)
     if drawn:
         contents[folder.drawn] = kept_of_store.masks_to_bytes(drawn)
     split = _split_file(
-        store, plan, data, {path.name: sha256(each) for path, each in contents.items()}, drawn
+        store, division, data, {path.name: sha256(each) for path, each in contents.items()}, drawn
     )
     if existing == split and all(_holds(path, content) for path, content in contents.items()):
         return
@@ -229,30 +229,30 @@ def _holds(path: Location, content: bytes) -> bool:
 
 
 def _split_file(
-    store: Store, plan: FoldPlan, data: FoldData, files: dict[str, str], drawn: Mapping[str, PackedMask]
+    store: Store, division: Division, data: FoldData, files: dict[str, str], drawn: Mapping[str, PackedMask]
 ) -> SplitFile:
     return SplitFile(
-        fold=plan.fold,
+        fold=division.fold,
         digest=data.digest,
         others_digest=data.others_digest,
-        slices="sampled" if plan.others is None else "all",
+        slices="sampled" if division.others is None else "all",
         spacing_mm=dict(data.spacing_mm),
         store_digest=store.digest,
         bounds=dict(data.bounds),
         placing=store.placing,
         usual=usual_of(store),
-        patients=dict(plan.patients),
-        warnings=plan.warnings,
-        warning_parts=tuple(each.parts for each in plan.told),
+        patients=dict(division.patients),
+        warnings=division.warnings,
+        warning_parts=tuple(each.parts for each in division.told),
         odd=store.odd,
         files=files,
         drawn={scan: dict(mask.lies) for scan, mask in drawn.items()},
     )
 
 
-def _slices_table(plan: FoldPlan, data: FoldData) -> pa.Table:
+def _slices_table(division: Division, data: FoldData) -> pa.Table:
     """The scored slices; column `used`: whether the slice is a sampled one."""
-    order = plan.scored
+    order = division.scored
     return pa.table(
         {
             "row": pa.array(range(len(order)), pa.int32()),
@@ -267,12 +267,12 @@ def _slices_table(plan: FoldPlan, data: FoldData) -> pa.Table:
     )
 
 
-def _scans_table(store: Store, plan: FoldPlan) -> pa.Table:
+def _scans_table(store: Store, division: Division) -> pa.Table:
     """The `cohort` table's rows for this fold: each scan with its slices, in every split that it stands in."""
     rows = []
     for split in SPLITS:
-        patients = set(plan.patients[split])
-        sampled = Counter((each.scan_id, each.positive) for each in plan.slices[split])
+        patients = set(division.patients[split])
+        sampled = Counter((each.scan_id, each.positive) for each in division.slices[split])
         for scan in store.scans:
             if scan.patient_id not in patients:
                 continue
@@ -280,7 +280,7 @@ def _scans_table(store: Store, plan: FoldPlan) -> pa.Table:
                 {
                     "patient_id": scan.patient_id,
                     "scan_id": scan.scan_id,
-                    "fold": plan.fold,
+                    "fold": division.fold,
                     "split": split,
                     "slices": scan.slices,
                     "positive_slices": scan.positive_slices,

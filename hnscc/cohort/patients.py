@@ -8,8 +8,8 @@ from hnscc.base.seeds import generator
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.sampled_slices import positives_shown, share_of
 from hnscc.cohort.store_format import Scan
-from hnscc.study.plan import fold_name
 from hnscc.study.section_schema import Split
+from hnscc.study.trials import fold_name
 
 
 def assign_patients(

@@ -13,7 +13,7 @@ from hnscc.base.in_words import count_of, first_of
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.slices import Bounds
 from hnscc.cohort.split_file import SplitFile, intact_split
-from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.splits import Division
 from hnscc.cohort.store import Store
 from hnscc.study.run_folder import FoldFolder, inside
 
@@ -35,11 +35,11 @@ class _Data:
 def check_same_data(
     folder: FoldFolder,
     store: Store,
-    plan: FoldPlan,
+    division: Division,
     bounds: Mapping[str, Bounds] | None = None,
     why_others: Callable[[], str] = str,
 ) -> None:
-    """Refuse, with what differs, a store and plan other than those that the fold was made of (InputError).
+    """Refuse, with what differs, a store and a division other than those that the fold was made of (InputError).
 
     bounds: of the fold's data (`FoldData`), where its images have been read; without them those that the fold keeps
     stand for them: they follow from images, whose digests are compared. A fold whose split.json is not there, or is
@@ -47,13 +47,15 @@ def check_same_data(
     what the caller knows of why other slices are sampled, asked where they are; "" for nothing.
     """
     split = intact_split(folder)
-    if split is None or split.digest == data_digest(store, plan, split.bounds if bounds is None else bounds):
+    if split is None or split.digest == data_digest(
+        store, division, split.bounds if bounds is None else bounds
+    ):
         return
     before = _written(folder, split)
     if isinstance(before, str):
         found = [f"other data, by its digest; in what it differs cannot be told, for {before}"]
     else:
-        found = list(_differences(before, _planned(store, plan), why_others))
+        found = list(_differences(before, _asked_for(store, division), why_others))
     if not found and bounds is not None:
         found = list(_values(split.bounds, bounds))
     raise InputError(
@@ -66,19 +68,19 @@ def check_same_data(
     )
 
 
-def data_digest(store: Store, plan: FoldPlan, bounds: Mapping[str, Bounds]) -> str:
+def data_digest(store: Store, division: Division, bounds: Mapping[str, Bounds]) -> str:
     """What a fold's pixels follow from: the content of their scans, the sampled slices in order, the bounds."""
     digests = {scan.scan_id: scan.digest for scan in store.scans}
-    sampled = [[split, digests[each.scan_id], each.z] for split, each in plan.order]
+    sampled = [[split, digests[each.scan_id], each.z] for split, each in division.order]
     return hash_of({"modalities": store.modalities, "size": store.size, "slices": sampled, "bounds": bounds})
 
 
-def _planned(store: Store, plan: FoldPlan) -> _Data:
+def _asked_for(store: Store, division: Division) -> _Data:
     return _Data(
-        patients=frozenset(patient for split in SPLITS for patient in plan.patients[split]),
+        patients=frozenset(patient for split in SPLITS for patient in division.patients[split]),
         scans=frozenset(scan.scan_id for scan in store.scans),
         slices=sum(scan.slices for scan in store.scans),
-        sampled=tuple((split, each.scan_id, each.z) for split, each in plan.order),
+        sampled=tuple((split, each.scan_id, each.z) for split, each in division.order),
         modalities=tuple(sorted(store.modalities)),
         size=store.size,
     )

@@ -12,8 +12,8 @@ from hnscc.study.section_schema import Negatives
 
 
 @dataclass(frozen=True, order=True)
-class PlannedSlice:
-    """One slice of a fold's plan; it is `positive` where its stored mask holds lesion pixels."""
+class StoredSlice:
+    """One slice of a scan in the store; it is `positive` where its stored mask holds lesion pixels."""
 
     patient_id: str
     scan_id: str
@@ -23,20 +23,20 @@ class PlannedSlice:
 
 def sample_positives(
     scans: Iterable[Scan], most: int | None, *, seed: int, shown: Sequence[str] = ()
-) -> list[PlannedSlice]:
+) -> list[StoredSlice]:
     """Return every slice with lesion in its stored mask, or `most` of them, sampled evenly over the patients.
 
     Slices that a modality in `shown` does not show are left out. They are sorted by patient, scan and z. The sampling
     is keyed by `seed` and the patient alone.
     """
-    by_patient: dict[str, list[PlannedSlice]] = {}
+    by_patient: dict[str, list[StoredSlice]] = {}
     for scan in scans:
         for z in positives_shown(scan, shown):
             by_patient.setdefault(scan.patient_id, []).append(
-                PlannedSlice(scan.patient_id, scan.scan_id, z, True)
+                StoredSlice(scan.patient_id, scan.scan_id, z, True)
             )
     quota = _even_quota({patient: len(own) for patient, own in by_patient.items()}, most)
-    chosen: list[PlannedSlice] = []
+    chosen: list[StoredSlice] = []
     for patient in sorted(by_patient):
         chosen += sample_from(
             sorted(by_patient[patient]), quota[patient], generator(seed, "positives", patient)
@@ -46,7 +46,7 @@ def sample_positives(
 
 def negative_candidates(
     scans: Iterable[Scan], kind: Negatives, *, shown: Sequence[str] = ()
-) -> list[PlannedSlice]:
+) -> list[StoredSlice]:
     """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan.
 
     kind: as the setting sampling.negatives; ValueError for another word. A slice whose lesion vanished in the resize is
@@ -56,7 +56,7 @@ def negative_candidates(
         known = ", ".join(get_args(Negatives))
         raise ValueError(f"negatives come from one of {known}, not from {kind!r}; name one of these")
     return [
-        PlannedSlice(scan.patient_id, scan.scan_id, z, False)
+        StoredSlice(scan.patient_id, scan.scan_id, z, False)
         for scan in scans
         if kind == "any_scan" or not scan.has_lesion
         for z in slices_shown(scan, shown)
@@ -87,7 +87,7 @@ def _even_quota(available: Mapping[str, int], most: int | None) -> dict[str, int
     return quota
 
 
-def sample_from(pool: Sequence[PlannedSlice], n: int, rng: np.random.Generator) -> list[PlannedSlice]:
+def sample_from(pool: Sequence[StoredSlice], n: int, rng: np.random.Generator) -> list[StoredSlice]:
     """Sample `n` slices of the pool without replacement, or all where it has fewer; they keep the pool's order."""
     chosen = rng.permutation(len(pool))[:n]
     return [pool[i] for i in sorted(chosen)]
@@ -99,10 +99,10 @@ def share_of(share: float, n: int, *, at_least: bool) -> int:
 
 
 def validation_by_slices(
-    slices: Mapping[str, tuple[PlannedSlice, ...]], share: float, rng: np.random.Generator
-) -> dict[str, tuple[PlannedSlice, ...]]:
+    slices: Mapping[str, tuple[StoredSlice, ...]], share: float, rng: np.random.Generator
+) -> dict[str, tuple[StoredSlice, ...]]:
     """Move a share of training's slices to validation, of those with and without lesion alike, as the paper did."""
-    validation: set[PlannedSlice] = set()
+    validation: set[StoredSlice] = set()
     for positive in (True, False):
         stratum = [each for each in slices["train"] if each.positive == positive]
         validation |= set(sample_from(stratum, share_of(share, len(stratum), at_least=positive), rng))
@@ -114,6 +114,6 @@ def validation_by_slices(
     }
 
 
-def by_scan_and_z(each: PlannedSlice) -> tuple[str, int]:
+def by_scan_and_z(each: StoredSlice) -> tuple[str, int]:
     """Return the key by which slices stand in canonical order within a split."""
     return each.scan_id, each.z

@@ -8,7 +8,7 @@ import numpy as np
 
 from hnscc.base.arrays import Images, Integers, Masks, Texts
 from hnscc.base.steps import Progress
-from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.splits import Division
 from hnscc.cohort.store import Store
 
 Bounds = tuple[float, float]
@@ -33,12 +33,12 @@ class Pixels:
         return {key: row for row, key in enumerate(self.keys)}
 
 
-def read_pixels(store: Store, plans: Iterable[FoldPlan], progress: Progress | None = None) -> Pixels:
-    """Read the slices that the plans score, sampled or not, whole scans at a time, each once.
+def read_pixels(store: Store, divisions: Iterable[Division], progress: Progress | None = None) -> Pixels:
+    """Read the slices that are scored in these folds, sampled or not, whole scans at a time, each once.
 
     progress: told the scans read, the scans in all, and the one that was read.
     """
-    keys = tuple(sorted({(each.scan_id, each.z) for plan in plans for _, each in plan.scored}))
+    keys = tuple(sorted({(each.scan_id, each.z) for division in divisions for _, each in division.scored}))
     images = np.empty((len(keys), len(store.modalities), store.size, store.size), np.float32)
     masks = np.empty((len(keys), store.size, store.size), np.uint8)
     wanted: dict[str, list[int]] = {}

@@ -32,7 +32,7 @@ class SplitFile(Facts):
     digest, others_digest (once named `scored`), spacing_mm and bounds: as of `fold.FoldData`. slices: whether every
     slice of whole scans is scored, or the sampled ones alone. store_digest, placing, odd: of the store that it was made
     from; usual: what the scans of that are like (hnscc.cohort.kept_of_store). patients: by split. warnings: of
-    `splits.FoldPlan`; warning_parts: of these sentences. files: name -> SHA-256 of each other file. drawn: scan -> how
+    `splits.Division`; warning_parts: of these sentences. files: name -> SHA-256 of each other file. drawn: scan -> how
     its mask as drawn lies (`kept_of_store.PackedMask.lies`), empty where the store kept none. What has a default is
     not in the files of earlier versions, which scored sampled slices alone; `unsaid` names what scores rest on of it.
     """

@@ -13,7 +13,7 @@ from hnscc.base.split_names import IN_WORDS, SPLITS
 from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.placement import WHY_UNSEEN
 from hnscc.cohort.sampled_slices import (
-    PlannedSlice,
+    StoredSlice,
     by_scan_and_z,
     negative_candidates,
     sample_from,
@@ -22,13 +22,14 @@ from hnscc.cohort.sampled_slices import (
 )
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
-from hnscc.study.plan import fold_name
 from hnscc.study.schema import Study
+from hnscc.study.trials import fold_name
 
 
 @dataclass(frozen=True)
-class FoldPlan:
-    """One fold: which patients and slices stand in which split, and what the user should know of it.
+class Division:
+    """The cohort as one fold divides it: which patients and slices stand in which split, and what the user should know
+    of it.
 
     slices: of each split, those that the setting `sampling` chose ("sampled" wherever slices are spoken of; columns of
     tables say `used`). others: with their splits, the slices that make whole scans of those of validation and test:
@@ -38,9 +39,9 @@ class FoldPlan:
 
     fold: int
     patients: Mapping[str, tuple[str, ...]]
-    slices: Mapping[str, tuple[PlannedSlice, ...]]
+    slices: Mapping[str, tuple[StoredSlice, ...]]
     told: tuple[Sentence, ...]
-    others: tuple[tuple[str, PlannedSlice], ...] | None = None
+    others: tuple[tuple[str, StoredSlice], ...] | None = None
     whole_scans: tuple[str, ...] = ()
 
     @property
@@ -49,12 +50,12 @@ class FoldPlan:
         return tuple(map(str, self.told))
 
     @property
-    def order(self) -> list[tuple[str, PlannedSlice]]:
+    def order(self) -> list[tuple[str, StoredSlice]]:
         """Every sampled slice with its split, in canonical order: by split (train, validation, test), scan and z."""
         return [(split, each) for split in SPLITS for each in self.slices[split]]
 
     @property
-    def scored(self) -> list[tuple[str, PlannedSlice]]:
+    def scored(self) -> list[tuple[str, StoredSlice]]:
         """Every slice that trials predict and that is scored, with its split: the sampled ones, then the others."""
         return [*self.order, *(self.others or ())]
 
@@ -63,13 +64,13 @@ class FoldPlan:
         return {each.patient_id for each in self.slices[split] if each.positive}
 
 
-def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
+def check_disjoint(division: Division, *, validation_unit: str) -> None:
     """Raise InputError if a patient stands in two splits.
 
     Where validation is split off slice by slice, training and validation may share patients, but no slice.
     """
-    patients = {split: set(plan.patients[split]) for split in SPLITS}
-    sampled = {split: {(each.scan_id, each.z) for each in plan.slices[split]} for split in SPLITS}
+    patients = {split: set(division.patients[split]) for split in SPLITS}
+    sampled = {split: {(each.scan_id, each.z) for each in division.slices[split]} for split in SPLITS}
     for i, first in enumerate(SPLITS):
         for second in SPLITS[i + 1 :]:
             by_slice = validation_unit == "slice" and second == "validation"
@@ -77,20 +78,20 @@ def check_disjoint(plan: FoldPlan, *, validation_unit: str) -> None:
             if shared:
                 raise InputError(
                     "Leakage: the same data stands in two splits.",
-                    where=f"fold {fold_name(plan.fold)}, {first} and {second}",
+                    where=f"fold {fold_name(division.fold)}, {first} and {second}",
                     expected="disjoint slices" if by_slice else "disjoint patients",
                     found=f"{len(shared)} in common",
                     do="give every scan of a patient the same split in the manifest",
                 )
 
 
-def check_filled(plan: FoldPlan, folds: int) -> None:
+def check_filled(division: Division, folds: int) -> None:
     """Raise InputError if a split holds no slice with lesion. folds: how many the study has."""
-    empty = [split for split in SPLITS if not any(each.positive for each in plan.slices[split])]
+    empty = [split for split in SPLITS if not any(each.positive for each in division.slices[split])]
     if empty:
         raise InputError(
             "The cohort is too small to split: a split holds no slice with lesion.",
-            where=f"fold {fold_name(plan.fold)}, {', '.join(empty)}",
+            where=f"fold {fold_name(division.fold)}, {', '.join(empty)}",
             expected="slices with lesion in training, validation and test",
             found="none",
             do="add patients with lesion, "
@@ -99,9 +100,9 @@ def check_filled(plan: FoldPlan, folds: int) -> None:
         )
 
 
-def small_splits(plan: FoldPlan, read: Sequence[str]) -> list[Sentence]:
+def small_splits(division: Division, read: Sequence[str]) -> list[Sentence]:
     """A warning for each split of `read` whose patients with lesion are few."""
-    counts = {split: len(plan.lesion_patients(split)) for split in read}
+    counts = {split: len(division.lesion_patients(split)) for split in read}
     few = f" with lesion (fewer than {fewest.LESION_PATIENTS_OF_SPLIT}); its scores will vary widely"
     return [
         Sentence((f"{IN_WORDS[split]}: only ", (n, "patient"), few))
@@ -121,7 +122,7 @@ BY_SLICES_OF_WHOLE = Sentence(
 )
 
 
-def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
+def divide_cohort(store: Store, study: Study, fold: int) -> Division:
     """Split the store's patients and sample their slices; the same for every variant and repeat of the study.
 
     Keyed by study.seed and the fold. Raises InputError where the cohort is too small for a slice with lesion in
@@ -139,16 +140,16 @@ def plan_fold(store: Store, study: Study, fold: int) -> FoldPlan:
         rng = generator(study.seed, "validation", fold_name(fold))
         slices = validation_by_slices(slices, study.split.validation, rng)
         warnings += [BY_SLICES, *([BY_SLICES_OF_WHOLE] if study.whole_splits else [])]
-    plan = FoldPlan(fold, _patients_of(slices, assigned), slices, tuple(warnings))
-    check_disjoint(plan, validation_unit=study.split.validation_unit)
-    check_filled(plan, study.split.folds)
-    plan = replace(plan, told=(*warnings, *small_splits(plan, study.read_splits)))
-    return _with_whole_scans(plan, store.scans, study.whole_splits) if study.whole_splits else plan
+    division = Division(fold, _patients_of(slices, assigned), slices, tuple(warnings))
+    check_disjoint(division, validation_unit=study.split.validation_unit)
+    check_filled(division, study.split.folds)
+    division = replace(division, told=(*warnings, *small_splits(division, study.read_splits)))
+    return _with_whole_scans(division, store.scans, study.whole_splits) if study.whole_splits else division
 
 
 def _sampled_slices(
     scans: Sequence[Scan], study: Study, fold: int, assigned: Mapping[str, str]
-) -> tuple[dict[str, tuple[PlannedSlice, ...]], list[Sentence]]:
+) -> tuple[dict[str, tuple[StoredSlice, ...]], list[Sentence]]:
     """The sampled slices of each split, and a warning for each that is read whose negatives run out.
 
     assigned: the split of each patient.
@@ -156,7 +157,7 @@ def _sampled_slices(
     shown, sampling = modalities_used(study), study.sampling
     positives = sample_positives(scans, sampling.max_positive, seed=study.seed, shown=shown)
     candidates = negative_candidates(scans, sampling.negatives, shown=shown)
-    slices: dict[str, tuple[PlannedSlice, ...]] = {}
+    slices: dict[str, tuple[StoredSlice, ...]] = {}
     warnings = []
     for split in SPLITS:
         chosen = [each for each in positives if assigned[each.patient_id] == split]
@@ -171,19 +172,19 @@ def _sampled_slices(
     return slices, warnings
 
 
-def _with_whole_scans(plan: FoldPlan, scans: Sequence[Scan], splits: Sequence[str]) -> FoldPlan:
-    """The plan with what makes whole scans of these splits, slices that a modality does not show included."""
-    sampled = {(each.scan_id, each.z) for _, each in plan.order}
-    patients = {name: set(plan.patients[name]) for name in splits}
+def _with_whole_scans(division: Division, scans: Sequence[Scan], splits: Sequence[str]) -> Division:
+    """The division with what makes whole scans of these splits, slices that a modality does not show included."""
+    sampled = {(each.scan_id, each.z) for _, each in division.order}
+    patients = {name: set(division.patients[name]) for name in splits}
     in_order = sorted(scans, key=lambda each: each.scan_id)
     whole = [(name, scan) for name in splits for scan in in_order if scan.patient_id in patients[name]]
     others = tuple(
-        (name, PlannedSlice(scan.patient_id, scan.scan_id, z, scan.lesion_px[z] > 0))
+        (name, StoredSlice(scan.patient_id, scan.scan_id, z, scan.lesion_px[z] > 0))
         for name, scan in whole
         for z in range(scan.slices)
         if (scan.scan_id, z) not in sampled
     )
-    return replace(plan, others=others, whole_scans=tuple(scan.scan_id for _, scan in whole))
+    return replace(division, others=others, whole_scans=tuple(scan.scan_id for _, scan in whole))
 
 
 def _too_few(split: str, wanted: int, there: int, more: int) -> Sentence:
@@ -228,7 +229,7 @@ def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[Sentence]:
 
 
 def _patients_of(
-    slices: Mapping[str, tuple[PlannedSlice, ...]], assigned: Mapping[str, str]
+    slices: Mapping[str, tuple[StoredSlice, ...]], assigned: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
     """Assigned patients, with sampled slices or without; with validation by slices also those whose slices it took."""
     return {

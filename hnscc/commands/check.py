@@ -1,4 +1,4 @@
-"""What a study would do, before anything is trained: `hnscc check`. Gathered here, printed by `printed_plans`."""
+"""What a study would do, before anything is trained: `hnscc check`. Gathered here, printed by `printed_studies`."""
 
 import contextlib
 from collections import Counter
@@ -12,7 +12,7 @@ from hnscc.base.cores import cores
 from hnscc.base.in_words import count_of, told_of_folds
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import digest_of_others
-from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.splits import Division
 from hnscc.cohort.store import Store
 from hnscc.commands.checked import (
     Checked,
@@ -29,19 +29,19 @@ from hnscc.commands.checked import (
 )
 from hnscc.scores.intervals import unknown
 from hnscc.study.identity import VERSIONS, changed_versions, versions_here
-from hnscc.study.plan import Trial, fold_name, plan_trials
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import number_to_try
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
 from hnscc.study.section_schema import UntilPrecise
+from hnscc.study.trials import Trial, fold_name, trials_of
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import check_identities, choose_devices, left_out
 from hnscc.training.hardware import resources_here
 from hnscc.training.in_use import refuse_others
 from hnscc.training.model import check_model
-from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, plan_folds
+from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, open_and_divide
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
@@ -75,57 +75,59 @@ def check_study(
         check_number("half_width", half_width, *HALF_WIDTH)
     rules = check_search(study) if study.search else None
     folder = run_folder_of(study.name, out)
-    store, plans, chosen = _refuse_what_cannot_run(study, folder, address, accept_versions=accept_versions)
-    return _described(study, folder, store, plans, chosen, rules, half_width)
+    store, divisions, chosen = _refuse_what_cannot_run(
+        study, folder, address, accept_versions=accept_versions
+    )
+    return _described(study, folder, store, divisions, chosen, rules, half_width)
 
 
 def _refuse_what_cannot_run(
     study: Study, folder: RunFolder, address: str | None, *, accept_versions: bool
-) -> tuple[Store, list[FoldPlan], dict[str, tuple[str, str]]]:
-    """Give the store, the plans of its folds, and for each variant its device and precision."""
+) -> tuple[Store, list[Division], dict[str, tuple[str, str]]]:
+    """Give the store, its division in each fold, and for each variant its device and precision."""
     refuse_others(folder)
     refuse_shadowed()
-    store, plans = plan_folds(study)
-    check_networks(*networks_of(study, store, plans))
+    store, divisions = open_and_divide(study)
+    check_networks(*networks_of(study, store, divisions))
     with _asked_first(study, given_or_set(address)) as resolve:
         chosen = choose_devices(study, folder, resolve)
-    check_same_store(study, folder, store, plans)
+    check_same_store(study, folder, store, divisions)
     check_identities(study, folder, chosen, None, accept_versions=accept_versions)
-    return store, plans, chosen
+    return store, divisions, chosen
 
 
 def _described(
     study: Study,
     folder: RunFolder,
     store: Store,
-    plans: list[FoldPlan],
+    divisions: list[Division],
     chosen: Mapping[str, tuple[str, str]],
     rules: Search | None,
     half_width: float | None,
 ) -> Checked:
     """What `hnscc check` tells of a study that can run. chosen: device and precision of each variant."""
-    states = _states(study, folder, store, plans)
-    variants = {name: _variant(study, name, store, plans, *chosen[name]) for name in study.variants}
+    states = _states(study, folder, store, divisions)
+    variants = {name: _variant(study, name, store, divisions, *chosen[name]) for name in study.variants}
     parameters = {name: each["parameters"] for name, each in variants.items()}
-    proven = _proven(study, plans)
+    proven = _proven(study, divisions)
     bounds = f"normalisation bounds come from: {study.normalisation.bounds.replace('_', ' ')} slices"
     return {
         "study": study.model_dump(mode="json"),
         "run_folder": str(folder.root),
         "store": {"location": store.location, "digest": store.digest, "scans": len(store.scans)},
         "variants": variants,
-        "splits": [_split(plan, split) for plan in plans for split in study.read_splits],
+        "splits": [_split(division, split) for division in divisions for split in study.read_splits],
         "leakage_checks": [*proven, bounds],
         "proven": proven,
         "odd": list(store.odd),
-        "warnings": _warnings(plans),
+        "warnings": _warnings(divisions),
         "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
         "trial_states": _trial_states(folder, {} if rules else states),
-        "to_predict": _to_predict(states, plans),
+        "to_predict": _to_predict(states, divisions),
         "left_out": left_out(study, folder),
         "other_versions": _other_versions(states),
-        "disk_mib": disk_of(study, store, plans, [*parameters.values()]),
-        "memory_mib": memory_of(study, store, plans, parameters),
+        "disk_mib": disk_of(study, store, divisions, [*parameters.values()]),
+        "memory_mib": memory_of(study, store, divisions, parameters),
         "time": _time(study, states, {device for device, _ in chosen.values()}),
         "repeats_for_width": _repeats(study, folder, states, half_width),
         "search": {"configurations": number_to_try(rules)} | rules.model_dump(mode="json", exclude_none=True)
@@ -134,28 +136,28 @@ def _described(
     }
 
 
-def _warnings(plans: Sequence[FoldPlan]) -> list[str]:
+def _warnings(divisions: Sequence[Division]) -> list[str]:
     """What the folds' splits warn of, each warning once."""
-    told = ((plan.fold, each) for plan in plans for each in plan.told)
-    return [f"{where}: {warning}" for where, warning in told_of_folds(told, len(plans), fold_name)]
+    told = ((division.fold, each) for division in divisions for each in division.told)
+    return [f"{where}: {warning}" for where, warning in told_of_folds(told, len(divisions), fold_name)]
 
 
-def _states(study: Study, folder: RunFolder, store: Store, plans: Sequence[FoldPlan]) -> States:
-    """What each planned trial is by now."""
-    others = [digest_of_others(store, plan) for plan in plans]
+def _states(study: Study, folder: RunFolder, store: Store, divisions: Sequence[Division]) -> States:
+    """What each trial of the study is by now."""
+    others = [digest_of_others(store, division) for division in divisions]
     return {
         trial: trial_state(folder.trial(trial.trial_id), others_digest=others[trial.fold])
-        for trial in plan_trials(study)
+        for trial in trials_of(study)
     }
 
 
-def _to_predict(states: States, plans: Sequence[FoldPlan]) -> ToPredict:
+def _to_predict(states: States, divisions: Sequence[Division]) -> ToPredict:
     """The trained trials that predict again before anything is trained, and how many slices."""
     predicting = [trial for trial, state in states.items() if _predicts_again(state)]
     return {
         "trials": [trial.trial_id for trial in predicting],
         "variants": list(dict.fromkeys(trial.variant for trial in predicting)),
-        "slices": sum(len(plans[trial.fold].scored) for trial in predicting),
+        "slices": sum(len(divisions[trial.fold].scored) for trial in predicting),
     }
 
 
@@ -198,11 +200,11 @@ def _predicts_again(state: TrialState) -> bool:
 
 
 def _variant(
-    study: Study, name: str, store: Store, plans: list[FoldPlan], device: str, precision: str
+    study: Study, name: str, store: Store, divisions: list[Division], device: str, precision: str
 ) -> VariantFacts:
     variant = study.variants[name]
     network, loss = variant.training.network, variant.training.loss
-    batches = batches_in(variant, [len(plan.slices["train"]) for plan in plans])
+    batches = batches_in(variant, [len(division.slices["train"]) for division in divisions])
     return {
         "modalities": list(variant.modalities),
         "copies": variant.augmentation.copies,
@@ -214,40 +216,40 @@ def _variant(
     }
 
 
-def _split(plan: FoldPlan, split: str) -> SplitFacts:
-    slices = plan.slices[split]
+def _split(division: Division, split: str) -> SplitFacts:
+    slices = division.slices[split]
     return {
-        "fold": plan.fold,
+        "fold": division.fold,
         "split": split,
-        "patients": len(plan.patients[split]),
-        "lesion_patients": len(plan.lesion_patients(split)),
+        "patients": len(division.patients[split]),
+        "lesion_patients": len(division.lesion_patients(split)),
         "sampled_scans": len({each.scan_id for each in slices}),
         "positive_slices": sum(each.positive for each in slices),
         "negative_slices": sum(not each.positive for each in slices),
-        "scored_slices": sum(name == split for name, _ in plan.scored),
+        "scored_slices": sum(name == split for name, _ in division.scored),
     }
 
 
-def _proven(study: Study, plans: list[FoldPlan]) -> list[str]:
-    """What `plan_folds` has proven by not raising."""
+def _proven(study: Study, divisions: list[Division]) -> list[str]:
+    """What `open_and_divide` has proven by not raising."""
     by_slice = study.split.validation_unit == "slice"
     middle = "no slice" if by_slice else "no patient"
     return [
         "no patient stands in training and test",
         f"{middle} stands in training and validation",
         "no patient stands in validation and test",
-        *_closed(study, plans),
+        *_closed(study, divisions),
     ]
 
 
-def _closed(study: Study, plans: list[FoldPlan]) -> list[str]:
+def _closed(study: Study, divisions: list[Division]) -> list[str]:
     """What a search does with test patients: nothing."""
     if not study.search:
         return []
     return [
-        f"no slice of the {count_of(len(plan.patients['test']), 'test patient')} of fold {fold_name(plan.fold)} is "
-        "read: the test set is closed to a search"
-        for plan in plans
+        f"no slice of the {count_of(len(division.patients['test']), 'test patient')} of fold "
+        f"{fold_name(division.fold)} is read: the test set is closed to a search"
+        for division in divisions
     ]
 
 
@@ -286,7 +288,7 @@ def _trained(state: TrialState) -> Trained | None:
 
 
 def _trial_states(folder: RunFolder, states: States) -> list[TrialFacts]:
-    """Of each planned trial; where none is planned ahead, of those that have a record."""
+    """Of each trial of the study; in a search, which fixes none before, of those that have a record."""
     by_name = {trial.trial_id: state for trial, state in states.items()}
     by_name = by_name or {trial.root.name: recorded_state(trial) for trial in folder.recorded}
     return [{"trial": name, "status": each.status, "reason": each.reason} for name, each in by_name.items()]

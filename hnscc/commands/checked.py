@@ -4,7 +4,7 @@ the study takes, as far as they are known before an image is read."""
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-from hnscc.cohort.splits import FoldPlan
+from hnscc.cohort.splits import Division
 from hnscc.cohort.store import Store
 from hnscc.scores.intervals import RepeatsForWidth
 from hnscc.study.schema import Study
@@ -27,30 +27,30 @@ class MemoryFacts(TypedDict):
 
 
 def memory_of(
-    study: Study, store: Store, plans: Sequence[FoldPlan], parameters: Mapping[str, int]
+    study: Study, store: Store, divisions: Sequence[Division], parameters: Mapping[str, int]
 ) -> MemoryFacts:
     """Return the memory that is known without reading an image. parameters: variant -> trained parameters of
     its network."""
-    scored = {(each.scan_id, each.z) for plan in plans for _, each in plan.scored}
+    scored = {(each.scan_id, each.z) for division in divisions for _, each in division.scored}
     slices = len(scored) * _slice_bytes(store, len(store.modalities))
     weights = max(parameters[name] for name in study.variants) * FLOAT * COPIES_OF_WEIGHTS
-    worker = max(_predicted_bytes(store, plan) for plan in plans) + weights
+    worker = max(_predicted_bytes(store, division) for division in divisions) + weights
     return {"driver": _mib(slices), "object_store": _mib(slices), "worker": _mib(worker)}
 
 
-def disk_of(study: Study, store: Store, plans: Sequence[FoldPlan], parameters: Sequence[int]) -> float:
+def disk_of(study: Study, store: Store, divisions: Sequence[Division], parameters: Sequence[int]) -> float:
     """Return at most how many MiB the trials leave: predictions before compression, and weights. parameters: those of
     each variant's network."""
-    slices = sum(len(plan.scored) for plan in plans)
+    slices = sum(len(division.scored) for division in divisions)
     predictions = slices * store.size**2 * PROBABILITY * len(study.variants)
     weights = sum(parameters) * FLOAT * study.split.folds
     return _mib(study.most_repeats * (predictions + weights))
 
 
-def _predicted_bytes(store: Store, plan: FoldPlan) -> int:
+def _predicted_bytes(store: Store, division: Division) -> int:
     """Return what one worker predicts in a fold, its masks, and the compressed file, which is no larger than what
     it holds."""
-    return len(plan.scored) * store.size**2 * (PROBABILITY + BYTE + PROBABILITY)
+    return len(division.scored) * store.size**2 * (PROBABILITY + BYTE + PROBABILITY)
 
 
 def _slice_bytes(store: Store, channels: int) -> int:
@@ -176,8 +176,8 @@ class Checked(TypedDict):
 
     study: every setting, resolved. leakage_checks: who or what stands in one split alone, and what bounds come from;
     proven: those of them that the splits were checked for. odd: what preparing found odd about the scans. trials: how
-    many are planned, and how many are in each state; trial_states: each of them (of a search, the completed and failed
-    ones). left_out: variant -> trained trials that the study does not plan, so that no table holds them.
+    many there are, and how many are in each state; trial_states: each of them (of a search, the completed and failed
+    ones). left_out: variant -> trained trials that the study no longer has, so that no table holds them.
     other_versions: empty where all trained trials are of the versions installed here. disk_mib: at most so much.
     repeats_for_width: None unless asked for. search: None, or its settings and how many configurations it tries.
     """

@@ -195,10 +195,10 @@ def _no_store(location: Location, found: str) -> InputError:
 
 def _check(text: str, where: str) -> None:
     """Raise InputError where the study does not fit its store; as `hnscc check` does."""
-    from hnscc.training.ready import check_networks, networks_of, plan_folds
+    from hnscc.training.ready import check_networks, networks_of, open_and_divide
 
     study = parse_study(read_yaml(text, where).value, where)
-    check_networks(*networks_of(study, *plan_folds(study)))
+    check_networks(*networks_of(study, *open_and_divide(study)))
 
 
 def _text(cohort: CohortFacts, location: str, file: Path) -> str:

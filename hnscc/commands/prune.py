@@ -7,8 +7,8 @@ from hnscc.aggregation.query import ended_trials, not_in_tables, read_table
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.study.loading import kept_study
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 from hnscc.training.in_use import alone, writing_tables
 from hnscc.training.states import trial_state
 
@@ -37,10 +37,10 @@ def _prune(run: RunFolder) -> Pruned:
         for ids in read_table(run, "protocol").column("trial_ids").to_pylist()
         for trial_id in (ids or "").split()
     }
-    planned = [trial.trial_id for trial in plan_trials(kept_study(run))]
-    _check_none_missing(run, planned)
+    trial_ids = [trial.trial_id for trial in trials_of(kept_study(run))]
+    _check_none_missing(run, trial_ids)
     files = size = 0
-    for trial_id in planned:
+    for trial_id in trial_ids:
         weights = run.trial(trial_id).weights
         if trial_id not in needed and weights.is_file():
             files, size = files + 1, size + weights.stat().st_size
@@ -48,11 +48,11 @@ def _prune(run: RunFolder) -> Pruned:
     return Pruned(files, size)
 
 
-def _check_none_missing(run: RunFolder, planned: Sequence[str]) -> None:
+def _check_none_missing(run: RunFolder, trial_ids: Sequence[str]) -> None:
     rows = read_table(run, "trials").to_pylist()
-    left = [trial_state(run.trial(trial_id)).status for trial_id in planned].count("missing")
+    left = [trial_state(run.trial(trial_id)).status for trial_id in trial_ids].count("missing")
     ended = len(not_in_tables(run))
-    if left or ended or planned != [row["trial_id"] for row in rows if row["status"] != "missing"]:
+    if left or ended or trial_ids != [row["trial_id"] for row in rows if row["status"] != "missing"]:
         late = f"tables without the results of {ended_trials(ended)}"
         raise InputError(
             "Weights can be pruned once no trial is missing and the tables are written: medians still move.",

@@ -86,7 +86,7 @@ def plan(
 
     Example: hnscc plan runs/demo --see 0.05 --patients 30 --repeats 5
     """
-    from hnscc.commands.printed_plans import lines_of_plan
+    from hnscc.commands.printed_studies import lines_of_plan
 
     found = api.plan(run, see=see, power=power, patients=patients, repeats=repeats, half_width=half_width)
     print(json.dumps(found, indent=1) if as_json else "\n".join(lines_of_plan(found)))

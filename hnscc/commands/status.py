@@ -8,9 +8,9 @@ from typing import TypedDict
 
 from hnscc.cohort.split_file import read_split
 from hnscc.study.loading import kept_study
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial, trials_of
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.records import SlotFacts, Trained, newest_slot
 from hnscc.training.states import TrialState, trial_state
@@ -48,7 +48,7 @@ class Remark(TypedDict):
 class Status(TypedDict):
     """How far a study has come: the number of trials by state for each variant, and whether tables are written.
 
-    remarks: on trials that count as completed. left_out: sentences on trained trials that the study no longer plans,
+    remarks: on trials that count as completed. left_out: sentences on trained trials that the study no longer has,
     which stand in no table.
     """
 
@@ -78,7 +78,7 @@ def run_status(folder: RunFolder) -> Status:
     remarks: list[Remark] = []
     unusable = unusable_in_tables(folder)
     others = [_others_digest(folder, study, number) for number in range(study.split.folds)]
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         found, saved, written = _look(folder.trial(trial.trial_id), others[trial.fold])
         state = "started" if saved else found.status
         # How many repeats a configuration of a search is to have, nobody knows yet.

@@ -64,7 +64,7 @@ def check(
     Example: hnscc check studies/demo.yaml
     """
     from hnscc.base.console import terminal
-    from hnscc.commands.printed_plans import print_check
+    from hnscc.commands.printed_studies import print_check
     from hnscc.study.loading import dump_study, load_study
 
     found = api.check(study, out, half_width=half_width, accept_versions=accept_versions, address=address)

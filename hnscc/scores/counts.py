@@ -1,7 +1,7 @@
 """Pixel counts of predicted and true masks, and what a slice counts as at a cut-off: pure NumPy.
 
 Overlap scores are made of three whole numbers per pair of a predicted and a true mask (of a slice, a scan, a patient),
-so they are exact up to one division, and pooling is adding counts.
+so they are exact up to one rounding, and pooling is adding counts.
 """
 
 import math

@@ -14,7 +14,7 @@ DIGITS = 12
 
 def size_of(*values: Floats) -> float:
     """Return the size of scores, arrays (N,) or (R, N) of finite float64 whatever measured in: the highest power of
-    two that is no more than the largest magnitude, so that division by it rounds nothing; 1 where all are 0, or there
+    two that is no more than the largest magnitude, so that dividing by it rounds nothing; 1 where all are 0, or there
     is none."""
     largest = max(float(np.abs(each).max(initial=0.0)) for each in values)
     return math.ldexp(0.5, math.frexp(largest)[1]) if largest else 1.0

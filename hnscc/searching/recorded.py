@@ -11,10 +11,10 @@ from hnscc.base.facts import Facts, unlike
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.searching.ledger import Curve, Key
 from hnscc.study.identity import identity
-from hnscc.study.plan import Trial
 from hnscc.study.presets import in_lower_case
 from hnscc.study.ranges import Configuration, name_of
 from hnscc.study.run_folder import HISTORY_FILE, RunFolder
+from hnscc.study.trials import Trial
 from hnscc.training.earlier import check_identity, other_versions
 from hnscc.training.records import Attempt, Failed, newest_facts
 from hnscc.training.states import trial_state

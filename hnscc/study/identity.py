@@ -10,9 +10,9 @@ from typing import Any
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, sha256
 from hnscc.base.seeds import derive_seed
-from hnscc.study.plan import Trial, fold_name
 from hnscc.study.presets import in_lower_case
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial, fold_name
 from hnscc.study.without_effect import unused_beside
 
 # Raised whenever a change of this project's code changes trained weights (CHANGELOG.md says what changed).

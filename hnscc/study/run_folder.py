@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hnscc.base.files import HALF_WRITTEN
 from hnscc.base.locations import Location, check_places, entries_of, locate, paths_matching
-from hnscc.study.plan import fold_name
+from hnscc.study.trials import fold_name
 
 # A study file, as a run folder keeps it, and as a new one is called unless it is given a name.
 STUDY_FILE = "study.yaml"
@@ -29,7 +29,7 @@ class RunFolder:
 
     @property
     def recorded(self) -> list["TrialFolder"]:
-        """The folders of all trials that have a record, planned now or not."""
+        """The folders of all trials that have a record, of the study as it is now or not."""
         records = sorted(paths_matching(self.root, "trials/*/record.json"), key=str)
         return [TrialFolder(path.parent) for path in records]
 

@@ -124,6 +124,6 @@ class Study(Settings):
         )
 
     def repeats_of(self, variant: str) -> int:
-        """Return how many repeats of a variant are planned: fewer than the most once fewer were found to be enough."""
+        """Return how many repeats a variant has: fewer than the most once fewer were found to be enough."""
         known = self.repeats.enough if isinstance(self.repeats, UntilPrecise) and not self.search else {}
         return known.get(variant, self.most_repeats)

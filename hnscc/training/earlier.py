@@ -17,10 +17,10 @@ from hnscc.study.identity import (
     trial_settings,
 )
 from hnscc.study.loading import kept_study
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.study.section_schema import UntilPrecise
+from hnscc.study.trials import trials_of
 from hnscc.study.variant_schema import Training
 from hnscc.study.without_effect import without_effect
 from hnscc.training.records import Record, Trained, read_record
@@ -69,7 +69,7 @@ def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
         ) from None
     kept: dict[str, str] = {}
     automatic = {name for name, each in study.variants.items() if each.training.precision == "auto"}
-    for trial in plan_trials(study) if folder.recorded else ():
+    for trial in trials_of(study) if folder.recorded else ():
         record = read_record(folder.trial(trial.trial_id)) if trial.variant in automatic else None
         if isinstance(record, Trained):
             kept.setdefault(record.device, record.precision)
@@ -115,7 +115,7 @@ def check_identities(
     """
     check_same_folds(study, folder)
     other: list[tuple[str, str]] = []
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         record = read_record(folder.trial(trial.trial_id))
         if not isinstance(record, Trained):
             continue
@@ -164,11 +164,11 @@ def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> Input
 
 
 def left_out(study: Study, folder: RunFolder) -> dict[str, list[str]]:
-    """Variant -> the trained trials of the run folder that the study does not plan, so that no table holds them."""
-    planned = {trial.trial_id for trial in plan_trials(study)}
+    """Variant -> the trained trials of the run folder that the study no longer has, so that no table holds them."""
+    now = {trial.trial_id for trial in trials_of(study)}
     found: dict[str, list[str]] = {}
     for trial in folder.recorded if not study.search else ():
-        if trial.root.name not in planned:
+        if trial.root.name not in now:
             record = read_record(trial)
             if isinstance(record, Trained):
                 found.setdefault(record.variant, []).append(record.trial_id)
@@ -185,7 +185,7 @@ def told_left_out(left: Mapping[str, Sequence[str]], variants: Collection[str]) 
     lines = []
     for variant, trials in left.items():
         known = variant in variants
-        why = "the study plans fewer repeats or folds" if known else "the study has no such variant"
+        why = "the study has fewer repeats or folds now" if known else "the study has no such variant"
         do = "raise `repeats` or `folds`" if known else "name the variant in the study again"
         which = trials[0] if len(trials) == 1 else f"{trials[0]} to {trials[-1]}"
         stand, them = noun_of(len(trials), "stands", "stand"), noun_of(len(trials), "it", "them")
@@ -210,8 +210,8 @@ def _check_same_kind(study: Study, folder: RunFolder, before: Study) -> None:
 
 
 def any_trained(folder: RunFolder) -> bool:
-    """Whether a trial of the run folder, planned now or not, was trained to its end. One that failed binds nothing:
-    it is trained again by what the study then says."""
+    """Whether a trial of the run folder, of the study as it is now or not, was trained to its end. One that failed
+    binds nothing: it is trained again by what the study then says."""
     return any(isinstance(read_record(each), Trained) for each in folder.recorded)
 
 

@@ -16,14 +16,14 @@ from hnscc.base.split_names import SPLITS
 from hnscc.base.steps import Progress
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
 from hnscc.cohort.same_data import check_same_data
-from hnscc.cohort.splits import FoldPlan, modalities_used, plan_fold
+from hnscc.cohort.splits import Division, divide_cohort, modalities_used
 from hnscc.cohort.store import Store, open_store
 from hnscc.study.identity import versions_here
 from hnscc.study.loading import dump_study, kept_study
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.ranges import variants_to_try
 from hnscc.study.run_folder import RunFolder, TrialFolder, run_folder_of
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial, trials_of
 from hnscc.study.variant_schema import Training, Variant
 from hnscc.training.earlier import (
     any_trained,
@@ -85,7 +85,7 @@ class ReadyRun:
         attempts: Sequence[Attempt] = (),
         pause_after: int | None = None,
     ) -> Task:
-        """A planned trial to be trained here, by what was chosen for its variant; arguments as of `Task`."""
+        """A trial of the study to be trained here, by what was chosen for its variant; arguments as of `Task`."""
         data, folder = self.folds[trial.fold], self.folder.trial(trial.trial_id)
         device, precision = self.computed_by[trial.variant]
         return Task(
@@ -101,24 +101,24 @@ class ReadyRun:
         )
 
     def state(self, trial: Trial) -> TrialState:
-        """What a planned trial is by now: completed where it predicted what the study evaluates."""
+        """What a trial of the study is by now: completed where it predicted what the study evaluates."""
         return trial_state(
             self.folder.trial(trial.trial_id), others_digest=self.folds[trial.fold].others_digest
         )
 
     def not_completed(self) -> list[Trial]:
-        """The planned trials that are not completed. A trained one among them, whose predictions are damaged or of
+        """The trials of the study that are not completed. A trained one among them, whose predictions are damaged or of
         other slices than the study evaluates, predicts again (`trial.steps_of_trial`); the others are to be trained.
 
         Repeat by repeat, so that a study cut short has as many repeats of every variant.
         """
-        left = [trial for trial in plan_trials(self.study) if self.state(trial).status != "completed"]
+        left = [trial for trial in trials_of(self.study) if self.state(trial).status != "completed"]
         return sorted(left, key=lambda trial: trial.repeat)
 
 
-def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
-    """Open the study's store and plan its folds; reads no image and loads no PyTorch. InputError where they do not fit
-    the study."""
+def open_and_divide(study: Study) -> tuple[Store, list[Division]]:
+    """Open the study's store and divide its cohort, fold by fold; reads no image and loads no PyTorch. InputError where
+    it does not fit the study."""
     store = open_store(study.store)
     for name, variant in study.variants.items():
         absent = [modality for modality in variant.modalities if modality not in store.modalities]
@@ -130,8 +130,8 @@ def plan_folds(study: Study) -> tuple[Store, list[FoldPlan]]:
                 found=", ".join(absent),
                 do="correct the variant, or prepare the store with that modality",
             )
-    plans = [plan_fold(store, study, fold) for fold in range(study.split.folds)]
-    return store, [_as_read(plan, study) for plan in plans]
+    divisions = [divide_cohort(store, study, fold) for fold in range(study.split.folds)]
+    return store, [_as_read(division, study) for division in divisions]
 
 
 class NetworksToTry(NamedTuple):
@@ -143,10 +143,10 @@ class NetworksToTry(NamedTuple):
     training_slices: Sequence[int]
 
 
-def networks_of(study: Study, store: Store, plans: Iterable[FoldPlan]) -> NetworksToTry:
+def networks_of(study: Study, store: Store, divisions: Iterable[Division]) -> NetworksToTry:
     """The networks that a study trains, or a search may."""
     variants = [*study.variants.values(), *(variants_to_try(study) if study.search else ())]
-    return NetworksToTry(variants, store.size, [len(plan.slices["train"]) for plan in plans])
+    return NetworksToTry(variants, store.size, [len(division.slices["train"]) for division in divisions])
 
 
 def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]) -> None:
@@ -170,10 +170,10 @@ def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:
     return {len(batch) for count in counts for batch in batches_of(np.arange(count), size)}
 
 
-def _as_read(plan: FoldPlan, study: Study) -> FoldPlan:
-    """The plan without the slices of splits that are not read, so that nothing can depend on them: a search's test."""
+def _as_read(division: Division, study: Study) -> Division:
+    """A division without the slices of splits that are not read, a search's test: so nothing can depend on them."""
     return replace(
-        plan, slices={name: plan.slices[name] if name in study.read_splits else () for name in SPLITS}
+        division, slices={name: division.slices[name] if name in study.read_splits else () for name in SPLITS}
     )
 
 
@@ -181,7 +181,7 @@ def check_same_store(
     study: Study,
     folder: RunFolder,
     store: Store,
-    plans: Iterable[FoldPlan],
+    divisions: Iterable[Division],
     folds: Mapping[int, FoldData] | None = None,
 ) -> None:
     """Refuse, with what differs, a split or a store other than those of the run folder's trained trials (InputError).
@@ -191,10 +191,10 @@ def check_same_store(
     if not any_trained(folder):
         return
     check_same_folds(study, folder)
-    for plan in plans:
-        bounds = folds[plan.fold].bounds if folds else None
+    for division in divisions:
+        bounds = folds[division.fold].bounds if folds else None
         check_same_data(
-            folder.fold(plan.fold), store, plan, bounds, partial(_why_other_slices, study, folder)
+            folder.fold(division.fold), store, division, bounds, partial(_why_other_slices, study, folder)
         )
 
 
@@ -231,13 +231,13 @@ def asked_of_pytorch(
 def _read_beside_checks(
     study: Study,
     store: Store,
-    plans: list[FoldPlan],
+    divisions: list[Division],
     check: Callable[[Sequence[Variant], int, Sequence[int]], object],
     progress: Progress | None,
 ) -> dict[int, FoldData]:
     """Read the folds' data, and check meanwhile that the networks fit: PyTorch takes seconds to load."""
     with ThreadPoolExecutor(max_workers=1) as beside:
-        checked = beside.submit(check, *networks_of(study, store, plans))
+        checked = beside.submit(check, *networks_of(study, store, divisions))
 
         def tell(done: int, scans: int, now: str, /) -> None:
             if checked.done():
@@ -245,7 +245,7 @@ def _read_beside_checks(
             if progress:
                 progress(done, scans, now)
 
-        folds = read_folds(store, study, plans, tell)
+        folds = read_folds(store, study, divisions, tell)
         checked.result()
     return folds
 
@@ -254,7 +254,7 @@ def make_run_ready(
     study: Study,
     out: str | Location | None = None,
     *,
-    store_and_plans: tuple[Store, list[FoldPlan]] | None = None,
+    store_and_divisions: tuple[Store, list[Division]] | None = None,
     resolve: Callable[[Training], tuple[str, str]] = resolve_in_process,
     check: Callable[[Sequence[Variant], int, Sequence[int]], object] = check_networks,
     progress: Progress | None = None,
@@ -263,22 +263,22 @@ def make_run_ready(
 ) -> ReadyRun:
     """Write study.yaml, the folds and provenance.json, and read the folds' data.
 
-    store_and_plans: what `plan_folds` gave, where it was asked before. `resolve` says what device and precision `auto`
-    means where the trials will run; `check` raises what `check_networks` does. Trials may be there from before:
-    InputError, with the differences, where the study would now train one of them otherwise, or where other versions
-    trained it, unless these are accepted (`check_identities`). replace_folds: write folds of other data over those that
-    are there, if no trial has been trained on them yet; InputError otherwise.
+    store_and_divisions: what `open_and_divide` gave, where it was asked before. `resolve` says what device and
+    precision `auto` means where the trials will run; `check` raises what `check_networks` does. Trials may be there
+    from before: InputError, with the differences, where the study would now train one of them otherwise, or where other
+    versions trained it, unless these are accepted (`check_identities`). replace_folds: write folds of other data over
+    those that are there, if no trial has been trained on them yet; InputError otherwise.
     """
-    store, plans = store_and_plans or plan_folds(study)
-    folds = _read_beside_checks(study, store, plans, check, progress)
+    store, divisions = store_and_divisions or open_and_divide(study)
+    folds = _read_beside_checks(study, store, divisions, check, progress)
     folder = run_folder_of(study.name, out)
     computed_by = choose_devices(study, folder, resolve)
-    check_same_store(study, folder, store, plans, folds)
+    check_same_store(study, folder, store, divisions, folds)
     digests = {fold: data.digest for fold, data in folds.items()}
     check_identities(study, folder, computed_by, digests, accept_versions=accept_versions)
     replacing = replace_folds and not any_trained(folder)
-    for plan in plans:
-        write_fold(folder.fold(plan.fold), store, plan, folds[plan.fold], replace=replacing)
+    for division in divisions:
+        write_fold(folder.fold(division.fold), store, division, folds[division.fold], replace=replacing)
     write_text(folder.study, dump_study(with_enough(study, folder)))
     keep_precision(study, folder, computed_by)
     add_invocation(folder)

@@ -23,9 +23,9 @@ from hnscc.base.steps import at_once
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
 from hnscc.study.identity import changed_settings, identity, trial_settings
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial
 from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.feeding import Fed, hold, holding
 from hnscc.training.inference import EVALUATION_BATCH

@@ -8,7 +8,7 @@ from run_folders import add_trial, random_run, small_study, write_run
 from small_tables import at, check_tables, levels, many_slices, perfect, row, rows, two_variants
 
 from hnscc.aggregation.build import write_tables
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 
 def test_collapsed_variant_without_a_threshold(tmp_path):
@@ -133,7 +133,7 @@ def test_a_variant_collapsed_only_where_every_folds_median_model_did(tmp_path):
     study = small_study(("pet",), repeats=1, split={"folds": 3})
     run = random_run(tmp_path, study, patients=9)
     for collapsed in range(1, 4):
-        trial = plan_trials(study)[collapsed - 1]
+        trial = trials_of(study)[collapsed - 1]
         masks = np.load(run.fold(trial.fold).truth)["masks"]
         add_trial(run, study, trial, np.where(masks, at(300), 0).astype(np.uint16))
         write_tables(run)

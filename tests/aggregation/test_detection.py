@@ -7,7 +7,7 @@ from run_folders import Slice, add_trial, noisy_levels, small_study, write_run
 from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 FOUR = {**dict.fromkeys(range(4), 900), 8: 450}
 # Test: `a` is found, `b` is missed beside an alarm, `c` is missed; `d` has no lesion and an alarm, `e` none.
@@ -21,7 +21,7 @@ def five_scans(root, **settings):
     study = small_study(("pet",), repeats=1, **settings)
     run = write_run(root, study, [slices])
     predicted = levels({0: 900}, FOUR, *(each for *_, each in TEST))
-    add_trial(run, study, plan_trials(study)[0], predicted)
+    add_trial(run, study, trials_of(study)[0], predicted)
     assert write_tables(run) == []
     check_tables(run)
     return run
@@ -86,7 +86,7 @@ def random_study(root, folds):
                 slices.append(Slice(split, f"p{patient:02d}", mask))
         parts.append(sorted(slices, key=lambda each: ("train", "validation", "test").index(each.split)))
     run = write_run(root, study, parts)
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         masks = np.stack([each.mask for each in parts[trial.fold]])
         weaker = masks * (rng.random(len(masks)) < 0.6)[:, None, None]
         add_trial(run, study, trial, noisy_levels(weaker, rng, noise=0.08))

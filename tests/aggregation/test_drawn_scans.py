@@ -9,7 +9,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
 from hnscc.cohort.kept_of_store import PackedMask, masks_from_bytes, masks_to_bytes, packed
 from hnscc.cohort.store_format import DrawnMask
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 AFFINE = ((-1.0, 0.0, 0.0, 0.0), (0.0, -1.0, 0.0, 0.0), (0.0, 0.0, 3.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
@@ -49,7 +49,7 @@ FOUND = levels({0: 900}, {0: 900}, {0: 900, 1: 900}, {}, {})
 def run_of(folder, predicted, masks=MASKS, **settings):
     study = small_study(("pet",), repeats=len(predicted), **settings)
     run = write_run(folder, study, [SLICES], masks)
-    for trial, each in zip(plan_trials(study), predicted, strict=True):
+    for trial, each in zip(trials_of(study), predicted, strict=True):
         add_trial(run, study, trial, each)
     write_tables(run)
     check_tables(run)

@@ -9,7 +9,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.intervals import is_known_within, median_interval, repeats_for_width
 from hnscc.study.loading import parse_study
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 
 def study_until(until: float, most: int = 14, **settings):
@@ -24,7 +24,7 @@ def test_looks_are_every_fourth_repeat_and_the_last():
 
 def test_what_is_due_is_all_before_the_next_look():
     study = study_until(0.1)
-    left = [trial for trial in plan_trials(study) if not (trial.variant == "pet" and trial.repeat < 7)]
+    left = [trial for trial in trials_of(study) if not (trial.variant == "pet" and trial.repeat < 7)]
     wanted = due(study, left)
     expected = {("pet", r) for r in (7, 8, 9)} | {("pet_mri", r) for r in range(6)}
     assert {(t.variant, t.repeat) for t in wanted} == expected
@@ -44,7 +44,7 @@ def trained(tmp_path):
         [[Slice(split, f"p-{split}", mask) for split in SPLITS]],
     )
     full = np.stack([mask] * 3).astype(np.uint16) * 65535
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         misses = trial.variant == "pet_mri" and trial.repeat % 2
         levels = full.copy()
         if misses:
@@ -59,10 +59,10 @@ def test_a_variant_is_settled_at_its_first_precise_look(trained):
     assert settled.repeats.enough == {"pet": 6}
     assert settled.repeats_of("pet") == 6
     assert settled.repeats_of("pet_mri") == 8
-    assert len(plan_trials(settled)) == 14
+    assert len(trials_of(settled)) == 14
     assert settle(run, settled, []) == settled
     # What is left before a look leaves that look open; what failed does not.
-    waiting = [trial for trial in plan_trials(study) if trial.variant == "pet" and trial.repeat == 5]
+    waiting = [trial for trial in trials_of(study) if trial.variant == "pet" and trial.repeat == 5]
     assert settle(run, study, waiting).repeats.enough == {}
     add_failure(run, waiting[0], "ValueError: x")
     assert settle(run, study, []).repeats.enough == {"pet": 8}, "five that are completed have no interval"
@@ -89,7 +89,7 @@ def test_a_variant_that_collapsed_or_finds_hardly_any_lesion_gets_no_number_of_r
     mask = np.zeros((16, 16), np.uint8)
     mask[:8, :8] = 1
     run = write_run(tmp_path / "run", study, [[Slice(split, f"p-{split}", mask) for split in SPLITS]])
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         levels = np.zeros((3, 16, 16), np.uint16)
         if not collapsed or trial.repeat >= 4:
             levels[2, 0, : trial.repeat % 2] = 65535  # of the 64 pixels of lesion

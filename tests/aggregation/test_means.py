@@ -10,7 +10,7 @@ from small_tables import LESION, check_tables, levels, mask, row, rows
 from hnscc.aggregation.build import write_tables
 from hnscc.scores.crossed import mean_of_patients
 from hnscc.scores.patient_metrics import PATIENT_METRICS
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 NAMES = [each.name for each in PATIENT_METRICS]
 COLUMN = {"patient_dice": "dice", "patient_jaccard": "jaccard"}
@@ -89,7 +89,7 @@ def test_by_hand(tmp_path):
     slices = [Slice(each, f"{each}{i}", mask(*(LESION if i < 4 else ()))) for i, each in enumerate(splits)]
     study = small_study(("pet",), repeats=2)
     run = write_run(tmp_path, study, [slices])
-    for trial, found in zip(plan_trials(study), ((4, 2), (2, 0)), strict=True):
+    for trial, found in zip(trials_of(study), ((4, 2), (2, 0)), strict=True):
         marked = [4, 4, *found, 0]
         add_trial(run, study, trial, levels(*[dict.fromkeys(LESION[:pixels], 900) for pixels in marked]))
     write_tables(run)

@@ -15,8 +15,8 @@ from hnscc.aggregation.query import read_table
 from hnscc.aggregation.schemas import schema
 from hnscc.scores.metrics import METRICS, Metric
 from hnscc.scores.thresholds import score_trial
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
 
 
 def share_right(overlap, pred, truth):

@@ -12,7 +12,7 @@ from hnscc.scores.crossed import mean_difference, pooled_difference
 from hnscc.scores.forecasts import design_of, smallest_seen
 from hnscc.scores.needed import repeats_needed
 from hnscc.study.identity import trial_seeds
-from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.trials import Trial, trials_of
 
 
 def paired_study(number, **settings):
@@ -21,7 +21,7 @@ def paired_study(number, **settings):
 
 def test_repeat_r_of_all_variants_shares_its_seeds_and_no_other():
     study = paired_study(3, split={"folds": 2})
-    seeds = {(t.variant, t.fold, t.repeat): trial_seeds(study, t) for t in plan_trials(study)}
+    seeds = {(t.variant, t.fold, t.repeat): trial_seeds(study, t) for t in trials_of(study)}
     assert len(seeds) == 2 * 2 * 3
     for fold in range(2):
         for repeat in range(3):
@@ -29,7 +29,7 @@ def test_repeat_r_of_all_variants_shares_its_seeds_and_no_other():
     assert len({each["trial"] for each in seeds.values()}) == 6
     alone = small_study(("pet", "mri"), repeats={"number": 3, "paired": False})
     usual = small_study(("pet", "mri"), repeats=3)
-    for trial in plan_trials(usual):
+    for trial in trials_of(usual):
         assert trial_seeds(alone, trial) == trial_seeds(usual, trial) != trial_seeds(study, trial)
     assert (
         not alone.paired

@@ -9,7 +9,7 @@ from small_tables import LESION, OF_SCANS, check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
 from hnscc.scores.crossed import pooled_interval
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_precision_and_its_interval_by_hand(tmp_path):
     study = small_study(("pet",), repeats=1)
     run = write_run(tmp_path, study, [slices])
     marked = [LESION, LESION, LESION[:2], (0, 8, 10, 15)]
-    add_trial(run, study, plan_trials(study)[0], levels(*[dict.fromkeys(each, 900) for each in marked]))
+    add_trial(run, study, trials_of(study)[0], levels(*[dict.fromkeys(each, 900) for each in marked]))
     write_tables(run)
     check_tables(run)
     found = row(run, "pooled", split="test")
@@ -110,7 +110,7 @@ def test_a_model_that_predicts_nothing_is_as_bad_as_can_be(tmp_path):
     ]
     study = small_study(("pet",), repeats=2)
     run = write_run(tmp_path, study, [slices])
-    for trial, pixels in zip(plan_trials(study), (LESION, ()), strict=True):
+    for trial, pixels in zip(trials_of(study), (LESION, ()), strict=True):
         add_trial(run, study, trial, levels(*[dict.fromkeys(pixels, 900)] * 4))
     write_tables(run)
     check_tables(run)
@@ -125,7 +125,7 @@ def test_where_there_is_no_lesion_or_no_whole_scan_there_is_a_reason(tmp_path):
     slices = [Slice(each, f"{each}{i}", mask()) for i, each in enumerate(("train", "validation", "test"))]
     study = small_study(("pet",), repeats=2)
     healthy = write_run(tmp_path / "healthy", study, [slices])
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         add_trial(healthy, study, trial, levels(*[{0: 900}] * 3))
     sampled = small_study(("pet",), repeats=2, evaluation={"slices": "sampled", "cutoff_px": 2})
     for run, reason in (

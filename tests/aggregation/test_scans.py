@@ -9,7 +9,7 @@ from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
 from hnscc.scores.scans import scans_together, score_scan
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 WORSE = {"hd95_mm": 1, "nsd": -1, "dice": -1, "jaccard": -1, "fn_ml": 1, "lesions_found": -1, "detected": -1}
 
@@ -21,7 +21,7 @@ def three_patients(tmp_path, predicted, **settings):
     slices += [Slice("test", "a", mask(15), used=False)]  # those that are not sampled stand last
     study = small_study(("pet",), repeats=1, **settings)
     run = write_run(tmp_path, study, [slices])
-    (trial,) = plan_trials(study)
+    (trial,) = trials_of(study)
     add_trial(run, study, trial, levels({0: 900}, {0: 900}, *predicted), others_digest="others0")
     assert write_tables(run) == []
     check_tables(run)

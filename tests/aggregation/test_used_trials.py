@@ -20,7 +20,7 @@ from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.scores.counts import Counts
 from hnscc.scores.slice_sets import in_set
 from hnscc.scores.stored import score_at_half, scores_to_bytes
-from hnscc.study.plan import Trial, plan_trials
+from hnscc.study.trials import Trial, trials_of
 from hnscc.training.records import read_record
 
 AGAIN = "`hnscc run` trains it again, once the cause is mended"
@@ -46,7 +46,7 @@ def test_medians_on_validation_and_on_test_may_be_different_trials(tmp_path):
     slices = [Slice(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
     study = small_study(("pet",), repeats=3)
     run = write_run(tmp_path, study, [slices])
-    for trial, (validation, test) in zip(plan_trials(study), [(1, 2), (2, 3), (3, 1)], strict=True):
+    for trial, (validation, test) in zip(trials_of(study), [(1, 2), (2, 3), (3, 1)], strict=True):
         predicted = [dict.fromkeys(LESION[:pixels], 700) for pixels in (4, validation, test)]
         add_trial(run, study, trial, levels(*predicted))
     write_tables(run)

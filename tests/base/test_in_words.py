@@ -88,7 +88,7 @@ KINDS = (
         "more",
         "negative",
     ),
-    *("open", "planned", "positive", "sampled", "single", "test", "trained", "used", "weights"),
+    *("open", "positive", "sampled", "single", "test", "trained", "used", "weights"),
 )
 PLURAL = re.compile(rf" (?:(?:{'|'.join(KINDS)}) )*(?:{'|'.join(COUNTED)})s\b")
 # Values that are no count of what stands behind them, such as the split of `test scans`.

@@ -15,8 +15,8 @@ from hnscc.base.errors import InputError, StorageError
 from hnscc.base.locations import S3Path, client, locate, paths_matching
 from hnscc.cohort.store import open_store
 from hnscc.study.loading import load_study, open_run
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import run_folder_of
+from hnscc.study.trials import Trial
 
 SECRET = "TheSecretKeyOfThisTest"
 

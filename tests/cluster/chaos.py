@@ -21,7 +21,7 @@ from pathlib import Path
 from chaos_lab import RUN_SECONDS, Lab, lab, tables
 from machines import is_stopped
 
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 # A driver whose cluster is gone must end by itself within that time.
 ALONE_SECONDS = 180
@@ -116,7 +116,7 @@ def kill_drivers(lab: Lab, number: int, moments: list[list[str]], rng: random.Ra
     out = lab.fresh()
     for position in [each for each in chosen if each < first_table]:
         figures[kill_driver_at(lab, out, moments[position])] += 1
-    trials = len(plan_trials(lab.study))
+    trials = len(trials_of(lab.study))
     for completed in sorted(rng.randrange(trials) for _ in range(in_training)):
         process = lab.start(out)
         lab.await_training(out, completed, rng)
@@ -156,7 +156,7 @@ def kill_clusters(lab: Lab, number: int, rng: random.Random) -> Counter[str]:
     then all is started again."""
     figures: Counter[str] = Counter()
     out = lab.fresh()
-    trials = len(plan_trials(lab.study))
+    trials = len(trials_of(lab.study))
     for i, completed in enumerate(sorted(rng.randrange(trials * 3 // 4) for _ in range(number))):
         process = lab.start(out)
         lab.await_training(out, completed, rng)

@@ -26,9 +26,9 @@ from stores import make_store, study_of  # noqa: E402
 
 from hnscc.aggregation.schemas import STUDY_TABLES  # noqa: E402
 from hnscc.base.encode import parquet_bytes  # noqa: E402
-from hnscc.study.plan import plan_trials  # noqa: E402
 from hnscc.study.run_folder import RunFolder  # noqa: E402
 from hnscc.study.schema import Study  # noqa: E402
+from hnscc.study.trials import trials_of  # noqa: E402
 from hnscc.training.records import read_record  # noqa: E402
 from hnscc.training.states import trial_state  # noqa: E402
 
@@ -122,10 +122,10 @@ class Lab:
         """AssertionError unless the run folder is as if nothing had happened; else what had happened to its trials."""
         assert tables(out) == self.expected
         folder = RunFolder(out)
-        planned = plan_trials(self.study)
-        states = Counter(trial_state(folder.trial(trial.trial_id)).status for trial in planned)
-        assert states == {"completed": len(planned)}
-        assert sorted(each.name for each in (out / "trials").iterdir()) == sorted(t.trial_id for t in planned)
+        trials = trials_of(self.study)
+        states = Counter(trial_state(folder.trial(trial.trial_id)).status for trial in trials)
+        assert states == {"completed": len(trials)}
+        assert sorted(each.name for each in (out / "trials").iterdir()) == sorted(t.trial_id for t in trials)
         left = [path for path in out.rglob("*") if path.name.endswith(".tmp") or path.name == "checkpoint"]
         left += list(out.glob(".shared/*"))
         assert not left, left
@@ -144,11 +144,11 @@ class Lab:
                 happened["epochs computed again"] += again
             elif kind == "epoch":
                 finished[trial] = max(finished[trial], int(epoch))
-        for planned in plan_trials(self.study):
-            record = read_record(folder.trial(planned.trial_id))
-            assert record, planned
-            happened["trials interrupted"] += starts[planned.trial_id] > 1
-            happened["interruptions"] += starts[planned.trial_id] - 1
+        for own in trials_of(self.study):
+            record = read_record(folder.trial(own.trial_id))
+            assert record, own
+            happened["trials interrupted"] += starts[own.trial_id] > 1
+            happened["interruptions"] += starts[own.trial_id] - 1
             happened["attempts in records"] += len(record.attempts)
         return happened
 

@@ -10,8 +10,8 @@ from stores import make_store, study_of
 
 from hnscc.base.locations import S3Path
 from hnscc.commands import train
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def trained(s3, tmp_path_factory) -> dict[str, RunFolder]:
 
 def train_all(root: Path | S3Path, folder: Path) -> RunFolder:
     study = write_study(folder, make_store(root, patients=12).location)
-    for trial in plan_trials(study_of("none")):
+    for trial in trials_of(study_of("none")):
         assert train.main([str(study), trial.trial_id, "--out", str(root / "run")]) == 0
     run("hnscc", "aggregate", root / "run")
     return RunFolder(root / "run")

@@ -11,8 +11,8 @@ from hnscc.aggregation.query import query
 from hnscc.aggregation.schemas import STUDY_TABLES
 from hnscc.base.files import write_bytes
 from hnscc.base.locations import S3Path
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 from hnscc.training.states import trial_state
 
 pytestmark = pytest.mark.usefixtures("server")
@@ -61,7 +61,7 @@ def test_every_command_works_on_a_run_on_s3(trained, tmp_path):
 def test_every_damage_of_a_trial_on_s3_is_found(trained, bucket):
     """Named by `hnscc aggregate`, never used, and as before once the object is restored."""
     run_there = trained["s3"]
-    trial = plan_trials(study_of("none"))[0]
+    trial = trials_of(study_of("none"))[0]
     folder = run_there.trial(trial.trial_id)
     rng = random.Random(5)
     for name in ("record.json", "history.parquet", "predictions.npz", "weights.safetensors"):

@@ -12,7 +12,7 @@ from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.same_data import check_same_data
 from hnscc.cohort.slices import rows_of_scans
-from hnscc.cohort.splits import plan_fold
+from hnscc.cohort.splits import divide_cohort
 from hnscc.cohort.store import open_store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import ScanFacts
@@ -23,13 +23,13 @@ from hnscc.study.run_folder import RunFolder
 def small(tmp_path_factory):
     store = make_store(tmp_path_factory.mktemp("store"))
     study = study_of(store.location)
-    plan = plan_fold(store, study, 0)
-    return store, study, plan, read_folds(store, study, [plan])[0]
+    division = divide_cohort(store, study, 0)
+    return store, study, division, read_folds(store, study, [division])[0]
 
 
-def test_slices_are_those_of_the_plan_in_order(small):
-    store, _, plan, data = small
-    order = [(split, each) for split in SPLITS for each in plan.slices[split]]
+def test_slices_are_those_of_the_division_in_order(small):
+    store, _, division, data = small
+    order = [(split, each) for split in SPLITS for each in division.slices[split]]
     assert data.splits == [split for split, _ in order]
     for row, (_, each) in enumerate(order):
         images, mask = store.read(each.scan_id)
@@ -53,17 +53,17 @@ def test_bounds_are_those_of_the_training_slices_alone(small):
 def test_as_written_bounds_include_validation(small):
     store, _, _, _ = small
     study = study_of(store.location, normalisation={"bounds": "training_and_validation"})
-    data = read_folds(store, study, [plan_fold(store, study, 0)])[0]
+    data = read_folds(store, study, [divide_cohort(store, study, 0)])[0]
     used = data.images[: data.rows["validation"].stop]
     assert (used[:, 0].min(), used[:, 0].max()) == (0, 1)
 
 
 def test_bounds_of_an_unknown_name_are_not_taken_for_others(small):
     """The schema refuses one: a name that it gains must be known here too."""
-    store, study, plan, _ = small
+    store, study, division, _ = small
     normalisation = study.normalisation.model_copy(update={"bounds": "test"})
     with pytest.raises(KeyError, match="test"):
-        read_folds(store, study.model_copy(update={"normalisation": normalisation}), [plan])
+        read_folds(store, study.model_copy(update={"normalisation": normalisation}), [division])
 
 
 def test_normalisation_by_hand(tmp_path):
@@ -90,7 +90,7 @@ def test_normalisation_by_hand(tmp_path):
         )
     store = finish_store(unfinished, modalities=("pet",), size=4, placed={}, scans=scans)
     study = study_of(store.location, variants={"pet": {"modalities": ["pet"]}})
-    data = read_folds(store, study, [plan_fold(store, study, 0)])[0]
+    data = read_folds(store, study, [divide_cohort(store, study, 0)])[0]
     assert data.bounds == {"pet": (2.0, 6.0)}
     assert data.images[:, 0, 0, 0].tolist() == [0, 1, 0, 1, 0.5, 1, 0, 0.5]
 
@@ -116,13 +116,13 @@ def test_a_constant_modality_is_refused(tmp_path):
     store = finish_store(unfinished, modalities=("pet",), size=4, placed={}, scans=scans)
     study = study_of(store.location, variants={"pet": {"modalities": ["pet"]}})
     with pytest.raises(InputError, match="same value in every training pixel"):
-        read_folds(store, study, [plan_fold(store, study, 0)])[0]
+        read_folds(store, study, [divide_cohort(store, study, 0)])[0]
 
 
 def test_fold_files_vouch_for_each_other(small, tmp_path):
-    store, _, plan, data = small
+    store, _, division, data = small
     folder = RunFolder(tmp_path).fold(0)
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     split = json.loads(folder.split.read_text())
     for name, digest in split["files"].items():
         assert sha256((folder.root / name).read_bytes()) == digest
@@ -136,18 +136,18 @@ def test_fold_files_vouch_for_each_other(small, tmp_path):
 
 
 def test_a_fold_is_written_once_and_another_is_refused(small, tmp_path):
-    store, _, plan, data = small
+    store, _, division, data = small
     folder = RunFolder(tmp_path).fold(0)
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     before = folder.split.stat().st_mtime_ns
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     assert folder.split.stat().st_mtime_ns == before
     other_study = study_of(store.location, seed=8)
-    other_plan = plan_fold(store, other_study, 0)
-    other = read_folds(store, other_study, [other_plan])[0]
+    other_division = divide_cohort(store, other_study, 0)
+    other = read_folds(store, other_study, [other_division])[0]
     with pytest.raises(InputError, match="other data or another split"):
-        write_fold(folder, store, other_plan, other)
-    write_fold(folder, store, other_plan, other, replace=True)
+        write_fold(folder, store, other_division, other)
+    write_fold(folder, store, other_division, other, replace=True)
     assert json.loads(folder.split.read_text())["digest"] == other.digest
 
 
@@ -166,11 +166,11 @@ def test_a_fold_is_written_once_and_another_is_refused(small, tmp_path):
 def test_a_store_that_changed_is_told_by_what_differs(small, tmp_path, changed, found):
     """Two hashes were all that was said. `check` sees the index alone: that values are others, and not which they are
     (it took them for the same)."""
-    store, study, plan, data = small
+    store, study, division, data = small
     folder = RunFolder(tmp_path).fold(0)
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     now = make_store(tmp_path / "now", **({"patients": 8, "slices": 4, "size": 32} | changed))
-    other = plan_fold(now, study, 0)
+    other = divide_cohort(now, study, 0)
     with pytest.raises(InputError, match="other data or another split") as caught:
         write_fold(folder, now, other, read_folds(now, study, [other])[0])
     assert found in caught.value.found and data.digest[:12] not in str(caught.value)
@@ -181,63 +181,63 @@ def test_a_store_that_changed_is_told_by_what_differs(small, tmp_path, changed, 
 
 
 def test_a_modality_that_a_store_lost_is_named(small, tmp_path):
-    store, _, plan, data = small
+    store, _, division, data = small
     folder = RunFolder(tmp_path).fold(0)
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     with pytest.raises(InputError) as caught:
-        check_same_data(folder, replace(store, modalities=("pet",)), plan)
+        check_same_data(folder, replace(store, modalities=("pet",)), division)
     assert caught.value.found == "modalities mri, pet -> pet"
-    check_same_data(folder, store, plan)
+    check_same_data(folder, store, division)
 
 
 @pytest.mark.parametrize("how", ["gone", "damaged"])
 def test_other_data_is_refused_where_a_kept_file_is_lost(small, tmp_path, how):
     """Nothing was compared then, and nothing was said."""
-    store, study, plan, data = small
+    store, study, division, data = small
     folder = RunFolder(tmp_path).fold(0)
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     folder.slices.unlink() if how == "gone" else folder.slices.write_bytes(b"torn")
-    check_same_data(folder, store, plan)
+    check_same_data(folder, store, division)
     now = make_store(tmp_path / "now", patients=10, slices=4, size=32)
     with pytest.raises(InputError, match="other data or another split") as caught:
-        check_same_data(folder, now, plan_fold(now, study, 0))
+        check_same_data(folder, now, divide_cohort(now, study, 0))
     assert f"its file {folder.slices.name} is {how}" in caught.value.found
 
 
 def test_a_kept_file_that_may_not_be_read_is_told(small, tmp_path):
-    store, study, plan, data = small
+    store, study, division, data = small
     folder = RunFolder(tmp_path).fold(0)
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     folder.slices.unlink()
     folder.slices.symlink_to(folder.slices.name)  # root, too, may not read what links to itself
     now = make_store(tmp_path / "now", patients=10, slices=4, size=32)
     with pytest.raises(InputError, match="A file may not be read"):
-        check_same_data(folder, now, plan_fold(now, study, 0))
+        check_same_data(folder, now, divide_cohort(now, study, 0))
     with pytest.raises(InputError, match="A file may not be read"):
-        write_fold(folder, store, plan, data)
+        write_fold(folder, store, division, data)
 
 
 def test_digest_follows_the_content_and_not_the_place(small, tmp_path):
-    store, study, plan, data = small
+    store, study, division, data = small
     twin = make_store(tmp_path)
     assert open_store(twin.location).digest == store.digest
-    assert read_folds(twin, study, [plan])[0].digest == data.digest
+    assert read_folds(twin, study, [division])[0].digest == data.digest
     other = make_store(tmp_path / "other", seed=1)
-    assert read_folds(other, study, [plan])[0].digest != data.digest
+    assert read_folds(other, study, [division])[0].digest != data.digest
 
 
 @pytest.mark.parametrize("name", ["slices.parquet", "scans.parquet", "truth.npz", "split.json"])
 def test_a_lost_or_damaged_fold_file_is_written_again(small, tmp_path, name):
-    store, _, plan, data = small
+    store, _, division, data = small
     folder = RunFolder(tmp_path).fold(0)
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     path = folder.root / name
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     assert path.read_bytes() == content
     path.unlink()
-    write_fold(folder, store, plan, data)
+    write_fold(folder, store, division, data)
     assert path.read_bytes() == content
 
 

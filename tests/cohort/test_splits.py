@@ -7,8 +7,8 @@ from stores import cohort, scan, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.cohort.patients import assign_patients
-from hnscc.cohort.sampled_slices import PlannedSlice, negative_candidates, sample_positives
-from hnscc.cohort.splits import FoldPlan, check_disjoint, plan_fold
+from hnscc.cohort.sampled_slices import StoredSlice, negative_candidates, sample_positives
+from hnscc.cohort.splits import Division, check_disjoint, divide_cohort
 from hnscc.cohort.store import Store
 from hnscc.study.section_schema import Split
 
@@ -57,15 +57,15 @@ def test_no_patient_or_slice_stands_on_two_sides(lesion, healthy, seed, negative
         "s", seed=seed, sampling={"negatives": negatives, "max_positive": most}, split={"folds": folds}
     )
     for fold in range(folds):
-        plan = plan_fold(store_of(scans), study, fold)
-        used = [(each.scan_id, each.z) for slices in plan.slices.values() for each in slices]
-        patients = [{each.patient_id for each in slices} for slices in plan.slices.values()]
+        division = divide_cohort(store_of(scans), study, fold)
+        used = [(each.scan_id, each.z) for slices in division.slices.values() for each in slices]
+        patients = [{each.patient_id for each in slices} for slices in division.slices.values()]
         assert len(used) == len(set(used))
         assert sum(map(len, patients)) == len(set.union(*patients))
         lesion_px = {each.scan_id: each.lesion_px for each in scans}
         assert all(
             each.positive == bool(lesion_px[each.scan_id][each.z])
-            for own in plan.slices.values()
+            for own in division.slices.values()
             for each in own
         )
 
@@ -73,7 +73,7 @@ def test_no_patient_or_slice_stands_on_two_sides(lesion, healthy, seed, negative
 def test_order_of_the_index_does_not_matter():
     scans = cohort(8, 8)
     study = study_of("s")
-    assert plan_fold(store_of(scans), study, 0) == plan_fold(store_of(scans[::-1]), study, 0)
+    assert divide_cohort(store_of(scans), study, 0) == divide_cohort(store_of(scans[::-1]), study, 0)
 
 
 def test_a_cap_on_positives_is_shared_out_evenly():
@@ -87,35 +87,39 @@ def test_slices_whose_lesion_vanished_are_neither_positive_nor_negative():
     from dataclasses import replace
 
     vanished = replace(scan("a", (0, 0, 5)), source_lesion_px=(0, 2, 9))
-    assert sample_positives([vanished], None, seed=0) == [PlannedSlice("a", "a_a", 2, True)]
-    assert negative_candidates([vanished], "any_scan") == [PlannedSlice("a", "a_a", 0, False)]
+    assert sample_positives([vanished], None, seed=0) == [StoredSlice("a", "a_a", 2, True)]
+    assert negative_candidates([vanished], "any_scan") == [StoredSlice("a", "a_a", 0, False)]
     assert negative_candidates([vanished], "lesion_free_scans") == []
 
 
 def test_where_negatives_run_out_all_are_taken_and_it_is_said():
     scans = [scan(f"p{i}", (3,) * 9 + (0,)) for i in range(9)]
-    plan = plan_fold(store_of(scans), study_of("s", sampling={"negatives": "any_scan"}), 0)
+    division = divide_cohort(store_of(scans), study_of("s", sampling={"negatives": "any_scan"}), 0)
     assert all(
-        sum(not each.positive for each in own) == len(plan.patients[name])
-        for name, own in plan.slices.items()
+        sum(not each.positive for each in own) == len(division.patients[name])
+        for name, own in division.slices.items()
     )
-    assert any("negative slices wanted" in warning for warning in plan.warnings)
+    assert any("negative slices wanted" in warning for warning in division.warnings)
 
 
 def test_few_lesion_patients_are_warned_of():
-    plan = plan_fold(store_of(cohort(20, 5)), study_of("s", split={"test": 0.3, "validation": 0.2}), 0)
-    assert [warning.split(":")[0] for warning in plan.warnings if "fewer than 5" in warning] == ["validation"]
+    division = divide_cohort(
+        store_of(cohort(20, 5)), study_of("s", split={"test": 0.3, "validation": 0.2}), 0
+    )
+    assert [warning.split(":")[0] for warning in division.warnings if "fewer than 5" in warning] == [
+        "validation"
+    ]
 
 
 def test_too_small_a_cohort_is_refused():
     """Fewer folds are advised only where there are fewer that the patients suffice for; then they do."""
     with pytest.raises(InputError, match="too small to split") as told:
-        plan_fold(store_of(cohort(2, 40)), study_of("s"), 0)
+        divide_cohort(store_of(cohort(2, 40)), study_of("s"), 0)
     assert told.value.do == "add patients"
     with pytest.raises(InputError, match="at least 9 patients") as told:
-        plan_fold(store_of(cohort(8, 8)), study_of("s", split={"folds": 9}), 0)
+        divide_cohort(store_of(cohort(8, 8)), study_of("s", split={"folds": 9}), 0)
     assert told.value.do == "add patients, or use fewer folds"
-    assert plan_fold(store_of(cohort(8, 8)), study_of("s", split={"folds": 4}), 0)
+    assert divide_cohort(store_of(cohort(8, 8)), study_of("s", split={"folds": 4}), 0)
 
 
 def test_a_split_fixed_in_the_manifest_is_taken():
@@ -142,32 +146,34 @@ def test_validation_patients_of_the_manifest_are_used_or_refused():
     scans = [scan(f"p{i}", (3, 0), split=name) for i, name in enumerate(names)]
     by_slice = study_of("s", split={"validation_unit": "slice"})
     with pytest.raises(InputError, match="takes validation slices from training patients") as told:
-        plan_fold(store_of(scans), by_slice, 0)
+        divide_cohort(store_of(scans), by_slice, 0)
     assert told.value.found.startswith("2 validation patients")
-    plan = plan_fold(store_of(scans), study_of("s"), 0)
-    assert plan.patients["validation"] == ("p4", "p5")
+    division = divide_cohort(store_of(scans), study_of("s"), 0)
+    assert division.patients["validation"] == ("p4", "p5")
     shares = (
         "patients are split as the manifest's column split says; split.test and split.validation are not used"
     )
-    assert plan.warnings[0] == shares
-    named = plan_fold(store_of([each for each in scans if each.split != "validation"]), by_slice, 0)
+    assert division.warnings[0] == shares
+    named = divide_cohort(store_of([each for each in scans if each.split != "validation"]), by_slice, 0)
     assert named.warnings[0] == shares.replace("split.test and split.validation are", "split.test is")
 
 
 def test_validation_by_slices_keeps_the_test_patients_apart():
     """As written: 43 of the 290 slices that are not tested, chosen slice by slice."""
-    plan = plan_fold(
+    division = divide_cohort(
         store_of(cohort(18, 26, slices=10)), study_of("s", split={"validation_unit": "slice"}), 0
     )
-    rest = len(plan.slices["train"]) + len(plan.slices["validation"])
-    assert len(plan.slices["validation"]) == pytest.approx(0.15 * rest, abs=1)
-    assert not set(plan.patients["test"]) & (set(plan.patients["train"]) | set(plan.patients["validation"]))
-    assert any("also stand in training" in warning for warning in plan.warnings)
+    rest = len(division.slices["train"]) + len(division.slices["validation"])
+    assert len(division.slices["validation"]) == pytest.approx(0.15 * rest, abs=1)
+    assert not set(division.patients["test"]) & (
+        set(division.patients["train"]) | set(division.patients["validation"])
+    )
+    assert any("also stand in training" in warning for warning in division.warnings)
 
 
 def test_leakage_is_found():
-    one, same = PlannedSlice("a", "a_a", 0, True), PlannedSlice("a", "a_a", 1, True)
-    leaky = FoldPlan(
+    one, same = StoredSlice("a", "a_a", 0, True), StoredSlice("a", "a_a", 1, True)
+    leaky = Division(
         0,
         {"train": ("a",), "validation": (), "test": ("a",)},
         {"train": (one,), "validation": (), "test": (same,)},
@@ -189,7 +195,7 @@ def test_a_split_without_lesion_slices_is_refused(lesion, changes):
     folds = changes.get("split", {}).get("folds", 1)
     with pytest.raises(InputError, match="holds no slice with lesion") as told:
         for fold in range(folds):
-            plan_fold(store_of(cohort(lesion, 8)), study_of("s", **changes), fold)
+            divide_cohort(store_of(cohort(lesion, 8)), study_of("s", **changes), fold)
     assert ("fewer folds" in told.value.do, "split.test" in told.value.do) == (folds > 1, folds == 1)
 
 
@@ -208,9 +214,9 @@ def every_scan_with_lesion():
 
 def test_a_cohort_whose_every_scan_has_lesion_is_told_the_cure_and_it_works():
     lesion_free = {"negatives": "lesion_free_scans"}
-    plan = plan_fold(every_scan_with_lesion(), study_of("s", sampling=lesion_free), 0)
-    patients = {split: len(own) for split, own in plan.patients.items()}
-    told = [warning for warning in plan.warnings if "negative slices wanted" in warning]
+    division = divide_cohort(every_scan_with_lesion(), study_of("s", sampling=lesion_free), 0)
+    patients = {split: len(own) for split, own in division.patients.items()}
+    told = [warning for warning in division.warnings if "negative slices wanted" in warning]
     assert [warning.split(":")[0] for warning in told] == ["training", "validation", "test"]
     for split, warning in zip(("train", "validation", "test"), told, strict=True):
         assert f"{6 * patients[split]} negative slices wanted, 0 exist" in warning
@@ -218,7 +224,7 @@ def test_a_cohort_whose_every_scan_has_lesion_is_told_the_cure_and_it_works():
         assert (
             "`sampling: {negatives: any_scan}`" in warning and "never shown a slice without lesion" in warning
         )
-    cured = plan_fold(every_scan_with_lesion(), study_of("s", sampling={"negatives": "any_scan"}), 0)
+    cured = divide_cohort(every_scan_with_lesion(), study_of("s", sampling={"negatives": "any_scan"}), 0)
     for split in patients:
         assert sum(not each.positive for each in cured.slices[split]) == 4 * patients[split]
     assert not any("any_scan" in warning for warning in cured.warnings), "the advice is not given twice"
@@ -228,8 +234,8 @@ def test_a_cohort_whose_every_scan_has_lesion_is_told_the_cure_and_it_works():
 def test_a_cohort_with_lesion_in_every_slice_is_told_what_it_trains_on(negatives):
     """No setting cures it: there is no slice without lesion."""
     store = store_of([scan(f"p{i}", (3,) * 6) for i in range(9)])
-    plan = plan_fold(store, study_of("s", sampling={"negatives": negatives}), 0)
-    told = [warning for warning in plan.warnings if "negative slices wanted" in warning]
+    division = divide_cohort(store, study_of("s", sampling={"negatives": negatives}), 0)
+    told = [warning for warning in division.warnings if "negative slices wanted" in warning]
     assert len(told) == 3 and not any("sampling:" in warning for warning in told)
     assert all("0 exist; all are taken: the networks are never shown a slice" in warning for warning in told)
 
@@ -245,8 +251,8 @@ SEARCH = {
 def test_with_a_search_nothing_is_warned_of_the_test_patients():
     scans = every_scan_with_lesion()
     sampling = {"negatives": "lesion_free_scans"}
-    searched = plan_fold(scans, study_of("s", sampling=sampling, search=SEARCH), 0)
-    plain = plan_fold(scans, study_of("s", sampling=sampling), 0)
+    searched = divide_cohort(scans, study_of("s", sampling=sampling, search=SEARCH), 0)
+    plain = divide_cohort(scans, study_of("s", sampling=sampling), 0)
     assert searched.slices == plain.slices
     about_test = [warning for warning in plain.warnings if warning.startswith("test:")]
     assert len(about_test) == 2, "negatives, and few patients"

@@ -12,7 +12,7 @@ from stores import cohort, study_of
 from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.placement import WHY_UNSEEN
 from hnscc.cohort.sampled_slices import negative_candidates, sample_positives
-from hnscc.cohort.splits import plan_fold
+from hnscc.cohort.splits import divide_cohort
 from hnscc.cohort.store import Store
 
 SHAPE = (16, 16, 20)
@@ -97,15 +97,15 @@ def test_a_patient_whose_lesion_is_not_shown_counts_as_one_without():
 def test_no_variant_uses_a_slice_that_another_does_not_see():
     """All are compared on the same slices. What no variant uses does not matter."""
     scans = [unseen(scan, pet=[0, 1], ct=[4]) for scan in cohort(12, 12)]
-    plan = plan_fold(index(scans), study_of("s"), 0)
-    used = {each.z for slices in plan.slices.values() for each in slices}
+    division = divide_cohort(index(scans), study_of("s"), 0)
+    used = {each.z for slices in division.slices.values() for each in slices}
     assert used == {2, 3, 4, 5}
     left_out = f"48 slices of 24 scans never sampled: a modality does not show them, since {WHY_UNSEEN}"
-    assert left_out in plan.warnings
+    assert left_out in division.warnings
     mri = study_of("s", variants={"mri": {"modalities": ["mri"]}})
-    plan = plan_fold(index(scans), mri, 0)
-    assert {each.z for slices in plan.slices.values() for each in slices} == set(range(6))
-    assert not any("never sampled" in warning for warning in plan.warnings)
+    division = divide_cohort(index(scans), mri, 0)
+    assert {each.z for slices in division.slices.values() for each in slices} == set(range(6))
+    assert not any("never sampled" in warning for warning in division.warnings)
 
 
 def test_slices_come_from_no_unknown_kind_of_scans():

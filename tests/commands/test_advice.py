@@ -15,7 +15,7 @@ from trials import train_trial
 from hnscc.base.errors import InputError
 from hnscc.commands.train import main as train
 from hnscc.study.loading import dump_study
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
 from hnscc.training.model import build_model
 from hnscc.training.ready import make_run_ready

@@ -22,8 +22,8 @@ from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.base.errors import InputError
 from hnscc.commands.checked import Checked
 from hnscc.commands.status import Status
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 from hnscc.training.ready import make_run_ready
 
 FUNCTIONS = {
@@ -167,7 +167,7 @@ def test_status(store, tmp_path):
     assert found["variants"] == {
         name: {"completed": 0, "failed": 0, "started": 0, "missing": 2} for name in study.variants
     }
-    assert len(plan_trials(study)) == 4
+    assert len(trials_of(study)) == 4
     with pytest.raises(InputError, match="not a run folder"):
         hnscc.status(tmp_path)
 

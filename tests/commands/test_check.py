@@ -1,4 +1,4 @@
-"""`hnscc check`, and what `hnscc run` refuses as it does: the plan, what is left, studies that cannot be run."""
+"""`hnscc check`, and what `hnscc run` refuses as it does: what would be trained and is left, what cannot be run."""
 
 import json
 from pathlib import Path
@@ -28,13 +28,13 @@ def test_check_refuses_a_folder_that_run_would_refuse(hnscc, store, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["study.yaml"]
 
 
-def test_check_prints_plan_splits_leaks_and_what_is_left(hnscc, store, tmp_path):
+def test_check_prints_variants_splits_leaks_and_what_is_left(hnscc, store, tmp_path):
     study = write_study(tmp_path / "study.yaml", store)
     code, out, _ = hnscc("check", study, "--out", tmp_path / "run")
     assert code == 0
     for text in (
         "no patient stands in training and test",
-        "4 planned; 0 completed",
+        "4 in all; 0 completed",
         "time:    not known",
         "fewer than 5",
     ):
@@ -140,7 +140,7 @@ def test_check_tells_trained_trials_that_only_predict_again(hnscc, tmp_path):
     code, out, error = hnscc(*asked)
     assert code == 0, error
     text = " ".join(out.split())
-    assert "3 planned; 0 completed, 0 failed, 3 missing" in text
+    assert "3 in all; 0 completed, 0 failed, 3 missing" in text
     assert "2 of the missing are not trained again" in text
     assert "pet: not known, 2 trained trials predict the slices first" in text and "a pilot" not in text
     found = json.loads(hnscc(*asked, "--json")[1])

@@ -62,7 +62,7 @@ def test_the_batches_of_a_variant_by_hand(augmentation, batch_size, expected):
 def test_the_batches_are_those_that_are_trained(store, tmp_path, monkeypatch):
     """As a trial makes them, of its own random slices."""
     from hnscc.study.identity import trial_seeds
-    from hnscc.study.plan import Trial
+    from hnscc.study.trials import Trial
     from hnscc.training.augment import training_slices
     from hnscc.training.loop import batches_of
 

@@ -10,7 +10,7 @@ from stores import study_of
 
 from hnscc.base.console import Console
 from hnscc.cohort.fold import read_folds, write_fold
-from hnscc.cohort.splits import plan_fold
+from hnscc.cohort.splits import divide_cohort
 from hnscc.cohort.store import open_store, verify_store
 from hnscc.commands.check import check_study
 from hnscc.commands.cohort_table import print_cohort
@@ -81,8 +81,8 @@ def test_the_fold_keeps_what_is_odd(hnscc, manifest, tmp_path):
     store = open_store(tmp_path / "s.zarr")
     run, _ = store_run(tmp_path)
     study = study_of(store.location)
-    plan = plan_fold(store, study, 0)
-    write_fold(run.fold(0), store, plan, read_folds(store, study, [plan])[0], replace=True)
+    division = divide_cohort(store, study, 0)
+    write_fold(run.fold(0), store, division, read_folds(store, study, [division])[0], replace=True)
     assert json.loads(run.fold(0).split.read_text())["odd"] == list(store.odd)
 
 

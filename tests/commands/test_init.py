@@ -17,7 +17,7 @@ def test_the_study_is_checked_and_trained_to_its_tables(hnscc, store, tmp_path, 
     code, out, _ = hnscc("init", store.location, "mine.yaml")
     assert code == 0 and "hnscc check mine.yaml" in out
     code, out, _ = hnscc("check", "mine.yaml")
-    assert code == 0 and "20 planned; 0 completed" in out
+    assert code == 0 and "20 in all; 0 completed" in out
     text = (tmp_path / "mine.yaml").read_text()
     study = load_study("mine.yaml")
     assert {name: each.modalities for name, each in study.variants.items()} == {
@@ -83,7 +83,7 @@ def test_the_study_suits_the_cohort(tmp_path):
 
 
 def test_a_folder_of_scans_gets_a_manifest_and_a_study_that_is_checked(hnscc, tmp_path, monkeypatch):
-    """The two commands that `init` names lead to a plan, without a word changed in either file."""
+    """The two commands that `init` names lead to trials, without a word changed in either file."""
     monkeypatch.chdir(tmp_path)
     for patient in range(9):
         for name, values in zip(("pet", "mri", "mask"), scan_arrays(patient), strict=True):
@@ -100,7 +100,7 @@ def test_a_folder_of_scans_gets_a_manifest_and_a_study_that_is_checked(hnscc, tm
     code, _, error = hnscc("prepare", *first, "--size", 32, "--workers", 1, "--accept-odd", "noise")
     assert code == 0, error
     code, shown, error = hnscc(*second)
-    assert code == 0 and "planned; 0 completed" in shown, error
+    assert code == 0 and "in all; 0 completed" in shown, error
     said = load_study("mine.yaml")
     assert (said.store, list(said.variants)) == ("mine.zarr", ["pet", "mri", "pet_mri", "pet_mri_augmented"])
     there = " ".join(refused(hnscc("init", "SECRET", "mine.yml")).split())

@@ -5,7 +5,7 @@ from stores import make_store, study_of
 
 from hnscc.commands.checked import memory_of
 from hnscc.training.augment import training_slices
-from hnscc.training.ready import make_run_ready, plan_folds
+from hnscc.training.ready import make_run_ready, open_and_divide
 
 MIB = 2**20
 
@@ -17,8 +17,8 @@ def store(tmp_path_factory):
 
 def told(store, **settings):
     study = study_of(store.location, **settings)
-    opened, plans = plan_folds(study)
-    return study, plans, memory_of(study, opened, plans, dict.fromkeys(study.variants, 0))
+    opened, divisions = open_and_divide(study)
+    return study, divisions, memory_of(study, opened, divisions, dict.fromkeys(study.variants, 0))
 
 
 def test_slices_stand_once_whatever_the_number_of_folds(store, tmp_path):
@@ -39,10 +39,10 @@ def test_a_worker_has_no_slices_of_its_own(store, tmp_path, copies):
     """Copies are made when they are read, of the pixels that all share. Predictions by hand: 32 x 32 pixels of two
     bytes each, one more of their masks, and two where none can be saved by compression."""
     variants = {"pet_mri": {"modalities": ["pet", "mri"]}}
-    study, plans, memory = told(store, variants=variants, augmentation={"copies": copies})
+    study, divisions, memory = told(store, variants=variants, augmentation={"copies": copies})
     data = make_run_ready(study, tmp_path).folds[0]
     slices = training_slices(study.variants["pet_mri"], data, {"augmentation": 1})(1)
     assert (slices if copies == 0 else slices.own).images is data.pixels.images
     predicted = len(data.scored_at) * 32 * 32 * (2 + 1 + 2)
     assert memory["worker"] == pytest.approx(predicted / MIB, abs=0.05)
-    assert len(slices) == (1 if copies == "fresh" else copies + 1) * len(plans[0].slices["train"])
+    assert len(slices) == (1 if copies == "fresh" else copies + 1) * len(divisions[0].slices["train"])

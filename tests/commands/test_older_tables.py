@@ -18,8 +18,8 @@ from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes
 from hnscc.study.loading import dump_study, load_study
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 from hnscc.train import main as train
 from hnscc.training.in_use import alone
 
@@ -52,7 +52,7 @@ def without(run: RunFolder, *names: str) -> None:
 def again(run: RunFolder, name: str) -> None:
     """Train a trial of a random run once more."""
     study = load_study(run.study)
-    trial = next(each for each in plan_trials(study) if each.trial_id == name)
+    trial = next(each for each in trials_of(study) if each.trial_id == name)
     masks = np.load(run.fold(0).truth)["masks"]
     add_trial(run, study, trial, noisy_levels(masks, np.random.default_rng(5)))
 
@@ -99,7 +99,7 @@ def test_a_trial_trained_alone_is_told_until_the_tables_are_made_again(hnscc, st
 
 
 def test_a_trial_that_the_study_plans_by_now_and_one_that_had_failed_count_too(hnscc, run):
-    trial = next(each for each in plan_trials(load_study(run.study)) if each.trial_id == "pet-f0-r00")
+    trial = next(each for each in trials_of(load_study(run.study)) if each.trial_id == "pet-f0-r00")
     add_failure(run, trial, "RuntimeError: once")
     write_tables(run)
     assert hnscc("query", run.root, SQL)[2] == "", "it failed, and so the tables say"
@@ -164,7 +164,7 @@ def test_weights_are_not_pruned_by_older_tables(hnscc, run):
 def test_new_scans_are_not_predicted_by_older_tables(trained, tmp_path):
     """The median model was that of the tables; with the trial that ended since it may be another."""
     run = RunFolder(shutil.copytree(trained.root, tmp_path / "run"))
-    failed = next(each for each in plan_trials(load_study(run.study)) if each.variant == "pet")
+    failed = next(each for each in trials_of(load_study(run.study)) if each.variant == "pet")
     shutil.copytree(run.trial(failed.trial_id).root, tmp_path / "trained")
     add_failure(run, failed, "RuntimeError: once")
     write_tables(run)

@@ -14,9 +14,9 @@ from hnscc.aggregation.enough_repeats import repeats_shown
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import app
-from hnscc.commands.printed_plans import lines_of_plan
+from hnscc.commands.printed_studies import lines_of_plan
 from hnscc.study.loading import load_study
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def finished(tmp_path_factory):
     study = small_study(repeats=5)
     run = random_run(tmp_path_factory.mktemp("plan"), study, patients=30)
     masks = np.load(run.fold(0).truth)["masks"]
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         rng = np.random.default_rng([trial.repeat, trial.variant == "pet"])
         add_trial(run, study, trial, noisy_levels(masks, rng, noise=rng.uniform(0.23, 0.27)))
     write_tables(run)
@@ -76,7 +76,7 @@ def test_a_collapsed_variant_gets_no_number(finished, tmp_path):
     study = small_study(repeats=4)
     run = random_run(tmp_path, study, patients=24)
     masks = np.load(run.fold(0).truth)["masks"]
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         if trial.variant == "pet":
             add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
     (pair,) = hnscc.plan(run.root, patients=30)["pairs"]
@@ -91,7 +91,7 @@ def test_a_pair_that_found_hardly_any_lesion_gets_no_number(tmp_path):
     study = small_study(repeats=4)
     run = random_run(tmp_path, study, patients=24)
     masks = np.load(run.fold(0).truth)["masks"]
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         shown = np.zeros(masks.shape)
         shown[:, 0, 0] = trial.repeat % 2 or trial.variant == "pet"
         add_trial(run, study, trial, levels_of(shown))
@@ -104,7 +104,7 @@ def test_a_single_collapsed_training_is_told(tmp_path):
     study = small_study(repeats=4)
     run = random_run(tmp_path, study, patients=24)
     masks = np.load(run.fold(0).truth)["masks"]
-    trial = next(trial for trial in plan_trials(study) if trial.variant == "pet")
+    trial = next(trial for trial in trials_of(study) if trial.variant == "pet")
     add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
     plan = hnscc.plan(run.root)
     assert plan["pairs"][0]["collapsed"] == {"pet": 1}

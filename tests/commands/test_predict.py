@@ -13,7 +13,7 @@ from hnscc.aggregation.folds import load_fold
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.scores.thresholds import choose_threshold, sweep
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 
 
 def rows_of(path):

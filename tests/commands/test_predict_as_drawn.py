@@ -17,7 +17,7 @@ import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
 from hnscc.cohort.store_format import ScanFacts
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 from hnscc.training.ready import make_run_ready
 
 SPLITS = ["train"] * 4 + ["validation"] * 2 + ["test"] * 3
@@ -72,7 +72,7 @@ def folder(tmp_path_factory):
     training = {"epochs": 6, "patience": 6, "learning_rate": 0.02}
     study = study_of(store.location, repeats=1, split={}, variants=variants, training=training)
     older = make_run_ready(study, folder / "run")
-    (trial,) = plan_trials(study)
+    (trial,) = trials_of(study)
     list(
         train_trial(
             study, trial, older.folds[0], older.folder.trial(trial.trial_id), device="cpu", precision="fp32"

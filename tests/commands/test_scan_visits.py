@@ -5,7 +5,7 @@ import json
 import pytest
 from layouts import KINDS, LAYOUTS, fill, rows_of
 
-from data_prep.phantom.phantom import plan_scans
+from data_prep.phantom.phantom import made_up_scans
 
 
 def test_visits_of_a_patient_are_scans_and_what_cannot_be_told_is_said(hnscc, tmp_path):
@@ -101,12 +101,12 @@ def test_visits_numbered_behind_the_ids_of_all_patients_are_told_in_one_sentence
 
 def test_the_phantoms_second_scans_are_of_the_same_patients(hnscc, tmp_path):
     """They were patients of their own: 23 of 16."""
-    planned = plan_scans(16, 2023)
-    files = {f"{each.folder}/{kind}.nii.gz": kind for each in planned for kind in KINDS}
+    made = made_up_scans(16, 2023)
+    files = {f"{each.folder}/{kind}.nii.gz": kind for each in made for kind in KINDS}
     rows, out = rows_of(hnscc, fill(tmp_path / "in", files), tmp_path / "m.csv")
     own = [row["scan_id"].replace("p0", "P").replace("_", "-") for row in rows]
-    assert own == [each.scan_id for each in planned] and len({row["patient_id"] for row in rows}) == 16
-    assert [row["pet"] for row in rows] == [f"in/{each.folder}/pet.nii.gz" for each in planned]
+    assert own == [each.scan_id for each in made] and len({row["patient_id"] for row in rows}) == 16
+    assert [row["pet"] for row in rows] == [f"in/{each.folder}/pet.nii.gz" for each in made]
     assert "look at" not in out
 
 

@@ -12,8 +12,8 @@ from hnscc.base.errors import InputError
 from hnscc.commands.check import check_study
 from hnscc.commands.printing import print_status
 from hnscc.commands.status import run_status
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import begin, write_failure
 
@@ -28,7 +28,7 @@ def run(tmp_path_factory):
     }
     study = study_of(make_store(folder).location, variants=variants)
     ready = make_run_ready(study, folder / "run")
-    whole, started, failing, _ = plan_trials(study)
+    whole, started, failing, _ = trials_of(study)
     for trial, epochs in ((whole, 3), (failing, 3), (started, 1), (started, 1)):
         rows = train_trial(
             study,

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude
 
 import hnscc
 from data_prep.phantom.anatomy import LABEL
-from data_prep.phantom.phantom import LEAST_PATIENTS, PlannedScan, make_phantom, make_scan, plan_scans
+from data_prep.phantom.phantom import LEAST_PATIENTS, MadeUpScan, made_up_scans, make_phantom, make_scan
 from hnscc.base.errors import InputError
 from hnscc.base.seeds import generator
 from hnscc.cohort.store import Store
@@ -59,7 +59,7 @@ def test_scans_without_lesion_say_so_in_the_manifest(manifest, store):
 
 
 def test_the_default_cohort_has_the_papers_counts():
-    scans = plan_scans(44, 2023)
+    scans = made_up_scans(44, 2023)
     assert len({scan.patient_id for scan in scans}) == 44
     assert len(scans) == len({scan.scan_id for scan in scans}) == 62
     assert sum(scan.lesion for scan in scans) == 18
@@ -67,7 +67,7 @@ def test_the_default_cohort_has_the_papers_counts():
 
 @pytest.mark.parametrize("patients", [*range(12, 60), 100, 300])
 def test_every_size_has_patients_with_lesion_for_every_split(patients):
-    scans = plan_scans(patients, 1)
+    scans = made_up_scans(patients, 1)
     ill = {scan.patient_id for scan in scans if scan.lesion}
     assert len({scan.patient_id for scan in scans}) == patients
     assert len(ill) >= max(6, round(patients / 3) - 1)
@@ -88,7 +88,7 @@ def test_fewer_patients_and_a_used_folder_are_refused(tmp_path):
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, manifest):
     row = next(row for row in csv.DictReader(manifest.read_text().splitlines()) if row["mask"] != "none")
-    scan = PlannedScan(row["patient_id"], int(row["scan_id"][-1]), True)
+    scan = MadeUpScan(row["patient_id"], int(row["scan_id"][-1]), True)
     make_scan(scan, tmp_path / "again", 2023)
     make_scan(scan, tmp_path / "other", 2024)
     for column in ("pet", "mri", "mask"):

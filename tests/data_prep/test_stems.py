@@ -7,14 +7,14 @@ import pytest
 from scans import prepare, save, scan_arrays, write
 
 from data_prep.manifest.visits import of_numbers, of_visits
-from data_prep.phantom.phantom import plan_scans
+from data_prep.phantom.phantom import made_up_scans
 
 USUAL = [f"P{number:02d}" for number in range(1, 13)]
 FEW, MANY = range(1, 9), range(1, 17)
 
 # How ids are written, all of them, and one group that is told.
 TOLD = {
-    "scans of the phantom": ([each.scan_id for each in plan_scans(16, 2023)], ("P03-1", "P03-2")),
+    "scans of the phantom": ([each.scan_id for each in made_up_scans(16, 2023)], ("P03-1", "P03-2")),
     "two of all": ([f"P{who:02d}_{at}" for who in MANY for at in (1, 2)], ("P16_1", "P16_2")),
     "letters": ([f"P{who:02d}{at}" for who in MANY for at in "ab"], ("P07a", "P07b")),
     "sides": ([f"P{who:02d}{at}" for who in MANY for at in "LR"], ("P07L", "P07R")),

@@ -22,11 +22,11 @@ from hnscc.base.errors import InputError
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import FoldData, read_folds, write_fold
 from hnscc.cohort.store import verify_store
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial, trials_of
 from hnscc.training.loop import Epoch
-from hnscc.training.ready import make_run_ready, plan_folds
+from hnscc.training.ready import make_run_ready, open_and_divide
 from hnscc.training.records import Trained, read_record
 from hnscc.training.states import trial_state
 
@@ -55,7 +55,7 @@ def make_sound(root: Path) -> Sound:
     study = study_of(store.location, training={"epochs": EPOCHS}, evaluation={"bootstraps": 100})
     run = make_run_ready(study, root / "run")
     data = run.folds[0]
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         assert len(list(_train(study, trial, data, run.folder.trial(trial.trial_id)))) == EPOCHS
     interrupted = RunFolder(root / "interrupted").trial(INTERRUPTED.trial_id)
     rows = _train(study, INTERRUPTED, data, interrupted)
@@ -125,8 +125,8 @@ def _delete(path: Path, content: bytes, rng: random.Random) -> None:
 def _judge_store(sound: Sound) -> str:
     """Harmless: what training sees is bit for bit what it was."""
     try:
-        store, (plan,) = plan_folds(sound.study)
-        data = read_folds(store, sound.study, [plan])[0]
+        store, (division,) = open_and_divide(sound.study)
+        data = read_folds(store, sound.study, [division])[0]
     except InputError:
         return "detected"
     assert (data.digest, data.bounds, data.rows) == (sound.data.digest, sound.data.bounds, sound.data.rows)
@@ -148,8 +148,8 @@ def _judge_fold(sound: Sound) -> str:
     else:
         assert tables == sound.tables
         verdict = "harmless"
-    store, (plan,) = plan_folds(sound.study)
-    write_fold(sound.folder.fold(0), store, plan, sound.data)
+    store, (division,) = open_and_divide(sound.study)
+    write_fold(sound.folder.fold(0), store, division, sound.data)
     assert _tables(sound.folder) == sound.tables
     return verdict
 
@@ -157,7 +157,7 @@ def _judge_fold(sound: Sound) -> str:
 def _judge_trials(sound: Sound) -> str:
     """A damaged trial is trained again, and stands in no table but where that gives the same tables."""
     fold = load_fold(sound.folder, 0)
-    trials = plan_trials(sound.study)
+    trials = trials_of(sound.study)
     statuses = {trial_state(sound.folder.trial(trial.trial_id)).status for trial in trials}
     used = {load_trial(sound.folder, sound.study, trial, fold).status for trial in trials}
     if "missing" not in used:

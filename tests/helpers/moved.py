@@ -8,7 +8,7 @@ from scans import write
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from data_prep.phantom.phantom import make_scan, plan_scans
+from data_prep.phantom.phantom import made_up_scans, make_scan
 from data_prep.volumes.volume import Volume
 
 # Turns in degrees about x, y and z, and shifts in mm: 7 degrees and 12 mm in several directions.
@@ -22,7 +22,7 @@ MOTIONS = {
 
 def phantom_scan(folder: Path) -> Path:
     """Write one scan of the phantom with a lesion, PET and MRI of which lie together; its folder."""
-    scan = next(each for each in plan_scans(12, 2023) if each.lesion)
+    scan = next(each for each in made_up_scans(12, 2023) if each.lesion)
     make_scan(scan, folder, 2023)
     return folder / scan.folder
 

@@ -13,7 +13,7 @@ from stores import make_store, study_of
 from hnscc.aggregation.build import write_tables
 from hnscc.base.files import write_text
 from hnscc.cohort.fold import read_folds, write_fold
-from hnscc.cohort.splits import plan_fold
+from hnscc.cohort.splits import divide_cohort
 from hnscc.reporting.blocks import Section, html, markdown
 from hnscc.reporting.report import write_report
 from hnscc.reporting.sections.brief import brief
@@ -21,9 +21,9 @@ from hnscc.reporting.sections.patients import patients
 from hnscc.reporting.sections.provenance import provenance
 from hnscc.reporting.source import Source, read_source
 from hnscc.study.loading import dump_study
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import trials_of
 
 FOUR = {
     "pet": {"modalities": ["pet"]},
@@ -81,14 +81,14 @@ def store_run(folder: Path, **settings: Any) -> tuple[RunFolder, Study]:
     run = RunFolder(folder / "run")
     write_text(run.study, dump_study(study))
     for number in range(study.split.folds):
-        plan = plan_fold(store, study, number)
-        write_fold(run.fold(number), store, plan, read_folds(store, study, [plan])[0])
+        division = divide_cohort(store, study, number)
+        write_fold(run.fold(number), store, division, read_folds(store, study, [division])[0])
     return run, study
 
 
 def fill(run: RunFolder, study: Study, skip: tuple[str, ...] = ()) -> None:
     """Made-up predictions for every trial but those to skip; the variant `mri` collapses."""
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         if trial.trial_id in skip:
             continue
         fold = run.fold(trial.fold)

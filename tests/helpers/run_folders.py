@@ -15,9 +15,9 @@ from hnscc.base.split_names import SPLITS
 from hnscc.cohort.kept_of_store import PackedMask, masks_to_bytes
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial, trials_of
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def random_run(root: Path, study: Study, patients: int = 12, slices: int = 4, se
     rng = np.random.default_rng(seed)
     folds = [_random_slices(patients, slices, fold, study.split.folds) for fold in range(study.split.folds)]
     run = write_run(root, study, folds)
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         masks = np.stack([each.mask for each in folds[trial.fold]])
         add_trial(run, study, trial, noisy_levels(masks, rng))
     return run

@@ -13,8 +13,8 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import read_table
 from hnscc.aggregation.schemas import schema
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial, trials_of
 
 # The columns that the design promises; more may stand in a table.
 PROMISED = {
@@ -179,7 +179,7 @@ def repeats_run(root: Path, scores: list[int | None], **settings: Any) -> RunFol
     slices = [Slice(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
     study = small_study(("pet",), repeats=len(scores), **settings)
     run = write_run(root, study, [slices])
-    for trial, pixels in zip(plan_trials(study), scores, strict=True):
+    for trial, pixels in zip(trials_of(study), scores, strict=True):
         if pixels is None:
             add_failure(run, trial, "Traceback\n  File 'secret.nii'\nRuntimeError: secret.nii is bad\n")
         else:
@@ -191,7 +191,7 @@ def two_variants(root: Path, slices: list[Slice], predicted: np.ndarray | None) 
     """A perfect variant `good` of four repeats beside `odd`, which predicts as given, or was never run."""
     study = small_study(("good", "odd"), repeats=4)
     run = write_run(root, study, [slices])
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         if trial.variant == "good":
             add_trial(run, study, trial, perfect(slices))
         elif predicted is not None:

@@ -6,9 +6,9 @@ from typing import Any
 from trials import train_trial
 
 from hnscc.cohort.fold import FoldData
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial
 from hnscc.training.loop import Epoch
 from hnscc.training.records import read_record
 

@@ -8,8 +8,8 @@ from stores import study_of
 from trials import train_trial
 
 from hnscc.aggregation.build import write_tables
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 from hnscc.training.ready import ReadyRun, make_run_ready
 
 SIDE, DEPTH = 16, 4
@@ -50,8 +50,8 @@ def trained_run(folder: Path, *, patients: int = 12, folds: int = 2, repeats: in
 
 
 def train_to_tables(ready: ReadyRun) -> RunFolder:
-    """Train every planned trial in this process, on the processor, one after another; then write the tables."""
-    for trial in plan_trials(ready.study):
+    """Train every trial of the study in this process, on the processor, one after another; then write the tables."""
+    for trial in trials_of(ready.study):
         where, data = ready.folder.trial(trial.trial_id), ready.folds[trial.fold]
         list(train_trial(ready.study, trial, data, where, device="cpu", precision="fp32"))
     write_tables(ready.folder)

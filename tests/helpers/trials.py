@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from hnscc.cohort.fold import FoldData
-from hnscc.study.plan import Trial, plan_trials
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
+from hnscc.study.trials import Trial, trials_of
 from hnscc.training.loop import Epoch
 from hnscc.training.ready import ReadyRun, Task, make_run_ready
 from hnscc.training.trial import steps_of_trial
@@ -25,7 +25,7 @@ def train_trial(
 def train_pet(study: Study, root: Path) -> ReadyRun:
     """A run folder whose trials of variant pet are completed."""
     ready = make_run_ready(study, root)
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         if trial.variant == "pet":
             device, precision = ready.computed_by[trial.variant]
             folder = ready.folder.trial(trial.trial_id)

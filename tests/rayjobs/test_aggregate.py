@@ -7,8 +7,8 @@ from run_folders import random_run, small_study
 
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 from rayjobs.aggregate import aggregate, report
 
 
@@ -27,7 +27,7 @@ def run(told, tmp_path):
 
 def lose_a_trial(run: RunFolder) -> None:
     """The tables of then and of now are to differ."""
-    shutil.rmtree(run.trial(plan_trials(small_study(repeats=2))[0].trial_id).record.parent)
+    shutil.rmtree(run.trial(trials_of(small_study(repeats=2))[0].trial_id).record.parent)
 
 
 def completed(run: RunFolder) -> int:

@@ -15,8 +15,8 @@ from hnscc.aggregation.results import load_results
 from hnscc.base.errors import InputError, StorageError, exit_code_of
 from hnscc.commands.status import run_status
 from hnscc.study.loading import dump_study
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
 from rayjobs.study import main, run_study
@@ -31,7 +31,7 @@ def study(tmp_path_factory):
 def run(study, tmp_path):
     """One trial of two completed."""
     ready = make_run_ready(study, tmp_path / "run")
-    trial = plan_trials(study)[0]
+    trial = trials_of(study)[0]
     folder = ready.folder.trial(trial.trial_id)
     list(train_trial(study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
     return ready.folder
@@ -103,7 +103,7 @@ def test_a_disk_that_fails_while_results_are_read_is_not_taken_for_damage(run, m
 
 def test_a_trial_that_ends_while_status_looks_is_counted_once(study, run, monkeypatch):
     """Its checkpoint is there at the first look and gone at the second."""
-    trial = plan_trials(study)[1]
+    trial = trials_of(study)[1]
     ready = make_run_ready(study, run.root)
     folder = run.trial(trial.trial_id)
     rows = train_trial(study, trial, ready.folds[0], folder, device="cpu", precision="fp32")
@@ -124,7 +124,7 @@ def test_what_auto_chose_stays_when_another_kind_of_machine_answers(study, tmp_p
     training = study.training.model_copy(update={"precision": "auto"})
     variants = {name: each.model_copy(update={"training": training}) for name, each in study.variants.items()}
     auto = study.model_copy(update={"training": training, "variants": variants})
-    trial = plan_trials(auto)[0]
+    trial = trials_of(auto)[0]
     before = make_run_ready(auto, tmp_path / "run", resolve=lambda training: ("cpu", "fp32"))
     folder = before.folder.trial(trial.trial_id)
     list(train_trial(auto, trial, before.folds[0], folder, device="cpu", precision="fp32"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from stores import make_store, study_of
 
 from hnscc.cohort.slices import Slices
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import begin, train_first_batches
@@ -35,7 +35,7 @@ def test_as_many_trials_as_ray_places_by_the_share_fit_into_the_memory(peak, tot
 def test_what_is_measured_is_two_full_batches_and_leaves_nothing_behind(tmp_path, monkeypatch):
     study = study_of(make_store(tmp_path).location, training={"batch_size": 7})
     run = make_run_ready(study, tmp_path / "run")
-    trial = plan_trials(study)[0]
+    trial = trials_of(study)[0]
     seen = []
     batch = Slices.batch
 

@@ -15,7 +15,7 @@ from stores import make_store, study_of
 
 import rayjobs.study
 import rayjobs.worker
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 from hnscc.training.ready import make_run_ready
 from rayjobs.cluster import connected
 from rayjobs.gpu_shares import gpu_shares
@@ -37,7 +37,7 @@ def test_a_worker_reports_while_its_trial_predicts(cluster, monkeypatch, tmp_pat
     store = make_store(tmp_path / "store", patients=10, size=16)
     study = study_of(store.location, repeats=1, training={"epochs": 1})
     run = make_run_ready(study, tmp_path / "run")
-    (trial, *_) = plan_trials(study)
+    (trial, *_) = trials_of(study)
     asked = {"trial": vars(trial), "gpus": 0.0, "attempts": [], "pause_after": None}
     signs = -(-len(run.folds[0].scored_at) // 32) + len(run.folds[0].spacing_mm)
     address, environment = cluster
@@ -68,7 +68,7 @@ def test_a_gpu_that_cannot_be_measured_is_not_shared(cluster, store, tmp_path, c
     run = make_run_ready(study, tmp_path / "run")
     run = replace(run, computed_by=dict.fromkeys(study.variants, ("cuda", "fp32")))
     with connected(cluster[0]):
-        shares = gpu_shares(run, {"pet": plan_trials(study)[0]})
+        shares = gpu_shares(run, {"pet": trials_of(study)[0]})
     assert "pet: its GPU memory cannot be measured" in capsys.readouterr().out
     assert shares == {"pet": 1.0}
 

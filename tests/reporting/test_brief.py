@@ -20,13 +20,13 @@ from hnscc.base.in_words import Sentence, count_of
 from hnscc.reporting.sections.verdicts import VERDICTS, compared, verdict
 from hnscc.reporting.source import read_source
 from hnscc.study import paper
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 TESTED = "Table 2, tests. Differences in Dice between variants"
 
 
 def test_failed_missing_collapsed_and_warnings_are_told(corrected, page):
-    assert "11 of 12 planned trials completed (4 variants x 3 repeats)." in page.text
+    assert "11 of 12 trials completed (4 variants x 3 repeats)." in page.text
     again = "the traceback is in its record.json; hnscc run trains it again, once the cause is mended"
     assert f"Failed (failed: RuntimeError; {again}): pet-f0-r02." in page.text
     assert "secret" not in page.text + corrected.markdown.read_text()
@@ -149,7 +149,7 @@ def test_differences_lie_in_the_direction_of_the_tables_and_say_who_scored_highe
 def test_a_single_fold_that_collapsed_is_named_with_its_own_evidence(tmp_path):
     study = small_study(("pet",), repeats=1, split={"folds": 3, "validation": 0.2})
     run = random_run(tmp_path, study)
-    trials = plan_trials(study)
+    trials = trials_of(study)
 
     def collapse(trial) -> str:
         masks = np.load(run.fold(trial.fold).truth)["masks"]
@@ -190,7 +190,7 @@ def test_a_plain_difference_holds_up(tmp_path):
     study = small_study(repeats=3, evaluation={"cutoff_px": 2, "bootstraps": 200, "margin": 0.1})
     run = random_run(tmp_path, study, patients=24)
     masks = np.load(run.fold(0).truth)["masks"]
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         part = masks * (np.arange(masks.shape[1])[:, None] % 4 == 0) if trial.variant == "pet" else masks
         rng = np.random.default_rng([trial.repeat, trial.variant == "pet"])
         add_trial(run, study, trial, noisy_levels(part, rng))

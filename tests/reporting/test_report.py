@@ -21,8 +21,8 @@ from stores import make_store
 
 from hnscc.base.errors import InputError
 from hnscc.reporting.report import write_report
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 
 
 def test_without_the_store_the_report_stands_without_images(corrected, tmp_path):
@@ -79,9 +79,9 @@ def test_nothing_completed(tmp_path):
     study = small_study(repeats=2)
     run = random_run(tmp_path, study)
     shutil.rmtree(run.root / "trials")
-    add_failure(run, plan_trials(study)[0], "ValueError: no")
+    add_failure(run, trials_of(study)[0], "ValueError: no")
     text, markdown = report(run)
-    assert "0 of 4 planned trials completed" in text and "no completed trial" in text
+    assert "0 of 4 trials completed" in text and "no completed trial" in text
     assert "no median model has a test slice to show" in markdown
     assert not run.figures.exists()
 
@@ -92,7 +92,7 @@ def test_no_lesion_in_the_test_split(tmp_path):
     masks = np.load(run.fold(0).truth)["masks"]
     slices = without_lesion_in_test(run, masks)
     other = write_run(tmp_path / "run", study, [slices])
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         stacked = np.stack([each.mask for each in slices])
         add_trial(other, study, trial, noisy_levels(stacked, np.random.default_rng(trial.repeat)))
     text, _ = report(other)
@@ -112,7 +112,7 @@ def test_every_variant_collapsed(tmp_path):
     study = small_study(repeats=2)
     run = random_run(tmp_path, study)
     masks = np.load(run.fold(0).truth)["masks"]
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
     text, _ = report(run)
     assert text.count("The median model collapsed") == 2
@@ -124,7 +124,7 @@ def test_of_a_pair_the_one_that_collapsed_is_named(tmp_path):
     study = small_study(repeats=2)
     run = random_run(tmp_path, study, patients=24)
     masks = np.load(run.fold(0).truth)["masks"]
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         if trial.variant == "pet":
             add_trial(run, study, trial, levels_of(np.zeros(masks.shape)))
     assert "pet_mri scored higher; PET mostly collapsed; the difference holds up" in Page(words(run)[0]).text

@@ -19,7 +19,7 @@ from hnscc.reporting.blocks import Section
 from hnscc.reporting.sections.overlap import pooled_table
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study import paper
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 TESTED = "Table 2, tests. Differences in Dice between variants"
 
@@ -144,7 +144,7 @@ def test_table_4_is_by_the_reading_as_written(tmp_path):
     slices = [Slice(split, f"{split}{position}", lesion) for position, split in enumerate(splits)]
     study = small_study(("pet",), repeats=1)
     run = write_run(tmp_path, study, [slices])
-    add_trial(run, study, plan_trials(study)[0], levels_of(0.9 * np.stack([lesion, lesion, lesion, beside])))
+    add_trial(run, study, trials_of(study)[0], levels_of(0.9 * np.stack([lesion, lesion, lesion, beside])))
     page = Page(report(run)[0])
     assert page.rows("Table 4. Mean Dice in other studies")[-1][-1] == "1.000"
     assert page.rows("Table 2. Overlap slice by slice, test slices")[0][5].startswith("0.500 ± ")

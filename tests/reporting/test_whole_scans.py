@@ -9,7 +9,7 @@ from hnscc.cohort.kept_of_store import packed
 from hnscc.cohort.store_format import DrawnMask
 from hnscc.reporting.sections.whole_scans import whole_scans
 from hnscc.scores.surface import SCAN_METRICS
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 
 DRAWN = "Test scans on the grids that their masks were drawn on"
 
@@ -103,7 +103,7 @@ def test_what_resampling_costs_is_shown(tmp_path):
     study = small_study(("pet",), repeats=1)
     predicted = levels_of(np.concatenate([found for _, found, _ in blocks.values()]) * 0.9)
     run = write_run(tmp_path, study, [slices], {f"{name}-a": blocks[name][2] for name in "vab"})
-    (trial,) = plan_trials(study)
+    (trial,) = trials_of(study)
     add_trial(run, study, trial, predicted)
     (shown,) = Page(words(run, whole_scans)[0]).rows(DRAWN)
     stored = (2 * 2 / (3 + 2) + 1) / 2
@@ -140,7 +140,7 @@ def test_means_of_patients_are_those_of_table_means(tmp_path):
 def test_without_a_completed_trial_the_section_says_so(tmp_path):
     study = small_study(repeats=1)
     run = random_run(tmp_path, study)
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         add_failure(run, trial, "RuntimeError: lost")
     text = Page(report(run)[0]).text
     assert "No trial is completed: nothing is known of whole scans" in text
@@ -151,7 +151,7 @@ def test_a_variant_that_lacks_a_fold_has_a_dash_and_the_fold(tmp_path):
     """The other folds test other scans: a row of these would stand beside the whole cohort's without a word."""
     study = small_study(repeats=1, split={"folds": 3})
     run = random_run(tmp_path, study)
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         if (trial.variant, trial.fold) == ("pet", 1):
             add_failure(run, trial, "RuntimeError: lost")
     page = Page(words(run, whole_scans)[0])

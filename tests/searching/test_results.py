@@ -19,9 +19,9 @@ from hnscc.searching.recorded import SearchRecord, read_search, write_search
 from hnscc.searching.results import winners, write_search_results
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import dump_study, parse_study
-from hnscc.study.plan import Trial
 from hnscc.study.ranges import winners_file, with_configurations
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
 from hnscc.training.earlier import check_identities
 
 EPOCHS = 9

@@ -20,8 +20,8 @@ import rayjobs.study
 from hnscc.aggregation.folds import load_fold
 from hnscc.aggregation.query import query
 from hnscc.study.loading import load_study
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 
 # Ray counts the processors of this machine.
 CORES = os.cpu_count() or 1
@@ -247,7 +247,7 @@ def test_repeats_end_once_the_median_is_precise(store, here, hnscc, tmp_path):
     assert "6 trials completed, 0 failed, 0 missing" in out
     kept = load_study(tmp_path / "run" / "study.yaml")
     assert kept.repeats.enough == {"pet": 6}
-    assert len(plan_trials(kept)) == 6
+    assert len(trials_of(kept)) == 6
     assert "at most 10 repeats, fewer where" in (tmp_path / "run" / "report.md").read_text()
     code, out, _ = hnscc("check", study, "--out", tmp_path / "run", "--json", "--half-width", "0.01")
     assert code == 0

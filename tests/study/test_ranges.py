@@ -9,9 +9,9 @@ from searches import error_of, searched
 from hnscc.searching.configurations import columns_of
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study, parse_study
-from hnscc.study.plan import Trial
 from hnscc.study.range_checks import check_search
 from hnscc.study.ranges import base_of, nested, winners_file, with_configurations
+from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Variant
 from rayjobs.proposals import proposer
 

@@ -24,8 +24,8 @@ from torch.nn import functional
 from trials import train_trial
 
 from hnscc.study.identity import ARITHMETIC, LIBRARIES, versions_here
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record

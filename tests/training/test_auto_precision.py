@@ -6,8 +6,8 @@ from trials import train_pet, train_trial
 
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_sealed
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
 from hnscc.training.earlier import choose_devices
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, read_record

@@ -17,8 +17,8 @@ from hnscc.base.files import read_sealed, write_sealed
 from hnscc.reporting.report import write_report
 from hnscc.study import identity
 from hnscc.study.loading import load_study
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
 from hnscc.training.earlier import check_same_folds
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready

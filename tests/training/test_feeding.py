@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hnscc.study.identity import trial_seeds
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 from hnscc.training import feeding
 from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.feeding import Held, batches, hold, holding

@@ -23,8 +23,8 @@ from hnscc.base.errors import InputError
 from hnscc.base.locks import locked
 from hnscc.commands.train import main as train_one
 from hnscc.study.loading import load_study
-from hnscc.study.plan import plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import trials_of
 from hnscc.training import in_use
 from hnscc.training.in_use import alone, one_trial
 from hnscc.training.ready import make_run_ready
@@ -82,7 +82,7 @@ def ended(process: subprocess.Popen | Forked) -> tuple[int, str, str]:
 def test_single_trials_side_by_side_give_the_tables_of_one_run(begun, store, home, tmp_path):
     """Four processes into one new folder at once, and aggregations among them: nothing is lost, nothing differs."""
     study = write_study(tmp_path, store, SHORT)
-    trials = [trial.trial_id for trial in plan_trials(load_study(study))]
+    trials = [trial.trial_id for trial in trials_of(load_study(study))]
     processes = [train(begun, home, study, trial, tmp_path / "many") for trial in trials]
     while not (tmp_path / "many" / "provenance.json").exists():
         assert all(each.poll() in (None, 0) for each in processes), [ended(each) for each in processes]

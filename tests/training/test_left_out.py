@@ -1,4 +1,4 @@
-"""What is trained and planned no more is said by `run`, `check`, `status`, `aggregate` and the report."""
+"""What is trained and no longer of the study is said by `run`, `check`, `status`, `aggregate` and the report."""
 
 import json
 
@@ -17,12 +17,14 @@ from hnscc.commands.printing import print_status
 from hnscc.commands.status import run_status
 from hnscc.reporting.report import write_report
 from hnscc.study.loading import dump_study, parse_study
-from hnscc.study.plan import plan_trials
+from hnscc.study.trials import trials_of
 from hnscc.training.earlier import left_out
 from hnscc.training.ready import make_run_ready
 from rayjobs.study import main as run_study
 
-FEWER = "2 trained trials of pet (pet-f0-r01 to pet-f0-r02) stand in no table, since the study plans fewer repeats"
+FEWER = (
+    "2 trained trials of pet (pet-f0-r01 to pet-f0-r02) stand in no table, since the study has fewer repeats"
+)
 GONE = "3 trained trials of mri (mri-f0-r00 to mri-f0-r02) stand in no table, since the study has no such variant"
 
 
@@ -52,7 +54,7 @@ def test_a_single_trial_is_one_trial(tmp_path):
     run = random_run(tmp_path / "run", small_study(("pet",), repeats=2))
     write_text(run.study, dump_study(small_study(("pet",), repeats=1)))
     assert [each.text for each in write_tables(run)] == [
-        "1 trained trial of pet (pet-f0-r01) stands in no table, since the study plans fewer repeats or folds; "
+        "1 trained trial of pet (pet-f0-r01) stands in no table, since the study has fewer repeats or folds now; "
         "to use it again, raise `repeats` or `folds`"
     ]
 
@@ -63,7 +65,7 @@ def trained(tmp_path):
     variants = {name: {"modalities": [name]} for name in ("pet", "mri")}
     study = study_of(make_store(tmp_path).location, variants=variants, training={"epochs": 1})
     ready = make_run_ready(study, tmp_path / "run")
-    for trial in plan_trials(study):
+    for trial in trials_of(study):
         folder = ready.folder.trial(trial.trial_id)
         list(train_trial(study, trial, ready.folds[0], folder, device="cpu", precision="fp32"))
     raw = study.model_dump(mode="json")

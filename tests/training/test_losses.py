@@ -7,11 +7,11 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from trials import train_trial
 
 from hnscc.cohort.fold import read_folds
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import TrialFolder
+from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Training
 from hnscc.training.losses import LOSSES, loss_of, soft_dice_loss
-from hnscc.training.ready import plan_folds
+from hnscc.training.ready import open_and_divide
 from hnscc.training.records import read_record
 
 
@@ -52,7 +52,7 @@ def test_a_training_learns_by_it(loss, tmp_path):
     store = make_store(tmp_path)
     study = study_of(store.location, training={"loss": loss, "epochs": 12, "patience": 12}, repeats=1)
     name = next(iter(study.variants))
-    data = read_folds(store, study, [plan_folds(study)[1][0]])[0]
+    data = read_folds(store, study, [open_and_divide(study)[1][0]])[0]
     trial = Trial(name, 0, 0)
     folder = TrialFolder(tmp_path / trial.trial_id)
     rows = list(train_trial(study, trial, data, folder, device="cpu", precision="fp32"))

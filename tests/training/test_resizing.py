@@ -8,7 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
 from hnscc.training.loop import Fit
 from hnscc.training.model import build_model

@@ -15,8 +15,8 @@ from trials import train_trial
 
 from hnscc.base.errors import StorageError
 from hnscc.study.loading import dump_study
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder, TrialFolder
+from hnscc.study.trials import Trial
 from hnscc.training import saving
 from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.loop import Fit
@@ -190,7 +190,7 @@ def test_a_full_disk_ends_the_trial_and_it_goes_on_once_there_is_room(
 KILLED = """
 import sys
 from hnscc.study.loading import load_study
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.saving import SECONDS
 from hnscc.training.trial import steps_of_trial

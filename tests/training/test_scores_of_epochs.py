@@ -8,7 +8,7 @@ from stores import make_store, study_of
 
 from hnscc.cohort.slices import Slices
 from hnscc.study.identity import trial_seeds
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.loop import Fit, batches_of
 from hnscc.training.model import build_model

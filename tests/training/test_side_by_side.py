@@ -7,8 +7,8 @@ from stores import make_store, study_of
 
 from hnscc.base.errors import StorageError
 from hnscc.commands.train import main
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
 from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import newest_facts, read_record
 from hnscc.training.states import is_completed

@@ -9,7 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from hnscc.study.plan import Trial
+from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
 from hnscc.training import subpixel
 from hnscc.training.loop import Fit

@@ -13,8 +13,8 @@ from trials import train_trial
 import hnscc.training.saving
 from hnscc.commands.train import main
 from hnscc.scores.metrics import dice
-from hnscc.study.plan import Trial
 from hnscc.study.run_folder import RunFolder, TrialFolder
+from hnscc.study.trials import Trial
 from hnscc.training.model import check_model
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, newest_slot, read_record

@@ -17,8 +17,8 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 from hnscc.scores.metrics import dice
 from hnscc.study.loading import dump_study
-from hnscc.study.plan import plan_trials
-from hnscc.training.ready import make_run_ready, plan_folds
+from hnscc.study.trials import trials_of
+from hnscc.training.ready import make_run_ready, open_and_divide
 from hnscc.training.records import read_record
 
 ONE = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}}
@@ -61,19 +61,19 @@ def copied(made, root):
 def test_every_slice_of_validation_and_test_is_scored_once(store, whole):
     study, run, problems = whole
     assert problems == []
-    _, (plan,) = plan_folds(study)
+    _, (division,) = open_and_divide(study)
     rows = read_table(run.folder, "slices").filter(
         pq.filters_to_expression([("trial_id", "=", "pet-f0-r00")])
     )
     at_half = [row for row in rows.to_pylist() if row["threshold"] == 0.5]
     for split in ("validation", "test"):
-        patients = set(plan.patients[split])
+        patients = set(division.patients[split])
         expected = {(s.scan_id, z) for s in store.scans if s.patient_id in patients for z in range(s.slices)}
         found = [(row["scan_id"], row["z"]) for row in at_half if row["split"] == split]
         assert len(found) == len(expected)
         assert set(found) == expected
         used = {(row["scan_id"], row["z"]) for row in at_half if row["split"] == split and row["used"]}
-        assert used == {(each.scan_id, each.z) for each in plan.slices[split]}
+        assert used == {(each.scan_id, each.z) for each in division.slices[split]}
         assert len(used) < len(expected)
     assert all(row["used"] for row in at_half if row["split"] == "train")
 
@@ -95,7 +95,7 @@ def test_scores_of_a_split_are_those_of_whole_scans(store, whole):
 
 def test_whole_scans_change_no_weight_and_sampled_ones_stay_the_first(whole, sampled):
     """The other slices come after those that are used, so that the sampled set can be read from either."""
-    for trial in plan_trials(whole[0]):
+    for trial in trials_of(whole[0]):
         records = [read_record(each[1].folder.trial(trial.trial_id)) for each in (whole, sampled)]
         assert records[0].files["weights.safetensors"] == records[1].files["weights.safetensors"]
         assert records[0].identity == records[1].identity
@@ -110,7 +110,7 @@ def test_a_run_of_sampled_slices_predicts_the_others_by_its_weights(whole, sampl
     copied(sampled, tmp_path)
     run, problems = train_all(whole[0], tmp_path)
     assert problems == [] == run.not_completed()
-    for trial in plan_trials(whole[0]):
+    for trial in trials_of(whole[0]):
         here, there = (each.folder.trial(trial.trial_id) for each in (run, whole[1]))
         assert here.predictions.read_bytes() == there.predictions.read_bytes()
         assert len(read_record(here).attempts) == 1
@@ -148,14 +148,14 @@ def test_tables_never_mix_sampled_slices_with_whole_scans(whole, sampled, tmp_pa
     assert run.folder.table("pooled").read_bytes() == pooled
     # The fold is whole now, and no trial has predicted the other slices.
     run = make_run_ready(whole[0], tmp_path)
-    assert {each.status for each in plan_states(run)} == {"completed"}
+    assert {each.status for each in states_of_trials(run)} == {"completed"}
     told = " ".join(each.text for each in write_tables(run.folder))
     assert told.count("`hnscc run` predicts them by its weights") == 2
     assert {row["status"] for row in read_table(run.folder, "trials").to_pylist()} == {"missing"}
 
 
-def plan_states(run):
-    return [read_record(run.folder.trial(trial.trial_id)) for trial in plan_trials(run.study)]
+def states_of_trials(run):
+    return [read_record(run.folder.trial(trial.trial_id)) for trial in trials_of(run.study)]
 
 
 def test_a_run_of_whole_scans_is_read_as_sampled_without_a_training(whole, sampled, tmp_path):
@@ -175,12 +175,12 @@ def test_a_run_of_whole_scans_is_read_as_sampled_without_a_training(whole, sampl
 
 def test_a_validation_set_of_single_slices_stays_as_it_is(store):
     """Its scans are trained on too; test scans are whole all the same."""
-    _, (plan,) = plan_folds(study_of(store.location, **ONE, **ALL, protocol="as_written"))
-    assert {split for split, _ in plan.others} == {"test"}
-    assert sum("chosen on sampled slices" in each for each in plan.warnings) == 1
-    _, (plan,) = plan_folds(study_of(store.location, **ONE, protocol="as_written"))
-    assert plan.others is None
-    assert not any("chosen on sampled slices" in each for each in plan.warnings)
+    _, (division,) = open_and_divide(study_of(store.location, **ONE, **ALL, protocol="as_written"))
+    assert {split for split, _ in division.others} == {"test"}
+    assert sum("chosen on sampled slices" in each for each in division.warnings) == 1
+    _, (division,) = open_and_divide(study_of(store.location, **ONE, protocol="as_written"))
+    assert division.others is None
+    assert not any("chosen on sampled slices" in each for each in division.warnings)
 
 
 def test_slices_of_no_modality_count_in_whole_scans(store, tmp_path):
@@ -190,9 +190,9 @@ def test_slices_of_no_modality_count_in_whole_scans(store, tmp_path):
     splits = dict(zip([each.patient_id for each in store.scans], turns, strict=True))
     other = changed_store(replace(store, scans=(hidden, *store.scans[1:])), tmp_path, splits)
     study = study_of(other.location, **ONE)
-    _, (plan,) = plan_folds(study)
-    assert (hidden.scan_id, 0) not in {(each.scan_id, each.z) for _, each in plan.order}
-    assert (hidden.scan_id, 0) in {(each.scan_id, each.z) for _, each in plan.scored}
+    _, (division,) = open_and_divide(study)
+    assert (hidden.scan_id, 0) not in {(each.scan_id, each.z) for _, each in division.order}
+    assert (hidden.scan_id, 0) in {(each.scan_id, each.z) for _, each in division.scored}
 
 
 def test_nothing_of_the_test_patients_reaches_weights_thresholds_or_choices(store, tmp_path):
@@ -238,7 +238,7 @@ def test_stored_scores_are_those_of_the_predictions(whole, tmp_path):
     run = copied(whole, tmp_path)
     names = ("scans", "patients", "lesions", "detection", "reliability", "slices", "pooled")
     before = {name: run.folder.table(name).read_bytes() for name in names}
-    for trial in plan_trials(whole[0]):
+    for trial in trials_of(whole[0]):
         run.folder.trial(trial.trial_id).scores.unlink()
     assert write_tables(run.folder) == []
     assert {name: run.folder.table(name).read_bytes() for name in names} == before
@@ -250,7 +250,7 @@ def test_another_tolerance_needs_no_training(whole, store, tmp_path):
     run, _ = train_all(loose, tmp_path)
     scans = read_table(run.folder, "scans").to_pylist()
     assert {row["nsd"] for row in scans if row["truth_ml"] and row["pred_ml"]} <= {1.0}
-    assert {len(read_record(run.folder.trial(each.trial_id)).attempts) for each in plan_trials(loose)} == {1}
+    assert {len(read_record(run.folder.trial(each.trial_id)).attempts) for each in trials_of(loose)} == {1}
 
 
 def test_a_corrected_spacing_reaches_every_score_without_a_training(whole, store, tmp_path):
@@ -270,9 +270,7 @@ def test_a_corrected_spacing_reaches_every_score_without_a_training(whole, store
     for each in tables["patients"]:
         assert each["truth_ml"] is None or each["truth_ml"] == pytest.approx(each["truth_px"] * 3 / 1000)
     assert {each["threshold"] == 0.5 for each in tables["scans"]} == {True, False}
-    assert {len(read_record(run.folder.trial(each.trial_id)).attempts) for each in plan_trials(whole[0])} == {
-        1
-    }
+    assert {len(read_record(run.folder.trial(each.trial_id)).attempts) for each in trials_of(whole[0])} == {1}
 
 
 def test_damage_to_stored_scores_is_named(whole, tmp_path):

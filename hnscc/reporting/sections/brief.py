@@ -7,7 +7,7 @@ from hnscc.base import fewest
 from hnscc.base.in_words import count_of, listed
 from hnscc.reporting.blocks import Points, Section, Text
 from hnscc.reporting.sections.certainty import certainty
-from hnscc.reporting.sections.provenance import repeats_planned
+from hnscc.reporting.sections.provenance import repeats_wanted
 from hnscc.reporting.sections.verdicts import compared
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import score
@@ -42,7 +42,7 @@ def _asked(source: Source) -> Iterator[str]:
     else:
         yield f"How well does a model outline the tumour? One variant was trained, {labels}: nothing is compared."
     yield (
-        f"Each variant was to have {repeats_planned(study)}{_folds(source)}, since repeats that differ "
+        f"Each variant was to have {repeats_wanted(study)}{_folds(source)}, since repeats that differ "
         "by chance alone give different results. The middle one by validation score, the median model, stands "
         "for its variant."
     )

@@ -106,7 +106,7 @@ def _trials(source: Source) -> Iterator[str]:
     trials = source.tables["trials"]
     lost = [row for row in trials if row["status"] != "completed"]
     done = len(trials) - len(lost)
-    yield f"{done} of {count_of(len(trials), 'planned trial')} completed{_planned(source)}."
+    yield f"{done} of {count_of(len(trials), 'trial')} completed{_counted(source)}."
     why: dict[str, list[str]] = {}
     for row in lost:
         why.setdefault(f"{row['status'].capitalize()} ({row['reason']})", []).append(row["trial_id"])
@@ -132,7 +132,7 @@ def _versions(source: Source) -> Iterator[str]:
             yield f"By {versions}: {first_of(names, MOST_TRIALS)}."
 
 
-def _planned(source: Source) -> str:
+def _counted(source: Source) -> str:
     study = source.study
     folds = [count_of(study.split.folds, "fold")] if study.split.folds > 1 else []
     counts = sorted({study.repeats_of(variant) for variant in study.variants})

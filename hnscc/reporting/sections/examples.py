@@ -20,7 +20,7 @@ from hnscc.reporting.plotting.style import of_variant, picture
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import score, whole
 from hnscc.scores.counts import k_of, positive
-from hnscc.study.plan import find_trial
+from hnscc.study.trials import find_trial
 
 Examples = Mapping[str, Mapping[str, Example | None]]  # variant -> kind -> what is shown
 SLICE = ("split", "scan_id", "z")  # the columns that name a slice

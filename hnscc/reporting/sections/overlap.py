@@ -93,7 +93,7 @@ def _first_columns(source: Source, splits: Sequence[str]) -> Columns:
 
 def _repeats(row: TableRow) -> Cell:
     lost = [count_of(row[key], key, key) for key in ("failed", "missing") if row[key]]
-    return Cell(whole(row["repeats"]), f"{' and '.join(lost)} of the planned trials" if lost else None)
+    return Cell(whole(row["repeats"]), f"{' and '.join(lost)} of its trials" if lost else None)
 
 
 def _quartiles_of(metric: str) -> Callable[[TableRow], Cell]:

@@ -30,7 +30,7 @@ def _blocks(source: Source) -> Iterator[Block]:
     yield Text(f"Published study: {paper.CITATION}")
 
 
-def repeats_planned(study: Study) -> str:
+def repeats_wanted(study: Study) -> str:
     """Write `50 repeats`, or of a study that stops once it knows the median well enough, by what rule."""
     rule = study.repeats
     if isinstance(rule, int):
@@ -47,7 +47,7 @@ def repeats_planned(study: Study) -> str:
 def _settings(source: Source) -> Iterator[str]:
     study, training = source.study, source.study.training
     folds = "hold-out (one split)" if study.split.folds == 1 else count_of(study.split.folds, "fold")
-    repeats = repeats_planned(study)
+    repeats = repeats_wanted(study)
     yield f"name `{study.name}`, preset `{study.protocol}`, seed {study.seed}, {repeats}, {folds}"
     most = study.sampling.max_positive
     positives = "all positive slices" if most is None else f"at most {count_of(most, 'positive slice')}"

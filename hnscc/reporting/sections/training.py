@@ -17,7 +17,7 @@ STATUSES = ("completed", "failed", "missing")
 
 
 def training(source: Source) -> Section:
-    """Say what became of the planned trials; reads the tables `epochs` and `thresholds` for the curves."""
+    """Say what became of the trials; reads the tables `epochs` and `thresholds` for the curves."""
     return Section("How the training went", tuple(_blocks(source)))
 
 

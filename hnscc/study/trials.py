@@ -34,7 +34,7 @@ class Trial:
         }
 
 
-def plan_trials(study: Study) -> tuple[Trial, ...]:
+def trials_of(study: Study) -> tuple[Trial, ...]:
     """Return every trial of a study in canonical order: variants as the file lists them, then folds, then repeats."""
     return tuple(
         Trial(variant, fold, repeat)
@@ -45,11 +45,11 @@ def plan_trials(study: Study) -> tuple[Trial, ...]:
 
 
 def find_trial(study: Study, trial_id: str) -> Trial:
-    """Return the planned trial of that id, or InputError."""
-    for trial in plan_trials(study):
+    """Return the trial of that id, or InputError."""
+    for trial in trials_of(study):
         if trial.trial_id == trial_id:
             return trial
-    first, last = plan_trials(study)[0], plan_trials(study)[-1]
+    first, last = trials_of(study)[0], trials_of(study)[-1]
     raise InputError(
         "The study has no such trial.",
         where=f"study {study.name}",

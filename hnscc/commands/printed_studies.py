@@ -157,7 +157,7 @@ def _print_of_data(found: Checked, console: Console) -> None:
 
 
 def _print_trials(found: Checked, console: Console) -> None:
-    """Print how many trials are planned and in which state, and how many of the missing are trained already."""
+    """Print how many trials there are and in which state, and how many of the missing are trained already."""
     print_line(console, f"trials:  {_trials(found['trials'])}")
     if trials := found["to_predict"]["trials"]:
         n = found["to_predict"]["slices"]
@@ -169,7 +169,7 @@ def _print_trials(found: Checked, console: Console) -> None:
 
 def _trials(trials: Mapping[str, int]) -> str:
     states = ", ".join(f"{trials.get(state, 0)} {state}" for state in ("completed", "failed", "missing"))
-    return f"{trials['planned']} planned; {states}"
+    return f"{trials['planned']} in all; {states}"
 
 
 def _time(time: TimeFacts) -> str:

@@ -7,8 +7,8 @@ from stores import study_of
 from hnscc.base.errors import InputError
 from hnscc.study.identity import changed_values, identity, trial_seeds, trial_settings
 from hnscc.study.loading import open_run
-from hnscc.study.plan import Trial, find_trial, plan_trials
 from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial, find_trial, trials_of
 
 
 def identity_of(study, trial=None, device="cpu", precision="fp32", data="d"):
@@ -16,9 +16,9 @@ def identity_of(study, trial=None, device="cpu", precision="fp32", data="d"):
     return identity(trial_settings(study, trial, device=device, precision=precision, fold_digest=data))
 
 
-def test_plan_is_every_variant_fold_and_repeat_in_order():
+def test_trials_are_every_variant_fold_and_repeat_in_order():
     study = study_of("s", split={"folds": 2}, repeats=2)
-    assert [trial.trial_id for trial in plan_trials(study)] == [
+    assert [trial.trial_id for trial in trials_of(study)] == [
         *("pet-f0-r00", "pet-f0-r01", "pet-f1-r00", "pet-f1-r01"),
         *("pet_mri-f0-r00", "pet_mri-f0-r01", "pet_mri-f1-r00", "pet_mri-f1-r01"),
     ]
@@ -27,11 +27,11 @@ def test_plan_is_every_variant_fold_and_repeat_in_order():
         find_trial(study, "pet-f0-r02")
 
 
-def test_seeds_belong_to_the_trial_and_not_to_the_plan_around_it():
+def test_seeds_belong_to_the_trial_and_not_to_the_study_around_it():
     few, many = study_of("s", repeats=2), study_of("s", repeats=200)
     trial = Trial("pet", 0, 1)
     assert trial_seeds(few, trial) == trial_seeds(many, trial)
-    every = [seed for each in plan_trials(many) for seed in trial_seeds(many, each).values()]
+    every = [seed for each in trials_of(many) for seed in trial_seeds(many, each).values()]
     assert len(set(every)) == len(every)
     assert trial_seeds(study_of("s", seed=1), trial) != trial_seeds(few, trial)
 
