@@ -1,7 +1,7 @@
 """Scans that a trained network has not seen: named by a manifest or without one, placed as those of its study, and in
-the unit of its values.
+its unit of values.
 
-A scan is refused where two units are known and differ, and told of where only one is known.
+A scan is refused where two units of values are known and differ, and told of where only one is known.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ class Own:
 
 @dataclass(frozen=True)
 class UnitsOfValues:
-    """The unit of a modality's values in the study's files and in those of a new scan; "" where it is not known."""
+    """A modality's unit of values in the study's files and in those of a new scan; "" where it is not known."""
 
     study: str
     scan: str
@@ -65,9 +65,9 @@ class UnitsOfValues:
         if self.study == self.scan:
             return ""
         if not self.scan:
-            return f"the study's values are in {self.study}, and this scan's file does not say its unit"
+            return f"the study's values are in {self.study}, and this scan's file does not say its own unit of values"
         if not self.study:
-            return f"the file is in {self.scan}, and the unit of the study's values is not known"
+            return f"the file is in {self.scan}, and the study's unit of values is not known"
         return f"the file is in {self.scan}, and those of the study are in {self.study}"
 
 
@@ -176,12 +176,12 @@ def place_new(
     accept_other_unit: bool = False,
 ) -> NewScan:
     """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.placing.place.place_scan,
-    and, unless that is accepted, where a file is in another unit than the study's.
+    and, unless that is accepted, where a file is in another unit of values than the study's.
 
     modalities: the channels of `images`, in their order; the reference is read too where it is none of them. placing:
     that of the study's scans; where it does not say how PET of DICOM becomes SUV, it does so as the units say, and else
     by body weight. pet_is_suv: the user says that the modality `pet` is in SUV, of the study's kind, where its file
-    states no unit.
+    states no unit of values.
     """
     volumes, read = volumes_of(row, placing.reference, placing.suv or _suv_of(placing.units))
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
@@ -223,14 +223,14 @@ def _units_of(
 
 
 def _check_units(units: Mapping[str, UnitsOfValues], where: str) -> None:
-    """InputError where a file is in another unit than the study's: the network knows other numbers."""
+    """InputError where a file is in another unit of values than the study's: the network knows other numbers."""
     faults = [
         InputError(
-            "The scan is in another unit than the study's.",
+            "The scan's unit of values is not the study's.",
             where=f"{where}, column {name}",
             expected=of.study,
             found=of.scan,
-            do="Name the file of that unit; if it is right as it is, say why: --accept-odd REASON.",
+            do="Name the file whose values are in that; if it is right as it is, say why: --accept-odd REASON.",
         )
         for name, of in units.items()
         if of.differ

@@ -98,7 +98,7 @@ def _is_enhanced(header: Dataset, where: str) -> bool:
 
 def _enhanced(where: str) -> InputError:
     return unusable(
-        "The PET is an enhanced object: units, dose and times stand elsewhere there, where they are not read.",
+        "The PET is an enhanced object: Units, dose and times stand elsewhere there, where they are not read.",
         where,
         "a PET with a file for each slice",
         "all slices in one file (Enhanced PET)",

@@ -113,7 +113,7 @@ def nrrd_header(start: bytes, where: str) -> Header | None:
         raise _nowhere("a space of left or right, space directions and space origin", where)
     for unit in fields.get("space units", '"mm"').replace('"', "").split():
         if unit not in ("mm", "millimeter", "millimeters", "none", "???"):
-            raise _in_another_unit(unit, where)
+            raise _not_in_mm(unit, where)
     # Written where numbers were made whole to take less room.
     for name in ("old min", "oldmin", "old max", "oldmax"):
         if name in fields:
@@ -141,7 +141,7 @@ def meta_image_header(start: bytes, where: str) -> Header | None:
         raise _nowhere("TransformMatrix, Offset and ElementSpacing", where)
     unit = fields.get("distanceunits", "mm").lower()
     if unit not in ("mm", "?"):
-        raise _in_another_unit(unit, where)
+        raise _not_in_mm(unit, where)
     for name, usual in _AS_THEY_STAND.items():
         stated = _number(fields.get(name.lower(), ""), usual)
         if stated != usual:
@@ -198,8 +198,10 @@ def _detached(where: str) -> InputError:
     )
 
 
-def _in_another_unit(unit: str, where: str) -> InputError:
-    return _refused("The header states lengths in another unit.", where, "mm", word_among(unit, _OTHER_UNITS))
+def _not_in_mm(unit: str, where: str) -> InputError:
+    return _refused(
+        "The header states lengths that are not in mm.", where, "mm", word_among(unit, _OTHER_UNITS)
+    )
 
 
 def _nowhere(expected: str, where: str) -> InputError:

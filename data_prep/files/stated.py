@@ -80,7 +80,7 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
         )
     unit = header.get_xyzt_units()[0]
     if unit not in ("mm", "unknown"):
-        raise _refused("The header states lengths in another unit.", where, "mm", unit)
+        raise _refused("The header states lengths that are not in mm.", where, "mm", unit)
     forms = {name: getattr(header, f"get_{name}")() for name in stated}
     for name, form in forms.items():
         if not np.isfinite(form).all():

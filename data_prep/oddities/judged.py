@@ -221,7 +221,7 @@ def _check_odd(
     raise InputError(
         "The cohort holds what cannot be right, or would give the lesions away.",
         where="manifest",
-        expected="scans of one unit, masks of a lesion, and orientations that do not depend on the lesion",
+        expected="scans of one unit of values, masks of a lesion, and orientations that do not depend on the lesion",
         found=first_of(found, MOST_SENTENCES_TOLD, "\n  "),
         do="Correct the files or take the scans out; if they are right as they are, say why: --accept-odd REASON.",
     )

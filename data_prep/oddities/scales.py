@@ -87,7 +87,7 @@ def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             for scan in group:
                 yield Odd(
                     scan.scan_id,
-                    f"{modality} cannot be in one unit with {count_of(len(most), 'other')}: "
+                    f"{modality} cannot be in one unit of values with {count_of(len(most), 'other')}: "
                     f"{_range(scan, modality)}, {times(_height(scan, modality) / usual)} theirs",
                     files=(modality,),
                     refused=True,
@@ -145,7 +145,7 @@ def _groups(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def _not_one_unit(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: str) -> str:
-    return f"{modality} cannot be in one unit with itself: {_ladder(groups, usual, modality)}"
+    return f"{modality} cannot be in one unit of values with itself: {_ladder(groups, usual, modality)}"
 
 
 def _ladder(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: str | None = None) -> str:

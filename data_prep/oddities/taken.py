@@ -125,13 +125,13 @@ def odd_units(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
         if len(named) > 1:
             counts = ", ".join(f"{unit} in {units[unit]}" for unit in named)
             yield of_cohort(
-                f"{modality} is of several units: {counts} of {count_of(len(scans), 'scan')}",
+                f"{modality} is of several units of values: {counts} of {count_of(len(scans), 'scan')}",
                 refused=True,
             )
         elif named and units[""]:
             yield of_cohort(
                 f"{modality} is in {named[0]} in {units[named[0]]} of {count_of(len(scans), 'scan')}, as DICOM says; "
-                f"the files of the other {units['']} state no unit, and count as {named[0]} too",
+                f"the files of the other {units['']} state no unit of values, and count as {named[0]} too",
             )
 
 

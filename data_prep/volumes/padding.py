@@ -37,7 +37,7 @@ def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float
     """Fill NaN around the values of a volume with their minimum; returns it, and which voxels were filled:
     both (x, y, z).
 
-    data: (x, y, z), in raw units, which stay. The second is None where every voxel holds a value. InputError for
+    data: (x, y, z), in raw values, which stay. The second is None where every voxel holds a value. InputError for
     infinite values, for NaN that are enclosed by values within a plane along some axis, and where no value is left.
     """
     if np.isfinite(data).all():  # as of nearly all volumes: known after one look at each voxel
@@ -102,7 +102,7 @@ def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
 
 
 def measured(data: NDArray[np.float32], grid: Grid, where: str, unit: str = "") -> Volume:
-    """The volume of values as a file holds them (x, y, z), in raw units: what holds no value around the field of view
+    """The volume of values as a file holds them (x, y, z), in raw values: what holds no value around the field of view
     is filled.
 
     InputError for values that are infinite, and for NaN or a value that stands for nothing within the volume.
@@ -114,7 +114,7 @@ def measured(data: NDArray[np.float32], grid: Grid, where: str, unit: str = "") 
 
 def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Padding | None]:
     """Replace what stands for nothing around the values of a volume by NaN; and say what that was. data and what is
-    returned: both (x, y, z), in raw units.
+    returned: both (x, y, z), in raw values.
 
     Where it is more than half of the volume, no field of view is meant: it is told, and stays. InputError where it lies
     within the volume.
@@ -141,7 +141,7 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
 
 
 def _pure(data: NDArray[np.float32], lowest_value: float) -> tuple[Padding, Bools] | None:
-    """The lowest or the highest value of a volume (x, y, z), in raw units, where it stands for nothing; and where it
+    """The lowest or the highest value of a volume (x, y, z), in raw values, where it stands for nothing; and where it
     is, (x, y, z). Volumes are large: none is copied."""
     for lowest, apart in ((True, BELOW_RANGES), (False, ABOVE_RANGES)):
         value = np.float32(lowest_value) if lowest else np.fmax.reduce(data, axis=None)
@@ -167,7 +167,7 @@ def _pure(data: NDArray[np.float32], lowest_value: float) -> tuple[Padding, Bool
 
 
 def _interpolated(data: NDArray[np.float32], value: float) -> tuple[Padding, Bools] | None:
-    """The lowest `value` of a volume (x, y, z), in raw units, where it stands for nothing and interpolation mixed it
+    """The lowest `value` of a volume (x, y, z), in raw values, where it stands for nothing and interpolation mixed it
     with the image; and where it and such mixtures are, (x, y, z). None where the values between are measured ones: air
     on CT."""
     if not np.isfinite(value) or value >= 0:

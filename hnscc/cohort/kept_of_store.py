@@ -19,7 +19,7 @@ from hnscc.cohort.placement import WAY_BACK, ValueFacts, WayBack
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import DrawnMask
 
-# Of the values of each modality (placement.ValueFacts): what says of which unit, scale and level they are.
+# Of the values of each modality (placement.ValueFacts): what says of which unit of values, scale and level.
 KEPT = ("low", "first", "median", "last", "high", "rim", "tissue", "elsewhere")
 
 

@@ -137,15 +137,15 @@ class PlaneFacts(TypedDict, total=False):
 
 
 class ValueFacts(TypedDict, total=False):
-    """The values of one modality's file, in its units (data_prep.placing.found.describe_values).
+    """The values of one modality's file, raw (data_prep.placing.found.describe_values).
 
     low, median, high: of the voxels that hold a value; first, last: their 1st and 99th percentile. rim: the median
     where the volume ends sideways, or None. nan: voxels without a number; within: those of them that lie between some
     with one. padding: the value that stands for nothing, in how many voxels, and whether it was filled
     (data_prep.volumes.padding), or None. orientation: what states how the file lies, or as what it is taken to lie.
-    unit: what DICOM states. signal: see SignalFacts. tissue: the body's values outside of the lesion, or None;
-    elsewhere: those where the others show the body, or None. body: see BodyFacts; None where no slice shows the body in
-    all modalities.
+    unit: of values, as DICOM states it. signal: see SignalFacts. tissue: the body's values outside of the lesion, or
+    None; elsewhere: those where the others show the body, or None. body: see BodyFacts; None where no slice shows the
+    body in all modalities.
     """
 
     low: float
@@ -263,11 +263,11 @@ class CohortPlacement(TypedDict, total=False):
 
     reference: the modality whose grid is used. pixel_mm: the stored pixels' size, None for the whole field of view.
     suv: how PET of DICOM became SUV, bw or lbm. register: how modalities were registered, where that was asked for.
-    units: the unit of each modality whose files all state the same. min_coverage: the least share of the grid that a
-    modality must cover. field_of_view, orientation, resampling, images, mask: the rules, in words. outside: what is
-    filled in beyond a volume (of one scan, another fact bears that name: `unseen_by_modality`). lying: by modality,
-    where its scans look alike. odd: what preparing found odd. accepted: the reason for which that was taken as it is,
-    where one was needed.
+    units: the unit of values of each modality whose files all state the same. min_coverage: the least share of the
+    grid that a modality must cover. field_of_view, orientation, resampling, images, mask: the rules, in words. outside:
+    what is filled in beyond a volume (of one scan, another fact bears that name: `unseen_by_modality`). lying: by
+    modality, where its scans look alike. odd: what preparing found odd. accepted: the reason for which that was taken
+    as it is, where one was needed.
     """
 
     reference: str

@@ -18,7 +18,7 @@ Bounds = tuple[float, float]
 class Pixels:
     """Every slice that some fold scores, sampled or not, in order of scan and z.
 
-    images: float32 (N, C, H, W) in the store's raw units, C in the order of `modalities`. masks: uint8 (N, H, W) of
+    images: float32 (N, C, H, W) in the store's raw values, C in the order of `modalities`. masks: uint8 (N, H, W) of
     0 and 1. keys: (scan id, z) of each of the N.
     """
 
@@ -102,7 +102,7 @@ class Slices:
 
 
 def normalise(images: Images, bounds: Sequence[Bounds]) -> None:
-    """(x - low) / (high - low), clipped to 0..1, in place: images float32 (N, C, H, W), in raw units, a pair in these
+    """(x - low) / (high - low), clipped to 0..1, in place: images float32 (N, C, H, W), in raw values, a pair in these
     for each channel."""
     for channel, (low, high) in enumerate(bounds):
         view = images[:, channel]

@@ -89,7 +89,7 @@ class Store:
         return suv_modality(self.placed.get("units", {}))
 
     def read(self, scan_id: str) -> tuple[Images, Masks]:
-        """All slices of one scan: images (Z, C, H, W) float32 in raw units, mask (Z, H, W) uint8 of 0 and 1.
+        """All slices of one scan: images (Z, C, H, W) float32 in raw values, mask (Z, H, W) uint8 of 0 and 1.
 
         One read per shard; the content is compared with the scan's digest. InputError names the scan if it is not in
         the store, and DamagedStore if it is damaged. StorageError is raised where disk or S3 do not answer.

@@ -100,7 +100,7 @@ def discard(unfinished: Path) -> None:
 def write_scan(
     folder: Path, images: Images, mask: Masks, facts: ScanFacts, *, drawn: DrawnMask | None = None
 ) -> Scan:
-    """Write images (Z, C, H, W) float32, in raw units, and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is
+    """Write images (Z, C, H, W) float32, in raw values, and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is
     known of it.
 
     folder: of the unfinished store. drawn: the mask as it was drawn, where it is kept; the scan's placement then says
@@ -144,7 +144,7 @@ def _facts_of(drawn: DrawnMask, voxels: Masks) -> DrawnFacts:
 
 
 def read_written_images(unfinished: Path, scan_id: str) -> Images:
-    """The images float32 (Z, C, H, W) of a scan that `write_scan` has written, in the units of their files."""
+    """The images float32 (Z, C, H, W) of a scan that `write_scan` has written, raw values."""
     return np.asarray(
         zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "images"), mode="r")[...]
     )

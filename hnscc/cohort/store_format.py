@@ -1,6 +1,6 @@
 """What the files of a slice store hold: scans, their entries in the index, digests.
 
-    scans/<scan>/images   float32 (Z, C, H, W), the files' units (DICOM PET: SUV); a chunk per slice, a shard per scan
+    scans/<scan>/images   float32 (Z, C, H, W), raw values (DICOM PET: SUV); a chunk per slice, a shard per scan
     scans/<scan>/mask     uint8 (Z, H, W), 1 where lesion
     scans/<scan>/drawn    uint8 (Z, Y, X), the mask as it was drawn, on that grid; older stores have none
     scans/<scan>          attributes: the scan's entry of the root's index
@@ -37,7 +37,7 @@ UNFINISHED = ".unfinished"
 LOCK = ".lock"
 SCANS_GROUP = "scans"
 
-# The units of PET that is standardised by body weight, and by lean body mass.
+# The units of values of PET that is standardised by body weight, and by lean body mass.
 SUV_UNITS = ("SUV", "SUV (lean body mass)")
 
 
@@ -66,9 +66,9 @@ class Placing:
     """What each scan of a cohort is placed by, one that is new to its store too (`Store.placing`).
 
     reference: the modality whose grid is used. size: side of the stored slices, in pixels. pixel_mm: the size of these,
-    None for the whole field of view. units: of each modality whose files all state one. suv: how PET of DICOM becomes
-    SUV, bw or lbm; None where the store does not say. register: how modalities that do not lie together yet are laid on
-    the reference (data_prep.settings.REGISTER), or None.
+    None for the whole field of view. units: of values, of each modality whose files all state one. suv: how PET of
+    DICOM becomes SUV, bw or lbm; None where the store does not say. register: how modalities that do not lie together
+    yet are laid on the reference (data_prep.settings.REGISTER), or None.
     """
 
     reference: str
@@ -139,7 +139,8 @@ def scan_path(scan_id: str, array: str | None = None) -> str:
 
 
 def suv_modality(units: Mapping[str, str]) -> str | None:
-    """Return the first modality whose unit is SUV, of body weight or lean body mass; else None. units: by modality."""
+    """Return the first modality whose values are SUV, of body weight or lean body mass; else None. units: of the
+    values of each modality."""
     return next((name for name, unit in units.items() if unit in SUV_UNITS), None)
 
 
@@ -164,7 +165,7 @@ def store_digest(index: dict[str, Any]) -> str:
 
 
 def content_digest(images: Images, mask: Masks) -> str:
-    """SHA-256 over shapes and little-endian bytes in C order of images (Z, C, H, W), in raw units, and
+    """SHA-256 over shapes and little-endian bytes in C order of images (Z, C, H, W), in raw values, and
     mask (Z, H, W)."""
     digest = hashlib.sha256(f"{images.shape} {images.dtype} {mask.shape} {mask.dtype}".encode())
     digest.update(np.ascontiguousarray(images, dtype="<f4").data)

@@ -78,9 +78,9 @@ def prepare(
 ) -> Store:
     """Place, resize and store every slice of every scan of a manifest; returns the store, opened.
 
-    The store holds images float32 (Z, C, H, W) in the files' units and masks uint8 (Z, H, W), H = W = size. Beside the
-    scans stands prepare.html: one file that shows people the cohort, with histograms, pictures and the geometry of
-    every scan, and what is odd.
+    The store holds images float32 (Z, C, H, W) in the files' units of values and masks uint8 (Z, H, W), H = W = size.
+    Beside the scans stands prepare.html: one file that shows people the cohort, with histograms, pictures and the
+    geometry of every scan, and what is odd.
 
     - manifest: a CSV with patient_id, scan_id, mask and a column per modality, on a disk.
     - store: where the Zarr hierarchy is written, whole or not at all.
@@ -90,8 +90,8 @@ def prepare(
     - workers: processes, 1 to 4096; None for one per core. Each holds one scan at a time; with more than one, in a
       script, call it below `if __name__ == "__main__":`.
     - overwrite: replace a store that is there.
-    - accept_odd: the reason why scans that are odd against the others (another unit, say) are right as they are; the
-      store keeps it, and `store.odd` says what was odd.
+    - accept_odd: the reason why scans that are odd against the others (another unit of values, say) are right as they
+      are; the store keeps it, and `store.odd` says what was odd.
     - suv: how PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass).
     - register: "rigid" lays every modality that does not share the reference's DICOM frame of reference, or states
       none, on the reference by a rigid registration (mutual information), and each scan's `placement["registered"]`

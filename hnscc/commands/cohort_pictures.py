@@ -1,5 +1,5 @@
-"""What a cohort's page shows of its scans: histograms on one axis, where a scan in another unit stands out, and contact
-sheets, each in its window."""
+"""What a cohort's page shows of its scans: histograms on one axis, where a scan in another unit of values stands out,
+and contact sheets, each in its window."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -65,8 +65,8 @@ def intensities(
 
 
 def _axis(values: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """Return an axis from where most scans begin to beyond where they end, so that one in another unit does not
-    set it."""
+    """Return an axis from where most scans begin to beyond where they end, so that one in another unit of values does
+    not set it."""
     first, last = (median(each[name] for each in values) for name in ("first", "last"))
     return first, first + BEYOND * (last - first)
 
@@ -145,14 +145,14 @@ def _panels(view: View, scan: Scan, modalities: Sequence[str]) -> list[Panel]:
     scales = {name: (low, high) for name, low, high in zip(modalities, view.low, view.high, strict=True)}
 
     def values(levels: Mapping[str, NDArray[np.uint16]]) -> dict[str, NDArray[np.floating]]:
-        """Levels of a plane, (H, W) of each modality, as values of that shape, in the unit of the file."""
+        """Levels of a plane, (H, W) of each modality, as raw values of that shape."""
         return {
             name: scales[name][0] + (scales[name][1] - scales[name][0]) / LEVELS * image
             for name, image in levels.items()
         }
 
     def named(levels: NDArray[np.uint16]) -> dict[str, NDArray[np.floating]]:
-        """Levels (C, H, W) as values of each modality, (H, W), in the unit of the file."""
+        """Levels (C, H, W) as raw values of each modality, (H, W)."""
         return values(dict(zip(modalities, levels, strict=True)))
 
     panels = [

@@ -95,11 +95,11 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
 
 
 def units_told(store: Store) -> str:
-    """Say in what units the values are: those that all files of a modality state, as DICOM does."""
+    """Say in what units of values the files are: those that all files of a modality state, as DICOM does."""
     units = store.placed.get("units", {})
     stated = [f"{name} in {units[name]}" for name in store.modalities if name in units]
     rest = [name for name in store.modalities if name not in units]
-    own = "in the files' own units, which no file states" if not stated else "in the files' own units"
+    own = "in the files' own units of values" + ("" if stated else ", which no file states")
     return ", ".join([*stated, *([f"{', '.join(rest)} {own}" if stated else own] if rest else [])])
 
 

@@ -93,15 +93,15 @@ def _column(field: pa.Field) -> tuple[str, ...]:
 def _metrics() -> Iterator[str]:
     yield "## Metrics"
     yield "What a trial is scored by; each metric has the columns above that bear its name."
-    heads = ("metric", "name", "unit", "range", "better", "value of empty masks")
+    heads = ("metric", "name", "measured in", "range", "better", "value of empty masks")
     yield _rows(heads, map(_metric, METRICS.values()))
 
 
 def _metric(metric: Metric) -> tuple[str, ...]:
     lowest, highest = metric.range
     better = "higher" if metric.higher_is_better else "lower"
-    unit, range_ = metric.measured_in or "none", f"{lowest:g} to {highest:g}"
-    return f"`{metric.name}`", metric.label, unit, range_, better, metric.when_empty
+    range_ = f"{lowest:g} to {highest:g}"
+    return f"`{metric.name}`", metric.label, metric.measured_in or "none", range_, better, metric.when_empty
 
 
 def _rows(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:

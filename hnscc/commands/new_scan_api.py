@@ -44,7 +44,7 @@ def predict(
     - rtstruct: write the contours as DICOM too.
     - keep_identity: masks in DICOM bear the source's patient and study attributes, not the scan's patient_id.
     - overwrite: replace such a folder.
-    - accept_odd: the reason why scans whose files state another unit than the study's are right as they are;
+    - accept_odd: the reason why scans whose files state another unit of values than the study's are right as they are;
       predictions.json keeps it.
     - progress: called with the scans done, their number, and the current one's id.
 
@@ -86,10 +86,10 @@ def export(run: str | Path, out: str | Path, *, variant: str | None = None, over
     """Write a variant's median models as a folder that others can use without this package; returns the folder.
 
     run: a run folder. out: a new folder, on a disk. variant: as for `predict`. overwrite: replace such a folder.
-    model.onnx takes images float32 (N, C, H, W) in the store's units and gives probabilities float32 (N, H, W); weights
-    are safetensors, one file for each fold; settings.json has the threshold, and model_card.md the study's numbers,
-    cohort, limits, and the lines that use it all. InputError for no run folder, an unfinished study, or a variant that
-    the study does not have.
+    model.onnx takes images float32 (N, C, H, W) in the store's units of values and gives probabilities float32
+    (N, H, W); weights are safetensors, one file for each fold; settings.json has the threshold, and model_card.md the
+    study's numbers, cohort, limits, and the lines that use it all. InputError for no run folder, an unfinished study,
+    or a variant that the study does not have.
     """
     from hnscc.base.argument_checks import check_flags
     from hnscc.base.locations import check_places

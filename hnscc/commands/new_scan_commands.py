@@ -53,7 +53,7 @@ AcceptOdd = Annotated[
     str | None,
     typer.Option(
         metavar="REASON",
-        help="Why scans in another unit than the study's are right; predictions.json keeps it.",
+        help="Why scans in another unit of values than the study's are right; predictions.json keeps it.",
     ),
 ]
 
@@ -134,7 +134,7 @@ def _named(scans: list[str]) -> list[str] | dict[str, str]:
 def export(run: Run, out: OutFolder, variant: Variant = None, overwrite: Overwrite = False) -> None:
     """Write a variant's median models for use without this package. ONNX, weights, settings and a model card.
 
-    The graph takes slices in the store's units and gives probabilities; the card shows the lines that use it.
+    The graph takes slices in the store's units of values and gives probabilities; the card shows the lines that use it.
 
     Example: hnscc export runs/demo --variant pet_mri --out model
     """

@@ -56,8 +56,8 @@ class PredictOptions:
     variant, ensemble: as of `models_of`. probabilities, disagreement: maps of these too. pet_is_suv: the modality `pet`
     is in SUV, though its files do not say so. rtstruct: of scans in DICOM, contours too. keep_identity: masks in DICOM
     bear the source's patient, not a pseudonym. overwrite: replace a folder that an earlier prediction made. accept_odd:
-    why scans in another unit than the study's are right. InputError for a flag that is neither True nor False, and for
-    a reason without words.
+    why scans in another unit of values than the study's are right. InputError for a flag that is neither True nor
+    False, and for a reason without words.
     """
 
     variant: str | None = None

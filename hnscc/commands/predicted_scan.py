@@ -175,7 +175,7 @@ def intensities_of(scan: NewScan, models: Models) -> dict[str, TableRow]:
 
 
 def _within(image: NDArray[np.float32], bounds: Bounds) -> TableRow:
-    """How an image (Z, H, W) lies to the bounds of a training, both in the unit of the file, as
+    """How an image (Z, H, W) lies to the bounds of a training, both in raw values, as
     `intensities_of` says."""
     low, high = np.float32(bounds[0]), np.float32(bounds[1])
     beyond = float(((image < low) | (image > high)).mean())
@@ -201,7 +201,7 @@ def told_of(scan: NewScan, models: Models, found: dict[str, TableRow]) -> list[s
     ]
     told += [
         f"{name}: the highest value reaches {each['reach']:.2%} of the way from {each['low']:.4g} to "
-        f"{each['high']:.4g}, the values that the model was trained on: is it another unit?"
+        f"{each['high']:.4g}, the values that the model was trained on: is it another unit of values?"
         for name, each in found.items()
         if each["reach"] < REACH
     ]

@@ -38,7 +38,7 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
         np.maximum(pred, truth) > MOST_PIXELS,
         counted,
         f"counts must be at most {MOST_PIXELS:.1e}",
-        "give them in pixels, or in a larger unit of volume",
+        "give them in pixels, or in ml instead of mm3",
     )
     _check_each(
         overlap > np.minimum(pred, truth),

@@ -21,7 +21,7 @@ PEAK_RADIUS_MM = float((3 * 1000 * PEAK_ML / (4 * np.pi)) ** (1 / 3))
 
 @dataclass(frozen=True)
 class Uptake:
-    """Values of one image within a lesion, in the image's units. peak: over spheres of 1 ml."""
+    """Values of one image within a lesion, in the image's unit of values. peak: over spheres of 1 ml."""
 
     highest: float
     mean: float
@@ -109,8 +109,8 @@ def _uptake(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], s
 
 
 def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> float:
-    """The highest mean of a sphere about a voxel of the lesion, in the unit of the image (Z, Y, X); arguments
-    as of `_uptake`.
+    """The highest mean of a sphere about a voxel of the lesion, in the unit of values of the image (Z, Y, X);
+    arguments as of `_uptake`.
 
     The sphere holds the voxels whose centres lie in it; at the image's border those that are there.
     """

@@ -1,4 +1,4 @@
-"""A variant's models as one ONNX graph: images in the store's units in, a probability out."""
+"""A variant's models as one ONNX graph: images in the store's units of values in, a probability out."""
 
 import io
 import warnings
@@ -35,7 +35,7 @@ class _Normalised(nn.Module):
         self.register_buffer("span", torch.tensor(spans).reshape(1, -1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images float32 (N, C, H, W) in the store's units -> probabilities float32 (N, H, W)."""
+        """Images float32 (N, C, H, W) in the store's units of values -> probabilities float32 (N, H, W)."""
         scaled = ((images - self.low) / self.span).clamp(0.0, 1.0)  # type: ignore[operator]
         probability: torch.Tensor = torch.sigmoid(self.model(scaled))[:, 0]
         return probability
@@ -49,7 +49,8 @@ class _Mean(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images float32 (N, C, H, W), in the store's units -> probabilities float32 (N, H, W), as of each member."""
+        """Images float32 (N, C, H, W), in the store's units of values -> probabilities float32 (N, H, W), the mean of
+        the members'."""
         return torch.stack([member(images) for member in self.members]).mean(dim=0)
 
 
@@ -89,7 +90,7 @@ def check_pools(model: nn.Module, images: torch.Tensor, architecture: str) -> No
 def onnx_of(run: RunFolder, network: Network, members: Sequence[Member], size: int) -> bytes:
     """Return the ONNX file of these trials' models together, in float32.
 
-    Its input `images` is float32 (N, C, size, size) in the store's units, its output `probability` float32
+    Its input `images` is float32 (N, C, size, size) in the store's units of values, its output `probability` float32
     (N, size, size): the mean over the models. InputError as by `members.read_weights` and `check_pools`.
     """
     bare = network.model_copy(update={"encoder_weights": None})

@@ -119,7 +119,7 @@ class TrainedModels:
     def probabilities(self, images: Images) -> Iterator[StoredProbabilities]:
         """Yield what each member says of a scan's slices, as uint16 (Z, H, W): round(p x 65535), as trials store it.
 
-        images: float32 (Z, C, H, W) in the store's units, C in the order of the variant's modalities.
+        images: float32 (Z, C, H, W) in the store's units of values, C in the order of the variant's modalities.
         """
         masks = np.zeros((len(images), *images.shape[2:]), np.uint8)
         rows, channels = np.arange(len(images)), range(images.shape[1])

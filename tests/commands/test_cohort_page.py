@@ -43,7 +43,7 @@ class Page(HTMLParser):
 
 
 def manifest_of(folder, odd=()):
-    """Six scans of patients whose files bear their names, the last without a mask; `odd` are in another unit."""
+    """Six scans of patients whose files bear their names, the last without a mask; `odd`: in another unit of values."""
     rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
     for number in range(6):
         pet, mri, mask = scan_arrays(number)
@@ -90,10 +90,10 @@ def test_what_is_odd_is_marked_and_nothing_else(prepared):
     assert [page.histograms(f"S{number}") for number in range(6)] == [
         [number == 2, False] for number in range(6)
     ]
-    assert "S2: pet cannot be in one unit with 5 others" in words
+    assert "S2: pet cannot be in one unit of values with 5 others" in words
     odd = [each["href"] for tag, each in page.tags if tag == "a" and each.get("class") == "odd"]
     assert odd == ["#scan-S2"]
-    assert re.search(r"S2</th>.*?pet.*?pet cannot be in one unit", page.text, re.DOTALL)
+    assert re.search(r"S2</th>.*?pet.*?pet cannot be in one unit of values", page.text, re.DOTALL)
 
 
 def test_the_geometry_is_that_of_the_files(prepared):
@@ -124,7 +124,7 @@ def test_the_sheet_shows_the_slices_with_the_outline_of_the_mask(prepared):
 
 def test_a_refused_cohort_has_no_page_and_a_replaced_store_a_new_one(prepared, tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match="cannot be in one unit"):
+    with pytest.raises(InputError, match="cannot be in one unit of values"):
         package.prepare(manifest_of(tmp_path / "odd", odd=[1]), tmp_path / "out/s.zarr", size=16, workers=1)
     assert list((tmp_path / "out").iterdir()) == []
     store, _ = prepared

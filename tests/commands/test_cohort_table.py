@@ -18,7 +18,7 @@ from hnscc.commands.cohort_table import print_cohort
 
 @pytest.fixture
 def manifest(tmp_path):
-    """Twelve scans; every other has a lesion; the PET of the third is in another unit."""
+    """Twelve scans; every other has a lesion; the PET of the third is in another unit of values."""
     rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
     for number in range(12):
         pet, mri, mask = scan_arrays(number)
@@ -33,7 +33,7 @@ def manifest(tmp_path):
 
 def test_prepare_ends_with_a_table_of_the_cohort(hnscc, manifest, tmp_path):
     code, _, error = hnscc("prepare", manifest, tmp_path / "s.zarr", "--workers", 1, "--size", 16)
-    assert code == 2 and "pet cannot be in one unit with 11 others" in error and "Jane" not in error
+    assert code == 2 and "pet cannot be in one unit of values with 11 others" in error and "Jane" not in error
     assert not (tmp_path / "s.zarr").exists()
     reason = ("--accept-odd", "a phantom of another centre")
     code, out, _ = hnscc("prepare", manifest, tmp_path / "s.zarr", "--workers", 1, "--size", 16, *reason)
@@ -56,7 +56,7 @@ def test_the_same_stands_in_the_store_and_in_json(hnscc, manifest, tmp_path):
     third = facts["cohort"][2]
     pet = scan_arrays(2)[0] * 5000
     assert third["values"]["pet"]["median"] == pytest.approx(np.median(pet), rel=1e-6)
-    assert len(third["odd"]) == 1 and "cannot be in one unit" in third["odd"][0]
+    assert len(third["odd"]) == 1 and "cannot be in one unit of values" in third["odd"][0]
     store = open_store(tmp_path / "s.zarr")
     assert list(store.odd) == facts["odd"] and verify_store(store) == 60
 
@@ -71,7 +71,7 @@ def test_check_repeats_what_is_odd(hnscc, manifest, tmp_path):
     )
     code, out, _ = hnscc("check", tmp_path / "study.yaml", "--out", tmp_path / "run")
     assert code == 0
-    assert "data: scan S02: pet cannot be in one unit with 11 others" in out
+    assert "data: scan S02: pet cannot be in one unit of values with 11 others" in out
     assert "data: accepted as it is, with the reason: known" in out
 
 

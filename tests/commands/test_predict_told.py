@@ -26,7 +26,7 @@ def test_a_scan_unlike_the_studys_is_told(trained, tmp_path):
     assert told["alike"]["told"] == []
     assert told["bq"]["intensities"]["pet"]["outside"] == 1.0
     assert "100.0% of the pixels lie outside" in told["bq"]["told"][0]
-    assert any("another unit" in line for line in told["small"]["told"])
+    assert any("another unit of values" in line for line in told["small"]["told"])
 
 
 def test_a_run_folder_without_placing_asks_its_store(trained, tmp_path):

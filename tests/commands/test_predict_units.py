@@ -1,4 +1,4 @@
-"""A scan in another unit than the study's is refused, unless accepted with a reason; what is not known is told."""
+"""A scan in another unit of values than the study's is refused, unless a reason is given; an unknown one is told."""
 
 import shutil
 
@@ -52,7 +52,7 @@ def test_another_unit_is_refused_unless_a_reason_is_given(hnscc, in_suv, tmp_pat
     ask = ("predict", in_suv, manifest, "--variant", "pet_mri", "--out", tmp_path / "out")
     error = refused(hnscc(*ask))
     assert "2 faults were found" in error and str(tmp_path) not in error
-    assert "row 2, scan a, column pet: The scan is in another unit than the study's." in error
+    assert "row 2, scan a, column pet: The scan's unit of values is not the study's." in error
     assert "Expected SUV; found HU." in error and "Expected HU; found SUV." in error
     assert "--accept-odd REASON" in error and not (tmp_path / "out").exists()
     assert "A reason is missing" in refused(hnscc(*ask, "--accept-odd", " "))
@@ -72,11 +72,13 @@ def test_one_unit_needs_no_reason(in_suv, tmp_path):
 def test_a_unit_that_only_the_study_knows_is_told(in_suv, tmp_path):
     manifest = write_scans(tmp_path / "new", {"a": scan_of(1)})
     found = hnscc.predict(in_suv, manifest, tmp_path / "out", variant="pet")
-    assert told(found) == ["pet: the study's values are in SUV, and this scan's file does not say its unit"]
+    assert told(found) == [
+        "pet: the study's values are in SUV, and this scan's file does not say its own unit of values"
+    ]
     found = hnscc.predict(in_suv, manifest, tmp_path / "suv", variant="pet", pet_is_suv=True)
     assert told(found) == []
 
 
 def test_a_unit_that_only_the_file_knows_is_told(trained, tmp_path):
     found = hnscc.predict(trained.root, dicom(tmp_path), tmp_path / "out", variant="pet")
-    assert told(found) == ["pet: the file is in SUV, and the unit of the study's values is not known"]
+    assert told(found) == ["pet: the file is in SUV, and the study's unit of values is not known"]

@@ -124,7 +124,7 @@ def test_its_manifest_is_prepared(hnscc, exports, tmp_path):
     options = ("--size", 16, "--workers", 1, "--accept-odd", "noise")
     code, shown, error = hnscc("prepare", manifest, store, *options)
     assert code == 0, error
-    assert "median, pet in SUV, mri in the files' own units." in shown
+    assert "median, pet in SUV, mri in the files' own units of values." in shown
     kept = [file.read_bytes() for file in store.rglob("*") if file.is_file()]
     for text in (shown.encode(), error.encode(), *kept):
         assert b"SECRET" not in text and b"1.2.826" not in text

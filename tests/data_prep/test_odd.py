@@ -30,10 +30,10 @@ def images(folder, count: int, change=lambda number, pet: pet, lesion=lambda num
 def test_units_that_differ_are_refused_with_range_and_median(tmp_path, factor, others):
     """Bq/ml in every fourth scan, in one, or in half of them; SUV in the others. Or the reverse."""
     manifest = images(tmp_path, 8, lambda number, pet: pet * (factor if number in others else 1))
-    text = refused(manifest, "pet cannot be in one unit with", "median", "--accept-odd")
+    text = refused(manifest, "pet cannot be in one unit of values with", "median", "--accept-odd")
     if len(others) < 4:
         assert all(f"scan S{number}: pet cannot" in text for number in others)
-        assert text.count("cannot be in one unit") == len(others)
+        assert text.count("cannot be in one unit of values") == len(others)
 
 
 def test_a_reason_accepts_them_and_is_kept(tmp_path):
@@ -41,7 +41,9 @@ def test_a_reason_accepts_them_and_is_kept(tmp_path):
     refused(manifest, "a reason is missing".capitalize(), accept_odd="  ")
     store = prepare(manifest, tmp_path / "s.zarr", size=16, workers=1, accept_odd="phantom in Bq/ml")
     assert store.placed["accepted"] == "phantom in Bq/ml"
-    assert any(text.startswith("scan S3: pet cannot be in one unit with 3 others") for text in store.odd)
+    assert any(
+        text.startswith("scan S3: pet cannot be in one unit of values with 3 others") for text in store.odd
+    )
     assert store.odd[-1] == "accepted as it is, with the reason: phantom in Bq/ml"
 
 

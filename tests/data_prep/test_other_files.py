@@ -184,7 +184,7 @@ WRONG = {
     "no origin": ("a.nrrd", "space origin: (0,0,0)\n", "", "lies in space"),
     "no directions": ("a.nrrd", "space directions: (1,0,0) (0,1,0) (0,0,3)\n", "", "lies in space"),
     "a scanner's space": ("a.nrrd", "left-posterior-superior", "scanner-xyz", "lies in space"),
-    "metres": ("a.nrrd", "kinds:", 'space units: "m" "m" "m"\nkinds:', "another unit"),
+    "metres": ("a.nrrd", "kinds:", 'space units: "m" "m" "m"\nkinds:', "lengths that are not in mm"),
     "numbers of another range": ("a.nrrd", "kinds:", "old min: -1024\nkinds:", "old min makes other values"),
     "huge nrrd": ("a.nrrd", "sizes: 6 7 8", "sizes: 60000 70000 80000", ""),
     "singular": ("a.nrrd", "(0,0,3)", "(1,0,0)", ""),

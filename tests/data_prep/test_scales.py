@@ -39,7 +39,7 @@ def test_scales_by_turns_are_refused_as_no_unit():
     assert [(scan_id, refused) for scan_id, _, refused in found] == [(None, True)]
     text = found[0][1]
     assert text.startswith(
-        "pet cannot be in one unit with itself: 3 scans (p0_a, p4_a, p8_a), median 1, about 12."
+        "pet cannot be in one unit of values with itself: 3 scans (p0_a, p4_a, p8_a), median 1, about 12."
     )
     assert text.endswith("3 scans (p3_a, p7_a, p11_a), median 1800")
 

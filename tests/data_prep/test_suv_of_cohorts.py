@@ -56,7 +56,7 @@ def test_suv_beside_files_that_state_no_unit_is_told(tmp_path):
 
 def test_suv_beside_raw_values_is_refused(tmp_path):
     manifest = cohort(tmp_path, ["BQML", "BW", "raw NIfTI"])
-    with pytest.raises(InputError, match="pet cannot be in one unit with 2 others"):
+    with pytest.raises(InputError, match="pet cannot be in one unit of values with 2 others"):
         prepare(manifest, tmp_path / "a.zarr", size=16, workers=1)
 
 

@@ -159,8 +159,8 @@ def shares_on_axis(
     counts: NDArray[np.integer], edges: NDArray[np.floating], axis: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Return the shares, 0..1, of a histogram on the common axis: float64 (42,), of which the first and the last hold
-    what lies beyond its ends. counts: int (B,), edges: float (B + 1,), in the unit of the axis. A bin counts where its
-    middle lies."""
+    what lies beyond its ends. counts: int (B,), edges: float (B + 1,), in the values of the axis. A bin counts where
+    its middle lies."""
     low, high = axis
     middles = (edges[1:] + edges[:-1]) / 2
     at = np.floor((middles - low) / (high - low) * BARS).astype(np.int64) if high > low else 0 * counts

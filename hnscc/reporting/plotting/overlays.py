@@ -41,7 +41,7 @@ SMALLEST_VIEW_MM = 45.0
 class Example:
     """One slice to show.
 
-    `row` is its row of table `slices`; `images` maps each modality to float32 (H, W) in raw units; `truth` and
+    `row` is its row of table `slices`; `images` maps each modality to float32 (H, W) in raw values; `truth` and
     `predicted` are bool (H, W); `spacing_mm` is the distance between rows, then between columns.
     """
 
@@ -199,4 +199,4 @@ def _uptake_scale(figure: Figure, shown: Sequence[Example], window: float, grid:
         colours = FUSED if any(anatomy(each.images) for each in shown) else ALONE
         scale = ScalarMappable(Normalize(0, window), colours)
         bar = figure.colorbar(scale, ax=grid, location="bottom", shrink=0.4, aspect=40, pad=0.02)
-        bar.set_label("PET uptake, in the units of the scans (SUV where they are SUV)", fontsize=9)
+        bar.set_label("PET uptake, in the scans' unit of values (SUV where they are SUV)", fontsize=9)

@@ -35,7 +35,7 @@ def scan_picture(
 ) -> bytes:
     """Show up to eight slices as a PNG.
 
-    images: of each modality (Z, H, W) in raw units; predicted, truth: (Z, H, W); pixel_mm: the distance between rows,
+    images: of each modality (Z, H, W) in raw values; predicted, truth: (Z, H, W); pixel_mm: the distance between rows,
     then between columns. Slices run to posterior and to the patient's left. Those with lesion are shown, spread over
     them, the one with the most among them; where there is none, slices spread over the scan.
     """
@@ -89,7 +89,7 @@ def _show(axes: Axes, example: Example, window: float) -> None:
 
 def _shown_as(images: Mapping[str, npt.NDArray[np.float32]], window: float) -> str:
     """Say what is shown how: without it, the noise of a scan that takes up nothing looks like a tumour. images:
-    (Z, H, W) of each modality, in raw units."""
+    (Z, H, W) of each modality, in raw values."""
     below = anatomy(images)
     grey = [f"{below} in grey"] if below else []
     colour = [f"{UPTAKE} in colour, brightest from {window:.3g} on"] if UPTAKE in images else []
