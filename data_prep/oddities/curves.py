@@ -114,7 +114,7 @@ def _tissue(scans: Sequence[Scan], modality: str) -> _Tissue:
 
 
 def _positive(tissue: _Tissue, names: Sequence[str]) -> list[Floats] | None:
-    """Values of these names above the lowest of the scan, (scans,) each, in the unit of their file; None where one of
+    """Values of these names above the lowest of the scan, (scans,) each, raw; None where one of
     them is not positive: there is no ratio then."""
     values = [np.array([each[name] for _, each in tissue], np.float64) for name in names]
     return values if all((each > 0).all() for each in values) else None

@@ -95,8 +95,8 @@ def _across(
 
 
 def _fall(mask: Bools, image: Images, scan: Scan, modality: str) -> float:
-    """Across the border of another scan's mask on the image of a scan. mask, image: (Z, H, W), the image in the unit of
-    its file."""
+    """Across the border of another scan's mask on the image of a scan. mask, image: (Z, H, W), the image
+    in raw values."""
     facts = scan.placement["values"][modality]
     if facts["tissue"] is None:
         return 0.0

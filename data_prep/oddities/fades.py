@@ -73,7 +73,7 @@ def beside_most(
 ) -> dict[str, BesideMost]:
     """What scans show beside most, by modality: of those alone of which there are enough scans, with places in common.
 
-    means: (C, Z, 16, 16) of each scan, in the units of its files, what data_prep.oddities.twins.means_of gave. alike:
+    means: (C, Z, 16, 16) of each scan, in raw values, what data_prep.oddities.twins.means_of gave. alike:
     the modalities in which the scans look like their mean image (data_prep.oddities.orientation.lying_of): of others
     nothing is said.
     """
@@ -149,7 +149,7 @@ def _fits(beside: BesideMost) -> _Fits:
 
 
 def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> BesideMost | None:
-    """images: (n, 16, 16, 16), of this modality in the unit of its file; None where scans have too few places
+    """images: (n, 16, 16, 16), of this modality in raw values; None where scans have too few places
     in common."""
     bright = np.array([brightness(scan, modality) for scan in scans])
     if (bright <= 0).any():

@@ -67,7 +67,7 @@ def _told(scans: Sequence[Scan], modality: str, moves_mm: Mapping[str, float]) -
 
 def _clearest(image: Images, lesion: Bools, scan: Scan, modality: str, sign: int) -> tuple[float, float]:
     """The fall across the clearest border near a scan's mask, and how many mm away that is. image, lesion: (Z, H, W),
-    the image in the unit of its file. sign: -1 where the cohort's lesions are darker than what surrounds them."""
+    the image in raw values. sign: -1 where the cohort's lesions are darker than what surrounds them."""
     facts = scan.placement["values"][modality]
     if facts["tissue"] is None:
         return 0.0, 0.0

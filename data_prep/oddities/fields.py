@@ -15,7 +15,7 @@ from hnscc.cohort.store_format import Scan
 SMALLEST_MM, LARGEST_MM = 0.02, 20.0
 SHORTEST_MM, LONGEST_MM = 2.0, 2500.0  # mm: the longest side of a volume
 SMALL_MM, FINE_MM = 60.0, 1.0  # mm: a volume so small, of voxels so fine, is more likely one in cm
-TENFOLD_TIMES = 5.0  # times, in voxels and extent alike: another unit of length
+TENFOLD_TIMES = 5.0  # times, in voxels and extent alike: lengths that are not in mm
 ODD_LENGTH_TIMES = 1.9  # times the cohort's median
 ODD_LENGTH_SDS = 4.0  # robust standard deviations of the logarithm, beside it
 OTHER_VOXELS_TIMES = 1.3  # times in some direction, of one and the same number of voxels

@@ -43,7 +43,7 @@ class _FlatEnd:
 
 
 def ends_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
-    """(Z, C, H, W), in the units of the files, with the mask (Z, H, W) -> (C, 6): how far each modality stands out
+    """(Z, C, H, W), in raw values, with the mask (Z, H, W) -> (C, 6): how far each modality stands out
     beyond the end of the mask on each side (edges.SIDES), as a share of how far the lesion does; 0 where the mask does
     not end flat, or ends with the image."""
     found = np.zeros((images.shape[1], 6), np.float32)

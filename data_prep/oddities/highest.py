@@ -12,7 +12,7 @@ from data_prep.oddities.scales import brightness
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-# Times as high as all other scans, in the file's unit and beside the tissue's brightness. Of the public cohort's 34
+# Times as high as all other scans, in raw values and beside the tissue's brightness. Of the public cohort's 34
 # scans, sorted by their highest value, none has 1.4 times that of the one before.
 ABOVE_SCANS_TIMES = 3.0
 

@@ -52,7 +52,7 @@ Known = set[tuple[str, str]]
 class Reduced:
     """What is kept of a scan's images to compare them.
 
-    means: (C, Z, 16, 16), of parts of each slice, in the images' units; patterns: of that shape, each slice of mean 0
+    means: (C, Z, 16, 16), of parts of each slice, in raw values; patterns: of that shape, each slice of mean 0
     and length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the
     column midway between both sides of the skin, in pixels, NaN where it does not show (oddities.midlines). moves:
     (C, 3), in mm along z, y and x, how the mask must be moved to fit best, NaN where it has no border
@@ -70,7 +70,7 @@ class Reduced:
 
 
 def reduce_images(images: Images, lesion: Bools, scan: Scan, volumes: Mapping[str, Volume]) -> Reduced:
-    """images: float32 (Z, C, H, W), the stored slices of a scan, in the units of their files; lesion: bool (Z, H, W),
+    """images: float32 (Z, C, H, W), the stored slices of a scan, in raw values; lesion: bool (Z, H, W),
     its mask on them; volumes: its modalities as they were read."""
     means = means_of(images)
     return Reduced(
@@ -98,7 +98,7 @@ def judged(
     modalities = list(rows[0].files)
 
     def read(at: int) -> tuple[Images, Bools]:
-        """The stored images (Z, C, H, W), in the units of their files, and the mask (Z, H, W) of the scan at
+        """The stored images (Z, C, H, W), in raw values, and the mask (Z, H, W) of the scan at
         a position."""
         name = scans[at].scan_id
         return read_written_images(unfinished, name), read_written_mask(unfinished, name) == 1

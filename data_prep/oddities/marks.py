@@ -48,12 +48,12 @@ class Marks:
 
 
 def marks(images: NDArray[np.float32]) -> list[Marks]:
-    """Return the marks of each modality of stored images (Z, C, H, W), raw units; none where nothing stands out."""
+    """Return the marks of each modality of stored images (Z, C, H, W), raw values; none where nothing stands out."""
     return [_of_volume(volume) for volume in images.swapaxes(0, 1)]
 
 
 def _of_volume(volume: NDArray[np.float32]) -> Marks:
-    """The marks of a volume (Z, H, W) of square slices, raw units; places are z, y, x in its pixels."""
+    """The marks of a volume (Z, H, W) of square slices, raw values; places are z, y, x in its pixels."""
     size = volume.shape[-1]
     places, looks = [], []
     for smaller, most in enumerate(MOST_MARKS):
@@ -72,7 +72,7 @@ def _of_volume(volume: NDArray[np.float32]) -> Marks:
 
 
 def _in_squares(squares: NDArray[np.float32], most: int) -> tuple[Floats, NDArray[np.float32]]:
-    """Places (N, 3), z, y and x in pixels, and looks (N, D), as those of `Marks`, in squares (Z, H, W), raw units; the
+    """Places (N, 3), z, y and x in pixels, and looks (N, D), as those of `Marks`, in squares (Z, H, W), raw values; the
     `most` that stand out."""
     smooth = _blurred(squares)
     low, high = percentiles(smooth[:, ::2, ::2], [0.5, 99.5])

@@ -26,7 +26,7 @@ CLEAR_SCANS_SHARE = 0.8  # of the scans, in which it must
 
 
 def midlines(images: Images) -> NDArray[np.float32]:
-    """(Z, C, H, W), in the units of the files -> (C, Z, H) float32: in each row of each slice, the column midway
+    """(Z, C, H, W), in raw values -> (C, Z, H) float32: in each row of each slice, the column midway
     between both sides of the skin, in pixels; NaN where the body is narrow, or not shown."""
     return np.stack([_midline(largest_filled(body(smoothed(image)))) for image in images.swapaxes(0, 1)])
 

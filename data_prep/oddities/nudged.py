@@ -29,7 +29,7 @@ EXPLAINED_SHARE = 0.8
 
 def moves_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
     """By how many mm along z, y and x the mask of a scan must be moved to have its clearest border on each modality:
-    (C, 3); NaN where it has none. images: (Z, C, H, W), in the units of their files; lesion: (Z, H, W)."""
+    (C, 3); NaN where it has none. images: (Z, C, H, W), in raw values; lesion: (Z, H, W)."""
     found = []
     for image, facts in zip(images.swapaxes(0, 1), scan.placement["values"].values(), strict=True):
         bright = 0.0 if facts["tissue"] is None else facts["tissue"]["last"] - facts["first"]

@@ -2,7 +2,7 @@
 bright exchanged against the other scans, so that air is bright.
 
 Where a volume ends sideways there is mostly air, and most of a volume is air or dark tissue. How high both stand
-between the 1st and the 99th percentile tells of inversion, whatever the unit.
+between the 1st and the 99th percentile tells of inversion, whatever the unit of values.
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence

@@ -95,9 +95,9 @@ def odd_values(
 ) -> list[Odd]:
     """Return what is odd about the values of a modality. Of a scan that is inverted, that alone; of one that is cut
     short, or whose numbers cannot be those that were measured, no curve. Nor is a scan whose values went through a
-    curve said to be of another scale, unless of another unit; nor one that is `known` to look otherwise for a reason
-    that is told (`Odd.shown`), of either. Of a scan with a modality that is `unlike` the others for such a reason no
-    curve is told in any: the values that are compared are those where the others show the body."""
+    curve said to be of another scale, unless of another unit of values; nor one that is `known` to look otherwise for a
+    reason that is told (`Odd.shown`), of either. Of a scan with a modality that is `unlike` the others for such a
+    reason no curve is told in any: the values that are compared are those where the others show the body."""
     turned = list(inverted(scans, modality))
     others = [scan for scan in scans if scan.scan_id not in _of(turned)]
     told = {scan.scan_id for scan in others if (scan.scan_id, modality) in known}
@@ -123,10 +123,10 @@ def odd_beside(
     modalities: Sequence[str],
     usual: Mapping[str, Any] | None,
 ) -> Iterator[str]:
-    """A sentence on each thing that is odd: values of another unit, scale or level, exchanged dark and bright, a scan
+    """A sentence on each thing that is odd: another unit of values, scale or level, exchanged dark and bright, a scan
     that lies otherwise; or one that says that nothing was compared.
 
-    images: (Z, C, H, W), the stored slices of these modalities, in the units of their files. usual: what the study's
+    images: (Z, C, H, W), the stored slices of these modalities, in raw values. usual: what the study's
     scans are like (hnscc.cohort.kept_of_store), or None where its run folder does not say.
     """
     if usual is None:

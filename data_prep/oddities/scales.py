@@ -1,4 +1,4 @@
-"""Whether the scans of a cohort are of one unit, scale and level, by modality; lesions are left out of it.
+"""Whether the scans of a cohort are of one unit of values, scale and level, by modality; lesions are left out of it.
 
 Where no group of scans is large enough to be the one that others are measured by, the groups are named, and none is
 called the wrong one.
@@ -27,8 +27,8 @@ from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import ValueFacts
 from hnscc.cohort.store_format import Scan
 
-# Times larger than the next scan's: intensities so far apart, with no scan in between, are of two units. Bq/ml are
-# 1,500 times SUV and more; one scanner's arbitrary units are seldom 10 times another's.
+# Times larger than the next scan's: intensities so far apart, with no scan in between, are of two units of values.
+# Bq/ml are 1,500 times SUV and more; one scanner's arbitrary values are seldom 10 times another's.
 TWO_UNITS_TIMES = 20.0
 ODD_SCALE_TIMES = 3.0  # times larger or smaller than the cohort's median
 TWO_SCALES_TIMES = 2.0  # times larger, the least gap between groups of scans
@@ -44,8 +44,9 @@ AT_ZERO_SHARE = 0.4
 
 
 def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """What is odd about the scale and level of a modality: other units (refused), groups of scans, single scans. Scans
-    in which it is cut short are left out of all but the units: filled slices move a median as another scale does."""
+    """What is odd about the scale and level of a modality: other units of values (refused), groups of scans, single
+    scans. Scans in which it is cut short are left out of all but the first: filled slices move a median as another
+    scale does."""
     found = list(_units(scans, modality))
     if not any(odd.scan_id is None for odd in found):
         elsewhere = {odd.scan_id for odd in found}
@@ -72,7 +73,7 @@ def brightness(scan: Scan, modality: str) -> float:
 
 
 def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """Scans whose values cannot be of the unit of most others; or groups of scans that cannot, where none is most."""
+    """Scans that cannot be of the unit of values of most others; or groups of scans that cannot, where none is most."""
     groups = _by_unit(scans, modality)
     if len(groups) < 2:
         return
@@ -95,7 +96,7 @@ def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def _by_unit(scans: Sequence[Scan], modality: str) -> list[list[Scan]]:
-    """Scans in groups that are of two units, ascending."""
+    """Scans in groups that are of two units of values, ascending."""
     shown = [scan for scan in scans if _height(scan, modality) > 0]
     groups: list[list[Scan]] = []
     for scan in sorted(shown, key=lambda scan: _height(scan, modality)):

@@ -1,5 +1,5 @@
-"""How files were taken: orientations and units that they do not state, voxels without a value, slices not covered; and
-whether the modalities of a scan lie in one space, as the codes of NIfTI's sform and qform name it."""
+"""How files were taken: orientations and units of values that they do not state, voxels without a value, slices not
+covered; and whether the modalities of a scan lie in one space, as the codes of NIfTI's sform and qform name it."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -118,7 +118,7 @@ def _assumed(scan: Scan, modality: str) -> str:
 
 
 def odd_units(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """Units that files state (DICOM): refused where two differ, told where some scans state none (NIfTI)."""
+    """Units of values that files state (DICOM): refused where two differ, told where some scans state none (NIfTI)."""
     for modality in modalities:
         units = Counter(scan.placement["values"][modality].get("unit", "") for scan in scans)
         named = sorted(unit for unit in units if unit)

@@ -53,7 +53,7 @@ class Twins:
 
 
 def means_of(images: Images) -> Floats:
-    """(Z, C, H, W) -> (C, Z, 16, 16): means of equal parts of each slice, in the images' units."""
+    """(Z, C, H, W) -> (C, Z, 16, 16): means of equal parts of each slice, in raw values."""
     size = images.shape[-1]
     weights = area_weights(SIDE_PIXELS, size, size / SIDE_PIXELS, 0.0)
     return np.array(
@@ -79,7 +79,7 @@ def find_twins(patterns: Sequence[NDArray[np.float32]], read: ReadImages) -> lis
     """Every pair of scans that shares a modality, or nearly, in order.
 
     patterns: (C, Z, 16, 16) float32 of each, what `reduced` gave: slices of length 1. read: the stored images
-    (Z, C, H, W) of a scan, in the units of its files, by its position; only candidates are read.
+    (Z, C, H, W) of a scan, in raw values, by its position; only candidates are read.
     """
     found = []
     for modality in range(len(patterns[0])):

@@ -28,7 +28,7 @@ AT_ONCE_SHARE = 0.7  # of the mean two lines further in; a body's own border is 
 
 def absent(data: NDArray[np.float32]) -> Bools | None:
     """Return which voxels show nothing, (x, y, z); None where all show something. data: (x, y, z), turned to LPS, in
-    raw units."""
+    raw values."""
     # In the order of the data, since the other takes many times as long.
     found = np.zeros_like(data, dtype=bool)
     faint = _faint(data)
@@ -46,7 +46,7 @@ def absent(data: NDArray[np.float32]) -> Bools | None:
 
 
 def _repeats(data: NDArray[np.float32]) -> bool:
-    """Whether as many voxels of a volume (x, y, z), in raw units, as a hole holds have the value of the one
+    """Whether as many voxels of a volume (x, y, z), in raw values, as a hole holds have the value of the one
     beside them."""
     count = 0
     for plane in np.moveaxis(data, 2, 0):
@@ -57,7 +57,7 @@ def _repeats(data: NDArray[np.float32]) -> bool:
 
 
 def _faint(data: NDArray[np.float32]) -> Bools:
-    """(z,): slices of a volume (x, y, z), in raw units, with next to no contrast, by the range of all but 2 % of their
+    """(z,): slices of a volume (x, y, z), in raw values, with next to no contrast, by the range of all but 2 % of their
     voxels, or with far less than the slices on both sides of them; not those of a volume that has none anywhere."""
     first, bright, last = np.transpose(
         [percentiles(plane, [1, BRIGHT_PERCENTILE, 99]) for plane in np.moveaxis(data, 2, 0)]
@@ -70,7 +70,7 @@ def _faint(data: NDArray[np.float32]) -> Bools:
 
 def _dim_run(levels: NDArray[np.floating]) -> Bools:
     """(z,): several slices in a row that are dim from one to the next, and bright again from one to the next, at all
-    levels; at most half of all. levels: (levels, z), of each slice above its lowest values, in raw units."""
+    levels; at most half of all. levels: (levels, z), of each slice above its lowest values, in raw values."""
     dim = np.zeros(levels.shape[1], dtype=bool)
     # The first of a row of dim slices.
     darker = np.flatnonzero((levels[:, 1:] < DIM_SHARE * levels[:, :-1]).all(axis=0)) + 1
@@ -89,7 +89,7 @@ def _mark_cuts(data: NDArray[np.float32], found: Bools, faint: Bools) -> None:
     """Mark in `found`, in place, the lines of one value from the first on, slice by slice, where a body begins behind
     them as no body does: in its full width, and not blurred.
 
-    data, found: (lines, voxels, z), views of the volume, in raw units, and of what is found. faint: (z,), the slices
+    data, found: (lines, voxels, z), views of the volume, in raw values, and of what is found. faint: (z,), the slices
     that are left out.
     """
     lines = len(data)

@@ -38,7 +38,7 @@ MOST_TANGENT = 0.6  # of the angle between the image's axis and the slices': 31 
 def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
     """Return which voxels of a volume repeat its last plane at either end, (x, y, z); None where there are none.
 
-    data: (x, y, z), turned to LPS, in raw units. spacing: (3,), its voxels' size in mm.
+    data: (x, y, z), turned to LPS, in raw values. spacing: (3,), its voxels' size in mm.
     """
     found = np.zeros_like(data, dtype=bool)
     whole = found
@@ -55,7 +55,7 @@ def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
 
 def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | None:
     """By how many voxels (2,) the first slice stands moved in the second; None where it does not stand there. first,
-    second: (x, y), in raw units."""
+    second: (x, y), in raw values."""
     low, bright = first.min(), percentile(first, 99)
     body = first > low + BODY_SHARE * (bright - low)
     if not body.any():
@@ -107,7 +107,7 @@ def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats
     """Mark in `found`, in place, the voxels from the low end on that stand `move` voxels further on in the next slice
     too, up to a plane at a right angle to that way; none where they are few, or all others are as alike.
 
-    data, found: (x, y, z), views of the volume, in raw units, and of what is found. move: (2,). spacing: (3,), in mm.
+    data, found: (x, y, z), views of the volume, in raw values, and of what is found. move: (2,). spacing: (3,), in mm.
     """
     axis = np.append(move, 1.0) * spacing
     if np.hypot(*axis[:2]) > MOST_TANGENT * axis[2]:
@@ -145,7 +145,7 @@ def _left(data: NDArray[np.float32], move: Floats, across: Floats, step: float) 
     """What differs between the voxels of a bin of height and those that stand `move` voxels further on in the next
     slice, of the standard deviation in that bin: (bins,); NaN where this is next to none, as in air.
 
-    data: (x, y, z), in raw units. move: (2,). across: (x, y), the heights in bins of the first slice's voxels; step:
+    data: (x, y, z), in raw values. move: (2,). across: (x, y), the heights in bins of the first slice's voxels; step:
     how much higher each slice lies, in bins.
     """
     slices, widest = data.shape[2], float(across.max())

@@ -53,7 +53,7 @@ class _Border:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What a modality shows: image (Z, H, W), in one piece of memory, in raw units, the value of air, and how far
+    """What a modality shows: image (Z, H, W), in one piece of memory, in raw values, the value of air, and how far
     bright tissue stands above it."""
 
     image: Images
@@ -71,11 +71,11 @@ def edges_of(
 ) -> dict[str, Any] | None:
     """How far a modality's values fall across the border of a lesion, as multiples of the tissue's brightness.
 
-    image, lesion: (Z, H, W), lying LPS, the image in raw units. spacing_mm: of z, y and x. dark, brightness: the value
-    of air, and how far the bright tenth of the tissue stands above it, in the same units. `own` is the mean where the
-    mask lies, `sides` that of each side that ends within the image, `elsewhere` that of the mask mirrored, turned,
-    moved, and with its border further in or out; own_alone: without that. None where there is no lesion, no side, or
-    no brightness.
+    image, lesion: (Z, H, W), lying LPS, the image in raw values. spacing_mm: of z, y and x. dark, brightness: the value
+    of air, and how far the bright tenth of the tissue stands above it, in the same unit of values. `own` is the mean
+    where the mask lies, `sides` that of each side that ends within the image, `elsewhere` that of the mask mirrored,
+    turned, moved, and with its border further in or out; own_alone: without that. None where there is no lesion, no
+    side, or no brightness.
     """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
@@ -102,7 +102,7 @@ def clearest_move(
 ) -> list[float] | None:
     """By how many voxels along z, y and x the mask of a lesion must be moved for values to fall most across its border,
     of those a few voxels around it; None as of `edges_of`, whose arguments these are. image, lesion: (Z, H, W), the
-    image in raw units.
+    image in raw values.
 
     0 along an axis on which the mask reaches from one end of the image to the other, as on that of a single slice:
     nothing tells there where it belongs.
@@ -134,7 +134,7 @@ def clearest_within(
     direction, as multiples of the tissue's brightness, and by how many mm it is moved for that. None as of `edges_of`,
     whose other arguments these are.
 
-    image, lesion: (Z, H, W), the image in raw units. Of lesions that are darker than what surrounds them, give -image
+    image, lesion: (Z, H, W), the image in raw values. Of lesions that are darker than what surrounds them, give -image
     and -dark.
     """
     border = _border(lesion, spacing_mm)

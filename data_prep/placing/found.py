@@ -54,7 +54,7 @@ def describe_values(volume: Volume) -> ValueFacts:
 
     `within` counts the voxels without a value that lie between some with one, along an axis of the file; `padding` is
     what stands for nothing (data_prep.volumes.padding), or None; `rim` the median where the volume ends sideways.
-    With them what states the orientation and, where the file states it, the unit.
+    With them what states the orientation and, where the file states it, the unit of values.
     """
     held = volume.data if volume.blank is None else volume.data[~volume.blank]
     low, first, middle, last, high = (float(value) for value in percentiles(held, [0, 1, 50, 99, 100]))
@@ -115,7 +115,7 @@ def facts_of(
 ) -> tuple[dict[str, ValueFacts], LesionFacts]:
     """Return what is known of the values of a scan's modalities, by name, and of its lesion.
 
-    images (Z, C, H, W), raw units, of the modalities in the order of `volumes`, and stored (Z, H, W) are the stored
+    images (Z, C, H, W), raw values, of the modalities in the order of `volumes`, and stored (Z, H, W) are the stored
     slices and their mask. unseen: the slices (z) that each modality does not show.
     """
     seen, stored_lesion = on_grid(images, stored, grid, window)
@@ -148,7 +148,7 @@ def facts_of(
 
 
 def share_of_body(images: Images, stored: Masks, grid: Grid, window: Window) -> float:
-    """Return the share of the body in stored images (Z, C, H, W), raw units, that is lesion in their mask (Z, H, W): 0
+    """Return the share of the body in stored images (Z, C, H, W), raw values, that is lesion in their mask (Z, H, W): 0
     to 1, and more where lesion lies in air."""
     seen, stored_lesion = on_grid(images, stored, grid, window)
     shown = np.any([body(smoothed(seen[:, at])) for at in range(seen.shape[1])], axis=0)
@@ -156,8 +156,8 @@ def share_of_body(images: Images, stored: Masks, grid: Grid, window: Window) -> 
 
 
 def on_grid(images: Images, stored: Masks, grid: Grid, window: Window) -> tuple[Images, Bools]:
-    """Return the pixels that lie on the grid of the slices, of stored images (Z, C, H, W), raw units, and of their mask
-    (Z, H, W): (Z, C, h, w), a view, and bool (Z, h, w)."""
+    """Return the pixels that lie on the grid of the slices, of stored images (Z, C, H, W), raw values, and of their
+    mask (Z, H, W): (Z, C, h, w), a view, and bool (Z, h, w)."""
     rows, columns = (_run(centres_inside(window, grid.shape[1 - axis], axis)) for axis in (0, 1))
     return images[:, :, rows, columns], stored[:, rows, columns] > 0
 
@@ -172,7 +172,7 @@ def tissue_of(image: Images, shown: Bools, near: Bools) -> dict[str, float] | No
     """Values of a modality (Z, H, W) within its body (`shown`) and not `near` a lesion: the median, the upper quartile,
     the 90th and 99.9th percentile (`last`, `high`), and `grain`, the median difference between pixels side by side.
 
-    shown, near: (Z, H, W) too. The values are in the image's unit; None where the modality shows nothing else.
+    shown, near: (Z, H, W) too. The values are raw; None where the modality shows nothing else.
     """
     kept = shown & ~near
     if not kept.any():
@@ -190,7 +190,7 @@ def tissue_of(image: Images, shown: Bools, near: Bools) -> dict[str, float] | No
 
 def seen_elsewhere(image: Images, shown: Bools) -> dict[str, float] | None:
     """Values of a modality where the others show the body and no lesion is near (`shown`): in the same places whatever
-    was done to the values of this one. image, shown: (Z, H, W), lying LPS, the image in raw units, as the values are.
+    was done to the values of this one. image, shown: (Z, H, W), lying LPS, the image in raw values, as the values are.
 
     `dark`, `middle`, `bright`, `top`: the 25th, 50th, 90th and 99th percentile; and the medians of the halves to each
     side, by its name. None where there is no such place.
@@ -253,14 +253,14 @@ def lesion_of(
 def _bodies(image: Images, lesion: Bools, around: Bools, unseen: Sequence[int]) -> tuple[Bools, Bools]:
     """The body that an image shows, and the same by pixels that are not `around` its lesion, with that: hot lesions
     raise what counts as bright, and a body would be smaller for them. None of it in slices that are `unseen`: neither
-    is what fills them air. All are (Z, H, W), the image in raw units."""
+    is what fills them air. All are (Z, H, W), the image in raw values."""
     smooth, told = smoothed(image), np.ones(image.shape, dtype=bool)
     told[unseen] = False
     return body(smooth, told if len(unseen) else None) & told, (body(smooth, told & ~around) | lesion) & told
 
 
 def smoothed(image: Images) -> Floats:
-    """Means over 5 x 5 pixels of each slice of (Z, H, W), of the same shape and unit."""
+    """Means over 5 x 5 pixels of each slice of (Z, H, W), of the same shape and unit of values."""
     rows, columns = (mean_weights(count, SMOOTHED_PIXELS) for count in image.shape[1:])
     return weigh(image.astype(np.float64), rows, columns)
 
@@ -268,7 +268,7 @@ def smoothed(image: Images) -> Floats:
 def body(smooth: Floats, measured: Bools | None = None) -> Bools:
     """Return where a smoothed image, of the pixels of its grid, shows more than air: (Z, H, W).
 
-    smooth: (Z, H, W), in raw units. measured (Z, H, W): by which pixels it is told what air and bright tissue are; by
+    smooth: (Z, H, W), in raw values. measured (Z, H, W): by which pixels it is told what air and bright tissue are; by
     all where None or none is given.
     """
     told_by = smooth if measured is None or not measured.any() else smooth[measured]

@@ -27,7 +27,7 @@ from hnscc.cohort.placement import PlaneFacts
 
 MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
 MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels; of the grid's, were two columns exchanged
-MAX_PARTS = 100  # voxels of a modality along one of the grid: more come of lengths in another unit alone
+MAX_PARTS = 100  # voxels of a modality along one of the grid: more come of lengths that are not in mm alone
 LOOKED_AT_VOXELS = 24  # voxels along each axis of a grid, at most, by which that is estimated
 FLAT_SHARE = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
 # Of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent).
@@ -166,7 +166,7 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
 
 
 def _marked(data: NDArray[np.float32], lps: Grid) -> Bools | None:
-    """Which voxels are no image, (x, y, z); None where all are one. data: (x, y, z), turned to LPS, in raw units; lps:
+    """Which voxels are no image, (x, y, z); None where all are one. data: (x, y, z), turned to LPS, in raw values; lps:
     their grid."""
     kinds = absent(data), continued(data, lps.spacing), mirrored_ends(data, lps.spacing)
     found = [each for each in kinds if each is not None]

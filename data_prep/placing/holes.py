@@ -29,7 +29,7 @@ Box = tuple[slice, slice]
 
 
 def with_holes(data: NDArray[np.float32], asked: Bools) -> Bools:
-    """Return, (z,), which slices of a volume (x, y, z), in raw units, hold a box of one value amid body, of which no
+    """Return, (z,), which slices of a volume (x, y, z), in raw values, hold a box of one value amid body, of which no
     side lies on the slice's border; none where these are blocks of compression, since values beside a block may be
     equal to it, so that a hole is as any of them. asked: (z,), the slices that are looked at."""
     air, bright = percentiles(data[::STEP_VOXELS, ::STEP_VOXELS], [AIR_PERCENTILE, BRIGHT_PERCENTILE])

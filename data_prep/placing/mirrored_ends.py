@@ -51,7 +51,7 @@ def mirrored_ends(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
     """Return which voxels of a volume repeat, mirrored, what lies before them at either end, (x, y, z); None where
     none do.
 
-    data: (x, y, z), turned to LPS, in raw units. spacing: (3,), its voxels' size in mm.
+    data: (x, y, z), turned to LPS, in raw values. spacing: (3,), its voxels' size in mm.
     """
     if min(data.shape[:2]) < 4 * PATCH_BLOCKS or data.shape[2] <= 2 * PAIRS + 1:
         return None
@@ -71,7 +71,7 @@ def mirrored_ends(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
 
 def _blocks(data: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int]]:
     """The means of blocks of a volume's slices, at most MOST_BLOCKS along a side, and how many voxels wide and high
-    these are. What is left at the upper borders is left out. data and the means: both (x, y, z), in raw units."""
+    these are. What is left at the upper borders is left out. data and the means: both (x, y, z), in raw values."""
     wide, high = (-(-side // MOST_BLOCKS) for side in data.shape[:2])
     across, down = data.shape[0] // wide, data.shape[1] // high
     whole = data[: across * wide, : down * high].reshape(across, wide, down, high, -1)
@@ -82,7 +82,7 @@ def _plane(blocks: NDArray[np.float32], size: tuple[int, int]) -> Floats | None:
     """The plane in which the patches of a volume mirror themselves, in its upper half: its height in slices at the
     first voxel, and what it rises by from voxel to voxel along x and y, (3,); None where too few share one.
 
-    blocks: (x, y, z), in raw units. size: how many voxels wide and high they are.
+    blocks: (x, y, z), in raw values. size: how many voxels wide and high they are.
     """
     heights = _own_mirrors(blocks)
     patches = np.indices([side // PATCH_BLOCKS for side in blocks.shape[:2]])
@@ -104,7 +104,7 @@ def _plane(blocks: NDArray[np.float32], size: tuple[int, int]) -> Floats | None:
 
 
 def _own_mirrors(blocks: NDArray[np.float32]) -> Floats:
-    """The height in slices, in the upper half of a volume (x, y, z), in raw units, in which each patch mirrors itself:
+    """The height in slices, in the upper half of a volume (x, y, z), in raw values, in which each patch mirrors itself:
     (patches,); infinite where it does so nowhere, NaN where next to nothing changes in it from slice to slice."""
     slices = blocks.shape[2]
     apart = [_squares(blocks, lag) for lag in range(2 * PAIRS + 2)]
@@ -124,7 +124,7 @@ def _own_mirrors(blocks: NDArray[np.float32]) -> Floats:
 
 
 def _squares(blocks: NDArray[np.float32], lag: int) -> Floats:
-    """What slices so far apart differ by in each patch of a volume (x, y, z), in raw units, the mean
+    """What slices so far apart differ by in each patch of a volume (x, y, z), in raw values, the mean
     square: (patches, z - lag)."""
     across, down = (side // PATCH_BLOCKS for side in blocks.shape[:2])
     whole = blocks[: across * PATCH_BLOCKS, : down * PATCH_BLOCKS]
@@ -141,7 +141,7 @@ def _heights(at: Integers, plane: Floats) -> Floats:
 
 
 def _image(data: NDArray[np.float32], at: Integers, plane: Floats, spacing: Floats) -> Floats:
-    """The values of a volume (x, y, z), in raw units, where a plane (3,) mirrors places (3, places), in voxels:
+    """The values of a volume (x, y, z), in raw values, where a plane (3,) mirrors places (3, places), in voxels:
     (places,), linearly between its voxels. spacing: (3,), in mm."""
     normal = np.array([-plane[1], -plane[2], 1.0]) / spacing
     back = 2 * (normal / spacing / (normal @ normal))[:, None] * _heights(at, plane)
@@ -149,7 +149,7 @@ def _image(data: NDArray[np.float32], at: Integers, plane: Floats, spacing: Floa
 
 
 def _places(data: NDArray[np.float32], plane: Floats, low: float, high: float) -> Integers:
-    """Places of the body in a volume (x, y, z), in raw units, evenly spread, so many slices above a plane (3,), from
+    """Places of the body in a volume (x, y, z), in raw values, evenly spread, so many slices above a plane (3,), from
     `low` to below `high`: (3, places), in voxels."""
     every = [-(-side // EVERY_PLACES) for side in data.shape[:2]]
     thin = data[:: every[0], :: every[1]]
@@ -162,7 +162,7 @@ def _places(data: NDArray[np.float32], plane: Floats, low: float, high: float) -
 
 def _change(data: NDArray[np.float32], at: Integers) -> Floats:
     """By how much the values at places (3, places) differ from those in the next slice, of the last slice from those
-    before: (places,). data: (x, y, z), in raw units, as the result is."""
+    before: (places,). data: (x, y, z), in raw values, as the result is."""
     beside = at[2] + np.where(at[2] < data.shape[2] - 1, 1, -1)
     return np.asarray(np.abs(data[at[0], at[1], beside] - data[tuple(at)]), dtype=np.float64)
 
@@ -170,7 +170,7 @@ def _change(data: NDArray[np.float32], at: Integers) -> Floats:
 def _settled(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> Floats:
     """The plane (3,) near the given one that mirrors best what lies up to PAIRS slices above it.
 
-    data: (x, y, z), in raw units. plane: (3,), as _plane gives it. spacing: (3,), in mm.
+    data: (x, y, z), in raw values. plane: (3,), as _plane gives it. spacing: (3,), in mm.
     """
     at = _places(data, plane, 0, PAIRS)
     usual = float(np.median(_change(data, at))) if len(at[0]) >= LEAST_PLACES else 0.0
@@ -190,7 +190,7 @@ def _settled(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> Float
 def _is_mirror(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> bool:
     """Whether all that lies above a plane is the mirror image of what lies below it, up to the volume's end.
 
-    data: (x, y, z), in raw units. plane: (3,), as _settled gives it. spacing: (3,), in mm.
+    data: (x, y, z), in raw values. plane: (3,), as _settled gives it. spacing: (3,), in mm.
     """
     at = _places(data, plane, 0, np.inf)
     height = _heights(at, plane).astype(np.intp)
@@ -211,7 +211,7 @@ def _is_mirror(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> boo
 
 
 def _grows(data: NDArray[np.float32], plane: Floats) -> bool:
-    """Whether a volume (x, y, z), in raw units, changes as a symmetric body does below its plane (3,): ever more."""
+    """Whether a volume (x, y, z), in raw values, changes as a symmetric body does below its plane (3,): ever more."""
     x, y, z = _places(data, plane, -1, 0)
     x, y, z = (each[z >= 2 * FAR_SLICES] for each in (x, y, z))
     here, near, far = (data[x, y, z - back].astype(np.float64) for back in (0, FAR_SLICES, 2 * FAR_SLICES))

@@ -39,8 +39,8 @@ BODY_SHARE = 0.1  # of the way from air, or a cut's value, to the 99th percentil
 
 
 def by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
-    """Return which slices, (z,), of a volume (x, y, z), in raw units, are no image by what they share with those beside
-    them: next to nothing, or everything. faint: (z,), those almost without contrast, which are not asked."""
+    """Return which slices, (z,), of a volume (x, y, z), in raw values, are no image by what they share with those
+    beside them: next to nothing, or everything. faint: (z,), those almost without contrast, which are not asked."""
     thin = np.ascontiguousarray(data[::STEP_VOXELS, ::STEP_VOXELS].T).reshape(data.shape[2], -1)
     thin = thin - thin.mean(axis=1, keepdims=True)
     length = np.linalg.norm(thin, axis=1)
@@ -66,7 +66,7 @@ def by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
 
 def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
     """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror, which
-    stands in a slice, or between two. thin: (z, n), some voxels of each slice, less their mean, in raw units; shown:
+    stands in a slice, or between two. thin: (z, n), some voxels of each slice, less their mean, in raw values; shown:
     (z,), which are asked."""
     found = np.zeros(len(thin), dtype=bool)
     for middle in np.flatnonzero(shown).tolist():
@@ -80,7 +80,7 @@ def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
 
 def _reach(thin: NDArray[np.float32], shown: Bools, low: int, high: int) -> int:
     """How many slices from `high` on are the same, one by one, as those from `low` back. thin: (z, n), and shown: (z,),
-    as those of `_mirrored`, in raw units."""
+    as those of `_mirrored`, in raw values."""
     reach = 0
     while low >= reach and high + reach < len(thin) and shown[high + reach]:
         if not (thin[low - reach] == thin[high + reach]).all():
@@ -91,8 +91,8 @@ def _reach(thin: NDArray[np.float32], shown: Bools, low: int, high: int) -> int:
 
 def _filled(thin: NDArray[np.float32], length: NDArray[np.floating], shown: Bools) -> Bools:
     """(z,): slices in a row that are the mean of those beside them, as interpolation leaves them across a gap.
-    thin: (z, n), in raw units, and shown: (z,), as those of `_mirrored`; length: (z,), of each row of `thin`, in
-    raw units."""
+    thin: (z, n), in raw values, and shown: (z,), as those of `_mirrored`; length: (z,), of each row of `thin`, in
+    raw values."""
     off = np.linalg.norm(thin[2:] + thin[:-2] - 2 * thin[1:-1], axis=1)
     mean = np.zeros(len(thin), dtype=bool)
     mean[1:-1] = shown[1:-1] & (off <= OF_MEAN_SDS * length[1:-1])
@@ -104,7 +104,7 @@ def _filled(thin: NDArray[np.float32], length: NDArray[np.floating], shown: Bool
 
 def _standing(data: NDArray[np.float32], shown: Bools) -> Bools:
     """(z,): slices that show the same as those around them but for noise, while others change from one to the next.
-    data: (x, y, z), in raw units; shown: (z,), which are asked."""
+    data: (x, y, z), in raw values; shown: (z,), which are asked."""
     found = np.zeros(data.shape[2], dtype=bool)
     wide, high = (side // SQUARE_VOXELS for side in data.shape[:2])
     at = np.flatnonzero(shown)
@@ -128,7 +128,7 @@ def _standing(data: NDArray[np.float32], shown: Bools) -> Bools:
 
 def _calm(data: NDArray[np.float32], shown: Bools) -> Bools:
     """(z,): slices at an end that hold far less noise of their own than any other one, in the volume's unit of values
-    and beside the brightness of their tissue. data: (x, y, z), in raw units; shown: (z,), which are asked."""
+    and beside the brightness of their tissue. data: (x, y, z), in raw values; shown: (z,), which are asked."""
     found = np.zeros(data.shape[2], dtype=bool)
     noise = _noise(data, shown)
     at = np.flatnonzero(np.isfinite(noise[0]))
@@ -147,7 +147,7 @@ def _calm(data: NDArray[np.float32], shown: Bools) -> Bools:
 
 def _noise(data: NDArray[np.float32], shown: Bools) -> NDArray[np.float64]:
     """(2, z): how much tissue differs from the voxels beside it in its line, the median's logarithm; and that
-    beside its brightness. NaN where too little of it is shown, or of too few values. data: (x, y, z), in raw units;
+    beside its brightness. NaN where too little of it is shown, or of too few values. data: (x, y, z), in raw values;
     shown: (z,)."""
     found = np.full((2, data.shape[2]), np.nan)
     air, bright = percentiles(data[::STEP_VOXELS, ::STEP_VOXELS], [1, 99])

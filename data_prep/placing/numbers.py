@@ -56,7 +56,7 @@ def number_facts(volume: Volume) -> NumberFacts:
 
 
 def _lowest(data: NDArray[np.float32], low: float) -> tuple[float, float]:
-    """`lowest` and `gap` (NumberFacts). data: (z, x, y), in raw units."""
+    """`lowest` and `gap` (NumberFacts). data: (z, x, y), in raw values."""
     values = data.flat[:: max(1, data.size // LOOKED_AT_VOXELS)]  # to ravel it would copy the whole volume
     above = values[values > np.float32(low)]
     last = float(percentile(values, 99)) - low
@@ -65,7 +65,7 @@ def _lowest(data: NDArray[np.float32], low: float) -> tuple[float, float]:
 
 
 def _peaks(data: NDArray[np.float32], maxima: NDArray[np.float32], low: float) -> tuple[int, float]:
-    """`peaks` and `peak_times` (NumberFacts). data: (z, x, y), in raw units; maxima: (z,), the highest of
+    """`peaks` and `peak_times` (NumberFacts). data: (z, x, y), in raw values; maxima: (z,), the highest of
     each slice."""
     height = float(maxima.max()) - low
     bound = np.float32(low + height / PEAK_TIMES)
@@ -77,8 +77,8 @@ def _peaks(data: NDArray[np.float32], maxima: NDArray[np.float32], low: float) -
 
 
 def _highest_at(data: NDArray[np.float32], maxima: NDArray[np.float32], up: int) -> list[int]:
-    """`highest_at` (NumberFacts). data: (z, x, y), in raw units, of which z is axis `up` of the file; maxima: (z,), the
-    highest of each slice."""
+    """`highest_at` (NumberFacts). data: (z, x, y), in raw values, of which z is axis `up` of the file; maxima: (z,),
+    the highest of each slice."""
     z = int(np.argmax(maxima))
     x, y = np.unravel_index(int(np.argmax(data[z])), data.shape[1:])
     at = [int(x), int(y)]
@@ -87,21 +87,21 @@ def _highest_at(data: NDArray[np.float32], maxima: NDArray[np.float32], up: int)
 
 def _alike(heights: NDArray[np.float32]) -> float:
     """The share of slices whose height is that of most. heights: (z,), of each slice's highest value above the volume's
-    lowest, in raw units."""
+    lowest, in raw values."""
     shown = heights[heights > SHOWN_SHARE * heights.max()]
     usual = float(np.median(shown)) if len(shown) >= LEAST_SLICES else np.inf
     return float((np.abs(shown - usual) <= SAME_SHARE * usual).mean()) if np.isfinite(usual) else 0.0
 
 
 def _next(data: NDArray[np.float32], high: float) -> float:
-    """The share of voxels of a volume (z, x, y), in raw units, that hold the second highest value."""
+    """The share of voxels of a volume (z, x, y), in raw values, that hold the second highest value."""
     second = data.max(initial=-np.inf, where=data < np.float32(high))
     return int(np.count_nonzero(data == second)) / data.size
 
 
 def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
-    """How many voxels of (z, x, y), in raw units, at the upper end lie beside one of the lower end, which only noise or
-    an overflow fills."""
+    """How many voxels of (z, x, y), in raw values, at the upper end lie beside one of the lower end, which only noise
+    or an overflow fills."""
     end = END_SHARE * (high - low)
     # Of most images half the voxels lie below that at once; a median would take longer than all else here.
     if end == 0 or np.count_nonzero(data < low + MIDDLE_SHARES[0] * (high - low)) > data.size / 2:
@@ -140,7 +140,7 @@ def signal_of(volume: Volume) -> SignalFacts:
 def _step(slices: Images, bright: Bools) -> float | None:
     """Return the median step of neighbours within slices beside that of voxels 3 apart; None where nothing changes.
 
-    slices: (n, side, side), in raw units. bright: which of their voxels count, of the same shape.
+    slices: (n, side, side), in raw values. bright: which of their voxels count, of the same shape.
     """
     medians = []
     for apart in (1, FAR_VOXELS):

@@ -47,7 +47,7 @@ MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop of
 
 @dataclass(frozen=True)
 class PlacedScan:
-    """One scan, ready to be stored: images (Z, C, H, W) in raw units, mask (Z, H, W) of 0 and 1.
+    """One scan, ready to be stored: images (Z, C, H, W) in raw values, mask (Z, H, W) of 0 and 1.
 
     `volumes` are the modalities as they were resampled: oriented and, where that was asked for, registered; `lesion` is
     the mask as it was drawn, and on the grid that they were resampled on; `before` are the slices (Z, H, W) of each
@@ -189,7 +189,7 @@ def _found(
     stored: Masks,
     window: Window,
 ) -> Placement:
-    """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W), in raw units,
+    """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W), in raw values,
     and their mask (Z, H, W). shown: the modalities on the grid of the slices."""
     unseen = {name: each.unseen for name, each in shown.items()}
     values, facts = facts_of(laid.volumes, laid.mask, lesion, grid, images, stored, window, unseen)

@@ -65,7 +65,7 @@ NOTHING: PlaneFacts = {
 def planes_of(data: Voxels, marked: Bools | None, blank: Bools | None) -> PlaneFacts:
     """What the planes of a volume hold that no scanner gives, for data_prep.oddities.planes.
 
-    data: (x, y, z), float32, in raw units, lying LPS. marked: (x, y, z), voxels that show nothing
+    data: (x, y, z), float32, in raw values, lying LPS. marked: (x, y, z), voxels that show nothing
     (data_prep.placing.absent), whose slices are left out; blank: (x, y, z), those without a number, which hold the
     lowest one. None: there is no such voxel.
     """
@@ -106,7 +106,7 @@ def planes_of(data: Voxels, marked: Bools | None, blank: Bools | None) -> PlaneF
 
 def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
     """What is said of values that come again, which few values do by chance; of all else nothing. data: (x, y, z), in
-    raw units, as `way`, from air to what is bright, and `tissue` are."""
+    raw values, as `way`, from air to what is bright, and `tissue` are."""
     return {
         **NOTHING,
         "burnt": _burnt(data, tissue),
@@ -132,7 +132,7 @@ def _around(data: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def _dead(data: Voxels, tissue: float, least: float) -> int:
-    """How many voxels of (x, y, z), in raw units, of at most `least` lie amid tissue, by those around them in
+    """How many voxels of (x, y, z), in raw values, of at most `least` lie amid tissue, by those around them in
     their plane."""
     shown = (data > tissue).astype(np.uint8)
     beside = np.zeros(shown[1:-1, 1:-1].shape, np.uint8)
@@ -142,7 +142,7 @@ def _dead(data: Voxels, tissue: float, least: float) -> int:
 
 
 def _hot(data: Voxels, air: float, way: float) -> int:
-    """How many voxels of (x, y, z), in raw units, are far brighter than those around them in their plane.
+    """How many voxels of (x, y, z), in raw values, are far brighter than those around them in their plane.
 
     way: from air to what is bright.
     """
@@ -153,7 +153,7 @@ def _hot(data: Voxels, air: float, way: float) -> int:
 
 
 def _noise(data: Voxels, air: float, way: float) -> float:
-    """The share of bright squares of the planes of (x, y, z), in raw units, whose voxels differ as independent
+    """The share of bright squares of the planes of (x, y, z), in raw values, whose voxels differ as independent
     numbers do."""
     wide, high = (side // BLOCK_VOXELS * BLOCK_VOXELS for side in data.shape[:2])
     squares = data[:wide, :high].reshape(
@@ -167,7 +167,7 @@ def _noise(data: Voxels, air: float, way: float) -> float:
 
 
 def _values(data: Voxels, tissue: float) -> tuple[Voxels, Integers]:
-    """The values of tissue, (n,) in raw units, of a quarter of the voxels of (x, y, z), and how many of these hold
+    """The values of tissue, (n,), raw, of a quarter of the voxels of (x, y, z), and how many of these hold
     each, (n,); not the highest of all."""
     thin = data[::2, ::2]
     values, counts = np.unique(thin[(thin > tissue) & (thin < thin.max())], return_counts=True)
@@ -186,7 +186,7 @@ def _flat(counts: Integers, voxels: int) -> float:
 
 def _cut(data: Voxels, blank: Bools | None, tissue: float, bright: float) -> float:
     """How many bright voxels lie beside the lowest value, where that is not `blank`, in the median slice, divided
-    by the square root of how many are tissue. data, blank: (x, y, z), the data in raw units, as `tissue` and
+    by the square root of how many are tissue. data, blank: (x, y, z), the data in raw values, as `tissue` and
     `bright` are."""
     lowest = data == data.min()
     if blank is not None:
@@ -201,7 +201,7 @@ def _cut(data: Voxels, blank: Bools | None, tissue: float, bright: float) -> flo
 
 
 def _burnt(data: Voxels, tissue: float) -> int:
-    """How many places of the plane of (x, y, z), in raw units, hold one value of tissue in most slices: the value of
+    """How many places of the plane of (x, y, z), in raw values, hold one value of tissue in most slices: the value of
     one of three of these; none where that is the highest one and what lies around is nearly as high: values were cut
     off at the top."""
     count = data.shape[2]
@@ -219,7 +219,7 @@ def _burnt(data: Voxels, tissue: float) -> int:
 
 
 def _step(data: Voxels, shown: NDArray[np.intp], air: float, tissue: float) -> float:
-    """The largest change of brightness, as a logarithm, from one slice of (x, y, z), in raw units, to the next that
+    """The largest change of brightness, as a logarithm, from one slice of (x, y, z), in raw values, to the next that
     stands apart from those around it. shown: (n,), the slices that show something; air, tissue: values in the volume's
     unit of values."""
     thin = data[::EVERY_STEPPED_VOXELS, ::EVERY_STEPPED_VOXELS]

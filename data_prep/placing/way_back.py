@@ -114,7 +114,7 @@ def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: DrawnMask) -> 
 
 def values_back(values: NDArray[np.floating], placement: WayBack) -> NDArray[np.float32]:
     """Return values of stored slices, finite floats (Z, H, W), on the same grid as `lesion_back`, float32 (Z, Y, X):
-    the mean over each voxel, in their own unit, such as probabilities in 0..1.
+    the mean over each voxel, in their own unit of values, such as probabilities in 0..1.
 
     They are 0 outside of the stored slices. ValueError as by `to_input_grid`.
     """
@@ -124,7 +124,7 @@ def values_back(values: NDArray[np.floating], placement: WayBack) -> NDArray[np.
 def in_file_order(values: NDArray[Kind], placement: WayBack) -> NDArray[Kind]:
     """Return values (Z, Y, X) on the grid that lies LPS as (x, y, z) in the voxel order of the file whose grid it is.
 
-    values: of any number type and unit, which stay: a view, nothing is computed.
+    values: of any number type and unit of values, which stay: a view, nothing is computed.
     """
     turn = orientations.ornt_transform(*_axes(placement)[::-1])
     turned: NDArray[Kind] = orientations.apply_orientation(values.T, turn)
@@ -159,8 +159,9 @@ def save_nifti(path: Path, values: NDArray[Any], placement: WayBack) -> None:
     """Write values (Z, Y, X) on the grid that lies LPS as a NIfTI file, compressed where `path` ends so, on the grid of
     the scan's own file.
 
-    values: masks, uint8 of 0 and 1, or float32 in any unit, such as probabilities in 0..1; the file's number type is
-    theirs, without a scaling, and it states no unit (that of its grid is mm). A file of that name is written over.
+    values: masks, uint8 of 0 and 1, or float32 in any unit of values, such as probabilities in 0..1; the file's number
+    type is theirs, without a scaling, and it states no unit of values (lengths are in mm). A file of that name is
+    written over.
     """
     affine = np.array(placement["input_affine"], dtype=np.float64)
     image = nib.Nifti1Image(in_file_order(values, placement), affine)
