@@ -219,7 +219,7 @@ def _how_placed(reference: str, settings: PrepareSettings) -> CohortPlacement:
 
 
 def _units(scans: list[Scan]) -> CohortPlacement:
-    """The unit of each modality that all of its files state alike, for the store's attributes."""
+    """The unit of values of each modality that all of its files state alike, for the store's attributes."""
     units: dict[str, str] = {}
     for name in scans[0].placement["values"]:
         stated = {scan.placement["values"][name].get("unit", "") for scan in scans}

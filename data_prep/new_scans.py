@@ -34,7 +34,7 @@ _FOLDER, _MANIFEST = "a folder", "a file that may be a manifest"
 
 @dataclass(frozen=True)
 class Own:
-    """An image on its own voxels, turned to LPS: values (Z, Y, X) in the units of its file, the grid of the file, and
+    """An image on its own voxels, turned to LPS: its values (Z, Y, X), raw, the grid of the file, and
     the distance of its voxels in mm along z, y and x."""
 
     values: NDArray[np.float32]
@@ -81,7 +81,7 @@ class NewScan:
     stored slices. `volumes` are the scan's files, each oriented and, where the study's were, registered. `placement`
     maps a mask of stored slices back (data_prep.placing.way_back). `assumed` names the files that state no orientation:
     theirs is assumed. `mask_told` says, in sentences, what was assumed or left out when the mask was read. `units` are
-    those of each modality's values.
+    of each modality's values.
     """
 
     row: Row
@@ -179,9 +179,9 @@ def place_new(
     and, unless that is accepted, where a file is in another unit of values than the study's.
 
     modalities: the channels of `images`, in their order; the reference is read too where it is none of them. placing:
-    that of the study's scans; where it does not say how PET of DICOM becomes SUV, it does so as the units say, and else
-    by body weight. pet_is_suv: the user says that the modality `pet` is in SUV, of the study's kind, where its file
-    states no unit of values.
+    that of the study's scans; where it does not say how PET of DICOM becomes SUV, it does so as the units of values
+    say, and else by body weight. pet_is_suv: the user says that the modality `pet` is in SUV, of the study's kind,
+    where its file states no unit of values.
     """
     volumes, read = volumes_of(row, placing.reference, placing.suv or _suv_of(placing.units))
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
@@ -213,8 +213,8 @@ def _suv_of(units: Mapping[str, str]) -> str:
 def _units_of(
     volumes: Mapping[str, Volume], of_study: Mapping[str, str], *, pet_is_suv: bool
 ) -> dict[str, UnitsOfValues]:
-    """The units of each modality. of_study: those that all files of the study's modalities stated alike. pet_is_suv: as
-    of `place_new`."""
+    """The units of values of each modality. of_study: those that all files of the study's modalities stated alike.
+    pet_is_suv: as of `place_new`."""
     stated = {name: volume.unit for name, volume in volumes.items()}
     if pet_is_suv and not stated.get("pet"):
         of_pet = of_study.get("pet", "")

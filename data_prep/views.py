@@ -52,7 +52,7 @@ def view_of(
     scan: Scan,
     before: Mapping[int, Images] | None = None,
 ) -> View:
-    """View the images (Z, C, H, W), in the units of their files, and the mask (Z, H, W) of a scan, as they are stored.
+    """View the images (Z, C, H, W), in raw values, and the mask (Z, H, W) of a scan, as they are stored.
 
     before: of each modality that was registered, at its position among the C, its slices (Z, H, W) without.
     """
@@ -63,8 +63,8 @@ def view_of(
     step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // MOST_SIDE_PIXELS)
 
     def planes(values: NDArray[np.float32], at: slice) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-        """The axial and the coronal pictures of `View`, levels (A, C, h, w) and (C, Z, w), of values (Z, C, H, W) in
-        the units of their files. at: which modalities these are."""
+        """The axial and the coronal pictures of `View`, levels (A, C, h, w) and (C, Z, w), of raw values
+        (Z, C, H, W). at: which modalities these are."""
         axial = pooled(values[slices, :, rows, columns], step, step)
         coronal = pooled(values[:, :, row, columns].swapaxes(0, 1), 1, step)
         return _scaled(axial, low[at], span[at]), _scaled(coronal, low[at], span[at])
@@ -90,8 +90,8 @@ def view_of(
 
 
 def bin_edges(low: float, high: float) -> Floats:
-    """Return where the bins of a view's histogram begin and end, (257,), in the unit of `low` and `high`: narrow near
-    `low`, since most of a PET is far below its highest value."""
+    """Return where the bins of a view's histogram begin and end, (257,), in the unit of values of `low` and `high`:
+    narrow near `low`, since most of a PET is far below its highest value."""
     return low + (high - low) * np.linspace(0, 1, BINS + 1) ** 2
 
 
@@ -114,8 +114,8 @@ def slices_to_show(scan: Scan) -> list[int]:
 
 
 def pooled(values: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.float32]:
-    """(..., H, W) -> (..., H // rows, W // columns) float32, in the same unit: means over `rows` x `columns` pixels,
-    without what is left over at the ends."""
+    """(..., H, W) -> (..., H // rows, W // columns) float32, in the same unit of values: means over `rows` x
+    `columns` pixels, without what is left over at the ends."""
     height, width = (length // step for length, step in zip(values.shape[-2:], (rows, columns), strict=True))
     cut = values[..., : height * rows, : width * columns]
     split = cut.reshape(*values.shape[:-2], height, rows, width, columns)
@@ -125,7 +125,7 @@ def pooled(values: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.f
 
 def _shown(images: Images, low: NDArray[np.float32]) -> list[Bools]:
     """The rows, (H,), and the columns, (W,), on which some modality shows more than its lowest value. images:
-    (Z, C, H, W), in the units of their files; low: (C,), these lowest values."""
+    (Z, C, H, W), in raw values; low: (C,), these lowest values."""
     shown = (images.max(axis=0) > low[:, None, None]).any(axis=0)
     return [shown.any(axis=1), shown.any(axis=0)]
 
@@ -154,14 +154,14 @@ def _scaled(
     values: NDArray[np.float32], low: NDArray[np.float32], span: NDArray[np.float32]
 ) -> NDArray[np.uint16]:
     """Levels 0..65535 of values, both (..., C, h, w). low, span: (C,), each modality's lowest value and range. All
-    values are in the units of the files."""
+    values are raw."""
     shares = (values - low[:, None, None]) / span[:, None, None]
     levels: NDArray[np.uint16] = np.clip(shares * LEVELS, 0, LEVELS).astype(np.uint16)
     return levels
 
 
 def _histogram(image: Images, low: float, high: float) -> Integers:
-    """(Z, H, W), in the unit of `low` and `high` -> (256,), how many pixels lie in each bin (`bin_edges`)."""
+    """(Z, H, W), in the unit of values of `low` and `high` -> (256,), how many pixels lie in each bin (`bin_edges`)."""
     some = image[:, ::EVERY_PIXELS, ::EVERY_PIXELS].ravel()
     if high <= low:
         return np.zeros(BINS, np.int64)

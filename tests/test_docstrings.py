@@ -38,7 +38,7 @@ BROKEN = {
         _docstring(
             "One Zarr hierarchy holds every slice.",
             "",
-            "    scans/<scan>/images   float32 (Z, C, H, W), raw units (SUV for PET); one chunk per slice, one per",
+            "    scans/<scan>/images   float32 (Z, C, H, W), raw values (SUV for PET); one chunk per slice, one per",
             "    scan scans/<scan>/mask     uint8 (Z, H, W), 1 where lesion",
         ),
         [

@@ -132,7 +132,7 @@ def test_a_refusal_says_what_was_found():
     assert [place for place, found in found_there if says_nothing(found)] == []
 
 
-# A copy of the series is as large, as many files, or in the same unit.
+# A copy of the series is as large, as many files, or in the same unit of values.
 AS_BEFORE = re.compile(r"too (many|large)")
 
 

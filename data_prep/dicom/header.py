@@ -268,7 +268,7 @@ def private_name(group: int, element: int) -> str:
 def check_range(
     keyword: str, value: float, least: float, most: float, unit: str, where: str, do: str = EXPORT_AGAIN
 ) -> None:
-    """InputError where a value, in the unit that is named, is outside of what can be; the patient's is not repeated."""
+    """InputError where a value, which is in `unit`, is outside of what can be; the patient's is not repeated."""
     if not least <= value <= most:
         of_patient = keyword.startswith("Patient")
         raise unusable(

@@ -63,8 +63,8 @@ _END = b"\xff\xd9"  # of a JPEG or JPEG 2000 code stream
 
 
 def values_of_slices(ordered: Sequence[Slice], where: str) -> NDArray[np.float32]:
-    """Return the values of slices of one size, (x, y, z), z in the order given, in the unit to which their slopes and
-    intercepts bring them, such as HU.
+    """Return the values of slices of one size, (x, y, z), z in the order given, in the unit of values to which their
+    slopes and intercepts bring them, such as HU.
 
     InputError where pixels are missing, cut short, damaged, of an unknown compression, or no grey values.
     """

@@ -166,7 +166,7 @@ def _numbers(
 
 
 def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float, float]:
-    """Slope and intercept. MR may leave both out, since its values have no unit; PET and CT must state them."""
+    """Slope and intercept. MR may leave both out, since it has no unit of values; PET and CT must state them."""
     holder = _holder(groups, "PixelValueTransformationSequence", "RescaleSlope", where)
     if holder is None:
         if modality != "MR":

@@ -1,4 +1,4 @@
-"""Standardised uptake values of PET: the factor from a file's units, by the rules of each vendor; nothing is guessed.
+"""Standardised uptake values of PET: a factor from the unit of values, by each vendor's rules; nothing is guessed.
 
 SUV by body weight is the activity concentration in Bq/ml, divided by the dose in Bq per gram of the patient, the dose
 decayed to the time that the concentration is corrected to: that of the injection (DecayCorrection ADMIN), or of the
@@ -66,7 +66,7 @@ def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[
     """Return, for each file of a PET series, what its scaled values are multiplied with to be SUV.
 
     weighting: "bw" (body weight) or "lbm" (lean body mass). InputError names the attribute that is missing, unusable
-    or not the same in all files; it is raised too where values are of a unit that gives no SUV or are not corrected
+    or not the same in all files; it is raised too where the unit of values gives no SUV or they are not corrected
     for decay and attenuation, and where the times cannot be right.
     """
     _check_one(headers, where)

@@ -124,7 +124,7 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
         )
     stated = _by_library(lambda: placed_by(image, where), path, where)
     affine = np.asarray(image.affine, dtype=np.float64)
-    # Whatever the unit: voxels in metres would else be taken for none (their size in mm is told later).
+    # Whatever lengths are in: voxels in metres would else be taken for none (their size in mm is told later).
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or not steps.all() or abs(np.linalg.det(affine[:3, :3] / steps)) < 1e-6:
         raise no_volume(
@@ -164,7 +164,7 @@ def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
 
 
 def _values(image: SpatialImage) -> NDArray[np.float32]:
-    """The values (x, y, z) of an opened image, in its own unit, as its header scales them."""
+    """The values (x, y, z) of an opened image, in its own unit of values, as its header scales them."""
     return np.asarray(image.dataobj, dtype=np.float32)
 
 

@@ -277,7 +277,7 @@ def make_waves(
 
 def _evaluate(waves: Voxels, points: list[Voxels]) -> list[Voxels]:
     """Each component of a field of waves, (components, count, 5), at the points x, y, z in mm, all of one shape, which
-    each result has too; in the unit of the waves' amplitude."""
+    each result has too; in the unit of values of the waves' amplitude."""
     x, y, z = points
     fields = []
     for component in waves:

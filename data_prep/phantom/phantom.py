@@ -146,7 +146,7 @@ def _uptakes(rng: np.random.Generator) -> NDArray[np.float32]:
 def _mri(
     labels: NDArray[np.uint8], lesions: NDArray[np.float32], rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """int16 (x, y, z) in arbitrary units of this scan: tissue contrast, texture, partial volume, bias field, noise.
+    """int16 (x, y, z) in an arbitrary unit of values: tissue contrast, texture, partial volume, bias field, noise.
 
     labels: of tissues, and lesions: their signal (relative), 0 outside of them; both (x, y, z).
     """
@@ -238,8 +238,8 @@ def _finer(affine: Floats) -> Floats:
 def _write(
     path: Path, data: NDArray[np.int16] | NDArray[np.uint8], affine: Floats, slope: float | None = None
 ) -> None:
-    """Write data (x, y, z) as NIfTI. affine: 4 x 4, to mm; slope: what a stored number is multiplied by to be in the
-    unit of the file."""
+    """Write data (x, y, z) as NIfTI. affine: 4 x 4, to mm; slope: what a stored number is multiplied by to be a
+    raw value."""
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)

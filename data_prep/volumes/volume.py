@@ -59,7 +59,7 @@ class Padding:
 
 @dataclass(frozen=True)
 class Volume:
-    """`data` is (x, y, z), finite, in the file's voxel order and units (scaled as its header says).
+    """`data` is (x, y, z), finite, in the file's voxel order and unit of values (scaled as its header says).
 
     `blank`, of that shape, says which voxels the file holds no number for (NaN around the field of view, or
     `padding`, a value that stands for nothing; they are the minimum in `data`), and is None where there are none.
