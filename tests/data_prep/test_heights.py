@@ -52,6 +52,16 @@ def test_one_that_is_moved_along_the_slices_is_told(slices, words):
     assert told(images, {("p4_a", "pet")}) == []
 
 
+def test_several_are_told_up_to_a_third_and_none_where_more_deviate():
+    """Where five of 12 agree no better with the others, these agree by chance, as unlike bodies once do."""
+    images = [body(seed) for seed in range(1, SCANS + 1)]
+    for at, slices in enumerate((2, 5, -3, 4)):
+        images[2 * at] = moved(images[2 * at], slices)
+    assert [scan_id for scan_id, _ in told(images)] == ["p0_a", "p2_a", "p4_a", "p6_a"]
+    images[8] = moved(images[8], -5)
+    assert told(images) == []
+
+
 def test_of_one_that_is_cut_short_only_a_move_that_cuts_it_is_told():
     """PET moved by 5 of 24 slices to the head lacks the lower 5; what is filled elsewhere says nothing of moves."""
     images = [body(seed) for seed in range(1, SCANS + 1)]
