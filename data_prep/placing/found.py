@@ -121,7 +121,10 @@ def facts_of(
     seen, stored_lesion = on_grid(images, stored, grid, window)
     around = with_surroundings(stored_lesion)
     bodies, whole = zip(
-        *(_bodies(seen[:, at], stored_lesion, around, unseen[name]) for at, name in enumerate(volumes)),
+        *(
+            _bodies(seen[:, at], stored_lesion, around, _measured(seen[:, at], volume, unseen[name]))
+            for at, (name, volume) in enumerate(volumes.items())
+        ),
         strict=True,
     )
     lying = placed_bodies(whole, stored_spacing(grid, window))
@@ -250,13 +253,27 @@ def lesion_of(
     }
 
 
-def _bodies(image: Images, lesion: Bools, around: Bools, unseen: Sequence[int]) -> tuple[Bools, Bools]:
+def _measured(image: Images, volume: Volume, unseen: Sequence[int]) -> Bools:
+    """Which pixels of an image (Z, H, W), raw values, show what was measured: none of slices that are `unseen`, nor,
+    where the volume's file holds no number, those that are smoothed with what stands in its place, the volume's lowest
+    value."""
+    if volume.blank is None:
+        measured = np.ones(image.shape, dtype=bool)
+    else:
+        measured = smoothed(image == volume.data.min()) == 0
+    measured[unseen] = False
+    return measured
+
+
+def _bodies(image: Images, lesion: Bools, around: Bools, measured: Bools) -> tuple[Bools, Bools]:
     """The body that an image shows, and the same by pixels that are not `around` its lesion, with that: hot lesions
-    raise what counts as bright, and a body would be smaller for them. None of it in slices that are `unseen`: neither
-    is what fills them air. All are (Z, H, W), the image in raw values."""
-    smooth, told = smoothed(image), np.ones(image.shape, dtype=bool)
-    told[unseen] = False
-    return body(smooth, told if len(unseen) else None) & told, (body(smooth, told & ~around) | lesion) & told
+    raise what counts as bright, and a body would be smaller for them. It is told, and shown, by pixels that were
+    `measured`: what fills the others is not air. All are (Z, H, W), the image in raw values."""
+    smooth = smoothed(image)
+    return (
+        body(smooth, measured) & measured,
+        (body(smooth, measured & ~around) | lesion) & measured,
+    )
 
 
 def smoothed(image: Images) -> Floats:
@@ -271,7 +288,8 @@ def body(smooth: Floats, measured: Bools | None = None) -> Bools:
     smooth: (Z, H, W), in raw values. measured (Z, H, W): by which pixels it is told what air and bright tissue are; by
     all where None or none is given.
     """
-    told_by = smooth if measured is None or not measured.any() else smooth[measured]
+    whole = measured is None or measured.all() or not measured.any()
+    told_by = smooth if whole else smooth[measured]
     air, last = percentiles(told_by, [1, 99])
     shown: Bools = smooth > air + ABOVE_AIR_SHARE * (last - air)
     return shown

@@ -1,5 +1,7 @@
 """NaN around the field of view is filled and told, and NaN within a volume refused; so too of masks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scans import LPS, cohort, place, prepare, refused, save, scan_arrays, volume, write
@@ -140,3 +142,23 @@ def test_a_mask_of_nan_and_no_0_is_refused_as_that(tmp_path, lowest, told, roi):
         "If there is no lesion where NaN stands, write 0 there",
         size=20,
     )
+
+
+def test_what_fills_a_circular_field_of_view_changes_no_body():
+    """A disc of radius 20 mm in air of noise about 0.1; NaN beyond 30 mm from the middle, in whose place the lowest
+    value of the file stands: were it taken for air, noise would be body."""
+    z, y, x = np.mgrid[:6, :64, :64]
+    away = np.hypot(y - 31.5, x - 31.5)
+    rng = np.random.default_rng(0)
+    data = np.where(away <= 20, 1.0, 0.1) + 0.02 * np.abs(rng.normal(0, 1, away.shape))
+    data[0, 32, 32] = 0
+    outside = (away > 30).transpose(2, 1, 0)
+    plain = volume(data.transpose(2, 1, 0))
+    filled = replace(volume(np.where(outside, 0, plain.data)), blank=outside)
+    mri = volume(np.where(away <= 20, 5.0, 0.0).transpose(2, 1, 0))
+    whole, cut = (
+        place({"pet": pet, "mri": mri}, None, size=64).placement["values"]["pet"]["body"]
+        for pet in (plain, filled)
+    )
+    np.testing.assert_allclose(cut["radii"], whole["radii"], atol=0.5)
+    assert np.mean(cut["radii"]) == pytest.approx(20, abs=3)  # smoothed over 5 x 5 pixels
