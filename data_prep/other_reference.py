@@ -7,6 +7,7 @@ from data_prep.masks.lesions import lesion_on
 from data_prep.placing.gridded import check_coverage, check_steps, covered_by
 from data_prep.row_files import grids_of, mask_of
 from data_prep.settings import PrepareSettings
+from data_prep.volumes.lying import mask_lying
 from data_prep.volumes.volume import CannotPlace, Grid, check_axes
 from hnscc.base.arrays import Bools
 from hnscc.base.errors import InputError
@@ -56,8 +57,9 @@ def _holds_lesion(row: Row, grids: Mapping[str, Grid], name: str) -> bool:
     where the mask cannot be read, which is another fault."""
     try:
         mask = mask_of(row, grids, name)
-        if mask is None or not mask.grid.oriented:
-            return mask is None
+        if mask is None:
+            return True
+        mask = mask_lying(mask, grids, name, row.where)
         return _covered(row, grids, name, lesion_on(mask, dict(grids), name, row.where).voxels)
     except InputError:
         return False

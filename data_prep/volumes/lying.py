@@ -6,6 +6,7 @@ reference modality, never that of its mask: where the mask's grid decided, scans
 stored by different rules.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -161,13 +162,23 @@ def lying(
         if name != reference:
             column = f"{where}, column {name}"
             laid[name] = volume if volume.grid.oriented else _on_reference(volume, reference, grid, column)
-    if mask is not None and not mask.grid.oriented:
-        grids = {reference: grid, **{name: volume.grid for name, volume in laid.items()}}
-        found = on_same_voxels(mask.grid, grids)
-        if not found:
-            raise off_grid(mask.grid, grids, f"{where}, column mask")
-        mask = _laid(mask, found[0], grids[found[0]])
+    if mask is not None:
+        mask = mask_lying(mask, {name: volume.grid for name, volume in laid.items()}, reference, where)
     return {name: laid[name] for name in volumes}, mask
+
+
+def mask_lying(mask: Volume, grids: Mapping[str, Grid], reference: str, where: str) -> Volume:
+    """Give a mask that states no orientation that of the reference, or of another modality of its shape and spacing.
+
+    grids: of the modalities, each oriented. InputError where none has its shape and spacing.
+    """
+    if mask.grid.oriented:
+        return mask
+    reference_first = {reference: grids[reference], **grids}
+    found = on_same_voxels(mask.grid, reference_first)
+    if not found:
+        raise off_grid(mask.grid, reference_first, f"{where}, column mask")
+    return _laid(mask, found[0], grids[found[0]])
 
 
 def check_place_known(volumes: dict[str, Volume], reference: str, where: str) -> None:

@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
-from scans import change, cohort, prepare, refused, save, scan_arrays, write
+from scans import analyze, change, cohort, prepare, refused, save, scan_arrays, write
 
 SIZE = 16
 
@@ -75,10 +76,15 @@ def test_a_grid_that_would_cut_off_a_lesion_is_not_advised(tmp_path):
     assert reference_in(refused(manifest, "S0", reference="pet", size=SIZE)) is None
 
 
-def test_a_grid_that_holds_lesions_drawn_on_another_one_is_advised(tmp_path):
+@pytest.mark.parametrize("ending", ["nii", "hdr"])
+def test_a_grid_that_holds_lesions_drawn_on_another_one_is_advised(tmp_path, ending):
     """Every mask is drawn on PET, of which MRI shows less, but all lesions. The advice was to look whether PET and
-    MRI had been exchanged, in every row."""
+    MRI had been exchanged, in every row; of masks that do not say how they lie (Analyze) longer than of others."""
     manifest = rows(tmp_path, ["mri"] * 3, ["pet"] * 3, within=True)
+    for number in range(3 if ending == "hdr" else 0):
+        folder = tmp_path / f"s{number}"
+        analyze(folder / "mask.hdr", np.asanyarray(nib.load(folder / "mask.nii").dataobj), (1, 1, 3))
+    manifest.write_text(manifest.read_text().replace("mask.nii", f"mask.{ending}"))
     text = refused(manifest, "The volume does not cover", "S0", "S2", size=SIZE)
     assert reference_in(text) == "mri" and "exchanged" not in text
     store = prepare(manifest, tmp_path / "s.zarr", reference="mri", size=SIZE, workers=1, accept_odd="noise")
