@@ -229,6 +229,9 @@ def _check_odd(
 
 def kept_oddities(odd: Sequence[Odd], accept_odd: str | None) -> CohortPlacement:
     """What was odd, for the store's attributes, and by which reason it was accepted, where that was needed."""
-    told = [OddFact(scan_id=each.scan_id, text=each.text, files=list(each.files)) for each in odd]
+    told = [
+        OddFact(scan_id=each.scan_id, text=each.text, files=list(each.files), among=list(each.among))
+        for each in odd
+    ]
     needed = accept_odd is not None and any(each.refused for each in odd)
     return {"odd": told, "accepted": accept_odd if needed else None}

@@ -26,7 +26,8 @@ class Odd:
     """One sentence on one scan, or on the cohort where `scan_id` is None. `refused`: it needs a reason to go on.
 
     files: those of the scan that it is on, by the names of their modalities, or MASK. shown: scans with a modality
-    whose body looks otherwise for that reason: no other sentence guesses why then.
+    whose body looks otherwise for that reason: no other sentence guesses why then. among: of a sentence on the cohort,
+    the ids of the scans that it is on, each with these files; none where it is on all, or on groups.
     """
 
     scan_id: str | None
@@ -34,11 +35,12 @@ class Odd:
     files: tuple[str, ...]
     refused: bool = False
     shown: tuple[tuple[str, str], ...] = ()
+    among: tuple[str, ...] = ()
 
 
-def of_cohort(text: str, refused: bool = False, shown: tuple[tuple[str, str], ...] = ()) -> Odd:
+def of_cohort(text: str, refused: bool = False) -> Odd:
     """Return a sentence on the cohort as a whole, so on no file of a scan; arguments as of `Odd`."""
-    return Odd(None, text, (), refused, shown)
+    return Odd(None, text, (), refused)
 
 
 def cut_short(scan: Scan, modality: str | None = None) -> bool:
@@ -116,4 +118,5 @@ def of_some(
         with_ = sum(scan.has_lesion for scan in chosen)
         sides = f"{with_} of {with_lesion} with lesion, {len(chosen) - with_} of {len(scans) - with_lesion} without"
         ids = [scan.scan_id for scan in chosen]
-        yield of_cohort(f"in {scans_in_words(ids)}, {sides}, {text}", refused, shown)
+        among = tuple(ids) if len(chosen) < len(scans) else ()
+        yield Odd(None, f"in {scans_in_words(ids)}, {sides}, {text}", files, refused, shown, among)

@@ -11,9 +11,11 @@ from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import unseen_by_modality
 
 if TYPE_CHECKING:
-    from hnscc.cohort.placement import ValueFacts
+    from hnscc.cohort.placement import OddFact, ValueFacts
     from hnscc.cohort.store import Store
     from hnscc.cohort.store_format import Scan
+
+ONE_OF_SEVERAL = "one of several, told of the cohort"  # what is said of a scan where a sentence is on several
 
 
 def print_cohort(store: Store, console: Console) -> None:
@@ -154,19 +156,25 @@ def assumed_told(facts: Mapping[str, Any], modalities: tuple[str, ...]) -> str:
 
 
 def odd_by_scan(store: Store) -> dict[str | None, list[str]]:
-    """Return what preparing found odd, in sentences, by scan; of the cohort as a whole under None."""
+    """Return what preparing found odd, in sentences, by scan; of the cohort as a whole under None. Each scan that a
+    sentence on the cohort singles out is said to be one of several."""
     found: dict[str | None, list[str]] = {}
     for each in store.placed.get("odd", []):
-        found.setdefault(each["scan_id"], []).append(each["text"])
+        for scan_id in (each["scan_id"], *each.get("among", ())):
+            found.setdefault(scan_id, []).append(_on(each, scan_id))
     return found
+
+
+def _on(odd: OddFact, scan_id: str | None) -> str:
+    return odd["text"] if odd["scan_id"] == scan_id else ONE_OF_SEVERAL
 
 
 def odd_about(store: Store, scan_id: str, file: str) -> list[str]:
     """Return the sentences on a scan that are on one of its files, by the name of its modality, or `mask`."""
     return [
-        each["text"]
+        _on(each, scan_id)
         for each in store.placed.get("odd", [])
-        if each["scan_id"] == scan_id and file in each.get("files", ())
+        if scan_id in (each["scan_id"], *each.get("among", ())) and file in each.get("files", ())
     ]
 
 

@@ -47,7 +47,9 @@ def manifest_of(folder, odd=()):
     rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
     for number in range(6):
         pet, mri, mask = scan_arrays(number)
-        mri[1:] /= 5  # all but the outermost column is dark: no white but the mask's line
+        pet *= np.linspace(1, 1.2, 5, dtype=np.float32)  # no two slices end at one highest value
+        mri[1:] /= 5  # all but half of the outermost column is dark: no white but the mask's line
+        mri[0, 8:] /= 5
         write(folder / "Jane_Doe" / f"{number}-pet.nii", pet * (5000 if number in odd else 1))
         write(folder / "Jane_Doe" / f"{number}-mri.nii", mri)
         write(folder / "Jane_Doe" / f"{number}-mask.nii", mask)

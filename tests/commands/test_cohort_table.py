@@ -16,12 +16,18 @@ from hnscc.commands.check import check_study
 from hnscc.commands.cohort_table import print_cohort
 
 
+def arrays(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """PET, MRI and mask of a scan; no two slices of PET end at one highest value."""
+    pet, mri, mask = scan_arrays(seed)
+    return pet * np.linspace(1, 1.2, 5, dtype=np.float32), mri, mask
+
+
 @pytest.fixture
 def manifest(tmp_path):
     """Twelve scans; every other has a lesion; the PET of the third is in another unit of values."""
     rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
     for number in range(12):
-        pet, mri, mask = scan_arrays(number)
+        pet, mri, mask = arrays(number)
         folder = tmp_path / "Jane_Doe"
         write(folder / f"{number}-pet.nii", pet * (5000 if number == 2 else 1))
         write(folder / f"{number}-mri.nii", mri)
@@ -39,7 +45,7 @@ def test_prepare_ends_with_a_table_of_the_cohort(hnscc, manifest, tmp_path):
     code, out, _ = hnscc("prepare", manifest, tmp_path / "s.zarr", "--workers", 1, "--size", 16, *reason)
     assert code == 0 and "Jane" not in out
     row = next(line for line in out.splitlines() if "S01" in line)
-    pet, mri, _ = scan_arrays(1)
+    pet, mri, _ = arrays(1)
     for data in (pet, mri):
         assert f"{data.min():.4g} .. {data.max():.4g}" in row
     # 8 x 7 x 3 voxels of 1 x 1 x 3 mm, of 20 x 16 x 5.
@@ -54,11 +60,28 @@ def test_the_same_stands_in_the_store_and_in_json(hnscc, manifest, tmp_path):
     facts = json.loads(out)
     assert [each["scan_id"] for each in facts["cohort"]] == [f"S{number:02d}" for number in range(12)]
     third = facts["cohort"][2]
-    pet = scan_arrays(2)[0] * 5000
+    pet = arrays(2)[0] * 5000
     assert third["values"]["pet"]["median"] == pytest.approx(np.median(pet), rel=1e-6)
     assert len(third["odd"]) == 1 and "cannot be in one unit of values" in third["odd"][0]
     store = open_store(tmp_path / "s.zarr")
     assert list(store.odd) == facts["odd"] and verify_store(store) == 60
+
+
+def test_a_scan_that_a_sentence_on_the_cohort_names_is_not_ok(hnscc, manifest, tmp_path):
+    """Three masks are outlines alone, which one sentence tells of all three."""
+    for number in (1, 3, 5):
+        _, _, mask = arrays(number)
+        at = np.argwhere(mask)
+        low, high = at.min(axis=0) + 2, at.max(axis=0) - 1
+        mask[low[0] : high[0], low[1] : high[1]] = 0
+        write(tmp_path / "Jane_Doe" / f"{number}-mask.nii", mask)
+    options = ("--workers", 1, "--size", 16, "--accept-odd", "known")
+    _, out, _ = hnscc("prepare", manifest, tmp_path / "s.zarr", *options)
+    assert "in 3 scans (S01, S03, S05)" in " ".join(out.split())
+    facts = json.loads(hnscc("prepare", manifest, tmp_path / "t.zarr", *options, "--json")[1])
+    verdicts = {each["scan_id"]: each["odd"] for each in facts["cohort"]}
+    assert all("one of several, told of the cohort" in verdicts[name] for name in ("S01", "S03", "S05"))
+    assert "one of several, told of the cohort" not in verdicts["S07"]
 
 
 def test_check_repeats_what_is_odd(hnscc, manifest, tmp_path):
