@@ -254,12 +254,10 @@ def lesion_of(
 
 
 def _measured(image: Images, volume: Volume, unseen: Sequence[int]) -> Bools:
-    """Which pixels of an image (Z, H, W), raw values, show what was measured: none of slices that are `unseen`, nor,
-    where the volume's file holds no number, those that are smoothed with what stands in its place, the volume's lowest
-    value."""
-    if volume.blank is None:
-        measured = np.ones(image.shape, dtype=bool)
-    else:
+    """(Z, H, W): which pixels of an image, (Z, H, W) in raw values, show what was measured: none of slices that are
+    `unseen`, nor, where the volume's file holds no number, those smoothed with what stands there, its lowest value."""
+    measured = np.ones(image.shape, dtype=bool)
+    if volume.blank is not None:
         measured = smoothed(image == volume.data.min()) == 0
     measured[unseen] = False
     return measured

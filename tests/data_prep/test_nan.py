@@ -147,7 +147,7 @@ def test_a_mask_of_nan_and_no_0_is_refused_as_that(tmp_path, lowest, told, roi):
 def test_what_fills_a_circular_field_of_view_changes_no_body():
     """A disc of radius 20 mm in air of noise about 0.1; NaN beyond 30 mm from the middle, in whose place the lowest
     value of the file stands: were it taken for air, noise would be body."""
-    z, y, x = np.mgrid[:6, :64, :64]
+    _, y, x = np.mgrid[:6, :64, :64]
     away = np.hypot(y - 31.5, x - 31.5)
     rng = np.random.default_rng(0)
     data = np.where(away <= 20, 1.0, 0.1) + 0.02 * np.abs(rng.normal(0, 1, away.shape))
