@@ -56,9 +56,11 @@ Name = tuple[str, str]  # a file, and what it defines; "" for the file of an att
 
 
 class Command(NamedTuple):
-    """What a page says of a command: how many calls there are, and the text of each step, without line breaks."""
+    """What a page says of a command: how many calls there are, how many of them lead into another file, and the text
+    of each step, without line breaks."""
 
     calls: int
+    hops: int
     steps: list[str]
 
 
@@ -73,14 +75,15 @@ class Call(NamedTuple):
 def commands_of(page: str) -> dict[str, Command]:
     """By command, what the page says of its way from the options to the line that does the work."""
     lists = re.findall(
-        r"^\*\*hnscc (\w+)\*\*, (\d) calls[^\n]*\n\n((?:(?:\d\.|  ) .+\n)+)", page, re.MULTILINE
+        r"^\*\*hnscc (\w+)\*\*, (\d) calls, (\d) hops?\b[^\n]*\n\n((?:(?:\d\.|  ) .+\n)+)", page, re.MULTILINE
     )
     return {
         name: Command(
             int(calls),
+            int(hops),
             [" ".join(each.split()) for each in re.split(r"^\d\. ", steps, flags=re.MULTILINE)[1:]],
         )
-        for name, calls, steps in lists
+        for name, calls, hops, steps in lists
     }
 
 
@@ -158,6 +161,10 @@ def number_of_calls(ways: list[Call]) -> int:
     return sum(1 + sum(not each.isupper() for each in way.between) for way in ways)
 
 
+def number_of_hops(ways: list[Call]) -> int:
+    return sum(way.caller[0] != way.called[0] for way in ways)
+
+
 def test_who_calls_whom_is_told_from_what_is_only_imported():
     place = "data_prep/placing/place.py"
     laid = ("data_prep/registering/registered.py", "laid_together")
@@ -181,7 +188,8 @@ def test_calls_are_read_from_the_text_of_steps():
         ways,
         [Call(g, h, ()), Call(h, ("d.py", "i"), ()), Call(g, ("e.py", "j"), ())],
     )
-    assert number_of_calls(ways) == 2
+    assert (number_of_calls(ways), number_of_hops(ways)) == (2, 1)
+    assert number_of_hops([Call(f, ("a.py", "g"), ())]) == 0
 
 
 COMMAND_NAMES = sorted(each.callback.__name__ for each in app.registered_commands if each.callback)
@@ -201,6 +209,7 @@ def test_each_step_of_a_command_is_called_by_the_one_before(command):
     assert name == command and file.endswith("_commands.py")
     assert [each for each in (*ways, *others) if not is_called(each)] == []
     assert told.calls == number_of_calls(ways)
+    assert told.hops == number_of_hops(ways)
     for step, own in zip(told.steps, [ways[0].caller, *(each.called for each in ways)], strict=True):
         for said in re.findall(r"\(`hnscc\.(\w+)` calls it too\)", step):
             assert own in called_in(f"hnscc/commands/{COMMANDS[said]}.py", said)
