@@ -243,8 +243,8 @@ class Placement(WayBack, total=False):
 
 class OddFact(TypedDict):
     """A sentence on what is odd about a scan, or about the cohort where scan_id is None. files: those of the scan that
-    it is on, by the names of `Placement.inputs`. among: the scans that a sentence on the cohort singles out, each with
-    these files. Stores that were made before preparing kept them have none."""
+    it is on, by the names of `Placement.inputs`. among: the scans that a sentence on the cohort singles out, with these
+    files. Older stores have neither."""
 
     scan_id: str | None
     text: str

@@ -231,25 +231,19 @@ def _split(division: Division, split: str) -> SplitFacts:
 
 
 def _proven(study: Study, divisions: list[Division]) -> list[str]:
-    """What `open_and_divide` has proven by not raising."""
+    """What `open_and_divide` has proven by not raising; and that a search does nothing with test patients."""
     by_slice = study.split.validation_unit == "slice"
     middle = "no slice" if by_slice else "no patient"
+    closed = [
+        f"no slice of the {count_of(len(division.patients['test']), 'test patient')} of fold "
+        f"{fold_name(division.fold)} is read: the test set is closed to a search"
+        for division in (divisions if study.search else ())
+    ]
     return [
         "no patient stands in training and test",
         f"{middle} stands in training and validation",
         "no patient stands in validation and test",
-        *_closed(study, divisions),
-    ]
-
-
-def _closed(study: Study, divisions: list[Division]) -> list[str]:
-    """What a search does with test patients: nothing."""
-    if not study.search:
-        return []
-    return [
-        f"no slice of the {count_of(len(division.patients['test']), 'test patient')} of fold "
-        f"{fold_name(division.fold)} is read: the test set is closed to a search"
-        for division in divisions
+        *closed,
     ]
 
 

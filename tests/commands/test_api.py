@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ import pytest
 from stores import study_of
 
 import hnscc
-from data_prep.new_scans import list_scans
 from hnscc.aggregation.schemas import STUDY_TABLES, schema
 from hnscc.base.errors import InputError
 from hnscc.commands.checked import Checked
@@ -71,39 +69,6 @@ def test_every_function_is_typed_and_documented(name):
     assert all(each.annotation is not inspect.Parameter.empty for each in signature.parameters.values())
     assert ("ValueError" if name in hnscc.STATISTICS else "InputError") in function.__doc__
     assert (Path(hnscc.__file__).parent / "py.typed").is_file()
-
-
-def of_places() -> Iterator[tuple[str, str]]:
-    """Each function with each of its parameters that names a place, and must be given."""
-    for name in sorted(hnscc.COMMANDS):
-        for each in inspect.signature(getattr(hnscc, name)).parameters.values():
-            if each.default is inspect.Parameter.empty and "Path" in each.annotation and each.name != "scans":
-                yield name, each.name
-
-
-@pytest.mark.parametrize(("name", "parameter"), [*of_places()])
-def test_what_names_no_place_is_refused_by_its_parameter(name, parameter, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    function = getattr(hnscc, name)
-    asked = [
-        each.name
-        for each in inspect.signature(function).parameters.values()
-        if each.default is inspect.Parameter.empty
-    ]
-    others = {each: "sts" if each == "cohort" else str(tmp_path) for each in asked}
-    for given in (None, 3, b"runs/demo", ["runs/demo", 3]):
-        with pytest.raises(InputError, match=f"{parameter} names no place[^$]*{re.escape(repr(given))}"):
-            function(**others | {parameter: given})
-
-
-def test_scans_that_name_no_place_and_sql_that_is_no_text_are_refused(finished):
-    for given in (None, 3, b"x", ["a", 3]):
-        with pytest.raises(InputError, match="scans names no place"):
-            list_scans(given, ["pet"])
-    with pytest.raises(InputError, match="sql is no text"):
-        hnscc.query(finished, 3)
-    with pytest.raises(InputError, match="prefer is no list"):
-        hnscc.scan(".", prefer=3)
 
 
 def test_the_import_alone_loads_nothing_heavy():
