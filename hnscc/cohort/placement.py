@@ -242,9 +242,8 @@ class Placement(WayBack, total=False):
 
 
 class OddFact(TypedDict):
-    """A sentence on what is odd about a scan, or about the cohort where scan_id is None. files: those of the scan that
-    it is on, by the names of `Placement.inputs`. among: the scans that a sentence on the cohort singles out, with these
-    files. Older stores have neither."""
+    """A sentence on what is odd about a scan, or about the cohort where scan_id is None. files: those of the scan, by
+    the names of `Placement.inputs`. among: the scans that one on the cohort is on. Older stores lack both."""
 
     scan_id: str | None
     text: str
