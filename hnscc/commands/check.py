@@ -121,7 +121,7 @@ def _described(
         "proven": proven,
         "odd": list(store.odd),
         "warnings": _warnings(divisions),
-        "trials": {"planned": len(states), **Counter(state.status for state in states.values())},
+        "trials": {"in_all": len(states), **Counter(state.status for state in states.values())},
         "trial_states": _trial_states(folder, {} if rules else states),
         "to_predict": _to_predict(states, divisions),
         "left_out": left_out(study, folder),

@@ -169,7 +169,7 @@ def _print_trials(found: Checked, console: Console) -> None:
 
 def _trials(trials: Mapping[str, int]) -> str:
     states = ", ".join(f"{trials.get(state, 0)} {state}" for state in ("completed", "failed", "missing"))
-    return f"{trials['planned']} in all; {states}"
+    return f"{trials['in_all']} in all; {states}"
 
 
 def _time(time: TimeFacts) -> str:

@@ -48,7 +48,7 @@ def test_every_command_works_on_a_run_on_s3(trained, tmp_path):
     assert trained["s3"].html.read_bytes().count(b"<img") >= 4  # examples from the store among them
     study = write_study(tmp_path, f"s3://{BUCKET}/trained/cohort.zarr")
     out, _ = run("hnscc", "check", study, "--out", url, "--json")
-    assert json.loads(out)["trials"] == {"planned": 4, "completed": 4}
+    assert json.loads(out)["trials"] == {"in_all": 4, "completed": 4}
     out, _ = run("hnscc", "status", url, "--json")
     assert "completed" in out
     changed = write_study(tmp_path, f"s3://{BUCKET}/trained/cohort.zarr", training={"learning_rate": 0.02})

@@ -108,7 +108,7 @@ def test_check_takes_settings_or_a_file(store, tmp_path):
     (tmp_path / "study.yaml").write_text(json.dumps(settings))  # JSON is YAML
     found = hnscc.check(settings, tmp_path / "run")
     assert found == hnscc.check(tmp_path / "study.yaml", tmp_path / "run")
-    assert found["trials"] == {"planned": 4, "missing": 4}
+    assert found["trials"] == {"in_all": 4, "missing": 4}
     assert found["repeats_for_width"] is None
     asked = hnscc.check(settings, tmp_path / "run", half_width=0.02)["repeats_for_width"]
     assert asked["half_width"] == 0.02 and asked["variants"]["pet"]["repeats"] is None

@@ -115,7 +115,7 @@ def test_check_times_what_is_left_by_what_is_done(hnscc, store, tmp_path):
     found = json.loads(
         hnscc("check", study, "--out", tmp_path / "run", "--json")[1].partition("\n{")[2].join(["{", ""])
     )
-    assert found["trials"] == {"planned": 4, "completed": 2, "missing": 2}
+    assert found["trials"] == {"in_all": 4, "completed": 2, "missing": 2}
     seconds = found["time"]["seconds_per_trial"]
     assert found["time"]["trial_seconds_left"] == pytest.approx(sum(seconds.values()), abs=0.2)
     at_once = found["time"]["side_by_side"]

@@ -25,7 +25,7 @@ def test_a_batch_size_that_no_trial_could_train_by_is_refused_before_any_is_trie
         call(settings(store, network=DEEPLAB, batch_size=1), tmp_path / "run")
     assert refused.value.do == "set training.batch_size to 2 or more"
     assert not (tmp_path / "run").exists()
-    assert hnscc.check(settings(store, network=DEEPLAB, batch_size=2))["trials"]["planned"] == 4
+    assert hnscc.check(settings(store, network=DEEPLAB, batch_size=2))["trials"]["in_all"] == 4
 
 
 def test_a_search_tries_the_batch_sizes_of_its_ranges(store, tmp_path):

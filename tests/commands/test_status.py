@@ -94,7 +94,7 @@ def test_status_judges_a_trial_as_check_does(tmp_path):
     for slices, state in (("all", "failed"), ("sampled", "completed")):
         run = make_run_ready(studies[slices], tmp_path / "run").folder
         found, checked = run_status(run), check_study(studies[slices], run.root)
-        assert checked["trials"] == {"planned": 1, state: 1}
+        assert checked["trials"] == {"in_all": 1, state: 1}
         assert {name for name, number in found["variants"]["pet"].items() if number} == {state}
         told = [each["trial"] for each in found["failed" if state == "failed" else "remarks"]]
         assert told == [trial.trial_id] and len(found["failed"]) + len(found["remarks"]) == 1
