@@ -155,8 +155,11 @@ def scan(
     from hnscc.base.locations import check_places
 
     check_list("prefer", prefer, "a list of patterns")
-    written = {"manifest": manifest, "pseudonyms": pseudonyms}
-    check_places(folder=folder, **{name: path for name, path in written.items() if path is not None})
+    check_places(folder=folder)
+    if manifest is not None:
+        check_places(manifest=manifest)
+    if pseudonyms is not None:
+        check_places(pseudonyms=pseudonyms)
     _refuse_one_file(manifest, pseudonyms)
     known = read_pseudonyms(Path(pseudonyms)) if pseudonyms is not None else {}
     listing = list_scans_below([Path(folder)], known, progress)

@@ -36,7 +36,9 @@ def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence
     from hnscc.commands.new_study import init_study
 
     check_list("prefer", prefer, "a list of patterns")
-    check_places(store=store, **({} if study is None else {"study": study}))
+    check_places(store=store)
+    if study is not None:
+        check_places(study=study)
     begun = init_study(store, study, prefer)
     return begun if isinstance(begun, Path) else begun.study
 
