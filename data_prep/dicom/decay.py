@@ -23,9 +23,10 @@ from data_prep.dicom.header import (
 )
 from hnscc.base.in_words import count_of, word_among
 
-_MOMENT = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})(\d{2}):?(\d{2}):?(\d{2})?(\.\d{1,6})?([+-]\d{4})?")
-_OFFSET = re.compile(r"([+-])(\d{2})(\d{2})")
-_TIME = re.compile(r"(\d{2}):?(\d{2}):?(\d{2})?(\.\d{1,6})?")
+# Times and offsets that there are: 60 is a leap second.
+_DAY = r"(\d{4})\.?(\d{2})\.?(\d{2})"
+_CLOCK = r"([01]\d|2[0-3]):?([0-5]\d):?(?:([0-5]\d|60)(\.\d{1,6})?)?"
+_OFFSET = r"([+-])(0\d|1[0-4])([0-5]\d)"
 MOST_HALF_LIVES = 8.0  # between injection and scan
 MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
 _GE, _SCAN_START = (0x0009, "GEMS_PETD_01"), 0x0D
@@ -39,26 +40,29 @@ def moment_at(text: str) -> datetime | None:
 
     None where they are none.
     """
-    found = _MOMENT.fullmatch(text.strip())
+    found = re.fullmatch(f"{_DAY}({_CLOCK})({_OFFSET})?", text.strip())
     if found is None:
         return None
-    year, month, day, hour, minute, second, part, offset = found.groups()
     try:
-        whole = datetime(int(year), int(month), int(day), int(hour), int(minute), min(int(second or 0), 59))
-        zone = _zone(offset) if offset else None
-    except ValueError:
+        midnight = datetime(int(found[1]), int(found[2]), int(found[3]))
+    except ValueError:  # no such day
         return None
-    return (whole + timedelta(seconds=float(part or 0))).replace(tzinfo=zone)
+    return (midnight + _since_midnight(found[4])).replace(tzinfo=_zone(found[9] or ""))
+
+
+def _since_midnight(clock: str) -> timedelta:
+    """How long after midnight a time of day is that `_CLOCK` fits."""
+    hour, minute, second, part = re.findall(_CLOCK, clock)[0]
+    return timedelta(hours=int(hour), minutes=int(minute), seconds=int(second or 0) + float(part or 0))
 
 
 def _zone(offset: str) -> timezone | None:
-    """The clock of an offset such as +0100; None where the text is none. ValueError from a whole day on."""
-    found = _OFFSET.fullmatch(offset)
+    """The clock of an offset such as +0100; None where the text is none."""
+    found = re.fullmatch(_OFFSET, offset)
     if found is None:
         return None
-    sign, hours, minutes = found.groups()
-    ahead = timedelta(hours=int(hours), minutes=int(minutes))
-    return timezone(ahead if sign == "+" else -ahead)
+    ahead = timedelta(hours=int(found[2]), minutes=int(found[3]))
+    return timezone(ahead if found[1] == "+" else -ahead)
 
 
 def on_clock(moment: datetime, header: Dataset, keyword: str, where: str) -> datetime:
@@ -69,10 +73,7 @@ def on_clock(moment: datetime, header: Dataset, keyword: str, where: str) -> dat
     """
     if moment.tzinfo is None:
         return moment
-    try:
-        own = _zone(text_of(header, "TimezoneOffsetFromUTC", where))
-    except ValueError:
-        own = None
+    own = _zone(text_of(header, "TimezoneOffsetFromUTC", where))
     if own is None:
         raise unusable(
             f"The attribute {keyword} bears a UTC offset, and the file does not say that of its other times.",
@@ -101,15 +102,13 @@ def moment_of(header: Dataset, keyword: str, where: str) -> datetime | None:
 def of_day(header: Dataset, keyword: str, where: str) -> timedelta | None:
     """Return a time of day since midnight, None where the attribute is missing; InputError where it is none."""
     text = text_of(header, keyword, where)
-    found = _TIME.fullmatch(text)
-    if text and found is None:
+    if not text:
+        return None
+    if re.fullmatch(_CLOCK, text) is None:
         raise unusable(
             f"The attribute {keyword} is unusable.", where, "a time of day", _length(text), EXPORT_AGAIN
         )
-    if found is None:
-        return None
-    hour, minute, second, part = found.groups()
-    return timedelta(hours=int(hour), minutes=int(minute), seconds=int(second or 0) + float(part or 0))
+    return _since_midnight(text)
 
 
 def _injection(header: Dataset, where: str) -> Dataset | None:

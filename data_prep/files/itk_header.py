@@ -31,16 +31,17 @@ _PLACE = (
 _CHUNK = 1 << 20
 _ENCODINGS = ("raw", "gzip", "gz", "ascii", "text", "txt", "hex", "bzip2", "bz2")
 _OTHER_UNITS = ("m", "cm", "um", "µm", "nm", "in", "meter", "centimeter", "micrometer", "pixels")
-_TRUE = ("true", "1")
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
 @dataclass(frozen=True)
 class Header:
-    """At which byte the values begin, whether they are compressed, and whether their low bytes come first."""
+    """At which byte the values begin, whether they are compressed, and whether their low bytes come first, None where
+    the header does not say."""
 
     begin: int
     packed: bool
-    little: bool
+    little: bool | None
 
 
 # From the first bytes of a file, and how errors name it, to its header.
@@ -69,9 +70,17 @@ def read_itk_header(path: Path, header_of: HeaderOf, where: str) -> Header | Non
 def read_values(path: Path, header: Header, dtype: str, count: int, where: str) -> NDArray[np.generic]:
     """Return `count` values, (count,), of the number type `dtype` (such as i2), as the file holds them, in its order.
 
-    InputError unless the file holds so many, undamaged as far as its compression can tell.
+    InputError unless the file holds so many, undamaged as far as its compression can tell, and says in which order
+    the bytes of a number stand, where it has several.
     """
-    number = np.dtype(("<" if header.little else ">") + dtype)
+    number = np.dtype((">" if header.little is False else "<") + dtype)
+    if header.little is None and number.itemsize > 1:
+        raise _refused(
+            "The header does not say in which order the bytes of a number stand.",
+            where,
+            "endian: little or big (NRRD), BinaryDataByteOrderMSB = True or False (MetaImage)",
+            f"numbers of {count_of(number.itemsize, 'byte')}, in either order",
+        )
     expected = number.itemsize * count
     with path.open("rb") as file:
         file.seek(header.begin)
@@ -120,7 +129,7 @@ def nrrd_header(start: bytes, where: str) -> Header | None:
             raise _other_values(
                 name, f"no {name}", "another range than that of the numbers in the file", where
             )
-    little = fields.get("endian", "little").lower() == "little"
+    little = {"little": True, "big": False}.get(fields.get("endian", "").lower())
     return Header(min(ends), encoding != "raw", little)
 
 
@@ -135,7 +144,7 @@ def meta_image_header(start: bytes, where: str) -> Header | None:
     if fields.get("elementdatafile", "").upper() != "LOCAL":
         raise _detached(where)
     if fields.get("binarydata", "").lower() not in _TRUE:
-        found = word_among(fields.get("binarydata", "").lower(), ("false", "0"))
+        found = word_among(fields.get("binarydata", "").lower(), _FALSE)
         raise _refused("The values are written as text.", where, "BinaryData = True", found)
     if not all(set(names) & set(fields) for names in _PLACE):
         raise _nowhere("TransformMatrix, Offset and ElementSpacing", where)
@@ -148,7 +157,8 @@ def meta_image_header(start: bytes, where: str) -> Header | None:
             raise _other_values(name, f"{name} = {usual:g}, or none", f"{stated:g}", where)
     packed = fields.get("compresseddata", "").lower() in _TRUE
     order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "")).lower()
-    return Header(end, packed, order not in _TRUE)
+    little = None if order not in (*_TRUE, *_FALSE) else order in _FALSE
+    return Header(end, packed, little)
 
 
 def _unpacked(file: BinaryIO, expected: int) -> bytes:

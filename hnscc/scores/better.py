@@ -10,7 +10,7 @@ from hnscc.base.arrays import Floats
 from hnscc.scores.crossed import Estimate, logit_interval
 from hnscc.scores.describe import DIGITS, size_of
 from hnscc.scores.intervals import few_repeats, too_few
-from hnscc.scores.score_checks import check_same_patients, scores_of
+from hnscc.scores.score_checks import check_labels, check_same_patients, scores_of
 from hnscc.scores.two_way_t import VarianceParts, mean_parts
 
 ALWAYS = "in every pair of trainings the score of every patient is higher for the same variant: the chance is {:g} here"
@@ -48,8 +48,9 @@ def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
     is that of the patients, and of the trainings of either variant by their placements (DeLong, DeLong and
     Clarke-Pearson 1988), less what both hold. There is no value, and a reason, below 2 patients or 2 repeats of either;
     no interval, and a reason, where one is always the better, and where nothing is seen to vary, as where all are ties.
-    Raises ValueError for other shapes, and for scores that are not finite.
+    Raises ValueError for other shapes, for tables of pandas whose labels differ, and for scores that are not finite.
     """
+    check_labels(a, b)
     given = [scores_of(each) for each in (a, b)]
     # A tie must not be broken by rounding noise.
     first, second = (np.round(each / size_of(*given), DIGITS) for each in given)

@@ -24,6 +24,7 @@ from hnscc.scores.score_checks import (
     Counts3,
     check_bounds,
     check_flag,
+    check_labels,
     check_pairs,
     check_same_patients,
     fractions_of,
@@ -100,7 +101,7 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, metric: s
     design; then both need the same number of repeats, at least 5. The interval is a two-way t interval, clipped to
     -1..1; docs/explanation/validity.md has how often its test rejects equal variants. No interval with fewer than 2
     repeats of either variant or 2 lesion patients; no p with fewer than 4 lesion patients. Raises ValueError for other
-    shapes, other truth, or pairs that do not match.
+    shapes, other truth, tables of pandas whose labels differ, or pairs that do not match.
     """
     return fraction_difference(a, b, _fraction_of(metric), paired=paired)
 
@@ -108,6 +109,7 @@ def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, metric: s
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
     """Return `pooled_difference` of any score that pools as a ratio of sums. a, b: pixel counts or such (R, P),
     ValueError as there."""
+    check_labels(*a, *b, repeats=paired)
     (num_a, den_a, truth), (num_b, den_b, truth_b) = fractions_of(a, fraction), fractions_of(b, fraction)
     check_same_patients(truth, truth_b)
     lesion = truth > 0
@@ -147,6 +149,7 @@ def mean_difference(
     as patients. Raises ValueError as that one does, for scores that are not finite, and for bounds beyond which the
     difference lies.
     """
+    check_labels(a, b, repeats=paired)
     first, second = scores_of(a), scores_of(b)
     check_same_patients(first, second)
     repeats = (len(first), len(second))

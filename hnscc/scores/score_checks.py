@@ -1,6 +1,7 @@
 """What the statistics of patients by repeats are given, checked before anything is computed of it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,9 +19,10 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
     """Return numerator and denominator (R, P) of the pooled score, and each patient's truth (P,), float64.
 
     counts: overlap, prediction and truth, each of real numbers, (P,) or (R, P), from 0 to 2^53, in pixels or as
-    volumes. Raises ValueError for others, for masked arrays, for more overlap than prediction or truth, and for a
-    truth that differs between repeats.
+    volumes. Raises ValueError for others, for masked arrays, for tables whose labels differ, for more overlap than
+    prediction or truth, and for a truth that differs between repeats.
     """
+    check_labels(*counts, repeats=True)
     overlap, pred, truth = (np.atleast_2d(_numbers(each, "counts")) for each in counts)
     if not overlap.shape == pred.shape == truth.shape or overlap.ndim != 2:
         raise ValueError(
@@ -90,6 +92,30 @@ def check_same_patients(a: Floats, b: Floats) -> None:
             f"a and b must be of the same patients in the same order, a column each: a has {a.shape[-1]}, b has "
             f"{b.shape[-1]}; leave out those that the other has not"
         )
+
+
+def check_labels(*given: ArrayLike, repeats: bool = False) -> None:
+    """Raise ValueError where tables of pandas label their patients otherwise, or in another order.
+
+    given: (P,) or (R, P), or a list of R tables (P,), whatever measured in, whose last axis is that of the patients;
+    arrays label nothing. repeats: whether the rows (R,) must match too. NumPy would take the values by their place
+    alone: the scores of one patient for those of another.
+    """
+    tables = [table.axes for each in given for table in _tables_in(each)]
+    rows = [axes[0] for axes in tables if repeats and len(axes) > 1]
+    for what, labels in (("patients", [axes[-1] for axes in tables]), ("repeats", rows)):
+        for other in labels[1:]:
+            if not other.equals(labels[0]):
+                raise ValueError(
+                    f"tables must label the same {what} in the same order, and their labels differ; bring them into "
+                    "one order, by reindex, or give arrays"
+                )
+
+
+def _tables_in(values: ArrayLike) -> list[Any]:
+    """The tables of pandas that were given, alone (P,) or (R, P), or as a list of rows (P,), whatever measured in."""
+    several = values if isinstance(values, list | tuple) else [values]
+    return [each for each in several if hasattr(each, "axes")]
 
 
 def check_bounds(bounds: tuple[float, float], value: float) -> None:

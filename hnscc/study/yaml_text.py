@@ -171,10 +171,9 @@ def _boolean(text: str) -> bool | str:
 
 
 def _whole(text: str) -> int | str:
-    if ":" in text:  # YAML 1.1 would make 90 of 1:30
-        return text
     digits = text.replace("_", "").lower()
-    return int(digits, 8) if re.fullmatch("[-+]?0[0-7]+", digits) else int(digits, 0)
+    # YAML 1.1 would make 90 of 1:30, and 64 of 0100. As text, no number is made of them, and they name patients.
+    return text if ":" in text or re.fullmatch("[-+]?0[0-9]+", digits) else int(digits, 0)
 
 
 def _real(text: str) -> float | str:

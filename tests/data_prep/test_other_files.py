@@ -94,6 +94,27 @@ def test_the_order_of_bytes_is_that_of_the_header(tmp_path, name, order):
     np.testing.assert_array_equal(read_volume(tmp_path / name, "S").data, DATA)
 
 
+@pytest.mark.parametrize(
+    "name, line, words",
+    [
+        ("a.nrrd", b"endian: little", "a header that is damaged"),  # SimpleITK itself
+        ("a.mha", b"BinaryDataByteOrderMSB = False", "in which order the bytes of a number stand"),
+    ],
+)
+def test_numbers_of_bytes_in_an_unknown_order_are_refused(tmp_path, name, line, words):
+    """Those of a MetaImage were taken for little-endian: 256 for 1. A number of one byte has no order."""
+    save_as(tmp_path / name, DATA, LPS, compressed=False)
+    content = (tmp_path / name).read_bytes()
+    assert line in content
+    for unknown in (b"", line[:-2]):
+        (tmp_path / name).write_bytes(content.replace(line + b"\n", unknown and unknown + b"\n"))
+        with pytest.raises(InputError, match=words):
+            read_volume(tmp_path / name, "S")
+    save_as(tmp_path / name, np.abs(DATA % 200).astype(np.uint8), LPS, compressed=False)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes().replace(line + b"\n", b""))
+    np.testing.assert_array_equal(read_volume(tmp_path / name, "S").data, np.abs(DATA % 200))
+
+
 @pytest.mark.parametrize("space, flips", [("right-anterior-superior", (-1, -1)), ("LAS", (1, -1))])
 def test_other_spaces_of_nrrd_are_turned(tmp_path, space, flips):
     """The same numbers in the header mean another place: x or y counts the other way."""

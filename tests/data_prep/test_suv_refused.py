@@ -62,6 +62,12 @@ def test_an_enhanced_pet_is_refused_by_what_it_is(tmp_path, kind):
     assert "a file for each slice" in str(refused.value) and "missing" not in str(refused.value)
 
 
+# The first three were taken for 10:15, 09:15 and 09:15 of the next day, or a factor 14 times too large was made of
+# them; the others for 59 seconds.
+NO_TIMES = ("097500", "257500", "331500", "090061", "090099.5", "0900.5", "240000")
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")  # pydicom, as the file is made
 @pytest.mark.parametrize(
     "attributes, words",
     [
@@ -74,6 +80,10 @@ def test_an_enhanced_pet_is_refused_by_what_it_is(tmp_path, kind):
         ({"PatientWeight": 70000}, "PatientWeight is out of range[^$]*found: +another value"),
         ({"RadionuclideTotalDose": 370}, "RadionuclideTotalDose is out of range[^$]*found: +370 Bq"),
         ({"RadiopharmaceuticalStartTime": "09"}, "RadiopharmaceuticalStartTime is unusable[^$]*2 characters"),
+        *(({"RadiopharmaceuticalStartTime": time}, "StartTime is unusable") for time in NO_TIMES),
+        *(({"SeriesTime": time}, "SeriesDate and SeriesTime are unusable") for time in NO_TIMES),
+        *(({"RadiopharmaceuticalStartDateTime": f"20200102{time}"}, "is unusable") for time in NO_TIMES),
+        ({"RadiopharmaceuticalStartDateTime": "20200230090000"}, "is unusable"),
         ({"suv": "lbm"}, "PatientSize is missing"),
         ({"suv": "lbm", "PatientSize": 1.75, "PatientSex": "O"}, "PatientSex gives no lean body mass"),
         ({"suv": "lbm", "PatientSize": 175}, "PatientSize is out of range"),

@@ -15,6 +15,16 @@ def test_an_injection_before_midnight(tmp_path):
     assert factor(tmp_path, **at_night) == pytest.approx(BY_HAND, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")  # pydicom, as the file is made
+@pytest.mark.parametrize("time, seconds", [("095960", 0), ("1000", 0), ("10:00:00.500000", 0.5)])
+def test_times_as_dicom_writes_them(tmp_path, time, seconds):
+    """A leap second is the next minute's first, seconds may be left out, and old files have colons."""
+    found = factor(tmp_path, SeriesTime=time, AcquisitionTime=time)
+    assert found == pytest.approx(BY_HAND * 2 ** (seconds / 6586.2), rel=1e-6)
+    at = {"RadiopharmaceuticalStartTime": "085960", "RadiopharmaceuticalStartDateTime": "20200102085960"}
+    assert factor(tmp_path / "2", **at) == pytest.approx(BY_HAND, rel=1e-6)
+
+
 def test_a_series_split_by_midnight(tmp_path):
     """The last bed positions are acquired on the next day; all are corrected to the start of the series."""
 
@@ -54,7 +64,12 @@ def test_the_day_of_an_injection_is_never_guessed_where_several_are_possible(tmp
     "stated, own, fits",
     [
         *(("090000+0100", "+0100", True), ("080000.0+0000", "+0100", True), ("033000-0430", "+0100", True)),
-        *(("090000+0100", None, False), ("090000+0100", "Berlin", False), ("090000", None, True)),
+        *(
+            ("090000+0100", None, False),
+            ("090000+0100", "Berlin", False),
+            ("090000+0100", "+0199", False),
+            ("090000", None, True),
+        ),
     ],
 )
 def test_a_utc_offset_counts(tmp_path, stated, own, fits):

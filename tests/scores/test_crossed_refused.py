@@ -1,8 +1,10 @@
 """What the statistics of patients by trainings do not take is refused with where it stands and what to do."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from hnscc.scores.better import chance_of_better
 from hnscc.scores.crossed import mean_difference, pooled_difference, pooled_interval
 
 
@@ -48,6 +50,47 @@ def test_bounds_that_do_not_hold_the_difference_are_refused(bounds):
     """The interval was clipped to them: (1, -1) gave one from 1 to -1."""
     with pytest.raises(ValueError, match=r"bounds must be.*: 0\.5 was found, and they are .*leave them out"):
         mean_difference([[0.5, 1.0]] * 2, [[0.0, 0.5]] * 2, bounds=bounds)
+
+
+NAMES = ["P1", "P2", "P3", "P4", "P5"]
+SCORES = np.random.default_rng(3).random((5, 5))
+
+
+@pytest.mark.parametrize("compare", [mean_difference, chance_of_better])
+def test_tables_of_patients_in_another_order_are_refused(compare):
+    """They were compared by place: the scores of P1 with those of P5, and an interval several times too wide."""
+    a = pd.DataFrame(SCORES, columns=NAMES)
+    b = pd.DataFrame(SCORES + 0.1, columns=NAMES)
+    assert compare(a, b) == compare(a, SCORES + 0.1) == compare(SCORES, SCORES + 0.1)
+    for other in (
+        b[NAMES[::-1]],
+        b.rename(columns={"P5": "P6"}),
+        [row[NAMES[::-1]] for _, row in b.iterrows()],
+    ):
+        with pytest.raises(ValueError, match=r"label the same patients in the same order.*by reindex"):
+            compare(a, other)
+
+
+def test_rows_of_tables_match_where_repeats_are_paired():
+    a, b = pd.DataFrame(SCORES), pd.DataFrame(SCORES[::-1] + 0.1, index=range(4, -1, -1))
+    assert mean_difference(a, b) == mean_difference(SCORES, SCORES[::-1] + 0.1)
+    with pytest.raises(ValueError, match="label the same repeats in the same order"):
+        mean_difference(a, b, paired=True)
+    assert mean_difference(a, b.reindex(a.index), paired=True) == mean_difference(
+        SCORES, SCORES + 0.1, paired=True
+    )
+
+
+def test_counts_in_tables_of_another_order_are_refused():
+    counts = pd.DataFrame(
+        {"overlap": [3.0, 2, 1], "pred": [4.0, 5, 6], "truth": [4.0, 6, 8]}, index=NAMES[:3]
+    )
+    columns = [counts[name] for name in counts]
+    assert pooled_interval(*columns) == pooled_interval(*counts.to_numpy().T)
+    with pytest.raises(ValueError, match="label the same patients"):
+        pooled_interval(columns[0][::-1], *columns[1:])
+    with pytest.raises(ValueError, match="label the same patients"):
+        pooled_difference(columns, [each[::-1] for each in columns])
 
 
 @pytest.mark.parametrize(
