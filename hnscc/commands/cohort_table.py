@@ -97,11 +97,13 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
 
 
 def units_told(store: Store) -> str:
-    """Say in what units of values the files are: those that all files of a modality state, as DICOM does."""
+    """Say in what units of values the files are: those that all files of a modality state, as DICOM does. Of one that
+    some state, `data_prep.oddities.taken.odd_units` tells."""
     units = store.placed.get("units", {})
     stated = [f"{name} in {units[name]}" for name in store.modalities if name in units]
     rest = [name for name in store.modalities if name not in units]
-    own = "in the files' own units of values" + ("" if stated else ", which no file states")
+    by_some = any(facts.get("unit") for scan in store.scans for facts in scan.placement["values"].values())
+    own = "in the files' own units of values" + ("" if by_some else ", which no file states")
     return ", ".join([*stated, *([f"{', '.join(rest)} {own}" if stated else own] if rest else [])])
 
 

@@ -9,6 +9,7 @@ import pytest
 from scans import prepare
 
 from hnscc.base.errors import InputError
+from hnscc.commands.cohort_table import units_told
 
 # 1 Bq/ml: 70,000 g of body over a dose of 370 MBq that decayed for an hour, with a half-life of 6586.2 s.
 BY_HAND = 70000 / (370e6 * 0.5 ** (3600 / 6586.2))
@@ -52,6 +53,13 @@ def test_suv_beside_files_that_state_no_unit_is_told(tmp_path):
     store = prepare(cohort(tmp_path, ["BQML", "NIfTI", "BW"]), tmp_path / "a.zarr", size=16, workers=1)
     assert "units" not in store.placed
     assert any("pet is in SUV in 2 of 3 scans" in str(odd) for odd in store.odd)
+    # Below the table, where "which no file states" stood.
+    assert units_told(store) == "in the files' own units of values"
+
+
+def test_that_no_file_states_a_unit_of_values_is_said_where_it_is_so(tmp_path):
+    store = prepare(cohort(tmp_path, ["NIfTI", "NIfTI"]), tmp_path / "a.zarr", size=16, workers=1)
+    assert units_told(store) == "in the files' own units of values, which no file states"
 
 
 def test_suv_beside_raw_values_is_refused(tmp_path):
