@@ -40,6 +40,18 @@ def check_study_requests(study: Study, machines: Sequence[Amounts]) -> None:
     check_request(study.resources.cpus, least, machines)
 
 
+def more_threads_told(study: Study) -> list[str]:
+    """Say where a trial computes with more threads than it reserves cores: trials side by side would share cores."""
+    cpus = study.resources.cpus
+    most = max(variant.training.threads for variant in study.variants.values())
+    if most <= max(1, cpus):
+        return []
+    return [
+        f"a trial computes with {most} threads (training.threads) and reserves {cpus:g} of a machine's cores "
+        "(resources.cpus): trials side by side slow one another; set both alike"
+    ]
+
+
 def _on_gpu(study: Study) -> bool:
     return any(variant.training.device == "cuda" for variant in study.variants.values())
 

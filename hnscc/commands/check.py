@@ -44,7 +44,7 @@ from hnscc.training.model import check_model
 from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, open_and_divide
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
-from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
+from rayjobs.requests import check_study_requests, more_threads_told, resolve_here, trials_at_once
 from rayjobs.shadowed import refuse_shadowed
 from rayjobs.surroundings import given_or_set
 
@@ -120,7 +120,7 @@ def _described(
         "leakage_checks": [*proven, bounds],
         "proven": proven,
         "odd": list(store.odd),
-        "warnings": _warnings(divisions),
+        "warnings": [*more_threads_told(study), *_warnings(divisions)],
         "trials": {"in_all": len(states), **Counter(state.status for state in states.values())},
         "trial_states": _trial_states(folder, {} if rules else states),
         "to_predict": _to_predict(states, divisions),

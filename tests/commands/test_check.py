@@ -95,6 +95,18 @@ def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_i
     assert found["leakage_checks"][-1] in shown and f"ok: {found['leakage_checks'][-1]}" not in shown
 
 
+@pytest.mark.parametrize("threads, cpus, told", [(2, 1, True), (2, 2, False), (1, 0.5, False), (3, 2, True)])
+def test_more_threads_than_reserved_cores_are_told(hnscc, store, tmp_path, threads, cpus, told):
+    """A trial of 100 threads that reserves one core had two of them side by side on two cores, without a word."""
+    made = study_of(store.location, training={"threads": threads}, resources={"cpus": cpus})
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(made.model_dump(mode="json")))
+    code, out, error = hnscc("check", study, "--out", tmp_path / "run", "--json")
+    assert code == 0, error
+    said = f"computes with {threads} threads (training.threads) and reserves {cpus} of a machine's cores"
+    assert any(said in line for line in json.loads(out)["warnings"]) == told
+
+
 def test_what_several_folds_warn_of_is_told_once(hnscc, store, tmp_path):
     """Five folds had each of four warnings printed five times, under what they are about."""
     study = write_study(tmp_path / "study.yaml", store, split={"folds": 3}, sampling={"ratio": 9.0})
