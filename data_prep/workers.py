@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
+from hnscc.base.environment import check_shared_memory
 from hnscc.base.errors import InputError, WorkerError
 from hnscc.base.steps import Progress
 
@@ -73,7 +74,8 @@ def _answer(future: Future[Answer]) -> Answer | InputError:
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of processes, and drop at the end what has not begun. MemoryError is raised where the system gives no
-    further process, or no thread to watch over them."""
+    further process, or no thread to watch over them; InputError where processes can share no memory."""
+    check_shared_memory()
     # Spawned, not forked: the caller may hold threads. Ctrl-C is for the parent, which then cancels.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())

@@ -10,11 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hnscc.base.environment import check_shared_memory
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
 # A socket's path may have 107 bytes on Linux, of which Ray puts so many below the folder that it is given.
 SOCKET_BYTES, BELOW_BYTES = 107, 68
+LEAST_FREE = 2**24  # bytes: for its logs
 # Within these a cluster must answer: first its port, then Ray behind it.
 PORT_SECONDS, RAY_SECONDS = 5, 20
 # What the process that asks runs; it stays out of the working folder (-P), which may hold a ray.py.
@@ -25,40 +27,47 @@ ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check
 def folder_for_ray() -> Iterator[str | None]:
     """A short folder for the sockets of a Ray of one's own, deleted afterwards; None where Ray's own choice will do.
 
-    Ray takes RAY_TMPDIR, TMPDIR or /tmp. InputError where neither that nor /tmp can be used.
+    Ray takes RAY_TMPDIR, TMPDIR or /tmp. InputError where neither that nor /tmp can be used, and where its processes
+    have no memory to share.
     """
-    chosen = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"
-    if _is_usable(chosen):
+    check_shared_memory()
+    name = next((each for each in ("RAY_TMPDIR", "TMPDIR") if os.environ.get(each)), "/tmp")
+    chosen = os.environ.get(name, name)
+    if (fault := _fault_of(chosen)) is None:
         yield None
         return
-    own = _own_folder(chosen)
+    own = _own_folder({name: fault})
     try:
         yield own
     finally:
         shutil.rmtree(own, ignore_errors=True)
 
 
-def _is_usable(folder: str) -> bool:
-    if len(os.fsencode(Path(folder).absolute())) + BELOW_BYTES > SOCKET_BYTES:
-        return False
+def _fault_of(folder: str) -> str | None:
+    """Why Ray cannot have its sockets and logs in a folder; None where it can."""
+    length = len(os.fsencode(Path(folder).absolute()))
+    if length + BELOW_BYTES > SOCKET_BYTES:
+        return f"a path of {count_of(length, 'character')}"
     try:
         with tempfile.TemporaryDirectory(dir=folder):
-            return True
-    except OSError:
-        return False
-
-
-def _own_folder(chosen: str) -> str:
-    try:
-        return tempfile.mkdtemp(prefix="hnscc-", dir="/tmp")
+            free = shutil.disk_usage(folder).free
     except OSError as error:
+        return os.strerror(error.errno or 0)
+    return None if free >= LEAST_FREE else f"{free >> 20} MiB free"
+
+
+def _own_folder(faults: dict[str, str]) -> str:
+    """A folder below /tmp. faults: by the name of what was tried before, why that does not do."""
+    if fault := _fault_of("/tmp"):
         raise InputError(
-            "Ray finds no folder for its sockets.",
+            "Ray finds no folder for its sockets and logs.",
             where="TMPDIR (or RAY_TMPDIR), and /tmp",
-            expected=f"a folder that can be written to, whose path has at most {SOCKET_BYTES - BELOW_BYTES} characters",
-            found=f"TMPDIR of {count_of(len(chosen), 'character')}; /tmp: {os.strerror(error.errno or 0)}",
-            do="set TMPDIR to a short path, for example TMPDIR=/var/tmp",
-        ) from None
+            expected=f"a folder that can be written to, with {LEAST_FREE >> 20} MiB free, whose path has at most "
+            f"{SOCKET_BYTES - BELOW_BYTES} characters",
+            found="; ".join(f"{name}: {each}" for name, each in (faults | {"/tmp": fault}).items()),
+            do="set TMPDIR to the short path of such a folder",
+        )
+    return tempfile.mkdtemp(prefix="hnscc-", dir="/tmp")
 
 
 def given_or_set(address: str | None) -> str | None:

@@ -5,6 +5,6 @@ user reads), `files`, `encode`, `locations` and `locks`, `seeds`, `arrays`, `fac
 `fewest`, `cores` and `environment`.
 
 It may import no other wing. Inside, imports point one way: folders, locks -> files -> locations -> argument_checks,
-console, s3_errors -> errors -> arrays, cores, encode, environment, facts, fewest, in_words, option_help, seeds,
+console, environment, s3_errors -> errors -> arrays, cores, encode, facts, fewest, in_words, option_help, seeds,
 split_names, steps.
 """

@@ -1,8 +1,16 @@
-"""Environment variables that libraries read, set for as long as that takes."""
+"""What libraries need around a process: variables of its environment, set for as long as that takes, and memory that
+processes share."""
 
 import contextlib
 import os
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from typing import Final
+
+from hnscc.base.errors import InputError
+
+SHARED_MEMORY: Final = "/dev/shm"  # on Linux: locks and arrays of several processes
 
 
 @contextlib.contextmanager
@@ -16,3 +24,22 @@ def in_environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+def check_shared_memory() -> None:
+    """InputError where this machine's processes have no memory to share, as in a container that is read-only: Python's
+    own would end in a traceback, and Ray's wait half a minute and then say that it timed out."""
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        with tempfile.TemporaryFile(dir=SHARED_MEMORY) as file:
+            file.write(b"1")
+            file.flush()
+    except OSError as error:
+        raise InputError(
+            "Processes can share no memory on this machine.",
+            where=SHARED_MEMORY,
+            expected="a folder in memory that can be written to",
+            found=os.strerror(error.errno or 0),
+            do="make room there, or mount it so that it can be written to (in Docker: --shm-size, --tmpfs /dev/shm)",
+        ) from None
