@@ -31,8 +31,8 @@ import torch
 from figures import Figure, machine, tell
 from torch import nn
 
+import hnscc.training.fit
 import hnscc.training.inference
-import hnscc.training.loop
 import hnscc.training.trial
 from data_prep.build import build_store
 from data_prep.settings import PrepareSettings
@@ -50,7 +50,7 @@ MARGIN, LEVEL = 0.02, 0.05
 
 
 class PlainAdam:
-    """PyTorch's own, as hnscc.training.loop calls it."""
+    """PyTorch's own, as hnscc.training makes and calls it."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], *, learning_rate: float, epsilon: float) -> None:
         self.adam = torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon)
@@ -66,8 +66,8 @@ def without_fast_path() -> None:
     dropout.forward = nn.Dropout.forward
     doubling: Any = Doubling
     doubling.forward = nn.ConvTranspose2d.forward
-    loop: Any = hnscc.training.loop
-    loop.Adam = PlainAdam
+    fit: Any = hnscc.training.fit
+    fit.Adam = PlainAdam
     torch.channels_last = torch.contiguous_format
 
 

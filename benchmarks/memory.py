@@ -46,7 +46,7 @@ from hnscc.study.trials import trials_of
 from hnscc.training.devices import resolve_device
 from hnscc.training.ready import Task
 from hnscc.training.records import read_record
-from hnscc.training.trial import steps_of_trial
+from hnscc.training.trial import steps_of_trial, train_epoch
 from rayjobs.cluster import GLIBC
 
 MB = 1e6
@@ -137,7 +137,7 @@ def parts(settings: dict[str, Any], precision: str) -> dict[str, int]:
     fit = fit_of(settings, precision)
     weights = storages(fit.model.state_dict().values())
     with saved() as activations, Largest() as largest:  # type: ignore[no-untyped-call]
-        fit.train_epoch(1, slices_of(settings["batch_size"]))
+        train_epoch(fit, 1, slices_of(settings["batch_size"]))
     saved_bytes = sum(size for storage, size in storages(activations).items() if storage not in weights)
     return {"weights": sum(weights.values()), "activations": saved_bytes, "largest": largest.size}
 

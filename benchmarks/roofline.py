@@ -30,11 +30,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from hnscc.cohort.slices import Slices
 from hnscc.study.loading import parse_study
 from hnscc.study.trials import trials_of
+from hnscc.training.boundary import begin
 from hnscc.training.devices import resolve_device
-from hnscc.training.loop import Fit
+from hnscc.training.fit import Fit
 from hnscc.training.model import build_model
 from hnscc.training.process import set_up_torch
-from hnscc.training.trial import begin
+from hnscc.training.trial import train_epoch
 
 SIZE, MODALITIES = 128, ("pet", "mri")
 # The two networks of the studies in studies/, with their batch sizes.
@@ -161,8 +162,8 @@ def slices(count: int) -> tuple[np.ndarray, np.ndarray]:
 def measured_step(settings: dict[str, Any], precision: str, batches: int) -> Callable[[], float]:
     """What times an epoch of the project's own code: seconds per step. The first, which prepares kernels, is done."""
     fit, trained_on = fit_of(settings, precision), slices_of(batches * settings["batch_size"])
-    fit.train_epoch(1, trained_on)
-    return lambda: cpu_seconds(lambda: fit.train_epoch(2, trained_on)) / batches
+    train_epoch(fit, 1, trained_on)
+    return lambda: cpu_seconds(lambda: train_epoch(fit, 2, trained_on)) / batches
 
 
 def cpu_seconds(act: Callable[[], object]) -> float:

@@ -2,7 +2,7 @@
 
     python benchmarks/subpixel.py [--rounds 12]
 
-Both sides are the project's own code, `Fit.train_epoch`, and differ by `decode_small` alone: a resnet18 Unet on slices
+Both sides are the project's own code, `train_epoch`, and differ by `decode_small` alone: a resnet18 Unet on slices
 with two channels, in bf16 and in fp32, with the studies' batches and with smaller ones. The demo's network is left as
 it is by decode_small: the same step on both sides, which shows how far two equal sides lie apart here. Many short
 rounds, the sides in turn within each, in seconds of this process's processor time: what else runs on the machine
@@ -19,10 +19,11 @@ from roofline import MODALITIES, cpu_seconds, slices_of, study_of
 
 from hnscc.study.trials import trials_of
 from hnscc.training.adam import Adam
-from hnscc.training.loop import Fit
+from hnscc.training.boundary import begin
+from hnscc.training.fit import Fit
 from hnscc.training.model import build_model
 from hnscc.training.process import set_up_torch
-from hnscc.training.trial import begin
+from hnscc.training.trial import train_epoch
 
 UNET: dict[str, Any] = {"architecture": "unet", "encoder": "resnet18"}
 DEMO: dict[str, Any] = {"architecture": "paper", "width": 8}
@@ -54,8 +55,8 @@ def step(
         )
         fit = Fit(model, optimiser, training, began, [])
     trained_on = slices_of(batch, size)
-    fit.train_epoch(1, trained_on)
-    return lambda: cpu_seconds(lambda: fit.train_epoch(2, trained_on))
+    train_epoch(fit, 1, trained_on)
+    return lambda: cpu_seconds(lambda: train_epoch(fit, 2, trained_on))
 
 
 def measure(name: str, precision: str, rounds: int) -> None:

@@ -34,7 +34,7 @@ def named_in_files(page: str) -> list[tuple[str, str]]:
 def test_pages_name_what_is_where_in_several_ways():
     assert {
         ("rayjobs/study.py", "run_study"),
-        ("hnscc/training/loop.py", "Fit.train_epoch"),
+        ("hnscc/training/trial.py", "train_epoch"),
         ("hnscc/training/losses.py", "LOSSES"),
         ("hnscc/aggregation/medians.py", "Median"),
     } <= {*named_in_files(PAGE)}

@@ -15,8 +15,8 @@ from hnscc.base.option_help import ACCEPT_VERSIONS, OUT, STUDY
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import run_folder_of
 from hnscc.study.trials import Trial, find_trial
+from hnscc.training.fit import Epoch
 from hnscc.training.in_use import one_trial, preparing
-from hnscc.training.loop import Epoch
 from hnscc.training.ready import ReadyRun, make_run_ready
 from hnscc.training.trial import side_by_side, steps_of_trial
 

@@ -72,6 +72,15 @@ def holding(slices: Callable[[int], Slices | Copies], device: str) -> Callable[[
     return _of
 
 
+def batches_of(order: Integers, size: int) -> list[Integers]:
+    """The order, int (n,), cut into batches, int (m,). A last one of a single slice joins the one before, since batch
+    normalisation at the bottom of a network may have nothing but that slice to normalise by."""
+    starts = list(range(0, len(order), size))
+    if len(starts) > 1 and len(order) - starts[-1] == 1:
+        starts.pop()
+    return np.split(order, starts[1:])
+
+
 def batches(
     source: Fed, parts: Sequence[Integers], device: str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -163,7 +163,7 @@ def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]
 def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:
     """The numbers of slices that the variant's steps of training have, where folds have so many for training."""
     from hnscc.training.augment import training_count
-    from hnscc.training.loop import batches_of  # here, for it loads PyTorch
+    from hnscc.training.feeding import batches_of  # here, for it loads PyTorch
 
     counts = {training_count(variant, each) for each in slices}
     size = variant.training.batch_size

@@ -140,7 +140,7 @@ def write_record(folder: TrialFolder, record: Record) -> None:
 
 
 class SoFar(Facts):
-    """How far a training has come: the epochs that have ended, with their rows of history.parquet (`loop.Epoch`), and
+    """How far a training has come: the epochs that have ended, with their rows of history.parquet (`fit.Epoch`), and
     the processes that worked on it. identity: of its trial, as in a record."""
 
     identity: str

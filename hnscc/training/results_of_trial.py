@@ -26,7 +26,7 @@ from hnscc.scores.stored import (
     with_glycolysis,
 )
 from hnscc.scores.thresholds import score_trial
-from hnscc.training.loop import Fit
+from hnscc.training.fit import Fit
 from hnscc.training.process import give_back_memory, peak_gpu_bytes
 from hnscc.training.ready import Task
 from hnscc.training.records import HISTORY, Trained, write_record

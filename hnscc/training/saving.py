@@ -7,7 +7,7 @@ from types import TracebackType
 
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.checkpoint import save_checkpoint
-from hnscc.training.loop import Fit
+from hnscc.training.fit import Fit
 
 # The rule: a checkpoint is written where an epoch ends so many seconds after the last one was, by device, and after the
 # last epoch. On a processor that is after every epoch. On a GPU, whose epochs take a fraction of a second, a write in

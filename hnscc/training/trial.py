@@ -7,36 +7,37 @@ gain there; on a GPU, one trial's epoch is to be computed while another's is pre
 its own first. That is not built, and this was never run on a GPU.
 """
 
-import contextlib
 import math
 import time
-import traceback
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
 import torch
 
-from hnscc.base.errors import StorageError
+from hnscc.base.seeds import derive_seed, generator
 from hnscc.base.steps import at_once
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Slices
-from hnscc.study.identity import changed_settings, identity, trial_settings
-from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial
 from hnscc.training.augment import training_slices, validation_slices
-from hnscc.training.feeding import Fed, hold, holding
-from hnscc.training.inference import EVALUATION_BATCH
-from hnscc.training.loop import Epoch, Fit
+from hnscc.training.boundary import begin, boundary, own_weights
+from hnscc.training.feeding import Fed, batches, batches_of, hold, holding
+from hnscc.training.fit import Epoch, Fit
+from hnscc.training.inference import EVALUATION_BATCH, in_order
+from hnscc.training.losses import loss_of
 from hnscc.training.model import build_model
-from hnscc.training.process import give_back_memory, gpu_is_lost, memory_is_full, peak_gpu_bytes, set_up_torch
+from hnscc.training.paper_unet import seed_dropouts
+from hnscc.training.process import give_back_memory, peak_gpu_bytes, seeded, set_up_torch
 from hnscc.training.ready import Task
-from hnscc.training.records import OUT_OF_MEMORY, Attempt, Began, Failed, Trained, write_record
+from hnscc.training.records import Attempt, Began
 from hnscc.training.results_of_trial import leave_results, predict_again
 from hnscc.training.saving import Saving
-from hnscc.training.states import is_completed, with_weights
+
+# The choices of `training.monitor`: whether the score is that of the whole set at once, or the mean over batches.
+POOLED = {"soft_jaccard_pooled": True, "soft_jaccard_batch_mean": False}
 
 
 def steps_of_trial(task: Task) -> Generator[Epoch | None]:
@@ -46,14 +47,14 @@ def steps_of_trial(task: Task) -> Generator[Epoch | None]:
     Continues from the trial's own checkpoint where there is one. A trained trial whose predictions are damaged, or of
     other slices than the fold scores now (`evaluation.slices`), is predicted again by its weights and yields no epoch;
     it is trained again where these are gone. Weights of other versions, if these were accepted, predict too: the record
-    says by which. What goes wrong becomes a record, but for what `_boundary` raises.
+    says by which. What goes wrong becomes a record, but for what `boundary` raises.
     """
     digest = task.data.digest
     began = begin(task.study, task.trial, digest, device=task.device, precision=task.precision)
     attempts = [*task.attempts]
-    with _boundary(task, began, attempts):
+    with boundary(task, began, attempts):
         fit = _start(task, began, attempts)
-        if trained := _own_weights(task.folder, began):
+        if trained := own_weights(task.folder, began):
             yield from predict_again(*trained, fit, task)
             return
         fit.resume(task.folder, task.gpus)
@@ -62,8 +63,8 @@ def steps_of_trial(task: Task) -> Generator[Epoch | None]:
         with Saving(fit, task.folder) as saving:
             while fit.stop_reason is None and fit.epoch < pauses:
                 since, epoch = time.monotonic(), fit.epoch + 1
-                loss = fit.train_epoch(epoch, training(epoch))
-                fit.finish_epoch(loss, *fit.validate(validation), since=since)
+                loss = train_epoch(fit, epoch, training(epoch))
+                fit.finish_epoch(loss, *validate(fit, validation), since=since)
                 saving.epoch_ended(last=fit.stop_reason is not None or fit.epoch >= pauses)
                 yield fit.history[-1]
         del validation, training  # before the scored slices are read: a GPU may hold them
@@ -71,59 +72,46 @@ def steps_of_trial(task: Task) -> Generator[Epoch | None]:
             yield from leave_results(fit, stop_reason, task)
 
 
-def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precision: str) -> Began:
-    """What is known of a trial before it is trained. InputError where its encoder weights cannot be read."""
-    settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=fold_digest)
-    return Began(
-        trial_id=trial.trial_id,
-        variant=trial.variant,
-        fold=trial.fold,
-        repeat=trial.repeat,
-        identity=identity(settings),
-        settings=settings,
-        seeds=settings["seeds"],
-        device=device,
-        precision=precision,
-        threads=settings["training"]["threads"],
-        versions=settings["versions"],
-    )
+def train_epoch(fit: Fit, epoch: int, slices: Fed) -> torch.Tensor:
+    """One pass in an order of this epoch's own; returns the mean loss over slices, 0 or more, float64 () on the
+    device: a GPU is not waited for."""
+    fit.model.train()
+    order = generator(fit.began.seeds["order"], epoch).permutation(len(slices))
+    total = torch.zeros((), dtype=torch.float64, device=fit.began.device)
+    seed = derive_seed(fit.began.seeds["dropout"], epoch)
+    seed_dropouts(fit.model, seed)
+    with seeded(seed):
+        parts = batches_of(order, fit.training.batch_size)
+        for images, truth in batches(slices, parts, fit.began.device):
+            loss = loss_of(fit.training.loss, fit.logits(images), truth)
+            fit.optimiser.forget_gradients()
+            loss.backward()  # type: ignore[no-untyped-call]
+            fit.optimiser.step()
+            total += loss.detach().double() * len(truth)
+    return total / len(order)
 
 
-def write_failure(
-    folder: TrialFolder, began: Began, attempts: Sequence[Attempt], failure: str, error: str
-) -> None:
-    """Write that a trial ended in an error. failure: its kind; error: the traceback.
-
-    The record of a trial that was trained to its end before, and whose weights are there, is kept and says it too:
-    without it nothing would vouch for them. StorageError where the disk does not answer.
-    """
-    if trained := _own_weights(folder, began):
-        write_record(folder, trained[0].model_copy(update={"failure": failure, "error": error}))
-        return
-    ended = Failed(**dict(began), status="failed", attempts=tuple(attempts), failure=failure, error=error)
-    write_record(folder, ended)
-
-
-@contextlib.contextmanager
-def _boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[None]:
-    """The trial's boundary: an exception becomes a record with status failed and the traceback; where weights were to
-    predict again, it is added to the record that vouches for them.
-
-    Two that are not the trial's fault are raised, and its checkpoint stays: StorageError, and an error after which this
-    process can compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another go on with the trial.
-    """
-    try:
-        yield
-    except StorageError:
-        raise
-    except Exception as error:  # the boundary: whatever went wrong is this trial's alone
-        # A process that was taken for lost with its machine, and was not, may have completed this trial meanwhile, and
-        # deleted the checkpoints that this one was writing.
-        if is_completed(task.folder, task.data.others_digest):
-            return
-        if gpu_is_lost(error):
-            raise
-        _tell_failure(task.folder, began, attempts, error)
+@torch.no_grad()
+def validate(fit: Fit, slices: Fed) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean loss, 0 or more, and the soft Jaccard sum(p t) / sum(p + t - p t), 0..1, over the set or as the mean
+    over batches; each float64 () on the device."""
+    fit.model.eval()
+    pooled = POOLED[fit.training.monitor]
+    losses, overlaps, unions = [], [], []
+    parts = in_order(len(slices), EVALUATION_BATCH if pooled else fit.training.batch_size)
+    for images, truth in batches(slices, parts, fit.began.device):
+        logits = fit.logits(images)
+        losses.append(loss_of(fit.training.loss, logits, truth).double() * len(truth))
+        probabilities = torch.sigmoid(logits)
+        product = (probabilities * truth).sum(dtype=torch.float64)
+        overlaps.append(product)
+        unions.append(probabilities.sum(dtype=torch.float64) + truth.sum(dtype=torch.float64) - product)
+    overlap, union = torch.stack(overlaps), torch.stack(unions)
+    if pooled:
+        overlap, union = overlap.sum(), union.sum()
+    # Nothing predicted where nothing is: 1, as for every other score.
+    jaccard = torch.where(union > 0, overlap / union, 1.0).mean()
+    return torch.stack(losses).sum() / len(slices), jaccard
 
 
 def _start(task: Task, began: Began, attempts: list[Attempt]) -> Fit:
@@ -139,26 +127,6 @@ def _slices(task: Task, seeds: Mapping[str, int]) -> tuple[Fed, Callable[[int], 
     """What it validates by, and epoch -> what it trains by, on the device where a GPU has room for them."""
     validation = hold(validation_slices(task.variant, task.data, seeds), task.device)
     return validation, holding(training_slices(task.variant, task.data, seeds), task.device)
-
-
-def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:
-    """The record of a trial that ended in this error, which is being handled; its last attempt names the kind."""
-    kind = OUT_OF_MEMORY if memory_is_full(error) else type(error).__name__
-    if attempts:
-        attempts[-1] = attempts[-1].model_copy(update={"ended": kind})
-    write_failure(folder, began, attempts, kind, traceback.format_exc())
-
-
-def _own_weights(folder: TrialFolder, began: Began) -> tuple[Trained, bytes] | None:
-    """The record and the weights of this very trial, trained to its end before; None where there are none.
-
-    Other versions may have trained it: they were accepted before it came to this.
-    """
-    trained = with_weights(folder)
-    if not trained or trained[0].identity == began.identity:
-        return trained
-    settings = trained[0].settings
-    return None if changed_settings(settings, began.settings) else trained
 
 
 Steps = Generator[Epoch | None]
@@ -213,6 +181,6 @@ def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began
         validation_slices(variant, data, began.seeds),
     )
     held = [hold(each, began.device) for each in (training, validation, slices)]
-    loss = fit.train_epoch(1, held[-1])
-    fit.finish_epoch(loss, *fit.validate(held[-1]), since=time.monotonic())
+    loss = train_epoch(fit, 1, held[-1])
+    fit.finish_epoch(loss, *validate(fit, held[-1]), since=time.monotonic())
     at_once(fit.predicting(slices))

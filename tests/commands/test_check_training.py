@@ -64,7 +64,7 @@ def test_the_batches_are_those_that_are_trained(store, tmp_path, monkeypatch):
     from hnscc.study.identity import trial_seeds
     from hnscc.study.trials import Trial
     from hnscc.training.augment import training_slices
-    from hnscc.training.loop import batches_of
+    from hnscc.training.feeding import batches_of
 
     study = study_of(store, training={"batch_size": 5}, augmentation={"copies": 1})
     data = make_run_ready(study, tmp_path / "run").folds[0]

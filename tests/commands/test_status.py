@@ -14,8 +14,8 @@ from hnscc.commands.printing import print_status
 from hnscc.commands.status import run_status
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import trials_of
+from hnscc.training.boundary import begin, write_failure
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import begin, write_failure
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from hnscc.cohort.store import verify_store
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial, trials_of
-from hnscc.training.loop import Epoch
+from hnscc.training.fit import Epoch
 from hnscc.training.ready import make_run_ready, open_and_divide
 from hnscc.training.records import Trained, read_record
 from hnscc.training.states import trial_state

@@ -9,7 +9,7 @@ from hnscc.cohort.fold import FoldData
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial
-from hnscc.training.loop import Epoch
+from hnscc.training.fit import Epoch
 from hnscc.training.records import read_record
 
 TRIAL = Trial("pet_mri", 0, 0)

@@ -8,7 +8,7 @@ from hnscc.cohort.fold import FoldData
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial, trials_of
-from hnscc.training.loop import Epoch
+from hnscc.training.fit import Epoch
 from hnscc.training.ready import ReadyRun, Task, make_run_ready
 from hnscc.training.trial import steps_of_trial
 

@@ -7,9 +7,10 @@ from stores import make_store, study_of
 
 from hnscc.cohort.slices import Slices
 from hnscc.study.trials import trials_of
+from hnscc.training.boundary import begin
 from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import begin, train_first_batches
+from hnscc.training.trial import train_first_batches
 from rayjobs.gpu_shares import share_for
 
 GIB = 2**30

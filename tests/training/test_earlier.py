@@ -19,12 +19,12 @@ from hnscc.study import identity
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
+from hnscc.training.boundary import begin, write_failure
 from hnscc.training.earlier import check_same_folds
 from hnscc.training.provenance import add_invocation, read_invocations
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record, write_record
 from hnscc.training.states import trial_state
-from hnscc.training.trial import begin, write_failure
 
 TRIAL = Trial("pet", 0, 0)
 

@@ -16,12 +16,13 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.trials import Trial
 from hnscc.training import feeding
 from hnscc.training.augment import training_slices, validation_slices
+from hnscc.training.boundary import begin
 from hnscc.training.feeding import Held, batches, hold, holding
-from hnscc.training.loop import Fit
+from hnscc.training.fit import Fit
 from hnscc.training.model import build_model
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import begin, train_first_batches
+from hnscc.training.trial import train_epoch, train_first_batches, validate
 
 NETWORKS = {
     "paper": {"architecture": "paper", "width": 4},
@@ -75,7 +76,7 @@ def test_training_on_held_slices_gives_the_same_bits(data):
     found = []
     for source in (slices, Held.of(slices, "cpu")):
         fit = Fit.start(*built(data[0], "paper"))
-        scores = [fit.train_epoch(1, source), *fit.validate(source)]
+        scores = [train_epoch(fit, 1, source), *validate(fit, source)]
         found.append([*scores, *fit.model.state_dict().values()])
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
 
@@ -138,7 +139,7 @@ def test_a_gpu_gets_an_epochs_order_and_nothing_else_and_is_not_waited_for(
         PARAMETERS[:] = fit.optimiser.parameters
         for epoch in (1, 2):
             with Listing() as during:
-                scores = [fit.train_epoch(epoch, held), *fit.validate(held)]
+                scores = [train_epoch(fit, epoch, held), *validate(fit, held)]
             assert all(
                 (each.device.type, each.dtype, each.dim()) == ("cuda", torch.float64, 0) for each in scores
             )

@@ -11,10 +11,11 @@ from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import StorageError
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.identity import identity, versions_here
+from hnscc.training.boundary import begin, write_failure
 from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import read_record
 from hnscc.training.states import Why, trial_state
-from hnscc.training.trial import begin, steps_of_trial, write_failure
+from hnscc.training.trial import steps_of_trial
 
 SETTINGS = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}, "repeats": 1}
 SETTINGS |= {"training": {"epochs": 1}}

@@ -10,10 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
-from hnscc.training.loop import Fit
+from hnscc.training.boundary import begin
+from hnscc.training.fit import Fit
 from hnscc.training.model import build_model
 from hnscc.training.resizing import resize_by_products
-from hnscc.training.trial import begin
 
 ARCHITECTURES = {
     "unet": "resnet18",

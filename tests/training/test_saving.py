@@ -18,14 +18,15 @@ from hnscc.study.loading import dump_study
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.trials import Trial
 from hnscc.training import saving
+from hnscc.training.boundary import begin
 from hnscc.training.checkpoint import load_checkpoint
-from hnscc.training.loop import Fit
+from hnscc.training.fit import Fit
 from hnscc.training.model import build_model
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, newest_slot, read_record
 from hnscc.training.saving import SECONDS, Saving
-from hnscc.training.trial import begin
+from hnscc.training.trial import train_epoch, validate
 
 TRIAL = Trial("pet_mri", 0, 0)
 # At every epoch's end, and never before the last: seconds of the rule.
@@ -68,7 +69,8 @@ def fitted(small):
     slices = data.slices(("pet", "mri"), "train")
 
     def _epoch():
-        fit.finish_epoch(fit.train_epoch(fit.epoch + 1, slices), *fit.validate(slices), since=0.0)
+        loss = train_epoch(fit, fit.epoch + 1, slices)
+        fit.finish_epoch(loss, *validate(fit, slices), since=0.0)
 
     return fit, _epoch
 

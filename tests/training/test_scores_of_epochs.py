@@ -10,10 +10,12 @@ from hnscc.cohort.slices import Slices
 from hnscc.study.identity import trial_seeds
 from hnscc.study.trials import Trial
 from hnscc.training.augment import training_slices, validation_slices
-from hnscc.training.loop import Fit, batches_of
+from hnscc.training.boundary import begin
+from hnscc.training.feeding import batches_of
+from hnscc.training.fit import Fit
 from hnscc.training.model import build_model
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import begin
+from hnscc.training.trial import validate
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_nothing_predicted_where_nothing_is_monitors_as_one(small, tmp_path, mon
     images = small[1].images[:5]
     nothing = np.zeros_like(small[1].masks[:5])
     slices = Slices(images, nothing, np.arange(5), (0, 1))
-    assert fit.validate(slices) == (0.0, 1.0)
+    assert validate(fit, slices) == (0.0, 1.0)
     fit.training = study.training.model_copy(update={"monitor": "third"})
     with pytest.raises(KeyError, match="third"):  # which would be computed as one of the two
-        fit.validate(slices)
+        validate(fit, slices)

@@ -12,10 +12,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
 from hnscc.training import subpixel
-from hnscc.training.loop import Fit
+from hnscc.training.boundary import begin
+from hnscc.training.fit import Fit
 from hnscc.training.model import build_model
 from hnscc.training.subpixel import LEAST_PIXELS, decode_small
-from hnscc.training.trial import begin
 
 
 def network(architecture, encoder="resnet18"):

@@ -1,6 +1,7 @@
 """Faults from outside of the product: Python imports this first in every process whose PYTHONPATH names its folder.
 
-FAULTS in the environment names a JSON file, read by each process when it imports hnscc.training.loop. Its keys:
+FAULTS in the environment names a JSON file, read by each process when it imports hnscc.training.feeding (it then
+trains, or checks how networks would be trained) or hnscc.training.trial. Its keys:
 
     log           file to which lines are added: `start TRIAL PID EPOCH SHARE`, `epoch TRIAL PID EPOCH`,
                   `kill PID MOMENT PATH`
@@ -27,7 +28,7 @@ import re
 import signal
 import sys
 
-TRAIN = "hnscc.training.loop"
+FEED, TRAIN = "hnscc.training.feeding", "hnscc.training.trial"
 _open, _fdopen, _fsync = os.open, os.fdopen, os.fsync
 _path_open, _replace, _unlink = pathlib.Path.open, pathlib.Path.replace, pathlib.Path.unlink
 
@@ -152,7 +153,7 @@ def _lost_before(log):
 def _watch_training(train, faults):
     """Log what is trained; let the named trials come to grief."""
     fit, share = train.Fit, {}
-    resume, finish_epoch, train_epoch = fit.resume, fit.finish_epoch, fit.train_epoch
+    resume, finish_epoch, train_epoch = fit.resume, fit.finish_epoch, train.train_epoch
 
     def logged_resume(self, folder, gpus):
         resume(self, folder, gpus)
@@ -163,8 +164,8 @@ def _watch_training(train, faults):
         finish_epoch(self, *arguments, **options)
         _add(faults["log"], "epoch", self.began.trial_id, os.getpid(), self.epoch)
 
-    def faulty_epoch(self, *arguments):
-        trial = self.began.trial_id
+    def faulty_epoch(state, *arguments):
+        trial = state.began.trial_id
         if trial == faults.get("crash"):
             os.kill(os.getpid(), signal.SIGSEGV)
         if trial == faults.get("memory") and share["now"] < 0.5:
@@ -172,32 +173,41 @@ def _watch_training(train, faults):
         if trial == faults.get("cublas") and share["now"] < 0.5:
             raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
         # Once a GPU is lost to a process, all that it tries there fails.
-        share["lost"] = share.get("lost") or (trial == faults.get("gpu_lost") and self.epoch == 1)
+        share["lost"] = share.get("lost") or (trial == faults.get("gpu_lost") and state.epoch == 1)
         if share["lost"] and not _lost_before(faults["log"]):
             raise train.torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
-        return train_epoch(self, *arguments)
+        return train_epoch(state, *arguments)
 
-    fit.resume, fit.finish_epoch, fit.train_epoch = logged_resume, logged_epoch, faulty_epoch
+    fit.resume, fit.finish_epoch, train.train_epoch = logged_resume, logged_epoch, faulty_epoch
 
 
-class _WhenTrainIsImported(importlib.abc.MetaPathFinder):
+class _WhenTheyAreImported(importlib.abc.MetaPathFinder):
+    """faults: None before the first of the two modules. left: which of them this process has not imported."""
+
+    def __init__(self):
+        self.faults, self.left = None, {FEED, TRAIN}
+
     def find_spec(self, name, path, target=None):
-        if name != TRAIN:
+        if name not in self.left:
             return None
-        sys.meta_path.remove(self)
-        faults = json.loads(pathlib.Path(os.environ["FAULTS"]).read_text())
-        if "below" in faults:
-            _break_writes(_Writes(faults))
-        spec = importlib.util.find_spec(name)
+        self.left.remove(name)
+        if self.faults is None:
+            self.faults = faults = json.loads(pathlib.Path(os.environ["FAULTS"]).read_text())
+            if "below" in faults:
+                _break_writes(_Writes(faults))
+        return self.watched(importlib.util.find_spec(name)) if name == TRAIN else None
+
+    def watched(self, spec):
+        """The module's, once it has been executed."""
         execute = spec.loader.exec_module
 
         def execute_and_watch(module):
             execute(module)
-            _watch_training(module, faults)
+            _watch_training(module, self.faults)
 
         spec.loader.exec_module = execute_and_watch
         return spec
 
 
 if "FAULTS" in os.environ:
-    sys.meta_path.insert(0, _WhenTrainIsImported())
+    sys.meta_path.insert(0, _WhenTheyAreImported())

@@ -1,4 +1,4 @@
-"""The state of a training, and what an epoch does to it."""
+"""The state of a training: what a checkpoint holds, what an epoch adds to it, and how it is taken up again."""
 
 import os
 import platform
@@ -11,23 +11,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from hnscc.base.arrays import Integers, StoredProbabilities
-from hnscc.base.seeds import derive_seed, generator
+from hnscc.base.arrays import StoredProbabilities
 from hnscc.cohort.slices import Slices
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.variant_schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint
-from hnscc.training.feeding import Fed, batches
 from hnscc.training.hardware import hardware
-from hnscc.training.inference import EVALUATION_BATCH, in_order, logits_of, model_on, predicting
-from hnscc.training.losses import loss_of
-from hnscc.training.paper_unet import seed_dropouts
-from hnscc.training.process import seeded
+from hnscc.training.inference import logits_of, model_on, predicting
 from hnscc.training.records import Attempt, Began, SoFar
-
-# The choices of `training.monitor`: whether the score is that of the whole set at once, or the mean over batches.
-POOLED = {"soft_jaccard_pooled": True, "soft_jaccard_batch_mean": False}
 
 
 class Diverged(Exception):
@@ -88,59 +80,19 @@ class Fit:
             return "patience"
         return "epochs" if self.epoch >= self.training.epochs else None
 
-    def train_epoch(self, epoch: int, slices: Fed) -> torch.Tensor:
-        """One pass in an order of this epoch's own; returns the mean loss over slices, 0 or more, float64 () on the
-        device: a GPU is not waited for."""
-        self.model.train()
-        order = generator(self.began.seeds["order"], epoch).permutation(len(slices))
-        total = torch.zeros((), dtype=torch.float64, device=self.began.device)
-        seed = derive_seed(self.began.seeds["dropout"], epoch)
-        seed_dropouts(self.model, seed)
-        with seeded(seed):
-            parts = batches_of(order, self.training.batch_size)
-            for images, truth in batches(slices, parts, self.began.device):
-                loss = loss_of(self.training.loss, self._logits(images), truth)
-                self.optimiser.forget_gradients()
-                loss.backward()  # type: ignore[no-untyped-call]
-                self.optimiser.step()
-                total += loss.detach().double() * len(truth)
-        return total / len(order)
-
-    @torch.no_grad()
-    def validate(self, slices: Fed) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean loss, 0 or more, and the soft Jaccard sum(p t) / sum(p + t - p t), 0..1, over the set or as the mean
-        over batches; each float64 () on the device."""
-        self.model.eval()
-        pooled = POOLED[self.training.monitor]
-        losses, overlaps, unions = [], [], []
-        parts = in_order(len(slices), EVALUATION_BATCH if pooled else self.training.batch_size)
-        for images, truth in batches(slices, parts, self.began.device):
-            logits = self._logits(images)
-            losses.append(loss_of(self.training.loss, logits, truth).double() * len(truth))
-            probabilities = torch.sigmoid(logits)
-            product = (probabilities * truth).sum(dtype=torch.float64)
-            overlaps.append(product)
-            unions.append(probabilities.sum(dtype=torch.float64) + truth.sum(dtype=torch.float64) - product)
-        overlap, union = torch.stack(overlaps), torch.stack(unions)
-        if pooled:
-            overlap, union = overlap.sum(), union.sum()
-        # Nothing predicted where nothing is: 1, as for every other score.
-        jaccard = torch.where(union > 0, overlap / union, 1.0).mean()
-        return torch.stack(losses).sum() / len(slices), jaccard
-
     def predicting(self, slices: Slices) -> Generator[None, None, StoredProbabilities]:
         """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch."""
         return predicting(self.model, slices, device=self.began.device, precision=self.began.precision)
 
-    def _logits(self, images: torch.Tensor) -> torch.Tensor:
+    def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Images float32 (N, C, H, W) in 0..1 -> logits float32 (N, 1, H, W)."""
         return logits_of(self.model, images, device=self.began.device, precision=self.began.precision)
 
     def finish_epoch(self, *scores: torch.Tensor, since: float) -> None:
         """Add the epoch's row to the history; keep the weights if it is the best. Raises Diverged.
 
-        scores: each (), as `train_epoch` and then `validate` returned them; here alone a GPU is waited for. since:
-        time.monotonic() when the epoch began.
+        scores: each (), as `trial.train_epoch` and then `trial.validate` returned them; here alone a GPU is waited for.
+        since: time.monotonic() when the epoch began.
         """
         epoch = self.epoch + 1
         train_loss, val_loss, jaccard = torch.stack(scores).tolist()
@@ -215,12 +167,3 @@ class Fit:
         best = named["best"] or named["model"]
         self.best = {name: value.to(self.began.device) for name, value in best.items()}
         self.optimiser.load(named["adam"])
-
-
-def batches_of(order: Integers, size: int) -> list[Integers]:
-    """The order, int (n,), cut into batches, int (m,). A last one of a single slice joins the one before, since batch
-    normalisation at the bottom of a network may have nothing but that slice to normalise by."""
-    starts = list(range(0, len(order), size))
-    if len(starts) > 1 and len(order) - starts[-1] == 1:
-        starts.pop()
-    return np.split(order, starts[1:])

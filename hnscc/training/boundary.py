@@ -1,0 +1,90 @@
+"""A trial's boundary: what is known of it before it is trained, and the record that it leaves where it fails."""
+
+import contextlib
+import traceback
+from collections.abc import Iterator, Sequence
+
+from hnscc.base.errors import StorageError
+from hnscc.study.identity import changed_settings, identity, trial_settings
+from hnscc.study.run_folder import TrialFolder
+from hnscc.study.schema import Study
+from hnscc.study.trials import Trial
+from hnscc.training.process import gpu_is_lost, memory_is_full
+from hnscc.training.ready import Task
+from hnscc.training.records import OUT_OF_MEMORY, Attempt, Began, Failed, Trained, write_record
+from hnscc.training.states import is_completed, with_weights
+
+
+def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precision: str) -> Began:
+    """What is known of a trial before it is trained. InputError where its encoder weights cannot be read."""
+    settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=fold_digest)
+    return Began(
+        trial_id=trial.trial_id,
+        variant=trial.variant,
+        fold=trial.fold,
+        repeat=trial.repeat,
+        identity=identity(settings),
+        settings=settings,
+        seeds=settings["seeds"],
+        device=device,
+        precision=precision,
+        threads=settings["training"]["threads"],
+        versions=settings["versions"],
+    )
+
+
+def write_failure(
+    folder: TrialFolder, began: Began, attempts: Sequence[Attempt], failure: str, error: str
+) -> None:
+    """Write that a trial ended in an error. failure: its kind; error: the traceback.
+
+    The record of a trial that was trained to its end before, and whose weights are there, is kept and says it too:
+    without it nothing would vouch for them. StorageError where the disk does not answer.
+    """
+    if trained := own_weights(folder, began):
+        write_record(folder, trained[0].model_copy(update={"failure": failure, "error": error}))
+        return
+    ended = Failed(**dict(began), status="failed", attempts=tuple(attempts), failure=failure, error=error)
+    write_record(folder, ended)
+
+
+@contextlib.contextmanager
+def boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[None]:
+    """The trial's boundary: an exception becomes a record with status failed and the traceback; where weights were to
+    predict again, it is added to the record that vouches for them.
+
+    Two that are not the trial's fault are raised, and its checkpoint stays: StorageError, and an error after which this
+    process can compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another go on with the trial.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:  # the boundary: whatever went wrong is this trial's alone
+        # A process that was taken for lost with its machine, and was not, may have completed this trial meanwhile, and
+        # deleted the checkpoints that this one was writing.
+        if is_completed(task.folder, task.data.others_digest):
+            return
+        if gpu_is_lost(error):
+            raise
+        _tell_failure(task.folder, began, attempts, error)
+
+
+def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:
+    """The record of a trial that ended in this error, which is being handled; its last attempt names the kind."""
+    kind = OUT_OF_MEMORY if memory_is_full(error) else type(error).__name__
+    if attempts:
+        attempts[-1] = attempts[-1].model_copy(update={"ended": kind})
+    write_failure(folder, began, attempts, kind, traceback.format_exc())
+
+
+def own_weights(folder: TrialFolder, began: Began) -> tuple[Trained, bytes] | None:
+    """The record and the weights of this very trial, trained to its end before; None where there are none.
+
+    Other versions may have trained it: they were accepted before it came to this.
+    """
+    trained = with_weights(folder)
+    if not trained or trained[0].identity == began.identity:
+        return trained
+    settings = trained[0].settings
+    return None if changed_settings(settings, began.settings) else trained
