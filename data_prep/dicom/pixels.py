@@ -233,8 +233,8 @@ def _ends_with_its_items(encapsulated: bytes) -> bool:
 
 
 def _offsets(header: Dataset) -> tuple[bytes, bytes] | None:
-    table, lengths = header.get("ExtendedOffsetTable"), header.get("ExtendedOffsetTableLengths")
-    return (table, lengths) if table and lengths else None
+    offsets, lengths = header.get("ExtendedOffsetTable"), header.get("ExtendedOffsetTableLengths")
+    return (offsets, lengths) if offsets and lengths else None
 
 
 def _frames(header: Dataset, where: str) -> int:

@@ -1,4 +1,4 @@
-"""The text of a manifest as a table of cells: encodings, separators, and the empty rows and columns of spreadsheets."""
+"""The text of a manifest as cells: encodings, separators, and the empty rows and columns of spreadsheets."""
 
 import codecs
 import csv
@@ -58,11 +58,11 @@ def read_cells(path: Path) -> Cells:
     return _without_empty(lines[0].cells, lines[1:])
 
 
-def with_empty_column(table: Cells, name: str) -> Cells:
-    """Return the table with one more column, empty in every row, behind the others."""
-    rows = [ManifestLine(row.number, [*row.cells, ""]) for row in table.rows]
+def with_empty_column(cells: Cells, name: str) -> Cells:
+    """Return the cells with one more column, empty in every row, behind the others."""
+    rows = [ManifestLine(row.number, [*row.cells, ""]) for row in cells.rows]
     return replace(
-        table, names=[*table.names, name], numbers=[*table.numbers, 1 + len(table.names)], rows=rows
+        cells, names=[*cells.names, name], numbers=[*cells.numbers, 1 + len(cells.names)], rows=rows
     )
 
 
@@ -70,18 +70,18 @@ def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise _no_table(
+        raise _unusable(
             "There is no such manifest.", "a CSV file", "nothing there", "Correct the manifest's path."
         ) from None
     except OSError as error:
-        raise _no_table("The manifest cannot be read.", "a CSV file", os.strerror(error.errno or 0)) from None
+        raise _unusable("The manifest cannot be read.", "a CSV file", os.strerror(error.errno or 0)) from None
     if content.startswith(_WORKBOOKS):
-        raise _no_table("The manifest is no CSV.", "a CSV file in UTF-8", "a spreadsheet program's own file")
+        raise _unusable("The manifest is no CSV.", "a CSV file in UTF-8", "a spreadsheet program's own file")
     try:
         return content.decode(_encoding(content))
     except UnicodeDecodeError:
         found = "another encoding, such as the one that Excel gives plain CSV"
-        raise _no_table("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
+        raise _unusable("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
 
 
 def _encoding(content: bytes) -> str:
@@ -107,7 +107,7 @@ def _lines(text: str, separator: str) -> list[ManifestLine]:
     except csv.Error:
         begun = lines[-1].number + 1 if lines else 1  # a cell between quotes may hold several lines
         found = f"a quotation mark or a line that does not end, from line {begun} on"
-        raise _no_table("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
+        raise _unusable("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
     return [line for line in lines if any(line.cells)]
 
 
@@ -128,5 +128,5 @@ def _without_empty(header: list[str], below: list[ManifestLine]) -> Cells:
     return Cells(names, numbers, rows, broken, least)
 
 
-def _no_table(problem: str, expected: str, found: str, do: str = _SAVE_AS) -> InputError:
+def _unusable(problem: str, expected: str, found: str, do: str = _SAVE_AS) -> InputError:
     return InputError(problem, where="manifest", expected=expected, found=found, do=do)

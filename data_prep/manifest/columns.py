@@ -25,49 +25,49 @@ _PATH = re.compile(r"\.[A-Za-z]\w{0,7}$|[A-Za-z]{2}[\w.-]*[/\\]|[/\\][\w.-]*[A-Z
 _LONGEST_WORD = 60
 
 
-def spelled(table: Cells, needed: Sequence[str] | None = None) -> Cells:
-    """Return the table with the names of `needed`, REQUIRED, OPTIONAL and USUAL spelled so, whatever capitals its
+def spelled(cells: Cells, needed: Sequence[str] | None = None) -> Cells:
+    """Return the cells with the names of `needed`, REQUIRED, OPTIONAL and USUAL spelled so, whatever capitals its
     header has; in those of REQUIRED, a space, a dash or nothing may stand for the underscore (Patient ID, scanId).
 
     Other names stay as they are. Those that differ by capitals alone are told by `modality_columns`.
     """
     known = {re.sub("_", "", name): name for name in REQUIRED}
     exact = {name.casefold(): name for name in (*USUAL, *(needed or ()), *REQUIRED, *OPTIONAL)}
-    names = [name.casefold() for name in table.names]
+    names = [name.casefold() for name in cells.names]
     spelled_so = [exact.get(name) or known.get(re.sub(r"[\s_-]", "", name)) for name in names]
-    return replace(table, names=[so or name for so, name in zip(spelled_so, table.names, strict=True)])
+    return replace(cells, names=[so or name for so, name in zip(spelled_so, cells.names, strict=True)])
 
 
-def modality_columns(table: Cells, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:
+def modality_columns(cells: Cells, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the columns that name one file of each scan, in the manifest's order; `folder` is that of the manifest.
 
     needed: the modalities that are looked for, and the only ones that are returned; what other columns hold is then
     no fault. InputError tells all faults of columns at once.
     """
     faults: list[InputError] = []
-    missing = [name for name in REQUIRED if name not in table.names]
+    missing = [name for name in REQUIRED if name not in cells.names]
     if missing:
         expected = f"{', '.join(REQUIRED)}, separated by commas"
         faults.append(_fault("The manifest lacks a column.", _HEADER, expected, f"no {', '.join(missing)}"))
-    if twice := _twice(table):
+    if twice := _twice(cells):
         faults.append(
             _fault(
                 "Two columns have the same name.", _HEADER, "names that differ by more than capitals", twice
             )
         )
-    modalities = [position for position, name in enumerate(table.names) if name not in (*REQUIRED, *OPTIONAL)]
+    modalities = [position for position, name in enumerate(cells.names) if name not in (*REQUIRED, *OPTIONAL)]
     if needed is not None and not missing:
-        faults += _lacking(needed, [table.names[position] for position in modalities])
-        modalities = [position for position in modalities if table.names[position] in needed]
+        faults += _lacking(needed, [cells.names[position] for position in modalities])
+        modalities = [position for position in modalities if cells.names[position] in needed]
     elif not modalities:
         faults.append(
             _fault("The manifest has no modality.", _HEADER, "a column per modality, e.g. pet", "none")
         )
-    checked = [*modalities, *(position for position, name in enumerate(table.names) if name == "mask")]
-    faults += [fault for position in checked if (fault := _column_fault(table, position, folder))]
+    checked = [*modalities, *(position for position, name in enumerate(cells.names) if name == "mask")]
+    faults += [fault for position in checked if (fault := _column_fault(cells, position, folder))]
     if faults:
         raise several(faults)
-    return tuple(table.names[position] for position in modalities)
+    return tuple(cells.names[position] for position in modalities)
 
 
 def _lacking(needed: Sequence[str], there: Sequence[str]) -> list[InputError]:
@@ -91,22 +91,22 @@ def cell_says(word: str, cell: str) -> bool:
     return cell.casefold() == word.casefold()
 
 
-def _twice(table: Cells) -> str | None:
+def _twice(cells: Cells) -> str | None:
     """The first columns of one name but for capitals, by number: where cells have shifted, it is a patient's file."""
-    names = [name.casefold() for name in table.names]
+    names = [name.casefold() for name in cells.names]
     for second, name in enumerate(names):
         if name and name in names[:second]:
             first = names.index(name)
-            return f"one name for columns {table.numbers[first]} and {table.numbers[second]}"
+            return f"one name for columns {cells.numbers[first]} and {cells.numbers[second]}"
     return None
 
 
-def _column_fault(table: Cells, position: int, folder: Path) -> InputError | None:
+def _column_fault(cells: Cells, position: int, folder: Path) -> InputError | None:
     """What is wrong with a column of paths as a whole; None where it may name files."""
-    name, cells = table.names[position], [cell for cell in table.column(position) if cell]
-    number = f"column {table.numbers[position]}"
+    name, filled = cells.names[position], [cell for cell in cells.column(position) if cell]
+    number = f"column {cells.numbers[position]}"
     column = f"column {name}" if SAFE.fullmatch(name) else number
-    if (not name or name.startswith("Unnamed:")) and _counts_rows(cells):
+    if (not name or name.startswith("Unnamed:")) and _counts_rows(filled):
         return _fault(
             "A column without a name counts the rows: it is the index that pandas writes.",
             f"{_HEADER}, {number}",
@@ -118,9 +118,9 @@ def _column_fault(table: Cells, position: int, folder: Path) -> InputError | Non
         return _fault(
             "A column has no name.", f"{_HEADER}, {number}", "a name for each column", "cells without one"
         )
-    if name == "mask" and all(cell_says(LESION_FREE, cell) or cell_says(TO_FILL_IN, cell) for cell in cells):
+    if name == "mask" and all(cell_says(LESION_FREE, cell) or cell_says(TO_FILL_IN, cell) for cell in filled):
         return None
-    if table.rows and not cells:
+    if cells.rows and not filled:
         return _fault(
             f"The {column} is empty in every row.",
             f"manifest, {column}",
@@ -128,7 +128,7 @@ def _column_fault(table: Cells, position: int, folder: Path) -> InputError | Non
             "empty cells",
             f"Fill the {column}, or leave it out.",
         )
-    if cells and not any(_may_name_a_file(cell, folder) for cell in cells):
+    if filled and not any(_may_name_a_file(cell, folder) for cell in filled):
         return _fault(
             f"The {column} holds no paths.",
             f"manifest, {column}",

@@ -85,20 +85,20 @@ def examine_manifest(
     is a modality. InputError is raised where the file or its columns leave no row to be judged.
     """
     path = Path(manifest)
-    table = spelled(read_cells(path), needed)
-    if not mask_needed and "mask" not in table.names:
-        table = with_empty_column(table, "mask")
-    modalities = modality_columns(table, path.parent, needed)
-    if not table.rows and not table.broken:
+    cells = spelled(read_cells(path), needed)
+    if not mask_needed and "mask" not in cells.names:
+        cells = with_empty_column(cells, "mask")
+    modalities = modality_columns(cells, path.parent, needed)
+    if not cells.rows and not cells.broken:
         raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none", _ROWS)
-    faults = [(line.number, _wrong_width(line, table.width)) for line in table.broken]
+    faults = [(line.number, _wrong_width(line, cells.width)) for line in cells.broken]
     rows = []
-    for line in table.rows:
-        row, own = _row(line, table, modalities, path.parent)
+    for line in cells.rows:
+        row, own = _row(line, cells, modalities, path.parent)
         faults += [(line.number, fault) for fault in own]
         rows += [row] if row else []
-    faults += elsewhere(table, (*modalities, "mask"), path.parent)
-    faults += [*_cohort_faults(rows), *(_forgotten_masks(table) if mask_needed else [])]
+    faults += elsewhere(cells, (*modalities, "mask"), path.parent)
+    faults += [*_cohort_faults(rows), *(_forgotten_masks(cells) if mask_needed else [])]
     faulty = {line for line, _ in faults}
     return [row for row in rows if row.line not in faulty], faults
 
@@ -109,14 +109,14 @@ def _wrong_width(line: ManifestLine, width: int) -> InputError:
 
 
 def _row(
-    line: ManifestLine, table: Cells, modalities: tuple[str, ...], folder: Path
+    line: ManifestLine, cells: Cells, modalities: tuple[str, ...], folder: Path
 ) -> tuple[Row | None, list[InputError]]:
     """The row as far as it can be read (None without usable ids), and what is wrong with it.
 
     Left out of the row are a split that is none, and a file that is not there.
     """
     where = f"manifest row {line.number}"
-    values = dict(zip(table.names, line.cells, strict=True))
+    values = dict(zip(cells.names, line.cells, strict=True))
     faults: list[InputError] = []
     for name in ("scan_id", "patient_id"):
         if fault := _id_fault(name, values[name], f"{where}, column {name}"):
@@ -253,12 +253,12 @@ def _split_faults(rows: list[Row]) -> Iterator[Fault]:
             )
 
 
-def _forgotten_masks(table: Cells) -> Iterator[Fault]:
+def _forgotten_masks(cells: Cells) -> Iterator[Fault]:
     """Cells that are still to be filled in. Where some rows say that their scans have no lesion, an empty cell says
     nothing: a mask was forgotten."""
-    cells = table.column(table.names.index("mask"))
-    some_free = any(cell_says(LESION_FREE, cell) for cell in cells)
-    for line, cell in zip(table.rows, cells, strict=True):
+    masks = cells.column(cells.names.index("mask"))
+    some_free = any(cell_says(LESION_FREE, cell) for cell in masks)
+    for line, cell in zip(cells.rows, masks, strict=True):
         where = f"manifest row {line.number}, column mask"
         if cell_says(TO_FILL_IN, cell):
             expected = f"a mask, or `{LESION_FREE}` for a scan without lesion"

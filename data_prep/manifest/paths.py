@@ -29,12 +29,12 @@ def is_elsewhere(cell: str, folder: Path) -> bool:
     return os.name != "nt" and bool(_OF_WINDOWS.match(cell)) and not _is_there(path_of(cell, folder))
 
 
-def elsewhere(table: Cells, columns: Sequence[str], folder: Path) -> Iterator[tuple[int, InputError]]:
+def elsewhere(cells: Cells, columns: Sequence[str], folder: Path) -> Iterator[tuple[int, InputError]]:
     """The lines of the rows with a cell in these columns that `is_elsewhere`, all with one and the same error."""
-    positions = [table.names.index(column) for column in columns]
+    positions = [cells.names.index(column) for column in columns]
     found = [
-        (row.number, table.names[position])
-        for row in table.rows
+        (row.number, cells.names[position])
+        for row in cells.rows
         for position in positions
         if is_elsewhere(row.cells[position], folder)
     ]

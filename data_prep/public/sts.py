@@ -81,9 +81,9 @@ def manifest_of(files: Sequence[PublicFile]) -> str:
     for file in files:
         paths.setdefault(file.patient_id, {})[file.role] = file.path
     text = io.StringIO()
-    table = csv.DictWriter(text, ["patient_id", "scan_id", *NAMES], lineterminator="\n")
-    table.writeheader()
-    table.writerows({"patient_id": name, "scan_id": name, **row} for name, row in paths.items())
+    writer = csv.DictWriter(text, ["patient_id", "scan_id", *NAMES], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"patient_id": name, "scan_id": name, **row} for name, row in paths.items())
     return text.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""The one place that prints tables, lines and progress to a terminal; nothing else in the project imports rich.
+"""The one place that prints rows, lines and progress to a terminal; nothing else in the project imports rich.
 
 Text is printed as it is: what looks like rich's markup (`[red]`) or like a number is not coloured or swallowed.
 """
@@ -56,17 +56,17 @@ def print_rows(
     title: str | None = None,
     numbers: Iterable[str] = (),
 ) -> None:
-    """Print a table with a frame. Cells that do not fit are folded, so that no character is lost.
+    """Print rows below a header, with a frame. Cells that do not fit are folded, so that no character is lost.
 
     columns: the header; two may have one name. rows: a cell per column. numbers: the columns that stand to the right.
     """
     right = set(numbers)
-    table = Table(title=None if title is None else Text(title), title_justify="left")
+    framed = Table(title=None if title is None else Text(title), title_justify="left")
     for name in columns:
-        table.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
+        framed.add_column(Text(name), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*map(Text, row))
-    console.print(table)
+        framed.add_row(*map(Text, row))
+    console.print(framed)
 
 
 def print_records(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -81,7 +81,7 @@ def print_records(console: Console, columns: Sequence[str], rows: Sequence[Seque
 
 
 def too_narrow(width: int, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
-    """Return whether a table cannot be read on `width` characters, so that one value per line is better.
+    """Return whether rows cannot be read on `width` characters, so that one value per line is better.
 
     It can be read where every column gets its longest cell, or its header, unbroken on one line; of longer ones 40
     characters are enough. The frame takes 3 characters for each column, and one more.

@@ -144,7 +144,7 @@ def prepare(
     from hnscc.base.locations import locate
     from hnscc.cohort.store_format import PAGE
     from hnscc.commands.cohort_page import page_of
-    from hnscc.commands.cohort_table import print_cohort, store_facts
+    from hnscc.commands.prepared_cohort import print_cohort, store_facts
     from hnscc.commands.printing import print_store
 
     settings = PrepareSettings(
@@ -178,7 +178,7 @@ def verify(
     Example: hnscc verify data/phantom.zarr
     """
     from hnscc.base.console import counted
-    from hnscc.commands.cohort_table import store_facts
+    from hnscc.commands.prepared_cohort import store_facts
     from hnscc.commands.printing import print_store
 
     with counted("verifying scans") as tell:

@@ -1,7 +1,7 @@
 """The page that `hnscc prepare` writes into the store, for people to look at the cohort before anything is trained.
 
-It holds what the table of the cohort holds (cohort_table), and histograms, a contact sheet of each scan, and the
-geometry of each file.
+It holds what preparing ends with (prepared_cohort), and histograms, a contact sheet of each scan, and the geometry of
+each file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from hnscc.base.in_words import count_of
 from hnscc.base.locations import locate
 from hnscc.cohort.store import Store
 from hnscc.commands.cohort_pictures import contact_sheets, intensities
-from hnscc.commands.cohort_table import lesion_free_told, odd_about, odd_by_scan, units_told
-from hnscc.reporting.blocks import Columns, Points, Section, Table, html, table
+from hnscc.commands.prepared_cohort import lesion_free_told, odd_about, odd_by_scan, units_told
+from hnscc.reporting.blocks import Columns, Points, ReportTable, Section, html, report_table
 
 
 def page_of(store: str | Path) -> Page:
@@ -91,7 +91,7 @@ def _ml(volume: float) -> str:
     return f"{volume:,.0f}" if volume >= 100 else f"{volume:.3g}"
 
 
-def _geometry(store: Store) -> Table:
+def _geometry(store: Store) -> ReportTable:
     rows = [
         {"scan": scan, "file": name, "odd": odd_about(store, scan.scan_id, name)}
         for scan in store.scans
@@ -115,7 +115,7 @@ def _geometry(store: Store) -> Table:
         "against the body's; by what it was placed; how much of the grid of the slices it covers. The verdict repeats "
         "what was found odd about the file, values included."
     )
-    return table("Files", explanation, columns, rows)
+    return report_table("Files", explanation, columns, rows)
 
 
 def _registration(store: Store) -> list[Section]:
@@ -141,7 +141,11 @@ def _registration(store: Store) -> list[Section]:
         "reference) as the files lie and as registered, and how much of the reference it covers then. More "
         "information is no proof: look at the pictures, before and after."
     )
-    return [Section("Registration", (table("Registrations", explanation, columns, rows),))] if rows else []
+    return (
+        [Section("Registration", (report_table("Registrations", explanation, columns, rows),))]
+        if rows
+        else []
+    )
 
 
 def _input(row: TableRow) -> dict[str, Any]:

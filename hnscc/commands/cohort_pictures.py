@@ -13,7 +13,7 @@ from data_prep.views import LEVELS, View, bin_edges
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import Scan
-from hnscc.commands.cohort_table import odd_about, value_facts
+from hnscc.commands.prepared_cohort import odd_about, value_facts
 from hnscc.reporting.blocks import Histogram, Histograms, Sheet, Sheets
 from hnscc.reporting.plotting.contact_sheet import (
     GreyRange,

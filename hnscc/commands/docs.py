@@ -110,11 +110,11 @@ def _rows(heads: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
 
 
 def python_page() -> str:
-    """Return the page as Markdown: a table of the functions, then the signature and the docstring of each."""
+    """Return the page as Markdown: an overview of the functions, then the signature and the docstring of each."""
     functions = [(name, getattr(hnscc, name)) for name in hnscc.__all__]
     rows = [f"| [`{name}`](#hnscc{name}) | {summary_of(function)} |" for name, function in functions]
-    table = "\n".join(["| function | what it does |", "|---|---|", *rows])
-    return "\n\n".join([PYTHON_HEAD, table, *(_of_function(*each) for each in functions)]) + "\n"
+    overview = "\n".join(["| function | what it does |", "|---|---|", *rows])
+    return "\n\n".join([PYTHON_HEAD, overview, *(_of_function(*each) for each in functions)]) + "\n"
 
 
 def _of_function(name: str, function: Callable[..., Any]) -> str:
@@ -157,12 +157,12 @@ KINDS = {str: "text", Path: "path", int: "whole number", float: "number"}
 
 
 def commands_page() -> str:
-    """Return the page as Markdown: a table of the commands, then for each what it does, its example, arguments
+    """Return the page as Markdown: an overview of the commands, then for each what it does, its example, arguments
     and options."""
     commands = list(_commands())
     rows = [f"| [`{name}`](#hnscc-{name}) | {summary_of(function)} |" for name, function, _ in commands]
-    table = "\n".join(["| command | what it does |", "|---|---|", *rows])
-    return "\n".join([COMMANDS_HEAD, table, *(_of_command(*each) for each in commands)])
+    overview = "\n".join(["| command | what it does |", "|---|---|", *rows])
+    return "\n".join([COMMANDS_HEAD, overview, *(_of_command(*each) for each in commands)])
 
 
 def _commands() -> Iterator[tuple[str, Any, list[TyperArgument | TyperOption]]]:
@@ -180,7 +180,7 @@ def _name_of(function: Any, name: str | None) -> str:
 
 
 def summary_of(function: Callable[..., Any]) -> str:
-    """Return the first paragraph of a docstring, on one line, as a cell of a table."""
+    """Return the first paragraph of a docstring, on one line, as a cell of an overview."""
     return " ".join(docstring_of(function).partition("\n\n")[0].split()).replace("|", "\\|")
 
 

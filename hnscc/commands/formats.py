@@ -31,7 +31,7 @@ def writer(form: str) -> Callable[[pa.Table], None]:
 def _write_table(table: pa.Table) -> None:
     columns = table.column_names
     rows = [[_cell(value) for value in row] for row in _rows(table)]
-    # Where nobody looks, a table must not be folded to the width of a terminal that is not there.
+    # Where nobody looks, rows must not be folded to the width of a terminal that is not there.
     console = terminal(width_elsewhere=10_000)
     if too_narrow(console.width, columns, rows):
         print_records(console, columns, rows)

@@ -1,5 +1,5 @@
-"""A report is made of sections, and a section of blocks: paragraphs, lists, tables and pictures; all of it is written
-as one HTML page, as one Markdown page, and its figures as files of their own.
+"""A report is made of sections, and a section of blocks: paragraphs, lists, report tables and pictures; all of it is
+written as one HTML page, as one Markdown page, and its figures as files of their own.
 
 Blocks hold text, not markup: `write_pages` gives them that of HTML and of Markdown.
 """
@@ -18,7 +18,7 @@ from hnscc.study.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell holds text and, where needed, a note below the table: why the text is a dash, or what else it means."""
+    """A cell holds text and, where needed, a note below the rows: why the text is a dash, or what else it means."""
 
     text: str
     note: str | None = None
@@ -36,8 +36,9 @@ class Marked:
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table has a head and rows of cells, of which the first names the row; its notes are pairs of mark and text."""
+class ReportTable:
+    """A table of a report, such as its Table 1; no file. It has a head and rows of cells, of which the first names the
+    row; its notes are pairs of mark and text."""
 
     title: str
     explanation: str
@@ -91,7 +92,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Histograms:
-    """A table with a row for each scan: its id, a histogram below each of `head`, and a text behind them."""
+    """Rows, one for each scan: its id, a histogram below each of `head`, and a text behind them."""
 
     explanation: str
     head: tuple[str, ...]
@@ -122,7 +123,7 @@ class Sheets:
     kind: str = "sheets"
 
 
-Block = Table | Picture | Text | Points
+Block = ReportTable | Picture | Text | Points
 
 
 @dataclass(frozen=True)
@@ -133,17 +134,17 @@ class Section:
     blocks: tuple[Block | Histograms | Sheets, ...]
 
 
-def table(title: str, explanation: str, columns: Columns, rows: Sequence[TableRow]) -> Table:
-    """Write a table with one line per row; `columns` maps each heading to what writes the row's cell.
+def report_table(title: str, explanation: str, columns: Columns, rows: Sequence[TableRow]) -> ReportTable:
+    """Write a report table with one line per row; `columns` maps each heading to what writes the row's cell.
 
-    Notes are collected below the table: cells with the same note share its mark.
+    Notes are collected below the lines: cells with the same note share its mark.
     """
     notes: dict[str, str] = {}
     written = []
     for row in rows:
         cells = [_as_cell(write(row)) for write in columns.values()]
         written.append(tuple(Marked(cell.text, _mark(notes, cell.note)) for cell in cells))
-    return Table(
+    return ReportTable(
         title,
         explanation,
         tuple(columns),

@@ -9,7 +9,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.columns import PLACES
 from hnscc.aggregation.query import read_table
 from hnscc.base.in_words import count_of, listed
-from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, table, write_pages
+from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, report_table, write_pages
 from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.values import (
     DASH,
@@ -138,7 +138,7 @@ def _table(study: Study, rows: Sequence[TableRow]) -> Block:
         "p": _p,
     }
     columns |= {column: _setting(column) for column in columns_of(study).values()}
-    return table(
+    return report_table(
         "Every configuration",
         "Soft Jaccard: mean over repeats of the best on validation, with its t interval; it is computed from the "
         "probabilities, without a threshold, and ranks the configurations. Dice: their mean validation Dice at "

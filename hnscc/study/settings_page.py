@@ -145,21 +145,21 @@ def _default(row: SettingRow, preset: str) -> str:
 
 
 def to_markdown() -> str:
-    """Return the reference page: one table for what stands alone at the top of a file, one for each section
+    """Return the reference page: rows for what stands alone at the top of a file, and some for each section
     below it."""
     groups: dict[str, list[SettingRow]] = {}
     for row in all_settings():
         groups.setdefault(row.path.partition(".")[0], []).append(row)
     alone = [group[0] for group in groups.values() if len(group) == 1]
-    lines = [*INTRODUCTION, "", "## At the top of the file", "", *_table(alone)]
+    lines = [*INTRODUCTION, "", "## At the top of the file", "", *_markdown_rows(alone)]
     for name, group in groups.items():
         if len(group) > 1:
             inside = group[1:] if group[0].section else group
-            lines += ["", f"## {name}", "", group[0].meaning, "", *_table(inside)]
+            lines += ["", f"## {name}", "", group[0].meaning, "", *_markdown_rows(inside)]
     return "\n".join(lines) + "\n"
 
 
-def _table(rows: Sequence[SettingRow]) -> Iterator[str]:
+def _markdown_rows(rows: Sequence[SettingRow]) -> Iterator[str]:
     columns = ["setting", "type", *(f"default, {preset}" for preset in PRESETS), "meaning", "source"]
     yield "| " + " | ".join(columns) + " |"
     yield "|" + "---|" * len(columns)

@@ -10,7 +10,7 @@ from stores import scan
 from data_prep.oddities.orientation import lying_otherwise
 from data_prep.oddities.slice_order import odd_order
 from data_prep.oddities.twins import means_of, reduced
-from hnscc.commands.cohort_table import odd_about
+from hnscc.commands.prepared_cohort import odd_about
 
 SCANS = 10
 FRONT, DOWN, QUARTER = "from front to back", "upside down", "by a quarter in the plane of the slices"

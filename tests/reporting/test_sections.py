@@ -16,7 +16,7 @@ from run_folders import (
 
 from hnscc.aggregation.query import read_table
 from hnscc.reporting.blocks import Section
-from hnscc.reporting.sections.overlap import pooled_table
+from hnscc.reporting.sections.overlap import pooled_block
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study import paper
 from hnscc.study.trials import trials_of
@@ -51,7 +51,7 @@ def test_table_1_shows_the_values_of_table_pooled(corrected, page):
 
 def test_four_repeats_are_told_by_their_quartiles(tmp_path):
     run = random_run(tmp_path, small_study(("pet",), repeats=4))
-    text, _ = words(run, lambda source: Section("", (pooled_table(source, "Table 1", "", "test"),)))
+    text, _ = words(run, lambda source: Section("", (pooled_block(source, "Table 1", "", "test"),)))
     (row,) = read_table(run, "pooled").filter(pc.field("split") == "test").to_pylist()
     middle, low, high = (f"{row[f'dice_repeats_{key}']:.3f}" for key in ("median", "q25", "q75"))
     shown = Page(text)

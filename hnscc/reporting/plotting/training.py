@@ -45,31 +45,31 @@ def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
     """Return one line per trial, (T, E) of T trials and the longest one's epochs, measured as the column is: null, and
     epochs after a trial's end, are NaN."""
     order = {trial: position for position, trial in enumerate(dict.fromkeys(row["trial_id"] for row in rows))}
-    table = np.full((len(order), max(row["epoch"] for row in rows)), np.nan)
+    values = np.full((len(order), max(row["epoch"] for row in rows)), np.nan)
     for row in rows:
         if row[column] is not None:
-            table[order[row["trial_id"]], row["epoch"] - 1] = row[column]
-    return table
+            values[order[row["trial_id"]], row["epoch"] - 1] = row[column]
+    return values
 
 
-def median_band(table: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+def median_band(lines: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return the epochs (E,), counted from 1, at which at least half of the trials still train, and their median and
-    quartiles (3, E), measured as the table is; the quartiles are NaN where so few train that they are told none. table:
-    (T, E), as of `curves`."""
-    training = np.isfinite(table).sum(axis=0)
-    kept = np.flatnonzero(2 * training >= max(len(table), 1))
-    low, middle, high = (np.nanquantile(table[:, kept], q, axis=0) for q in (0.25, 0.5, 0.75))
+    quartiles (3, E), measured as the lines are; the quartiles are NaN where so few train that they are told none.
+    lines: (T, E), as of `curves`."""
+    training = np.isfinite(lines).sum(axis=0)
+    kept = np.flatnonzero(2 * training >= max(len(lines), 1))
+    low, middle, high = (np.nanquantile(lines[:, kept], q, axis=0) for q in (0.25, 0.5, 0.75))
     few = [not quartered(int(each)) for each in training[kept]]
     low[few] = high[few] = np.nan
     return kept + 1, np.array([low, middle, high])
 
 
-def _band(axes: Axes, table: npt.NDArray[np.float64], colour: str, line: str) -> None:
-    """Plot a table (T, E), as of `curves`: a thin line for each trial, their median and quartiles."""
-    epochs = np.arange(1, table.shape[1] + 1)
-    for each in table:
+def _band(axes: Axes, lines: npt.NDArray[np.float64], colour: str, line: str) -> None:
+    """Plot lines (T, E), as of `curves`: a thin line for each trial, their median and quartiles."""
+    epochs = np.arange(1, lines.shape[1] + 1)
+    for each in lines:
         axes.plot(epochs, each, color=colour, lw=0.5, alpha=0.45, ls=line)
-    kept, (low, middle, high) = median_band(table)
+    kept, (low, middle, high) = median_band(lines)
     axes.fill_between(kept, low, high, color=colour, alpha=0.2, lw=0)
     axes.plot(kept, middle, color=colour, lw=2, ls=line, marker="o" if len(kept) < 3 else None, ms=4)
     axes.grid(axis="y", color=GRID)

@@ -1,10 +1,10 @@
-"""The tests between variants: the table of all pairs, how to read it, and which rows stand for a pair."""
+"""The tests between variants: the report table of all pairs, how to read it, and which rows stand for a pair."""
 
 from collections.abc import Callable, Iterator
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base import fewest
-from hnscc.reporting.blocks import Block, Cell, Points, Table, table
+from hnscc.reporting.blocks import Block, Cell, Points, ReportTable, report_table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import interval, known, p_value, score, scores, signed, whole
@@ -43,7 +43,7 @@ READ_OTHERS = (
 
 def tests(source: Source) -> Iterator[Block]:
     """Return the tests of the differences in Dice, how to read them, and in short those of other scores."""
-    yield comparison_table(source, "Table 2, tests. Differences in Dice between variants", DICE)
+    yield comparison_block(source, "Table 2, tests. Differences in Dice between variants", DICE)
     yield _reach(source)
     yield _others(source)
     yield Points("How to read the tests", READ_TESTS)
@@ -59,8 +59,8 @@ def pair(source: Source, row: TableRow) -> str:
     return f"{source.appearances[row['variant_a']].label} minus {source.appearances[row['variant_b']].label}"
 
 
-def comparison_table(source: Source, title: str, metric: Metric) -> Table:
-    """Write a table with one row per set of slices and pair, its three tests side by side."""
+def comparison_block(source: Source, title: str, metric: Metric) -> ReportTable:
+    """Write a report table with one row per set of slices and pair, its three tests side by side."""
     rows = source.rows("comparisons", metric=metric.name, unit="patient", method="two_way_t")
     rows.sort(key=lambda row: list(SET_IN_WORDS).index(row["slice_set"]))
 
@@ -80,11 +80,11 @@ def comparison_table(source: Source, title: str, metric: Metric) -> Table:
     }
     if source.papers:
         columns["Published p (slices)"] = lambda row: published_p(row, metric.name)
-    return table(title, with_remark(source, TESTS, PUBLISHED_P), columns, rows)
+    return report_table(title, with_remark(source, TESTS, PUBLISHED_P), columns, rows)
 
 
-def _reach(source: Source) -> Table:
-    """Write a table with one row per pair: how small a difference the main test could have seen, and who may be
+def _reach(source: Source) -> ReportTable:
+    """Write a report table with one row per pair: how small a difference the main test could have seen, and who may be
     expected to be better."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Pair: first minus second": lambda row: pair(source, row),
@@ -92,11 +92,11 @@ def _reach(source: Source) -> Table:
         "Seen from": scores("smallest_seen"),
         "First higher (95 %)": lambda row: interval(row, "better", "better_low", "better_high", score),
     }
-    return table(REACH, READ_REACH, columns, pairs_of_variants(source))
+    return report_table(REACH, READ_REACH, columns, pairs_of_variants(source))
 
 
-def _others(source: Source) -> Table:
-    """Write a table with one row per pair and score of whole scans."""
+def _others(source: Source) -> ReportTable:
+    """Write a report table with one row per pair and score of whole scans."""
     metrics = {each.name: each for each in PATIENT_METRICS}
     rows = [row for row in source.rows("comparisons", method="two_way_t") if row["metric"] in metrics]
 
@@ -117,7 +117,7 @@ def _others(source: Source) -> Table:
         "Patients": lambda row: whole(row["n"]),
         "Two median models, Wilcoxon: p (Holm)": lambda row: _p_and_holm(wilcoxon(row)),
     }
-    return table(OTHERS, READ_OTHERS, columns, rows)
+    return report_table(OTHERS, READ_OTHERS, columns, rows)
 
 
 def name_of_metric(metric: PatientMetric) -> str:

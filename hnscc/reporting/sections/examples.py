@@ -14,7 +14,7 @@ from hnscc.aggregation.folds import Fold, scored_fold
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store
-from hnscc.reporting.blocks import Block, Section, Table, Text, table
+from hnscc.reporting.blocks import Block, ReportTable, Section, Text, report_table
 from hnscc.reporting.plotting.overlays import KINDS, Example, examples_figure
 from hnscc.reporting.plotting.style import of_variant, picture
 from hnscc.reporting.source import Source
@@ -55,17 +55,17 @@ def _blocks(source: Source) -> Iterator[Block]:
         "each variant",
     )
     if found:
-        yield _shown_table(source, found)
+        yield _shown_block(source, found)
 
 
-def _shown_table(source: Source, found: Examples) -> Table:
+def _shown_block(source: Source, found: Examples) -> ReportTable:
     rows = [
         {"kind": KINDS[kind], **example.row}
         for each in found.values()
         for kind, example in each.items()
         if example
     ]
-    return table(
+    return report_table(
         "The slices in Figs. 2 and 3",
         "Patients and scans by their pseudonyms.",
         {

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.summary import RATES
 from hnscc.base.in_words import count_of
-from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, table
+from hnscc.reporting.blocks import Block, Cell, Points, ReportTable, Section, report_table
 from hnscc.reporting.plotting.outcomes import pixel_counts
 from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.sections.published import NO_MRI, published, with_remark
@@ -36,7 +36,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         "Median model at its chosen threshold."
     )
     title = "Table 3. Slices with and without lesion, test slices"
-    yield classification_table(source, title, with_remark(source, explained), "test")
+    yield classification_block(source, title, with_remark(source, explained), "test")
     yield Points("", CONVENTIONS)
     yield from picture(
         pixel_counts(
@@ -49,11 +49,11 @@ def _blocks(source: Source) -> Iterator[Block]:
         "both sizes are equal. A ring marks a slice on which the model's and the true outline share no pixel.",
         "Scatter of predicted against true pixel counts per variant with regression line",
     )
-    yield _regression_table(source)
+    yield _regression_block(source)
 
 
-def classification_table(source: Source, title: str, explanation: str, *splits: str) -> Table:
-    """Write a table with one row per variant, split and convention; in the paper's study its own row stands
+def classification_block(source: Source, title: str, explanation: str, *splits: str) -> ReportTable:
+    """Write a report table with one row per variant, split and convention; in the paper's study its own row stands
     below `overlap`."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {"Variant": source.label}
     if len(splits) > 1:
@@ -65,7 +65,7 @@ def classification_table(source: Source, title: str, explanation: str, *splits: 
     rows = [row for row in source.tables["classification"] if row["split"] in splits]
     if source.papers and splits == ("test",):
         rows = [each for row in rows for each in (row, *published_outcomes(row))]
-    return table(title, explanation, columns, rows)
+    return report_table(title, explanation, columns, rows)
 
 
 def published_outcomes(row: TableRow) -> Iterator[TableRow]:
@@ -84,7 +84,7 @@ def published_outcomes(row: TableRow) -> Iterator[TableRow]:
     )
 
 
-def _regression_table(source: Source) -> Table:
+def _regression_block(source: Source) -> ReportTable:
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         "Slices": wholes("n"),
@@ -96,4 +96,4 @@ def _regression_table(source: Source) -> Table:
         columns["Published R²"] = published("r2")
     explained = "Least squares over all test slices: model's pixels = intercept + slope x true pixels."
     rows = source.rows("regression", split="test")
-    return table("Lines of Figure 4", with_remark(source, explained), columns, rows)
+    return report_table("Lines of Figure 4", with_remark(source, explained), columns, rows)

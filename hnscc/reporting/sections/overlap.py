@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
-from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
+from hnscc.reporting.blocks import Block, Cell, Columns, ReportTable, Section, Text, report_table
 from hnscc.reporting.plotting import repeats as plotting
 from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.sections.comparisons import pairs_of_variants, tests
@@ -25,7 +25,7 @@ def overlap_of_the_whole_test_set(source: Source) -> Section:
 
 def _whole_test_set(source: Source) -> Iterator[Block]:
     title = "Table 1. Overlap over all test slices together"
-    yield pooled_table(
+    yield pooled_block(
         source, title, with_remark(source, f"Scored: {source.scored_in_words}. {POOLED}"), "test"
     )
     yield from picture(
@@ -60,7 +60,7 @@ POOLED = (
 )
 
 
-def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> Table:
+def pooled_block(source: Source, title: str, explanation: str, *splits: str) -> ReportTable:
     """Write the rows of table `pooled` of these splits; published values stand only beside those of the test slices."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         **_first_columns(source, splits),
@@ -82,7 +82,7 @@ def pooled_table(source: Source, title: str, explanation: str, *splits: str) -> 
         names = [f"pooled_{metric.name}" for metric in theirs]
         columns[f"Published: {' / '.join(metric.label for metric in theirs)}"] = published(*names)
     rows = [row for row in source.tables["pooled"] if row["split"] in splits]
-    return table(title, explanation, columns, rows)
+    return report_table(title, explanation, columns, rows)
 
 
 def _first_columns(source: Source, splits: Sequence[str]) -> Columns:
@@ -120,11 +120,11 @@ def overlap_slice_by_slice(source: Source) -> Section:
 
 def _slice_by_slice(source: Source) -> Iterator[Block]:
     title = "Table 2. Overlap slice by slice, test slices"
-    yield per_slice_table(
+    yield per_slice_block(
         source, title, f"Scored: {source.scored_in_words}. {PER_SLICE}", ("test",), SLICE_SETS
     )
     if source.papers:
-        yield _published_slices_table(source)
+        yield _published_slices_block(source)
     if len(source.appearances) > 1:
         yield from tests(source)
 
@@ -139,9 +139,9 @@ PER_SLICE = (
 )
 
 
-def per_slice_table(
+def per_slice_block(
     source: Source, title: str, explanation: str, splits: Sequence[str], sets: Sequence[str]
-) -> Table:
+) -> ReportTable:
     """Write the rows of table `per_slice` of these splits and sets of slices."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         **_first_columns(source, splits),
@@ -153,14 +153,14 @@ def per_slice_table(
     for metric in published_of(metrics_at("slice"), "slice"):
         columns[f"{metric.label}: mean ± SD"] = _mean_of(f"{metric.name}_mean", f"{metric.name}_sd")
     rows = [row for row in source.tables["per_slice"] if row["split"] in splits and row["slice_set"] in sets]
-    return table(title, explanation, columns, rows)
+    return report_table(title, explanation, columns, rows)
 
 
 def _mean_of(mean: str, sd: str) -> Callable[[TableRow], Cell]:
     return lambda row: mean_sd(row, mean, sd)
 
 
-def _published_slices_table(source: Source) -> Table:
+def _published_slices_block(source: Source) -> ReportTable:
     """Write the reading `as_written` beside the paper's Table 2: like stands beside like."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
@@ -170,7 +170,7 @@ def _published_slices_table(source: Source) -> Table:
     for metric in published_of(metrics_at("slice"), "slice"):
         columns[f"{metric.label}: mean ± SD"] = _mean_of(metric.name, f"{metric.name}_sd")
         columns[f"Published: {metric.label}"] = published(f"slice_{metric.name}")
-    return table(
+    return report_table(
         "Table 2, as the published study counted it",
         "The reading `as written`, below: the sampled slices alone; median model and threshold chosen on the test "
         "slices, and of the true positive slices those left out on which the model's and the true outline share no "

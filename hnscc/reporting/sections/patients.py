@@ -4,18 +4,18 @@ from collections.abc import Iterator
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.split_names import IN_WORDS, SPLITS
-from hnscc.reporting.blocks import Columns, Section, Table, table
+from hnscc.reporting.blocks import Columns, ReportTable, Section, report_table
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import whole
 
 
 def patients(source: Source) -> Section:
     """Say how many patients, scans and slices each split holds."""
-    return Section("Patients", (_cohort_table(source),))
+    return Section("Patients", (_cohort_block(source),))
 
 
-def _cohort_table(source: Source) -> Table:
-    return table(
+def _cohort_block(source: Source) -> ReportTable:
+    return report_table(
         "Patients and slices",
         "The patients of the three splits are different people, unless a warning above says otherwise. "
         "The model learns from the training slices; the validation slices decide when training stops, "

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.split_names import SPLITS
-from hnscc.reporting.blocks import Cell, Section, Table, table
+from hnscc.reporting.blocks import Cell, ReportTable, Section, report_table
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import DASH, known, number_range, score
@@ -67,13 +67,13 @@ def published_p(row: TableRow, metric: str) -> str:
 
 def other_studies(source: Source) -> Section:
     """Write the mean Dice in other studies, and in this one."""
-    return Section("Other studies", (_literature_table(source),))
+    return Section("Other studies", (_literature_block(source),))
 
 
-def _literature_table(source: Source) -> Table:
+def _literature_block(source: Source) -> ReportTable:
     """Table 4 lists other studies, and a row for each variant of this one."""
     others = [*paper.LITERATURE, *([paper.THE_PAPER] if source.papers else [])]
-    return table(
+    return report_table(
         "Table 4. Mean Dice in other studies",
         "Mean Dice of the true positive test slices here, by the reading `as written`, which is how the "
         "published study counted it (sampled slices, median model and threshold chosen on them, which flatters); "

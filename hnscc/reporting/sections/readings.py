@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.summary import RATES
-from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, Text, table
+from hnscc.reporting.blocks import Block, Cell, Points, ReportTable, Section, Text, report_table
 from hnscc.reporting.sections.lesion_slices import OUTCOMES, published_outcomes
 from hnscc.reporting.sections.published import NO_MRI
 from hnscc.reporting.source import SET_IN_WORDS, Source
@@ -36,15 +36,15 @@ def _blocks(source: Source) -> Iterator[Block]:
     yield Text(
         f"{READ_THREE_WAYS} All three are read from the same repeats, by the preset `{source.study.protocol}`."
     )
-    yield _overlap_table(source)
-    yield _outcome_table(source)
+    yield _overlap_block(source)
+    yield _outcome_block(source)
     yield Points("Of `as coded`, not reproduced in training", paper.NOT_REPRODUCED_IN_TRAINING)
     yield Points(
         "Of `as coded`, not reproduced when the scans were prepared", paper.NOT_REPRODUCED_IN_PREPARATION
     )
 
 
-def _overlap_table(source: Source) -> Table:
+def _overlap_block(source: Source) -> ReportTable:
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         "Reading": lambda row: ROW_LABELS[row["reading"]],
@@ -60,7 +60,7 @@ def _overlap_table(source: Source) -> Table:
     if source.papers:
         columns["Published: pooled Dice / mean Dice"] = _published_dice
     title = "The three readings side by side: overlap, test slices"
-    return table(title, "", columns, source.tables["protocol"])
+    return report_table(title, "", columns, source.tables["protocol"])
 
 
 def _chosen_on(row: TableRow) -> str:
@@ -83,7 +83,7 @@ def _published_dice(row: TableRow) -> Cell | str:
     return f"{found.pooled_dice:.2f} / {found.slice_dice[0]:.2f}"
 
 
-def _outcome_table(source: Source) -> Table:
+def _outcome_block(source: Source) -> ReportTable:
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         "Reading": lambda row: ROW_LABELS[row["reading"]],
@@ -96,7 +96,7 @@ def _outcome_table(source: Source) -> Table:
     if source.papers:
         rows = [each for row in rows for each in (row, *_published_row(row))]
     title = "The three readings side by side: slices with and without lesion"
-    return table(title, "", columns, rows)
+    return report_table(title, "", columns, rows)
 
 
 def _published_row(row: TableRow) -> Iterator[TableRow]:

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.query import read_table
 from hnscc.base import fewest
-from hnscc.reporting.blocks import Block, Cell, Points, Section, Table, table
+from hnscc.reporting.blocks import Block, Cell, Points, ReportTable, Section, report_table
 from hnscc.reporting.plotting import training as plotting
 from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.source import Source
@@ -22,7 +22,7 @@ def training(source: Source) -> Section:
 
 
 def _blocks(source: Source) -> Iterator[Block]:
-    yield _training_table(source)
+    yield _training_block(source)
     lost = [row for row in source.tables["trials"] if row["status"] != "completed"]
     if lost:
         yield Points(
@@ -55,7 +55,7 @@ def _held_out(source: Source) -> list[TableRow]:
     return found
 
 
-def _training_table(source: Source) -> Table:
+def _training_block(source: Source) -> ReportTable:
     none = Cell(DASH, "no completed trial")
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
@@ -65,7 +65,7 @@ def _training_table(source: Source) -> Table:
         "Median model": lambda row: row["median"] or none,
         "Training time, all": lambda row: duration(row["seconds"]),
     }
-    return table(
+    return report_table(
         "Trials of each variant",
         "Collapsed: the model marks no pixel of any validation or test slice at threshold 0.5.",
         columns,

@@ -8,7 +8,7 @@ import numpy as np
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import NO_TRIAL, in_fold
 from hnscc.base import fewest
-from hnscc.reporting.blocks import Block, Cell, Columns, Section, Table, Text, table
+from hnscc.reporting.blocks import Block, Cell, Columns, ReportTable, Section, Text, report_table
 from hnscc.reporting.sections.comparisons import name_of_metric
 from hnscc.reporting.source import Source, at_chosen
 from hnscc.reporting.values import DASH, between, interval, known, middle, score, signed, whole
@@ -70,20 +70,20 @@ def _blocks(source: Source) -> Iterator[Block]:
         return
     scans, patients = (_of_median_models(source, name) for name in ("scans", "patients"))
     yield Text(f"Scored: {source.scored_in_words}.")
-    yield _table(source, "Lesions in test scans", SCANS, _lesion_columns(scans))
+    yield _by_variant(source, "Lesions in test scans", SCANS, _lesion_columns(scans))
     sizes = " ".join(SIZES).format(tolerance=source.study.evaluation.tolerance_mm)
-    yield _table(source, "Surfaces and volumes in test scans", sizes, _size_columns(scans))
+    yield _by_variant(source, "Surfaces and volumes in test scans", sizes, _size_columns(scans))
     drawn = _of_drawn_masks(source)
-    yield _table(
+    yield _by_variant(
         source, "Test scans on the grids that their masks were drawn on", DRAWN, _drawn_columns(drawn)
     )
-    yield _table(source, "Test patients with and without lesion", PATIENTS, _patient_columns(patients))
-    yield _table(source, "Detection in the test set", DETECTION, _detection_columns(source))
+    yield _by_variant(source, "Test patients with and without lesion", PATIENTS, _patient_columns(patients))
+    yield _by_variant(source, "Detection in the test set", DETECTION, _detection_columns(source))
     yield _means(source)
 
 
-def _means(source: Source) -> Table:
-    """Write a table with one row per score of patients, with the mean of every variant."""
+def _means(source: Source) -> ReportTable:
+    """Write a report table with one row per score of patients, with the mean of every variant."""
 
     def of(variant: str) -> Callable[[TableRow], Cell]:
         def write(row: TableRow) -> Cell:
@@ -99,7 +99,7 @@ def _means(source: Source) -> Table:
         **{own.label: of(variant) for variant, own in source.appearances.items()},
     }
     rows = [{"metric": metric} for metric in PATIENT_METRICS]
-    return table("Scores of test patients: means over repeats and patients", MEANS, columns, rows)
+    return report_table("Scores of test patients: means over repeats and patients", MEANS, columns, rows)
 
 
 def _of_median_models(source: Source, name: str) -> RowsOrReason:
@@ -131,9 +131,9 @@ def _not_there(source: Source, rows: Sequence[TableRow]) -> str | None:
     return in_fold(NO_TRIAL, lost[0], folds)
 
 
-def _table(source: Source, title: str, explanation: str, columns: Columns) -> Table:
+def _by_variant(source: Source, title: str, explanation: str, columns: Columns) -> ReportTable:
     rows = [{"variant": variant} for variant in source.appearances]
-    return table(title, explanation, {"Variant": source.label, **columns}, rows)
+    return report_table(title, explanation, {"Variant": source.label, **columns}, rows)
 
 
 def _of(

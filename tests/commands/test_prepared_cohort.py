@@ -13,7 +13,7 @@ from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.splits import divide_cohort
 from hnscc.cohort.store import open_store, verify_store
 from hnscc.commands.check import check_study
-from hnscc.commands.cohort_table import print_cohort
+from hnscc.commands.prepared_cohort import print_cohort
 
 
 def arrays(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

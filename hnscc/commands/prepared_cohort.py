@@ -19,7 +19,7 @@ ONE_OF_SEVERAL = "one of several, told of the cohort"  # what is said of a scan 
 
 
 def print_cohort(store: Store, console: Console) -> None:
-    """Print the table, and below it what is odd about the cohort as a whole. Stores that were made before preparing
+    """Print these rows, and below it what is odd about the cohort as a whole. Stores that were made before preparing
     looked for it print nothing."""
     scans = [scan for scan in store.scans if "values" in scan.placement]
     if not scans:
