@@ -80,8 +80,8 @@ class NewScan:
     `drawn` is the given mask as it was drawn, None where the scan has none; `stored_truth` (Z, H, W) is the same on the
     stored slices. `volumes` are the scan's files, each oriented and, where the study's were, registered. `placement`
     maps a mask of stored slices back (data_prep.placing.way_back). `assumed` names the files that state no orientation:
-    theirs is assumed. `mask_told` says, in sentences, what was assumed or left out when the mask was read. `units` are
-    of each modality's values.
+    theirs is assumed. `mask_told` says, in sentences, what was assumed or left out when the mask was read.
+    `units_of_values` are those of each modality.
     """
 
     row: Row
@@ -94,7 +94,7 @@ class NewScan:
     placement: Placement
     assumed: tuple[str, ...]
     mask_told: tuple[str, ...]
-    units: dict[str, UnitsOfValues]
+    units_of_values: dict[str, UnitsOfValues]
 
     @property
     def spacing_mm(self) -> Spacing:
@@ -183,12 +183,12 @@ def place_new(
     say, and else by body weight. pet_is_suv: the user says that the modality `pet` is in SUV, of the study's kind,
     where its file states no unit of values.
     """
-    volumes, read = volumes_of(row, placing.reference, placing.suv or _suv_of(placing.units))
+    volumes, read = volumes_of(row, placing.reference, placing.suv or _suv_of(placing.units_of_values))
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
     placed = place_scan(volumes, read.volume if read else None, placing, where=row.where)
     channels = [list(volumes).index(name) for name in modalities]
     known = read is not None or row.said_free  # an empty cell says nothing here
-    units = _units_of(placed.volumes, placing.units, pet_is_suv=pet_is_suv)
+    units = _units_of(placed.volumes, placing.units_of_values, pet_is_suv=pet_is_suv)
     if not accept_other_unit:
         _check_units(units, row.where)
     return NewScan(
@@ -202,7 +202,7 @@ def place_new(
         placement=placed.placement,
         assumed=assumed,
         mask_told=read.told if read else (),
-        units=units,
+        units_of_values=units,
     )
 
 

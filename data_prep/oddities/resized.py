@@ -1,4 +1,4 @@
-"""Masks that are drawn larger than their lesion, as a planning target with its margin is, or smaller, as a core.
+"""Masks that are drawn larger than their lesion, as a radiotherapy target with its margin is, or smaller, as a core.
 
 Where a mask is moved out or in as a whole, values fall most across its border further in or further out; more than
 they do where it is moved, mirrored or turned, which tells it from a mask that lies elsewhere.

@@ -17,7 +17,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,17 +66,24 @@ class Placing:
     """What each scan of a cohort is placed by, one that is new to its store too (`Store.placing`).
 
     reference: the modality whose grid is used. size: side of the stored slices, in pixels. pixel_mm: the size of these,
-    None for the whole field of view. units: of values, of each modality whose files all state one. suv: how PET of
-    DICOM becomes SUV, bw or lbm; None where the store does not say. register: how modalities that do not lie together
-    yet are laid on the reference (data_prep.settings.REGISTER), or None.
+    None for the whole field of view. units_of_values: of each modality whose files all state one. suv: how
+    PET of DICOM becomes SUV, bw or lbm; None where the store does not say. register: how modalities that do not lie
+    together yet are laid on the reference (data_prep.settings.REGISTER), or None.
     """
 
     reference: str
     size: int
     pixel_mm: float | None
-    units: Mapping[str, str] = field(default_factory=dict)
+    units_of_values: Mapping[str, str] = field(default_factory=dict)
     suv: str | None = None
     register: str | None = None
+
+    @classmethod
+    def of_kept(cls, kept: Mapping[str, Any]) -> Self:
+        """Return what a store or a fold keeps of it (`Store.placing`), where its units of values are named `units`.
+        TypeError for what is not of these names."""
+        named = {"units_of_values" if name == "units" else name: value for name, value in kept.items()}
+        return cls(**named)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,10 +145,10 @@ def scan_path(scan_id: str, array: str | None = None) -> str:
     return "/".join((SCANS_GROUP, scan_id, *([array] if array else [])))
 
 
-def suv_modality(units: Mapping[str, str]) -> str | None:
-    """Return the first modality whose values are SUV, of body weight or lean body mass; else None. units: of the
-    values of each modality."""
-    return next((name for name, unit in units.items() if unit in SUV_UNITS), None)
+def suv_modality(units_of_values: Mapping[str, str]) -> str | None:
+    """Return the first modality whose values are SUV, of body weight or lean body mass; else None.
+    units_of_values: of each modality."""
+    return next((name for name, unit in units_of_values.items() if unit in SUV_UNITS), None)
 
 
 def index_entry(scan: Scan) -> dict[str, Any]:

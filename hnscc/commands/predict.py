@@ -158,7 +158,7 @@ def _placed_ahead(
     place = partial(
         place_new,
         modalities=models.variant.modalities,
-        placing=Placing(**models.placing),
+        placing=Placing.of_kept(models.placing),
         pet_is_suv=options.pet_is_suv,
         accept_other_unit=options.accept_odd is not None,
     )
@@ -204,11 +204,11 @@ def _write_scan(
         "volume_ml": round(sum(each["volume_ml"] for each in lesions), 4),
         "dice": scored and scored["dice"],
         "intensities": found,
-        "units": {name: of.scan or None for name, of in scan.units.items()},
+        "units": {name: of.scan or None for name, of in scan.units_of_values.items()},
         "registered": scan.placement.get("registered", {}),
         "told": [*told_of(scan, models, found), *left_out],
     }
-    return _Done(facts, lesions, scored, any(of.differ for of in scan.units.values()))
+    return _Done(facts, lesions, scored, any(of.differ for of in scan.units_of_values.values()))
 
 
 def _write_files(

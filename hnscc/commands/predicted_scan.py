@@ -206,7 +206,7 @@ def told_of(scan: NewScan, models: Models, found: dict[str, TableRow]) -> list[s
         if each["reach"] < REACH
     ]
     told += odd_beside(scan.images, scan.placement, models.variant.modalities, models.usual)
-    told += [f"{name}: {of.text}" for name, of in scan.units.items() if of.text]
+    told += [f"{name}: {of.text}" for name, of in scan.units_of_values.items() if of.text]
     told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
     told += registrations_told(scan.placement.get("registered", {}))
     told += _unseen(scan, models.variant.modalities)

@@ -157,7 +157,7 @@ def test_the_store_and_new_scans_are_registered_alike_and_to_the_same_bits(tmp_p
     images, before = store.read("S")[0], plain.read("S")[0]
     assert (images[:, 1] == before[:, 1]).all() and (images[:, 0] != before[:, 0]).any()
     (row,) = list_scans(manifest, ["pet", "mri"])
-    new = place_new(row, ["pet", "mri"], Placing(**store.placing))
+    new = place_new(row, ["pet", "mri"], Placing.of_kept(store.placing))
     assert (new.images == images).all()
     assert new.placement["registered"] == store.scans[0].placement["registered"]
     assert new.placement["input_affine"] == plain.scans[0].placement["input_affine"], "the grid stays"

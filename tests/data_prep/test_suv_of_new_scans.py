@@ -22,4 +22,4 @@ def test_a_store_of_dicom_and_nifti_keeps_how_pet_became_suv(tmp_path, suv, unit
     placing = prepare(manifest, tmp_path / "store", size=32, workers=1, suv=suv, accept_odd="made up").placing
     assert placing["suv"] == suv and placing["units"] == {}
     row, _ = list_scans(manifest, ["pet"])
-    assert place_new(row, ["pet"], Placing(**placing)).volumes["pet"].unit == unit
+    assert place_new(row, ["pet"], Placing.of_kept(placing)).volumes["pet"].unit == unit
