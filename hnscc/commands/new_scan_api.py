@@ -57,7 +57,8 @@ def predict(
     - lesions.csv, lesions.json: the lesions, with volume in ml, position in mm, highest and mean value of each
       modality; where PET is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG.
     - scores.csv: Dice of the scans with a mask.
-    - predictions.json: all of it in short, and what is to be known of each scan.
+    - predictions.json: all of it in short, and what is to be known of each scan and of all: without a manifest, that
+      nobody could check whether a scan is of a patient that the models were trained on.
 
     The result has folder, and facts, the content of predictions.json. InputError for no run folder, an unfinished
     study, an unknown variant, scans that are named otherwise, a missing modality, and every fault of the manifest and

@@ -82,7 +82,8 @@ def predict(
     that nothing is written.
 
     Files need not be listed in a manifest: pet=pet.nii.gz mri=mri.nii.gz name those of one scan (scan-1), folders of
-    scans all of them, under the pseudonyms of `hnscc scan`. mask=FILE has it scored.
+    scans all of them, under the pseudonyms of `hnscc scan`. mask=FILE has it scored. Only a manifest's
+    patient_id is looked for among the patients that the models were trained on.
 
     Example: hnscc predict runs/demo data/demo/manifest.csv --out masks --variant pet_mri
     """

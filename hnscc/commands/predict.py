@@ -34,6 +34,7 @@ from hnscc.commands.predicted_scan import (
     rows_of_lesions,
     scores_of_scan,
     told_of,
+    told_of_ids,
 )
 from hnscc.reporting.plotting.scan_picture import scan_picture
 from hnscc.scores.counts import threshold_of
@@ -43,7 +44,8 @@ from hnscc.training.inference import TrainedModels
 
 @dataclass(frozen=True)
 class Predicted:
-    """What `hnscc predict` wrote. facts: the content of predictions.json (study, variant, trials, threshold, scans)."""
+    """What `hnscc predict` wrote. facts: the content of predictions.json (study, variant, trials, threshold, told of
+    all scans, and scans)."""
 
     folder: Path
     facts: dict[str, Any]
@@ -115,7 +117,12 @@ def predict_scans(
                 tell(number, len(rows), row.scan_id)
         raise_all(faults)
         accepted = options.accept_odd if any(each.other_unit for each in found) else None
-        facts = {**_facts_of(models), "accepted": accepted, "scans": [each.facts for each in found]}
+        facts = {
+            **_facts_of(models),
+            "accepted": accepted,
+            "told": told_of_ids(rows),
+            "scans": [each.facts for each in found],
+        }
         _write_tables(folder, found, models)
         facts = write_marker(root, FACTS_FILE, PREDICT, facts)
     return Predicted(Path(out), facts)

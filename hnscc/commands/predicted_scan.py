@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.manifest.ids import alike, may_be_one
+from data_prep.manifest.manifest import Row
 from data_prep.new_scans import NewScan, Own
 from data_prep.oddities.odd import odd_beside
 from data_prep.placing.way_back import back_as_drawn, lesion_back, values_back
@@ -212,8 +213,23 @@ def told_of(scan: NewScan, models: Models, found: dict[str, TableRow]) -> list[s
     told += _unseen(scan, models.variant.modalities)
     told += [f"mask: {sentence}" for sentence in scan.mask_told]
     told += scan.row.told
-    # An id that was made up may be that of another patient in the study.
-    return told + (_no_new_patient(scan.row.patient_id, models.trained_on) if scan.row.line else [])
+    return told + ([] if _id_made_up(scan.row) else _no_new_patient(scan.row.patient_id, models.trained_on))
+
+
+def told_of_ids(rows: Sequence[Row]) -> list[str]:
+    """What the user should know of all scans before trusting their scores: whether nobody could look for their
+    patients in the study, since no manifest names them."""
+    if not any(_id_made_up(row) for row in rows):
+        return []
+    return [
+        "no manifest names these patients, so nobody could check whether a scan is of a patient that the models were "
+        "trained on; give a manifest that names each patient by the study's patient_id, and it is checked"
+    ]
+
+
+def _id_made_up(row: Row) -> bool:
+    """Whether no manifest names the patient of a scan: a made-up id may be that of another patient in the study."""
+    return not row.line
 
 
 def _no_new_patient(patient: str, trained_on: Mapping[str, str]) -> list[str]:

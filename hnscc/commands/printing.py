@@ -85,7 +85,7 @@ def _rows(table: TableFacts) -> str:
 
 
 def print_predictions(facts: Mapping[str, Any], console: Console) -> None:
-    """Print which models predicted, a row for each scan, and what is to be known of some."""
+    """Print which models predicted, a row for each scan, and what is to be known of some, or of all."""
     trials = (
         ", ".join(facts["trials"]) if len(facts["trials"]) < 6 else count_of(len(facts["trials"]), "model")
     )
@@ -103,6 +103,8 @@ def print_predictions(facts: Mapping[str, Any], console: Console) -> None:
     for scan in facts["scans"]:
         for line in scan["told"]:
             print_line(console, f"{scan['scan_id']}: {line}", style="yellow")
+    for line in facts["told"]:
+        print_line(console, line, style="yellow")
 
 
 def _prediction(scan: Mapping[str, Any], scored: bool) -> list[str]:

@@ -22,7 +22,10 @@ DATED = ".seg.dcm"  # bears the time of its writing, and UIDs of its own
 
 
 def content(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith(DATED)}
+    """The files of a prediction but dated ones, and what is said of all scans: made-up ids are told there."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if not path.name.endswith(DATED)}
+    facts = json.loads(files.pop("predictions.json"))
+    return files | {"predictions.json": json.dumps(facts | {"told": None}).encode()}
 
 
 def patient(folder, number, modalities=("PT", "MR"), regions=()):
@@ -151,6 +154,20 @@ def test_an_invented_id_is_none_of_the_studys_patients(trained, tmp_path):
         (scan,) = found.facts["scans"]
         assert scan["patient_id"] == "p001"
         assert any("patient p001 is one of the study's" in line for line in scan["told"]) == told
+
+
+def test_that_nobody_could_check_made_up_ids_is_told_once(hnscc, trained, tmp_path):
+    """Of folders and of one scan's files; a manifest's ids are looked for among the study's, and nothing is said."""
+    manifest = write_scans(tmp_path / "new", {name: scan_of(at) for at, name in enumerate(("q14", "q15"))})
+    files = [f"{name}={manifest.parent / 'q14' / name}.nii.gz" for name in ("pet", "mri")]
+    for name, scans in {"folder": [manifest.parent], "files": files, "manifest": [manifest]}.items():
+        out = tmp_path / name
+        code, text, error = hnscc("predict", trained.root, *scans, "--variant", "pet_mri", "--out", out)
+        assert code == 0, error
+        told = json.loads((out / "predictions.json").read_text())["told"]
+        assert len(told) == (name != "manifest")
+        assert text.count("nobody could check whether a scan is of a patient") == len(told)
+        assert all("give a manifest" in sentence and sentence in text for sentence in told)
 
 
 def test_a_patient_whose_id_is_much_like_one_of_the_study_is_told(trained, tmp_path):
