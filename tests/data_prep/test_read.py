@@ -99,9 +99,9 @@ def test_a_damaged_byte_in_a_compressed_file_is_refused(tmp_path):
 
 
 def test_other_kinds_of_files_and_folders_are_refused(tmp_path):
-    (tmp_path / "a.mnc").write_bytes(b"x")
+    (tmp_path / "a.other").write_bytes(b"x")
     with pytest.raises(InputError, match="unknown kind"):
-        read_volume(tmp_path / "a.mnc", "scan S")
+        read_volume(tmp_path / "a.other", "scan S")
     (tmp_path / "text.nii").write_text("not an image " * 100)
     with pytest.raises(InputError, match="cannot be read"):
         read_volume(tmp_path / "text.nii", "scan S")
