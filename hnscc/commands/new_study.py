@@ -22,6 +22,7 @@ from hnscc.study.schema import NAME_LENGTH
 from hnscc.study.yaml_text import read_yaml, write_yaml
 
 STEP = 32  # the sides of slices that the encoders take are multiples of it
+PAPER_STEP = 16  # and of those that the paper's network takes, of this
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,7 @@ def write_study(store: str | Location, study: Path | None = None) -> Path:
     opened = open_store(location)
     path = Path(f"{location.name.removesuffix('.zarr')}.yaml") if study is None else study
     _check_new(path, "study file", f"hnscc check {path}")
+    _check_size(opened.size)
     text = _text(_cohort(opened), str(store), path)
     _check(text, str(path))
     with write_errors(path.parent):
@@ -179,6 +181,20 @@ def _check_store(location: Location) -> None:
     if not (location / ZARR_ROOT).is_file():
         raise _no_store(
             location, "a folder or file of another kind" if location.exists() else "nothing there"
+        )
+
+
+def _check_size(size: int) -> None:
+    """Raise InputError where neither network that a new study may have takes slices of this side, in pixels."""
+    if size % PAPER_STEP:
+        below = size // PAPER_STEP * PAPER_STEP
+        raise InputError(
+            "No network that a new study begins with takes the store's slices.",
+            where=f"the store, slices of {size} x {size}",
+            expected=f"a size that is a multiple of {PAPER_STEP}",
+            found=str(size),
+            do=f"prepare the store again with --size {f'{below} or ' if below else ''}{below + PAPER_STEP}, and "
+            "make the study of that",
         )
 
 

@@ -3,7 +3,7 @@ evaluation, resources."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from hnscc.study.fields import (
     OURS,
@@ -79,9 +79,16 @@ def _form_of_repeats(value: Any) -> str:
     return "until_precise" if isinstance(value, dict | UntilPrecise) else "number"
 
 
+def _number_of_repeats(value: Any) -> Any:
+    """Return the value as it is; ValueError that tells of all forms, where it is no whole number."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("a whole number; or a section, such as {max: 50, until: 0.02} or {paired: true}")
+    return value
+
+
 # Told apart by their form, so that what is wrong is said of the one that was meant.
 Repeats = Annotated[
-    Annotated[int, Field(ge=1, le=10_000), Tag("number")]
+    Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_number_of_repeats), Tag("number")]
     | Annotated[UntilPrecise, Tag("until_precise")]
     | Annotated[PairedRepeats, Tag("paired")],
     Discriminator(_form_of_repeats),

@@ -68,6 +68,20 @@ def test_a_cohort_that_cannot_be_split_has_no_study(hnscc, tmp_path):
     assert not (tmp_path / "mine.yaml").exists()
 
 
+@pytest.mark.parametrize("size, sizes", [(24, "16 or 32"), (8, "16")])
+def test_slices_that_no_network_takes_are_to_be_prepared_again(hnscc, tmp_path, size, sizes):
+    """`init` has no option for another network, which `hnscc check` advises."""
+    store = make_store(tmp_path, patients=10, size=size)
+    error = " ".join(refused(hnscc("init", store.location, tmp_path / "mine.yaml")).split())
+    assert (
+        f"a multiple of 16 found: {size} what to do: prepare the store again with --size {sizes}, and"
+        in error
+    )
+    assert "another architecture" not in error and not (tmp_path / "mine.yaml").exists()
+    again = make_store(tmp_path / "again", patients=10, size=16)
+    assert hnscc("init", again.location, tmp_path / "mine.yaml")[0] == 0
+
+
 def test_the_study_suits_the_cohort(tmp_path):
     """Many patients: each is tested once. Slices that no encoder takes: the paper's network. Splits that the manifest
     fixes: none of the study's own."""

@@ -75,6 +75,14 @@ def test_no_wrong_value_of_any_setting_is_told_in_pydantics_terms(path):
         ({"name": "x" * 61}, "at most 60 characters", f"'{'x' * 61}'"),
         ({"store": None}, "text", "null"),
         ({"repeats": {"max": 3, "until": 0.1}}, "at least 6", "3"),
+        *(
+            (
+                {"repeats": value},
+                "a whole number; or a section, such as {max: 50, until: 0.02} or {paired: true}",
+                said,
+            )
+            for value, said in {"3": "'3'", "until 0.02": "'until 0.02'", 2.5: "2.5", True: "true"}.items()
+        ),
         ({"seed": 2**63}, "below 9223372036854775808", "9223372036854775808"),
         ({"training": {"epochs": "3"}}, "a whole number", "'3'"),
         ({"training": {"learning_rate": 0}}, "above 0", "0"),
