@@ -14,9 +14,9 @@ from hnscc.aggregation.trials import Completed
 from hnscc.base.split_names import HELD_OUT
 from hnscc.scores.counts import HALF, Counts, threshold_of
 from hnscc.scores.metrics import DICE, Unit, metrics_at
+from hnscc.scores.millilitres import Millilitres, precision
 from hnscc.scores.scans import ScanScore, scans_together
 from hnscc.scores.surface import SCAN_METRICS
-from hnscc.scores.volumes import Volumes, precision
 from hnscc.study.schema import Study
 
 NO_SUV = "the files do not state that their uptake is SUV: no total lesion glycolysis"
@@ -128,7 +128,7 @@ def _scored(results: Results) -> Iterator[_Scored]:
 
 def _no_glycolysis(scored: _Scored, score: ScanScore) -> str | None:
     """Why a scan, or a patient, has no total lesion glycolysis; None where it has."""
-    if score.volumes.tlg_truth is not None:
+    if score.millilitres.tlg_truth is not None:
         return None
     if not scored.fold.in_suv:
         return NO_SUV
@@ -149,7 +149,7 @@ def _of_scan(fold: Fold, scan: str) -> TableRow:
 def _scores(score: ScanScore | None) -> TableRow:
     """All scores of a scan; None of each without a score."""
     row: TableRow = {"slices": score and score.slices}
-    row |= _surface(score) | _volumes(score) | _lesions(score)
+    row |= _surface(score) | _millilitres(score) | _lesions(score)
     if score is None:
         return row | {metric.name: None for metric in metrics_at("scan")}
     return row | _overlap("scan", _counts_of(score))
@@ -160,11 +160,11 @@ def _surface(score: ScanScore | None) -> TableRow:
     return {each.name: score and score.surface[each.name] for each in SCAN_METRICS}
 
 
-def _volumes(score: ScanScore | None) -> TableRow:
-    """Each field of Volumes, and the precision; None without a score."""
+def _millilitres(score: ScanScore | None) -> TableRow:
+    """Each field of Millilitres, and the precision; None without a score."""
     if score is None:
-        return dict.fromkeys([*(each.name for each in fields(Volumes)), "volume_precision"])
-    return asdict(score.volumes) | {"volume_precision": precision(score.volumes)}
+        return dict.fromkeys([*(each.name for each in fields(Millilitres)), "volume_precision"])
+    return asdict(score.millilitres) | {"volume_precision": precision(score.millilitres)}
 
 
 def _lesions(score: ScanScore | None) -> TableRow:
@@ -191,4 +191,4 @@ def _of_patient(counts: Counts, score: ScanScore | None) -> TableRow:
     if score:  # what the sampled slices hold says nothing of the others
         row["lesion"] = bool(counts.truth)
         row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
-    return row | _surface(score) | _volumes(score) | _lesions(score)
+    return row | _surface(score) | _millilitres(score) | _lesions(score)

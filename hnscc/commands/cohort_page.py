@@ -62,7 +62,7 @@ def _brief(store: Store, odd: Mapping[str | None, Sequence[str]]) -> list[Points
 
 def _counts(store: Store) -> list[str]:
     scans = store.scans
-    volumes = [scan.placement["lesion"]["ml"] for scan in scans if scan.has_lesion]
+    lesion_ml = [scan.placement["lesion"]["ml"] for scan in scans if scan.has_lesion]
     pixel = store.placed["pixel_mm"]
     view = f"{pixel:g} mm" if pixel else "the whole field of view, padded to a square"
     patients = count_of(len({scan.patient_id for scan in scans}), "patient")
@@ -71,13 +71,13 @@ def _counts(store: Store) -> list[str]:
         sum(scan.positive_slices for scan in scans),
     )
     told = [
-        f"{patients}, {count_of(len(scans), 'scan')} ({len(volumes)} with lesion), {count_of(slices, 'slice')} "
+        f"{patients}, {count_of(len(scans), 'scan')} ({len(lesion_ml)} with lesion), {count_of(slices, 'slice')} "
         f"({positive:,} with lesion)",
         f"{', '.join(store.modalities)}: {units_told(store)}",
         f"on the grid of {store.placed['reference']}, {store.size} x {store.size} pixels of {view}",
     ]
-    if volumes:
-        low, middle, high = (_ml(each) for each in (min(volumes), median(volumes), max(volumes)))
+    if lesion_ml:
+        low, middle, high = (_ml(each) for each in (min(lesion_ml), median(lesion_ml), max(lesion_ml)))
         told.append(f"lesions: {low} to {high} ml, median {middle} ml")
     return told
 
@@ -87,8 +87,8 @@ def _accepted(store: Store) -> list[str]:
     return [f"accepted as it is, with the reason: {reason}"] if reason else []
 
 
-def _ml(volume: float) -> str:
-    return f"{volume:,.0f}" if volume >= 100 else f"{volume:.3g}"
+def _ml(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _geometry(store: Store) -> ReportTable:

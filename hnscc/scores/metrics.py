@@ -3,7 +3,7 @@
 A new metric from pixel counts is a function and a `Metric` at the end of OVERLAP, and a test beside the others. Its
 columns then stand in every table of its units, and its pairs of variants in `comparisons`. What needs masks and
 spacing, such as distances of surfaces, is no `Metric`: those scores of whole scans are in `scores.surface`,
-`scores.volumes`, `scores.lesions` and `scores.scans`.
+`scores.millilitres`, `scores.lesions` and `scores.scans`.
 """
 
 from collections.abc import Callable

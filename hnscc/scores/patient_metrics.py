@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hnscc.base.arrays import Floats
-from hnscc.scores import volumes
+from hnscc.scores import millilitres
 from hnscc.scores.lesions import f1, lesion_sensitivity
 from hnscc.scores.metrics import DICE, JACCARD, Fraction, Metric, dice_fraction
 from hnscc.scores.scans import ScanScore
@@ -93,12 +93,12 @@ def _own(metric: Metric, score: ScanScore) -> float:
 
 
 def _volume_error(score: ScanScore) -> float:
-    return abs(score.volumes.pred_ml - score.volumes.truth_ml)
+    return abs(score.millilitres.pred_ml - score.millilitres.truth_ml)
 
 
 def _found_volume(score: ScanScore) -> float:
     """The share of the lesions' volume that is predicted; a patient without lesion has missed none."""
-    share = volumes.volume_sensitivity(score.volumes)
+    share = millilitres.volume_sensitivity(score.millilitres)
     return 1.0 if share is None else share
 
 
@@ -108,8 +108,8 @@ def _lesions(score: ScanScore) -> tuple[float, float, float]:
     return found, found + score.lesions.false, len(score.lesions.lesions)
 
 
-def _volumes(score: ScanScore) -> tuple[float, float, float]:
-    return score.volumes.overlap_ml, score.volumes.pred_ml, score.volumes.truth_ml
+def _millilitres(score: ScanScore) -> tuple[float, float, float]:
+    return score.millilitres.overlap_ml, score.millilitres.pred_ml, score.millilitres.truth_ml
 
 
 def _of_pred(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
@@ -178,9 +178,9 @@ PATIENT_METRICS = (
         measured_in=None,
         meaning="the part of the predicted volume that is lesion, 0 where nothing is predicted",
         higher_is_better=True,
-        of=lambda score: volumes.precision(score.volumes),
+        of=lambda score: millilitres.precision(score.millilitres),
         range=RATIO,
-        pooling=Pooling(_volumes, _of_pred),
+        pooling=Pooling(_millilitres, _of_pred),
     ),
     PatientMetric(
         name="volume_sensitivity",
@@ -190,7 +190,7 @@ PATIENT_METRICS = (
         higher_is_better=True,
         of=_found_volume,
         range=RATIO,
-        pooling=Pooling(_volumes, _of_truth),
+        pooling=Pooling(_millilitres, _of_truth),
     ),
     PatientMetric(
         name="volume_error_ml",
@@ -207,7 +207,7 @@ PATIENT_METRICS = (
         measured_in="ml",
         meaning="volume of lesion missed",
         higher_is_better=False,
-        of=lambda score: score.volumes.fn_ml,
+        of=lambda score: score.millilitres.fn_ml,
         decimals=2,
     ),
     PatientMetric(
@@ -216,7 +216,7 @@ PATIENT_METRICS = (
         measured_in="ml",
         meaning="volume predicted outside of lesions",
         higher_is_better=False,
-        of=lambda score: score.volumes.fp_ml,
+        of=lambda score: score.millilitres.fp_ml,
         of_all=True,
         decimals=2,
     ),

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from hnscc.base.arrays import Bools, Integers, Spacing, StoredProbabilities
-from hnscc.scores import lesions, volumes
+from hnscc.scores import lesions
 from hnscc.scores.counts import positive
 from hnscc.scores.lesions import Lesion, Lesions, find_lesions
+from hnscc.scores.millilitres import Millilitres, millilitres_of, millilitres_together
 from hnscc.scores.surface import SCAN_METRICS, surface_distances
-from hnscc.scores.volumes import Volumes
 
 _COUNTS = ("slices", "truth_px", "pred_px", "overlap_px")
+_STORED_AS = {"millilitres": "volumes"}  # by field: trials keep it under this name
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class ScanScore:
     """One scan, or several as one (`scans_together`).
 
     slices: how many. truth_px, pred_px, overlap_px: voxels. surface: the value of each of SCAN_METRICS, by its name.
-    volumes: in ml. lesions: the true ones, found or not, and how many predicted ones are false.
+    millilitres: of truth and prediction. lesions: the true ones, found or not, and how many predicted ones are false.
     """
 
     slices: int
@@ -33,7 +34,7 @@ class ScanScore:
     pred_px: int
     overlap_px: int
     surface: Mapping[str, float]
-    volumes: Volumes
+    millilitres: Millilitres
     lesions: Lesions
 
 
@@ -50,7 +51,7 @@ def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: flo
         pred_px=int(np.count_nonzero(pred)),
         overlap_px=int(np.count_nonzero(truth & pred)),
         surface={metric.name: metric.function(distances, tolerance_mm) for metric in SCAN_METRICS},
-        volumes=volumes.volumes(pred, truth, spacing_mm),
+        millilitres=millilitres_of(pred, truth, spacing_mm),
         lesions=find_lesions(pred, truth, spacing_mm),
     )
 
@@ -83,7 +84,7 @@ def scans_together(scans: Sequence[ScanScore]) -> ScanScore:
         pred_px=sum(each.pred_px for each in scans),
         overlap_px=sum(each.overlap_px for each in scans),
         surface={each.name: _mean([scan.surface[each.name] for scan in scans]) for each in SCAN_METRICS},
-        volumes=volumes.volumes_together([each.volumes for each in scans]),
+        millilitres=millilitres_together([each.millilitres for each in scans]),
         lesions=lesions.lesions_together([each.lesions for each in scans]),
     )
 
@@ -96,13 +97,13 @@ def as_json(score: ScanScore) -> dict[str, Any]:
     """Return the score as JSON values, those of surfaces beside the others."""
     found: dict[str, Any] = {}
     for name, value in asdict(score).items():
-        found |= value if name == "surface" else {name: value}
+        found |= value if name == "surface" else {_STORED_AS.get(name, name): value}
     return found
 
 
 def is_of_these_metrics(value: Mapping[str, Any]) -> bool:
     """Return whether what `as_json` gave has a value of each of SCAN_METRICS, and of no other metric of surfaces."""
-    return value.keys() - {*_COUNTS, "volumes", "lesions"} == {each.name for each in SCAN_METRICS}
+    return value.keys() - {*_COUNTS, *_STORED_AS.values(), "lesions"} == {each.name for each in SCAN_METRICS}
 
 
 def score_from_json(value: Mapping[str, Any]) -> ScanScore:
@@ -111,6 +112,6 @@ def score_from_json(value: Mapping[str, Any]) -> ScanScore:
     return ScanScore(
         **{name: value[name] for name in _COUNTS},
         surface={each.name: value[each.name] for each in SCAN_METRICS},
-        volumes=Volumes(**value["volumes"]),
+        millilitres=Millilitres(**value[_STORED_AS["millilitres"]]),
         lesions=Lesions(**{**value["lesions"], "lesions": found}),
     )

@@ -2,7 +2,7 @@
 them again (scores.json), and the total lesion glycolysis (TLG) of each scan within its truth and, at every threshold,
 within its prediction.
 
-TLG is the volume of a mask times its mean uptake, in SUV ml (`volumes`): the sum of SUV over its voxels, times the
+TLG is the volume of a mask times its mean uptake, in SUV ml (`millilitres`): the sum of SUV over its voxels, times the
 volume of one. It is stored at every threshold, since images stay in the store and its threshold is chosen later.
 """
 
@@ -164,4 +164,4 @@ def _with(score: ScanScore, found: NDArray[np.floating], k: int) -> ScanScore:
     truth, predicted = float(found[0]), float(found[k])
     if np.isnan(truth):
         return score
-    return replace(score, volumes=replace(score.volumes, tlg_truth=truth, tlg_pred=predicted))
+    return replace(score, millilitres=replace(score.millilitres, tlg_truth=truth, tlg_pred=predicted))

@@ -63,8 +63,8 @@ def test_scans_on_the_grid_of_the_mask_by_hand(tmp_path):
     ill = row(run, "drawn_scans", scan_id="a-a")
     assert row(run, "scans", scan_id="a-a", threshold=ill["threshold"])["dice"] == ill["dice_stored"] == 1
     assert (ill["drawn_on"], ill["slices"], ill["split"]) == ("mri", 2, "test")
-    volumes = [ill[name] for name in ("truth_ml", "pred_ml", "overlap_ml", "fp_ml", "fn_ml")]
-    assert volumes == pytest.approx([0.021, 0.024, 0.018, 0.006, 0.003])
+    ml = [ill[name] for name in ("truth_ml", "pred_ml", "overlap_ml", "fp_ml", "fn_ml")]
+    assert ml == pytest.approx([0.021, 0.024, 0.018, 0.006, 0.003])
     assert (ill["dice"], ill["jaccard"]) == (pytest.approx(12 / 15), pytest.approx(6 / 9))
     assert (ill["lesions"], ill["lesions_found"], ill["false_lesions"]) == (2, 1, 0)
     assert ill["volume_precision"] == pytest.approx(6 / 8)

@@ -33,8 +33,8 @@ def test_scans_patients_and_lesions_by_hand(tmp_path):
     run = three_patients(tmp_path, [{0: 900}, {0: 900}, {5: 900, 6: 900}, {}])
     ill = row(run, "scans", scan_id="a-a", threshold=0.5)
     assert (ill["slices"], ill["lesions"], ill["lesions_found"], ill["false_lesions"]) == (3, 2, 1, 0)
-    volumes = [ill[name] for name in ("truth_ml", "pred_ml", "overlap_ml", "fp_ml", "fn_ml")]
-    assert volumes == pytest.approx([0.012, 0.006, 0.006, 0, 0.006])
+    ml = [ill[name] for name in ("truth_ml", "pred_ml", "overlap_ml", "fp_ml", "fn_ml")]
+    assert ml == pytest.approx([0.012, 0.006, 0.006, 0, 0.006])
     assert (ill["dice"], ill["volume_precision"]) == (pytest.approx(2 * 2 / (4 + 2)), 1)
     well = row(run, "scans", scan_id="b-a", threshold=0.5)
     diagonal = np.sqrt(4**2 + 4**2)  # one slice is scored in its plane
@@ -172,7 +172,7 @@ def test_missing_one_more_lesion_never_improves_a_score(seed):
         now = {
             "hd95_mm": score.surface["hd95_mm"],
             "nsd": score.surface["nsd"],
-            "fn_ml": score.volumes.fn_ml,
+            "fn_ml": score.millilitres.fn_ml,
             "lesions_found": score.lesions.found,
         }
         now |= {"dice": 2 * score.overlap_px / (score.truth_px + score.pred_px)}

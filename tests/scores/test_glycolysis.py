@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hnscc.scores.counts import positive
+from hnscc.scores.millilitres import millilitres_of
 from hnscc.scores.stored import glycolysis, of_scans, stored_form
-from hnscc.scores.volumes import volumes
 
 SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
 
@@ -28,7 +28,7 @@ def test_at_every_threshold_it_is_that_of_the_mask():
     truth, uptake = rng.random(levels.shape) < 0.2, rng.gamma(2.0, 2.0, levels.shape)
     found = glycolysis(levels, truth, uptake, (3.0, 1.5, 2.5))
     for k in range(1, 1001):
-        of_mask = volumes(positive(levels, k), truth, (3.0, 1.5, 2.5), uptake)
+        of_mask = millilitres_of(positive(levels, k), truth, (3.0, 1.5, 2.5), uptake)
         assert found[k] == pytest.approx(of_mask.tlg_pred, abs=1e-12)
         assert found[0] == pytest.approx(of_mask.tlg_truth)
 

@@ -15,8 +15,8 @@ from hnscc.scores.counts import Counts
 from hnscc.scores.detection import Calls, auc, sensitivity, specificity
 from hnscc.scores.lesions import f1, false_per_scan, find_lesions, lesion_dice, lesion_sensitivity
 from hnscc.scores.metrics import METRICS
+from hnscc.scores.millilitres import millilitres_of, precision
 from hnscc.scores.surface import average_distance, hd95, surface_dice, surface_distances
-from hnscc.scores.volumes import precision, volumes
 
 EVERY_NEIGHBOUR = np.ones((3, 3, 3), bool)
 SURFACE = {"hd95_mm", "assd_mm", "nsd"}
@@ -31,9 +31,9 @@ def scores(pred, truth, spacing, tolerance=2.0):
     surface = surface_distances(pred, truth, spacing)
     values = {"hd95_mm": -hd95(surface), "assd_mm": -average_distance(surface)}
     values["nsd"] = surface_dice(surface, tolerance)
-    volume = volumes(pred, truth, spacing)
-    values |= {"fp_ml": -volume.fp_ml, "fn_ml": -volume.fn_ml, "precision": precision(volume)}
-    values["wrong_ml"] = -volume.fp_ml - volume.fn_ml
+    ml = millilitres_of(pred, truth, spacing)
+    values |= {"fp_ml": -ml.fp_ml, "fn_ml": -ml.fn_ml, "precision": precision(ml)}
+    values["wrong_ml"] = -ml.fp_ml - ml.fn_ml
     lesions = find_lesions(pred, truth, spacing)
     values |= {"lesion_f1": f1(lesions), "lesion_sensitivity": lesion_sensitivity(lesions)}
     values |= {"lesion_dice": lesion_dice(lesions), "false_lesions": -false_per_scan(lesions)}

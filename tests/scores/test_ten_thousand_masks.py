@@ -19,9 +19,9 @@ from hnscc.scores.calibration import brier, calibration, reliability
 from hnscc.scores.counts import count
 from hnscc.scores.lesions import find_lesions
 from hnscc.scores.metrics import DICE, JACCARD
+from hnscc.scores.millilitres import millilitres_of, precision, volume_sensitivity
 from hnscc.scores.surface import average_distance, hd95, surface_dice, surface_distances
 from hnscc.scores.surface_elements import cell_contours, cell_surfaces, elements
-from hnscc.scores.volumes import precision, volume_sensitivity, volumes
 
 KINDS = (
     "both empty",
@@ -124,7 +124,7 @@ def test_volumes_lesions_and_overlap_are_simpleitk_s(of_spacing, spacing):
     sizes.Execute(components[1])
     for i, (predicted, true, _) in enumerate(cases):
         box = tuple(slice(n) for n in true.shape)
-        found = volumes(predicted, true, spacing, uptake[i][box])
+        found = millilitres_of(predicted, true, spacing, uptake[i][box])
         held = (predicted, found.pred_ml, found.tlg_pred), (true, found.truth_ml, found.tlg_truth)
         for theirs, (mask, ml, tlg) in zip(statistics, held, strict=True):
             count_and_mean = (theirs.GetCount(i + 1), theirs.GetMean(i + 1)) if mask.any() else (0, 0)

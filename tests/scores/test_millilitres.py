@@ -1,12 +1,12 @@
-"""Volumes, their errors and uptake, by hand."""
+"""Millilitres, their errors and uptake, by hand."""
 
 import numpy as np
 import pytest
 
-from hnscc.scores.volumes import (
+from hnscc.scores.millilitres import (
+    millilitres_of,
+    millilitres_together,
     precision,
-    volumes,
-    volumes_together,
 )
 
 SPACING = (5.0, 10.0, 20.0)  # a voxel is 1 ml
@@ -21,7 +21,7 @@ def masks():
 
 
 def test_volumes_by_hand():
-    found = volumes(*masks(), SPACING)
+    found = millilitres_of(*masks(), SPACING)
     assert (found.truth_ml, found.pred_ml, found.overlap_ml, found.fp_ml, found.fn_ml) == (4, 5, 3, 2, 1)
     assert precision(found) == 0.6
     assert (found.tlg_truth, found.tlg_pred) == (None, None)
@@ -30,10 +30,10 @@ def test_volumes_by_hand():
 def test_glycolysis_is_volume_times_mean_uptake():
     pred, truth = masks()
     uptake = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
-    found = volumes(pred, truth, SPACING, uptake)
+    found = millilitres_of(pred, truth, SPACING, uptake)
     assert found.tlg_truth == pytest.approx(4 * (0 + 1 + 2 + 3) / 4)
     assert found.tlg_pred == pytest.approx(5 * (1 + 2 + 3 + 20 + 21) / 5)
-    empty = volumes(np.zeros_like(pred), truth, SPACING, uptake)
+    empty = millilitres_of(np.zeros_like(pred), truth, SPACING, uptake)
     assert (empty.tlg_pred, empty.tlg_truth) == (0.0, 6.0)
 
 
@@ -41,21 +41,24 @@ def test_uptake_outside_of_the_masks_may_be_missing():
     pred, truth = masks()
     uptake = np.ones(truth.shape)
     uptake[1, 0, 0] = np.nan
-    assert volumes(pred, truth, SPACING, uptake).tlg_truth == 4
+    assert millilitres_of(pred, truth, SPACING, uptake).tlg_truth == 4
     uptake[0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="finite"):
-        volumes(pred, truth, SPACING, uptake)
+        millilitres_of(pred, truth, SPACING, uptake)
     with pytest.raises(ValueError, match="shape of the masks"):
-        volumes(pred, truth, SPACING, uptake[:1])
+        millilitres_of(pred, truth, SPACING, uptake[:1])
 
 
 def test_volumes_of_scans_add_up():
     pred, truth = masks()
-    one, other = volumes(pred, truth, SPACING, np.ones(truth.shape)), volumes(truth, pred, SPACING)
-    both = volumes_together([one, one])
+    one, other = (
+        millilitres_of(pred, truth, SPACING, np.ones(truth.shape)),
+        millilitres_of(truth, pred, SPACING),
+    )
+    both = millilitres_together([one, one])
     assert (both.truth_ml, both.fp_ml, both.fn_ml, both.tlg_pred) == (8, 4, 2, 10)
-    assert volumes_together([one, other]).tlg_truth is None
-    assert (volumes_together([one, other]).fp_ml, volumes_together([]).truth_ml) == (3, 0)
+    assert millilitres_together([one, other]).tlg_truth is None
+    assert (millilitres_together([one, other]).fp_ml, millilitres_together([]).truth_ml) == (3, 0)
 
 
 def test_no_rounding_is_left_for_a_false_positive():
@@ -64,4 +67,4 @@ def test_no_rounding_is_left_for_a_false_positive():
     truth.ravel()[:67] = True
     pred = truth.copy()
     pred.ravel()[:31] = False
-    assert volumes(pred, truth, (0.3, 0.3, 0.3)).fp_ml == 0
+    assert millilitres_of(pred, truth, (0.3, 0.3, 0.3)).fp_ml == 0

@@ -16,12 +16,12 @@ from hnscc.scores.empty_masks import check_masks, voxel_ml
 
 
 @dataclass(frozen=True)
-class Volumes:
+class Millilitres:
     """What two masks hold, in ml: truth_ml and pred_ml each, overlap_ml both, fp_ml the prediction outside of the
     truth, fn_ml the truth outside of the prediction.
 
     tlg_truth, tlg_pred: the total lesion glycolysis within the truth and within the prediction, in SUV ml; None where
-    no uptake was given. Volumes of several scans add up (`volumes_together`).
+    no uptake was given. Those of several scans add up (`millilitres_together`).
     """
 
     truth_ml: float
@@ -33,10 +33,10 @@ class Volumes:
     tlg_pred: float | None = None
 
 
-def volumes(
+def millilitres_of(
     pred: Bools, truth: Bools, spacing_mm: Spacing, uptake: NDArray[np.floating] | None = None
-) -> Volumes:
-    """Return the volumes of two masks, bool (Z, H, W) of one scan.
+) -> Millilitres:
+    """Return the millilitres of two masks, bool (Z, H, W) of one scan.
 
     spacing_mm: between voxels along z, y, x. uptake: SUV of each voxel, of the masks' shape; trials give none, since
     they keep the glycolysis of every threshold (`stored.glycolysis`), and tests compare it with this of one mask.
@@ -49,13 +49,13 @@ def volumes(
     # Each a whole number times the voxel: a difference of two volumes would leave its rounding for a false positive.
     counted = (each * voxel for each in (true, predicted, both, predicted - both, true - both))
     if uptake is None:
-        return Volumes(*counted)
-    return Volumes(*counted, *(_glycolysis(each, uptake, voxel) for each in (truth, pred)))
+        return Millilitres(*counted)
+    return Millilitres(*counted, *(_glycolysis(each, uptake, voxel) for each in (truth, pred)))
 
 
-def volumes_together(scans: Sequence[Volumes]) -> Volumes:
-    """Return the volumes of several scans as those of one; its glycolysis is None if that of any scan is."""
-    return Volumes(
+def millilitres_together(scans: Sequence[Millilitres]) -> Millilitres:
+    """Return the millilitres of several scans as those of one; its glycolysis is None if that of any scan is."""
+    return Millilitres(
         truth_ml=math.fsum(each.truth_ml for each in scans),
         pred_ml=math.fsum(each.pred_ml for each in scans),
         overlap_ml=math.fsum(each.overlap_ml for each in scans),
@@ -66,7 +66,7 @@ def volumes_together(scans: Sequence[Volumes]) -> Volumes:
     )
 
 
-def precision(measured: Volumes) -> float:
+def precision(measured: Millilitres) -> float:
     """Return the part of the predicted volume that lies in the truth, 0..1.
 
     Of an empty prediction 1 if the truth is empty too, and 0 if it is not.
@@ -76,7 +76,7 @@ def precision(measured: Volumes) -> float:
     return measured.overlap_ml / measured.pred_ml
 
 
-def volume_sensitivity(measured: Volumes) -> float | None:
+def volume_sensitivity(measured: Millilitres) -> float | None:
     """Return the part of the true volume that is predicted, 0..1; None where the truth is empty."""
     return measured.overlap_ml / measured.truth_ml if measured.truth_ml else None
 
