@@ -9,7 +9,7 @@ import pytest
 from scans import prepare
 
 from hnscc.base.errors import InputError
-from hnscc.commands.cohort_table import units_told
+from hnscc.commands.prepared_cohort import units_told
 
 # 1 Bq/ml: 70,000 g of body over a dose of 370 MBq that decayed for an hour, with a half-life of 6586.2 s.
 BY_HAND = 70000 / (370e6 * 0.5 ** (3600 / 6586.2))
