@@ -14,7 +14,7 @@ from hnscc.base.errors import InputError, StorageError
 from hnscc.base.locations import Location, S3Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
-GONE = {errno.EIO, errno.ESTALE, errno.EROFS, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO}
+GONE = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO}
 # What the name of a folder, or its permissions, hinder; ENOENT: a file system that makes no folders, such as /proc.
 REFUSED = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
@@ -82,6 +82,14 @@ def _storage_error(folder: Location, error: OSError) -> StorageError | None:
             found=os.strerror(error.errno),
             do="make room there (in the run folder of a finished study, `hnscc prune RUN` deletes what is needed no "
             "more), then give the same command again",
+        )
+    if error.errno == errno.EROFS:
+        return StorageError(
+            "The disk can be read alone.",
+            where=str(folder),
+            expected="a disk that can be written to",
+            found=os.strerror(error.errno),
+            do="let its mount be written to, or choose another folder, then give the same command again: it continues",
         )
     if error.errno in GONE:
         return StorageError(

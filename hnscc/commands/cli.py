@@ -1,6 +1,5 @@
 """The `hnscc` command: its commands in the order of use, and what happens to their errors."""
 
-import os
 import sys
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from hnscc.commands.cohort_commands import fetch, phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.options import FORMER_OPTIONS
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
+from hnscc.commands.standard_streams import forget_output, prepare_streams
 from hnscc.commands.study_commands import check, doctor, init, run, search, settings, status
 from hnscc.commands.usage import run_app
 
@@ -34,12 +34,19 @@ for command in (
 
 def main() -> None:
     """Run a command; bad input gives one message on standard error and exit code 2, failing storage exit code 1."""
+    prepare_streams()
     try:
-        sys.exit(exit_code_of(lambda: run_app(app)))
+        sys.exit(exit_code_of(_run))
     except BrokenPipeError:
-        # The reader, such as `head`, has what it wants; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader, such as `head`, has what it wants.
+        forget_output()
         sys.exit(0)
+
+
+def _run() -> int:
+    code = run_app(app)
+    sys.stdout.flush()
+    return code
 
 
 def _version(wanted: bool) -> None:

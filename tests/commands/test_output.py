@@ -1,0 +1,48 @@
+"""What a command prints, where it cannot be written or nobody reads it."""
+
+import os
+import subprocess
+import sys
+
+import processes
+import pytest
+
+HNSCC = f'"{sys.executable}" -P -c "from hnscc.commands.cli import main; main()"'
+
+
+def in_shell(line: str, **changed: str) -> tuple[int, str]:
+    """Exit code and standard error of a command line, with HNSCC for the command; standard output is that of the
+    line."""
+    environment = os.environ | {"PYTHONPATH": str(processes.ROOT), "OMP_NUM_THREADS": "1"} | changed
+    done = subprocess.run(
+        ["bash", "-c", line.replace("HNSCC", HNSCC)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("command", ["settings", "--version"], ids=["more than a buffer", "less"])
+def test_output_on_a_full_disk_is_told(command):
+    """It was a traceback, or exit code 120."""
+    code, error = in_shell(f"HNSCC {command} > /dev/full")
+    assert code == 1
+    assert (
+        error.startswith("error: What the command prints cannot be written.\n") and error.count("error") == 1
+    )
+    assert "found:      No space left on device\n" in error and "Traceback" not in error
+
+
+def test_a_reader_that_has_what_it_wants_is_no_error():
+    assert in_shell("set -o pipefail; HNSCC settings | head -1") == (0, "")
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&- <&-"])
+def test_a_command_works_with_its_streams_closed(tmp_path, closed):
+    """`'NoneType' object has no attribute 'isatty'`; and the first file that it opened stood in the stream's place."""
+    assert in_shell(f"HNSCC settings {closed}") == (0, "")
+    code, error = in_shell(f"HNSCC status {tmp_path} {closed}")
+    assert code == 2 and ("2>&-" in closed or error.startswith("error: "))
