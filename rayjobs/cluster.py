@@ -15,6 +15,7 @@ import yaml
 
 from hnscc.base.cores import cores
 from hnscc.base.environment import in_environment
+from hnscc.base.errors import WorkerError
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training
 from hnscc.training.ready import resolve_in_process
@@ -65,7 +66,7 @@ class Wait:
 def connected(address: str | None) -> Iterator[None]:
     """Ray at an address, or one of this run's own on this machine, with the cores that this process may use.
 
-    InputError where no cluster answers, or what Ray needs here is not there.
+    InputError where no cluster answers, or what Ray needs here is not there; WorkerError where it does not start.
     """
     with contextlib.ExitStack() as during:
         if address:
@@ -74,20 +75,38 @@ def connected(address: str | None) -> Iterator[None]:
             temporary = during.enter_context(folder_for_ray())
             # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
             during.enter_context(in_environment({"RAY_AUTH_TOKEN": _own_token(), **GLIBC}))
-            with without_onlookers():
-                ray.init(
-                    address="local",
-                    num_cpus=cores(),
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    _temp_dir=temporary,
-                    _system_config={"preload_python_modules": ["rayjobs.standby_here"]},
-                )
+            _start(temporary)
         try:
             yield
         finally:
             ray.shutdown()
+
+
+def _start(temporary: str | None) -> None:
+    """Start Ray on this machine. temporary: the folder of its sockets; its own choice if None. WorkerError where it
+    does not start, whose reasons are many, and Ray's own exceptions for them plain ones."""
+    try:
+        with without_onlookers():
+            ray.init(
+                address="local",
+                num_cpus=cores(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=temporary,
+                _system_config={"preload_python_modules": ["rayjobs.standby_here"]},
+            )
+    except Exception as error:
+        if type(error) not in (Exception, RuntimeError, TimeoutError, OSError):
+            raise
+        raise WorkerError(
+            "Ray did not start on this machine.",
+            where="the processes of this command",
+            expected="its processes, within half a minute",
+            found=" ".join(str(error).split())[:300],
+            do="raise what limits processes here (`ulimit -a`: open files, memory, size of files), then give the same "
+            "command again; Ray's own words stand in /tmp/ray/session_latest/logs",
+        ) from None
 
 
 @cache

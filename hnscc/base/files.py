@@ -83,6 +83,14 @@ def _storage_error(folder: Location, error: OSError) -> StorageError | None:
             do="make room there (in the run folder of a finished study, `hnscc prune RUN` deletes what is needed no "
             "more), then give the same command again",
         )
+    if error.errno == errno.EFBIG:
+        return StorageError(
+            "A file has reached the size that files may have here.",
+            where=str(folder),
+            expected="room for larger files",
+            found=os.strerror(error.errno),
+            do="raise the limit (`ulimit -f`) or choose another disk, then give the same command again",
+        )
     if error.errno == errno.EROFS:
         return StorageError(
             "The disk can be read alone.",
@@ -134,21 +142,12 @@ def write_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        found = os.strerror(error.errno or 0)
-        if error.errno == errno.EFBIG:
-            raise StorageError(
-                "A file has reached the size that files may have here.",
-                where=str(folder),
-                expected="room for larger files",
-                found=found,
-                do="raise the limit (`ulimit -f`) or choose another disk, then give the same command again",
-            ) from None
         if error.errno in REFUSED:
             raise InputError(
                 "Nothing can be written there.",
                 where=str(folder),
                 expected="a folder that may be written to",
-                found=found,
+                found=os.strerror(error.errno or 0),
                 do="choose another folder, or let it be written to",
             ) from None
         if fault := _storage_error(folder, error):

@@ -11,8 +11,7 @@ HNSCC = f'"{sys.executable}" -P -c "from hnscc.commands.cli import main; main()"
 
 
 def in_shell(line: str, **changed: str) -> tuple[int, str]:
-    """Exit code and standard error of a command line, with HNSCC for the command; standard output is that of the
-    line."""
+    """Exit code and standard error of a command line, with HNSCC for the command."""
     environment = os.environ | {"PYTHONPATH": str(processes.ROOT), "OMP_NUM_THREADS": "1"} | changed
     done = subprocess.run(
         ["bash", "-c", line.replace("HNSCC", HNSCC)],
@@ -46,3 +45,9 @@ def test_a_command_works_with_its_streams_closed(tmp_path, closed):
     assert in_shell(f"HNSCC settings {closed}") == (0, "")
     code, error = in_shell(f"HNSCC status {tmp_path} {closed}")
     assert code == 2 and ("2>&-" in closed or error.startswith("error: "))
+
+
+def test_a_limit_of_the_size_of_files_is_told(tmp_path):
+    """`OSError: [Errno 27] File too large`, a traceback."""
+    code, error = in_shell(f"ulimit -f 1; HNSCC settings > {tmp_path / 'settings'}")
+    assert code == 1 and "What the command prints cannot be written." in error and "File too large" in error

@@ -219,6 +219,15 @@ def test_row_13_memory_that_processes_cannot_share_is_one_message_at_once(comman
     assert f"found:      {why}\n" in done.stdout and "--shm-size" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
+def test_row_14_a_ray_that_does_not_start_is_told(study, home, tmp_path):
+    """Of 40 open files it started no process, and ended in a traceback: `Timed out waiting for file`."""
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
+    done = started(home, *RUN[:2], limited + RUN[2], *RUN[3:], study, "--out", tmp_path / "run")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert "error: Ray did not start on this machine." in done.stderr and "`ulimit -a`" in done.stderr
+
+
 HIDING = ("hnscc.py", "ray.py", "torch.py", "numpy/__init__.py", "statistics.py")
 
 
