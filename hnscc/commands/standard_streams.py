@@ -21,7 +21,8 @@ def prepare_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
     before = sys.stdout
-    if isinstance(before, io.TextIOWrapper):
+    # Not where a caller put another in its place.
+    if before is sys.__stdout__ and isinstance(before, io.TextIOWrapper):
         sys.stdout = io.TextIOWrapper(
             io.BufferedWriter(_Output(1, "w", closefd=False)),
             encoding=before.encoding,
