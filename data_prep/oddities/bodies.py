@@ -154,11 +154,13 @@ def _ends(found: BodyFacts) -> Floats:
 
 
 def _sheared(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
-    """Modalities in which the body leans from slice to slice, or is sheared in them, against the other scans."""
+    """Modalities in which the body leans from slice to slice, or is sheared in them, against the other scans; of those
+    alone whose outlines tell that."""
+    both = [(scan, one, two) for scan, one, two in both if "shear" in one and "shear" in two]
     if len(both) < LEAST_SCANS:
         return
     how = ("from slice to slice", "from slice to slice", "in the plane of the slices")
-    apart = np.array([[*_leans(one, two), _shear(one) - _shear(two)] for _, one, two in both])
+    apart = np.array([[*_leans(one, two), one["shear"] - two["shear"]] for _, one, two in both])
     off = np.abs(apart - np.median(apart, axis=0))
     most = [
         limit(side, least, SHEAR_SDS)
@@ -243,14 +245,6 @@ def _both_lean(one: BodyFacts, two: BodyFacts) -> list[float]:
     """How far the body leans on both: a limb that lies askew may end elsewhere on one, and seem to lean less there."""
     pairs = [(one[way], two[way]) for way in ("lean_back", "lean_left")]
     return [min(abs(a), abs(b)) if a * b > 0 else 0.0 for a, b in pairs]
-
-
-def _shear(found: BodyFacts) -> float:
-    """How far rows are moved along themselves from one to the next, were the body a disc without that: a disc of
-    radius R, sheared by k, has radii R (1 + k / 2 sin 2 angle)."""
-    harmonics = np.fft.rfft(found["radii"])
-    mean = float(harmonics[0].real)
-    return -4 * float(harmonics[2].imag) / mean if mean > 0 else 0.0
 
 
 def _anothers(

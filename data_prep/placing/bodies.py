@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from data_prep.placing.cut_outlines import cut_off
 from data_prep.volumes.padding import enclosed_across
 from hnscc.base.arrays import Bools, Floats, Spacing
 from hnscc.cohort.placement import BodyFacts
@@ -17,14 +18,21 @@ DIRECTIONS = 90  # in which the distance of the skin from the centre is measured
 MIDDLE_SHARE = 0.3  # of the median area: slices with less of the body are not looked at
 STEP_PIXELS = 0.25  # from one point to the next along each direction
 LEANING_SLICES = 5  # slices, from which it is told how the centre moves along them
+# Of a body's outline, from which a slice is left out that a straight border cuts off so; and of the slices, that are
+# left at least where it is told how the body leans and is sheared.
+MOST_CUT_SHARE, LEAST_UNCUT_SHARE = 0.5, 0.5
 DISC = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4  # pixels: what it does not fit into is no body
 FACES = ndimage.generate_binary_structure(3, 1)  # neighbours that share a face
 
 
-def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFacts | None]:
+def placed_bodies(
+    bodies: Sequence[Bools], spacing_mm: Spacing, lowest: Sequence[Bools] | None = None
+) -> list[BodyFacts | None]:
     """The place and the shape of each modality's body, in slices that show it in all of them; None where no slice does.
 
-    bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x.
+    bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x. lowest: (Z, H, W) of each modality, where
+    it holds its lowest value; None where that says nothing. How a body leans and is sheared is told by the slices in
+    which none of them is cut off (data_prep.placing.cut_outlines), and of none where most are.
     """
     # A body goes on across slices that one of them does not show.
     shared = np.flatnonzero(np.all([shown.any(axis=(1, 2)) for shown in bodies], axis=0))
@@ -37,11 +45,16 @@ def placed_bodies(bodies: Sequence[Bools], spacing_mm: Spacing) -> list[BodyFact
     seen = np.all([area > MIDDLE_SHARE * np.median(area[area > 0]) for area in areas], axis=0)
     if not seen.any():
         return [None] * len(whole)
-    heights_mm = shared[seen] * np.float64(spacing_mm[0])
+    uncut = seen
+    if lowest is not None:
+        cut = [cut_off(shown, low[shared]) for shown, low in zip(whole, lowest, strict=True)]
+        uncut = seen & np.all([share < MOST_CUT_SHARE for share in cut], axis=0)
+    told = int(uncut.sum()) >= LEAST_UNCUT_SHARE * int(seen.sum())
+    heights_mm = shared[uncut] * np.float64(spacing_mm[0])
     return [
         {
             **_placed(shown[seen].mean(axis=0), spacing_mm[1:]),
-            **_leaning(shown[seen], heights_mm, spacing_mm[1:]),
+            **(_leaning(shown[uncut], heights_mm, spacing_mm[1:]) if told else {}),
         }
         for shown in whole
     ]
@@ -116,15 +129,24 @@ def _placed(share: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
 
 
 def _leaning(shown: Bools, heights_mm: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
-    """How the body leans, in mm per mm. shown: (n, H, W); heights_mm: (n,), of its slices."""
+    """How the body leans and is sheared, in mm per mm. shown: (n, H, W); heights_mm: (n,), of its slices."""
+    shear = round(_shear(np.array(_placed(shown.mean(axis=0), pixel_mm)["radii"])), 4)
     if len(shown) < LEANING_SLICES:
-        return {"lean_back": 0.0, "lean_left": 0.0}
+        return {"lean_back": 0.0, "lean_left": 0.0, "shear": shear}
     centres = [ndimage.center_of_mass(each) for each in shown]
     back, left = (
         round(_slope(heights_mm, np.array(each) * step), 4)
         for each, step in zip(zip(*centres, strict=True), pixel_mm, strict=True)
     )
-    return {"lean_back": back, "lean_left": left}
+    return {"lean_back": back, "lean_left": left, "shear": shear}
+
+
+def _shear(radii: Floats) -> float:
+    """How far rows are moved along themselves from one to the next, in mm per mm, were the body a disc without that: a
+    disc of radius R, sheared by k, has radii R (1 + k / 2 sin 2 angle). radii: (DIRECTIONS,), in mm."""
+    harmonics = np.fft.rfft(radii)
+    mean = float(harmonics[0].real)
+    return -4 * float(harmonics[2].imag) / mean if mean > 0 else 0.0
 
 
 def _slope(heights: Floats, places: Floats) -> float:

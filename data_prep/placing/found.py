@@ -127,7 +127,8 @@ def facts_of(
         ),
         strict=True,
     )
-    lying = placed_bodies(whole, stored_spacing(grid, window))
+    lowest = [seen[:, at] == volume.data.min() for at, volume in enumerate(volumes.values())]
+    lying = placed_bodies(whole, stored_spacing(grid, window), lowest)
     values: dict[str, ValueFacts] = {}
     edges = {}
     medians: dict[str, float | None] = {}

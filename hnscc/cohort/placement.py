@@ -70,7 +70,9 @@ class BodyFacts(TypedDict, total=False):
 
     back, left: how far its centre lies from the middle of the slices, in mm. radii: how far the skin is from the
     centre, in mm, in 90 directions from left by back, the mean of the slices. lean_back, lean_left: how far the centre
-    moves from one slice to the next, in mm per mm of height; 0 where fewer than 5 slices show the body.
+    moves from one slice to the next, in mm per mm of height; 0 where fewer than 5 slices show the body. shear: how far
+    rows are moved along themselves from one to the next, in mm per mm, were the body a disc without that. These three
+    are told of slices in which no straight border of what a modality shows cuts the body off, and where most are such.
     """
 
     back: float
@@ -78,6 +80,7 @@ class BodyFacts(TypedDict, total=False):
     radii: list[float]
     lean_back: float
     lean_left: float
+    shear: float
 
 
 class NumberFacts(TypedDict, total=False):
