@@ -13,7 +13,7 @@ LOADED_LATER = frozenset(
         *("PIL", "albucore", "albumentations", "anyio", "cuda", "cv2", "cycler", "dateutil", "duckdb"),
         *("fontTools", "gdcm", "h11", "httpcore2", "httpx2", "huggingface_hub", "jinja2", "jpeg_ls"),
         *("kiwisolver", "markupsafe", "matplotlib", "mpl_toolkits", "mpmath", "nibabel", "openjpeg"),
-        *("pandas", "pydicom", "pylibjpeg", "pyparsing", "rle", "safetensors", "scipy"),
+        *("pandas", "pydicom", "pylibjpeg", "pyparsing", "ray", "rle", "safetensors", "scipy"),
         *("segmentation_models_pytorch", "simsimd", "stringzilla", "sympy", "timm", "torch"),
         *("torchgen", "torchvision", "triton", "truststore", "cProfile", "cmath", "fileinput"),
         *("getpass", "modulefinder", "pickletools", "pkgutil", "plistlib", "profile", "pstats"),

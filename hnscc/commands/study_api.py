@@ -90,6 +90,9 @@ def run(
     InputError for what cannot run; a new run folder is then not left behind.
     """
     from hnscc.base.argument_checks import check_flags, check_whole
+    from rayjobs.shadowed import refuse_shadowed
+
+    refuse_shadowed()  # before Ray is imported, for which a ray.py beside the caller's script would be taken
     from rayjobs.study import run_study
 
     check_flags(accept_versions=accept_versions)
@@ -112,6 +115,9 @@ def search(
     that cannot be searched.
     """
     from hnscc.base.argument_checks import check_flags
+    from rayjobs.shadowed import refuse_shadowed
+
+    refuse_shadowed()  # before Ray is imported, for which a ray.py beside the caller's script would be taken
     from rayjobs.search import run_search
 
     check_flags(accept_versions=accept_versions)

@@ -253,6 +253,20 @@ def test_row_17_the_command_names_all_files_that_hide_what_it_has_loaded(study, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("function", ["run", "search"])
+def test_row_17_a_script_of_ones_own_names_a_file_that_hides_ray(study, home, tmp_path, function):
+    """Of a script, its folder is the first that Python looks into: `'ray' is not a package`, a traceback."""
+    (tmp_path / "ray.py").write_text("raise SystemExit('not the package')\n")
+    (tmp_path / "mine.py").write_text(
+        f"import hnscc\nhnscc.{function}({str(study)!r}, {str(tmp_path / 'run')!r})\n"
+    )
+    done = started(home, tmp_path / "mine.py", here=tmp_path)
+    assert (
+        "InputError: A file in the working folder hides a package" in done.stderr and "ray.py" in done.stderr
+    )
+    assert not (tmp_path / "run").exists()
+
+
 def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, home, tmp_path):
     for name in ("hnscc.py", "ray.py"):
         (tmp_path / name).write_text("raise SystemExit('not the package')\n")
