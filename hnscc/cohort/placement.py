@@ -17,8 +17,7 @@ class WayBack(TypedDict, total=False):
     reference: the modality whose file that is. input_shape: its voxels along x, y and z, in the order of the file.
     input_affine: 4 x 4, from an index of these to mm (x to right, y to anterior, z to superior). input_axes: where its
     axes run to, such as LPS. size: side of the stored slices, in pixels. scale: how many voxels of the grid, turned to
-    LPS, a stored pixel spans along y, then x. offset: where the first stored pixel begins, in voxels along y, then x,
-    from the outer edge of the first one.
+    LPS, a stored pixel spans along y, then x. offset: of the first stored pixel's border from that of the first voxel.
     """
 
     reference: str
@@ -69,10 +68,8 @@ class BodyFacts(TypedDict, total=False):
     """Where one modality shows the body in the stored slices, and how wide (data_prep.placing.bodies).
 
     back, left: how far its centre lies from the middle of the slices, in mm. radii: how far the skin is from the
-    centre, in mm, in 90 directions from left by back, the mean of the slices. lean_back, lean_left: how far the centre
-    moves from one slice to the next, in mm per mm of height; 0 where fewer than 5 slices show the body. shear: how far
-    rows are moved along themselves from one to the next, in mm per mm, were the body a disc without that. These three
-    are told of slices in which no straight border of what a modality shows cuts the body off, and where most are such.
+    centre, in mm, in 90 directions from left by back, the mean of the slices. lean_back, lean_left, shear: how far the
+    centre moves along the slices, and rows along themselves, in mm per mm, where no field of view cuts the body off.
     """
 
     back: float
