@@ -28,6 +28,7 @@ _PLACE = (
     ("offset", "position", "origin"),
     ("elementspacing",),
 )
+_ORDER = ("binarydatabyteordermsb", "elementbyteordermsb")
 _CHUNK = 1 << 20
 _ENCODINGS = ("raw", "gzip", "gz", "ascii", "text", "txt", "hex", "bzip2", "bz2")
 _OTHER_UNITS = ("m", "cm", "um", "µm", "nm", "in", "meter", "centimeter", "micrometer", "pixels")
@@ -141,6 +142,7 @@ def meta_image_header(start: bytes, where: str) -> Header | None:
         return None
     pairs = [line.split("=", 1) for line in start[:end].decode("latin-1").splitlines() if "=" in line]
     fields = {name.strip().lower(): value.strip() for name, value in pairs}
+    _check_once(pairs, where)
     if fields.get("elementdatafile", "").upper() != "LOCAL":
         raise _detached(where)
     if fields.get("binarydata", "").lower() not in _TRUE:
@@ -156,9 +158,27 @@ def meta_image_header(start: bytes, where: str) -> Header | None:
         if stated != usual:
             raise _other_values(name, f"{name} = {usual:g}, or none", f"{stated:g}", where)
     packed = fields.get("compresseddata", "").lower() in _TRUE
-    order = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "")).lower()
+    order = next((fields[name] for name in _ORDER if name in fields), "").lower()
     little = None if order not in (*_TRUE, *_FALSE) else order in _FALSE
     return Header(end, packed, little)
+
+
+def _check_once(pairs: list[list[str]], where: str) -> None:
+    """InputError where a MetaImage header states one thing twice, by its names or by one of them, and not alike: which
+    of them a program takes is not sure, and so where the volume lies. pairs: name and value, line by line."""
+    first_name = {name: names[0] for names in (*_PLACE, _ORDER) for name in names}
+    stated: dict[str, list[float] | str] = {}
+    for name, value in pairs:
+        thing = name.strip().lower()
+        values = [_number(word, math.nan) for word in value.split()]
+        as_said = value.strip().lower() if any(map(math.isnan, values)) else values
+        if stated.setdefault(first_name.get(thing, thing), as_said) != as_said:
+            raise _refused(
+                "The header states one thing twice, and not alike.",
+                where,
+                f"{name.strip()} once, by whichever of its names",
+                "two values",
+            )
 
 
 def _unpacked(file: BinaryIO, expected: int) -> bytes:

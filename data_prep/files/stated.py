@@ -1,11 +1,14 @@
 """What a NIfTI header states about how its volume lies: sform, qform or both, and whether they agree; SPM's .mat;
 and how the file is written."""
 
+import io
+
 import nibabel as nib
 import numpy as np
 from nibabel.analyze import AnalyzeHeader
 from nibabel.spatialimages import SpatialImage
 from nibabel.spm99analyze import Spm99AnalyzeImage
+from scipy.io import loadmat
 
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
@@ -21,6 +24,7 @@ _ORIENTS = (
     "sagittal, flipped",
 )
 MAX_APART_VOXELS = 1.0  # voxels: the most that a corner may lie apart by two statements of one file
+SAME_MM = 0.01  # mm: what places that are one may differ by
 SPM = "SPM's .mat"
 
 
@@ -109,18 +113,42 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
 def by_spm(image: SpatialImage, where: str) -> str:
     """`SPM` where an image is an Analyze pair with a .mat of SPM beside it, which nibabel has read, else nothing.
 
-    InputError where its voxels are of other sizes than the header's.
+    InputError where its voxels are of other sizes than the header's, or it states two places.
     """
     if not isinstance(image, Spm99AnalyzeImage):
         return ""
     try:
         with image.file_map["mat"].get_prepare_fileobj() as file:
-            there = bool(file.read(1))
+            content = file.read()
     except OSError:  # as nibabel asks whether it is there
         return ""
-    if there:
-        _check_voxels(image.affine, image.header.get_zooms(), image.shape, where, "SPM's .mat")
-    return SPM if there else ""
+    if not content:
+        return ""
+    _check_voxels(image.affine, image.header.get_zooms(), image.shape, where, SPM)
+    _check_one_place(content, where)
+    return SPM
+
+
+def _check_one_place(content: bytes, where: str) -> None:
+    """InputError where the variables M and mat of a .mat of SPM place the volume otherwise: SPM writes both, and M may
+    be mat with x mirrored. nibabel takes mat, and of several the first."""
+    stated = loadmat(io.BytesIO(content))
+    places = [stated[name] for name in ("M", "mat") if name in stated]
+    if any(np.ndim(each) > 2 for each in places):
+        found = "several of one name"
+    elif len(places) == 2 and not _same_but_for_x(*places):
+        found = "M and mat, which place the volume otherwise"
+    else:
+        return
+    raise _refused(
+        f"{SPM} states several places.", where, "one place: M and mat alike, or with x mirrored", found
+    )
+
+
+def _same_but_for_x(one: Floats, other: Floats) -> bool:
+    """Whether two affines, 4 x 4, to mm, are one, or one with x mirrored."""
+    mirrors = (np.diag([x, 1, 1, 1]) for x in (1, -1))
+    return any(np.allclose(mirror @ one, other, rtol=0, atol=SAME_MM) for mirror in mirrors)
 
 
 def _check_voxels(

@@ -73,6 +73,13 @@ def _text(path: Path) -> str:
         raise _unusable(
             "There is no such manifest.", "a CSV file", "nothing there", "Correct the manifest's path."
         ) from None
+    except IsADirectoryError:
+        raise _unusable(
+            "The manifest is no CSV.",
+            "a CSV file",
+            "a folder",
+            "Name a manifest; `hnscc scan FOLDER --manifest manifest.csv` writes that of a folder of scans.",
+        ) from None
     except OSError as error:
         raise _unusable("The manifest cannot be read.", "a CSV file", os.strerror(error.errno or 0)) from None
     if content.startswith(_WORKBOOKS):

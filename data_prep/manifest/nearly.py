@@ -26,6 +26,8 @@ def nothing_there(cell: str, path: Path) -> str:
         return "nothing there: the cell is an address, as of a browser, and no path"
     if cell.startswith(("$", "%")):
         return "nothing there: the cell begins with a variable, which only a shell would replace"
+    if any(each.is_symlink() and not each.exists() for each in (path, *path.parents)):
+        return "a link to something that is not there"
     if other := _other_ending(path):
         return f"nothing there, but a file of that name with the ending {other}"
     if _spelled(path, str.casefold):

@@ -179,9 +179,8 @@ def _cohort(store: Store) -> CohortFacts:
 def _check_store(location: Location) -> None:
     """Raise InputError that names the way to a store, where there is none."""
     if not (location / ZARR_ROOT).is_file():
-        raise _no_store(
-            location, "a folder or file of another kind" if location.exists() else "nothing there"
-        )
+        kind = "a file" if location.is_file() else "a folder of another kind"
+        raise _no_store(location, kind if location.exists() else "nothing there")
 
 
 def _check_size(size: int) -> None:
@@ -204,8 +203,8 @@ def _no_store(location: Location, found: str) -> InputError:
         where=str(location),
         expected="a store made by hnscc prepare, or a folder of scans",
         found=found,
-        do="make one of your scans: `hnscc scan FOLDER --manifest manifest.csv` writes the manifest of a folder of "
-        "scans, and `hnscc prepare manifest.csv STORE` the store",
+        do="make one of a manifest: `hnscc prepare manifest.csv STORE`; `hnscc scan FOLDER --manifest manifest.csv` "
+        "writes that of a folder of scans",
     )
 
 

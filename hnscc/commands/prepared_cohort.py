@@ -163,7 +163,8 @@ def odd_by_scan(store: Store) -> dict[str | None, list[str]]:
     found: dict[str | None, list[str]] = {}
     for each in store.placed.get("odd", []):
         for scan_id in (each["scan_id"], *each.get("among", ())):
-            found.setdefault(scan_id, []).append(_on(each, scan_id))
+            told, text = found.setdefault(scan_id, []), _on(each, scan_id)
+            told += [] if text in told else [text]
     return found
 
 
@@ -173,11 +174,12 @@ def _on(odd: OddFact, scan_id: str | None) -> str:
 
 def odd_about(store: Store, scan_id: str, file: str) -> list[str]:
     """Return the sentences on a scan that are on one of its files, by the name of its modality, or `mask`."""
-    return [
+    told = [
         _on(each, scan_id)
         for each in store.placed.get("odd", [])
         if scan_id in (each["scan_id"], *each.get("among", ())) and file in each.get("files", ())
     ]
+    return list(dict.fromkeys(told))
 
 
 def value_facts(scan: Scan, modality: str) -> ValueFacts:

@@ -88,8 +88,12 @@ def _checked(raw: Any, where: str, lines: Mapping[KeyPath, int]) -> Study:
             "The study file holds no settings.",
             where=where,
             expected="a mapping such as `name: demo`",
-            found="nothing" if raw is None else type(raw).__name__,
-            do="start from studies/demo.yaml",
+            found="nothing"
+            if raw is None
+            else "a list"
+            if isinstance(raw, list)
+            else "text or a number alone",
+            do="name a study file; start from studies/demo.yaml",
         )
     _check_depth(raw, where)
     resolved = _resolve(raw)

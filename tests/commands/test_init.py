@@ -174,3 +174,12 @@ def test_where_the_study_cannot_be_written_no_manifest_is_left(hnscc, tmp_path):
     assert [*(tmp_path / "out").iterdir()] == []
     hnscc("init", tmp_path / "in", long.with_name(long.name[1:]))
     assert len([*(tmp_path / "out").iterdir()]) == 2
+
+
+def test_a_manifest_in_place_of_a_store_is_told_what_makes_one(hnscc, tmp_path):
+    (tmp_path / "manifest.csv").write_text("patient_id,scan_id,pet,mask\n")
+    assert "found:      a file\n  what to do: make one of a manifest: `hnscc prepare" in refused(
+        hnscc("init", tmp_path / "manifest.csv", tmp_path / "x.yaml")
+    )
+    text = refused(hnscc("check", tmp_path / "manifest.csv"))
+    assert "found:      text or a number alone\n  what to do: name a study file;" in text

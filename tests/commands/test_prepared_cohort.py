@@ -1,6 +1,7 @@
 """`hnscc prepare` ends with a table of the cohort; the store keeps it, and check and the report repeat what is odd."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.splits import divide_cohort
 from hnscc.cohort.store import open_store, verify_store
 from hnscc.commands.check import check_study
-from hnscc.commands.prepared_cohort import print_cohort
+from hnscc.commands.prepared_cohort import odd_about, odd_by_scan, print_cohort
 
 
 def arrays(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,6 +83,14 @@ def test_a_scan_that_a_sentence_on_the_cohort_names_is_not_ok(hnscc, manifest, t
     verdicts = {each["scan_id"]: each["odd"] for each in facts["cohort"]}
     assert all("one of several, told of the cohort" in verdicts[name] for name in ("S01", "S03", "S05"))
     assert "one of several, told of the cohort" not in verdicts["S07"]
+
+
+def test_of_two_sentences_on_several_scans_each_says_once_that_it_is_one():
+    odd = [{"scan_id": None, "text": text, "among": ["S1", "S2"], "files": ["pet"]} for text in ("a", "b")]
+    store = SimpleNamespace(placed={"odd": [*odd, {"scan_id": "S1", "text": "c", "files": ["pet"]}]})
+    several = "one of several, told of the cohort"
+    assert odd_by_scan(store) == {None: ["a", "b"], "S1": [several, "c"], "S2": [several]}
+    assert odd_about(store, "S1", "pet") == [several, "c"] and odd_about(store, "S1", "mri") == []
 
 
 def test_check_repeats_what_is_odd(hnscc, manifest, tmp_path):

@@ -18,6 +18,9 @@ CELLS = {
     "file:///data/SECRET/pet.nii.gz": "an address",
     "$HOME/s0/pet.nii.gz": "a variable",
     "n\u00e4/pet.nii.gz": "other signs, as macOS does",
+    "s0/link.nii.gz": "a link to something that is not there",  # "differs by capitals alone", by none
+    "s0/round.nii.gz": "a link to something that is not there",
+    "linked/pet.nii.gz": "a link to something that is not there",
     "s0/SECRET.nii.gz": "found:      nothing there\n",
     "SECRET/pet.nii.gz": "found:      nothing there\n",
 }
@@ -29,6 +32,8 @@ def test_what_a_cell_nearly_names_is_told_without_a_name(tmp_path, cell):
     folder = tmp_path / unicodedata.normalize("NFD", "n\u00e4")
     folder.mkdir()
     (folder / "pet.nii.gz").write_bytes(b"")
+    for link, to in (("s0/link.nii.gz", "SECRET"), ("s0/round.nii.gz", "round.nii.gz"), ("linked", "SECRET")):
+        (tmp_path / link).symlink_to(to)
     rows[1][2] = cell
     with pytest.raises(InputError) as caught:
         read_manifest(save(tmp_path, rows))
@@ -46,6 +51,12 @@ def test_a_volume_of_that_name_in_another_format_is_told_by_its_ending(tmp_path,
     rows[1][2] = cell
     with pytest.raises(InputError, match=f"a file of that name with the ending {there}\n"):
         read_manifest(save(tmp_path, rows))
+
+
+def test_a_folder_in_place_of_a_manifest_is_told_with_what_makes_one(tmp_path):
+    """It was to be saved as 'CSV UTF-8' in a spreadsheet program."""
+    with pytest.raises(InputError, match=r"no CSV[^$]*found: +a folder\n[^$]*hnscc scan FOLDER --manifest"):
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("word", ["NA", "n/a", "No", "-", "negative"])
