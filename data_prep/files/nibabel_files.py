@@ -6,10 +6,11 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
@@ -74,6 +75,7 @@ def read_nibabel_volume(path: Path, where: str) -> Volume:
         data = _by_library(lambda: _unzipped(path, where).reshape(grid.shape), path, where)
     else:
         data = _by_library(lambda: _values(image).reshape(grid.shape), path, where)
+        _check_behind(_behind_values(image), image, where)
     return replace(measured(data, grid, where), written=written_as(image))
 
 
@@ -205,7 +207,8 @@ def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
     What stands behind the values is thrown away piece by piece, and refused where it is more than padding can be.
     """
     with _Unzipping(path) as stream:
-        data = _values(_from_stream(path, stream))
+        image = _from_stream(path, stream)
+        data = _values(image)
         end = stream.tell()
         while stream.read(1 << 20):
             if stream.tell() > end + MAX_PADDING_BYTES:
@@ -215,7 +218,29 @@ def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
                     f"at most {MAX_PADDING_BYTES / 2**20:g} MiB behind the last value",
                     f"{(stream.tell() - end) / 2**20:.3g} MiB or more",
                 )
+        if not is_mgh(path):  # which has room for notes there
+            _check_behind(stream.tell() - end, image, where)
     return data
+
+
+def _behind_values(image: SpatialImage) -> int:
+    """How many bytes a file that is not compressed holds behind the last value."""
+    values = int(np.prod(image.shape, dtype=object)) * image.get_data_dtype().itemsize
+    held = Path(cast(str, image.file_map["image"].filename)).stat().st_size
+    return int(held - cast(ArrayProxy, image.dataobj).offset - values)
+
+
+def _check_behind(behind: int, image: SpatialImage, where: str) -> None:
+    """InputError where so many bytes stand behind the values that they may be slices, of which the header tells
+    nothing: the volume would be stored without them."""
+    of_slice = int(np.prod(image.shape[:2], dtype=object)) * image.get_data_dtype().itemsize
+    if behind >= of_slice:
+        raise no_volume(
+            "The file holds more values than its header tells.",
+            where,
+            f"less than a slice ({count_of(of_slice, 'byte')}) behind the last value",
+            count_of(behind, "byte"),
+        )
 
 
 def _unreadable(path: Path, where: str) -> InputError:

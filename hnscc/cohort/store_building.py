@@ -248,6 +248,14 @@ def _check_vacant(final: Location, overwrite: bool) -> None:
         names -= {LOCK}
         if not names or (UNFINISHED in names and ZARR_ROOT not in names):
             return
+    elif any((each / ZARR_ROOT).is_file() for each in final.parents):
+        raise InputError(
+            "The store would lie within another one.",
+            where=f"store {final}",
+            expected="a place outside of every store",
+            found="a store around it",
+            do="Choose another place.",
+        )
     elif not (final.exists() or final.is_symlink()):
         return
     if not overwrite:

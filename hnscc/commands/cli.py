@@ -11,7 +11,7 @@ from hnscc.commands.cohort_commands import fetch, phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.options import FORMER_OPTIONS
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
-from hnscc.commands.standard_streams import forget_output, prepare_streams
+from hnscc.commands.standard_streams import prepare_streams
 from hnscc.commands.study_commands import check, doctor, init, run, search, settings, status
 from hnscc.commands.usage import run_app
 
@@ -35,12 +35,7 @@ for command in (
 def main() -> None:
     """Run a command; bad input gives one message on standard error and exit code 2, failing storage exit code 1."""
     prepare_streams()
-    try:
-        sys.exit(exit_code_of(_run))
-    except BrokenPipeError:
-        # The reader, such as `head`, has what it wants.
-        forget_output()
-        sys.exit(0)
+    sys.exit(exit_code_of(_run))
 
 
 def _run() -> int:

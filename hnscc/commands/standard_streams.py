@@ -12,7 +12,8 @@ def prepare_streams() -> None:
     """Have standard output raise StorageError where it cannot be written, and streams that are closed lead nowhere.
 
     Else an error of its own could not be told from one of another file; and the first file that is opened would stand
-    in a closed stream's place, and be printed into. BrokenPipeError stays: the reader has what it wants.
+    in a closed stream's place, and be printed into. Where the reader of a pipe, as `head`, has what it wants, the
+    command goes on to its end: a training is not ended so.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -32,7 +33,7 @@ def prepare_streams() -> None:
         )
 
 
-def forget_output() -> None:
+def _forget_output() -> None:
     """Have Python not complain once more, when it flushes at exit, of output that nobody reads."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -44,9 +45,10 @@ class _Output(io.FileIO):
         try:
             return super().write(content)
         except BrokenPipeError:
-            raise
+            _forget_output()
+            return len(content)
         except OSError as error:
-            forget_output()
+            _forget_output()
             raise StorageError(
                 "What the command prints cannot be written.",
                 where="standard output",

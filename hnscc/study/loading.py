@@ -1,6 +1,7 @@
 """A study file: read, laid over its preset, checked, and written back with every default spelled out;
 and a run folder, which holds one, opened."""
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,9 @@ def kept_study(folder: RunFolder) -> Study:
 
 def _text(path: Location) -> str:
     try:
-        return path.read_bytes().decode()  # UTF-8, whatever the locale says
+        content = path.read_bytes()
+        # UTF-8, whatever the locale says; UTF-16 where its mark stands before, as Windows' editors write it.
+        return content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8")
     except (FileNotFoundError, IsADirectoryError):
         found, do = _instead(path)
         raise InputError(
@@ -49,7 +52,7 @@ def _text(path: Location) -> str:
             where=str(path),
             expected="a text file (UTF-8) that you may read",
             found=" ".join(str(error).split()),
-            do="check the path; studies/demo.yaml is an example",
+            do="check the path, or save the file as UTF-8; studies/demo.yaml is an example",
         ) from None
 
 

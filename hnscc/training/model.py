@@ -207,8 +207,19 @@ def _load_encoder(model: nn.Module, path: str) -> None:
             do="check the path (relative to the working directory)",
         )
     try:
-        model.get_submodule("encoder").load_state_dict(load_file(path))
-    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise_if_memory_ran_out(error)
+        raise InputError(
+            "The weights file is no whole safetensors file.",
+            where=where,
+            expected="a .safetensors file with the encoder's weights",
+            found=_in_a_line(error),
+            do="copy or download it again (a small text may be a Git LFS pointer: `git lfs pull` fetches the file)",
+        ) from None
+    try:
+        model.get_submodule("encoder").load_state_dict(tensors)
+    except (RuntimeError, ValueError) as error:
         raise_if_memory_ran_out(error)
         raise InputError(
             "The weights file does not fit the encoder.",

@@ -13,6 +13,7 @@ from filled_stores import EYE, make, shard, slices
 
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store, verify_store
+from hnscc.cohort.store_building import begin_store
 from hnscc.cohort.store_format import content_digest
 
 
@@ -226,3 +227,11 @@ def test_progress_of_verify_reaches_its_total(original):
 def test_pet_is_in_suv_by_the_units_that_preparing_gives_it(original, unit, suv):
     """New scans are asked by the same rule; a unit that only begins so is of another measure."""
     assert replace(original, placed={"units": {"mri": "", "pet": unit}}).in_suv == suv
+
+
+@pytest.mark.parametrize("below", ["x.zarr", "scans/x.zarr"])
+def test_a_store_within_a_store_is_refused(tmp_path, below):
+    made = make(tmp_path / "s.zarr")
+    with pytest.raises(InputError, match="would lie within another one"):
+        begin_store(tmp_path / "s.zarr" / below, overwrite=True)
+    assert verify_store(made) > 0

@@ -35,8 +35,12 @@ def test_output_on_a_full_disk_is_told(command):
     assert "found:      No space left on device\n" in error and "Traceback" not in error
 
 
-def test_a_reader_that_has_what_it_wants_is_no_error():
+def test_a_reader_that_has_what_it_wants_ends_no_command(tmp_path):
+    """A training was ended at its second line, with exit code 1 and without a word."""
     assert in_shell("set -o pipefail; HNSCC settings | head -1") == (0, "")
+    assert in_shell(f"set -o pipefail; HNSCC phantom {tmp_path / 'phantom'} --patients 12 | true") == (0, "")
+    assert (tmp_path / "phantom" / "manifest.csv").is_file()
+    assert in_shell(f"set -o pipefail; HNSCC status {tmp_path} | true")[0] == 2
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&- <&-"])

@@ -149,3 +149,29 @@ def test_zeros_behind_a_compressed_file_and_several_members_are_welcome(tmp_path
     ):
         (tmp_path / "a.nii.gz").write_bytes(content)
         np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz", "here").data, expected)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.img"])
+@pytest.mark.parametrize("slices, fits", [(9, True), (8, False), (5, False)])
+def test_values_that_the_header_tells_nothing_of_are_refused(tmp_path, name, slices, fits):
+    """A header of fewer slices was read in silence, without those beyond; MetaImage and NRRD were refused."""
+    data = np.random.default_rng(0).random((9, 9, 9), np.float32)
+    if name == "a.img":
+        data = np.round(99 * data).astype(np.int16)
+        analyze(tmp_path / name, data, (1, 1, 1))
+        path, header = tmp_path / name, tmp_path / "a.hdr"
+    else:
+        path = header = tmp_path / name
+        write(path, data)
+    opened = gzip.open if name.endswith("gz") else open
+    with opened(header, "rb") as file:
+        content = bytearray(file.read())
+    content[46:48] = np.array([slices], "<i2").tobytes()  # dim[3]
+    for padding in (b"", b"\0" * 99):
+        with opened(header, "wb") as file:
+            file.write(content + (b"" if name == "a.img" else padding))
+        if fits:
+            np.testing.assert_allclose(read_volume(path, "S").data, data, atol=1)
+            continue
+        with pytest.raises(InputError, match=r"more values than its header tells[^$]*less than a slice"):
+            read_volume(path, "S")

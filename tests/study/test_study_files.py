@@ -146,3 +146,15 @@ def test_yaml_pitfalls(tmp_path):
             load_study(bad)
     with pytest.raises(InputError, match="no such study file"):
         load_study(tmp_path / "absent.yaml")
+
+
+def test_a_file_in_utf_16_is_read_by_its_mark_and_another_is_told_to_be_saved_as_utf_8(tmp_path):
+    """As Windows' editors write it; manifests in it are taken, too. Of others the path was to be checked."""
+    text = "name: kn\u00f6del\nstore: x.zarr\nvariants: {pet: {modalities: [pet]}}\n".replace("\u00f6", "o")
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "x.yaml").write_bytes(text.encode(encoding))
+        assert load_study(tmp_path / "x.yaml").name == "knodel"
+    for content in ("# \u00e4\n".encode("latin-1") + text.encode(), b"\xff\xfea"):
+        (tmp_path / "x.yaml").write_bytes(content)
+        with pytest.raises(InputError, match="save the file as UTF-8"):
+            load_study(tmp_path / "x.yaml")
