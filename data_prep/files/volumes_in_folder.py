@@ -186,9 +186,9 @@ def _read(path: Path, says: Named) -> FoundFile:
                 "A file cannot be opened.",
                 _WHERE,
                 "a file",
-                "none",
+                "a link to nothing, or what is no plain file",
                 "Mend the link, or take the file out of the folder.",
             )
         return FoundFile(path, says, read_grid(path, _WHERE), read_numbers(path, _WHERE), "")
     except InputError as error:
-        return FoundFile(path, says, None, "", error.problem)
+        return FoundFile(path, says, None, "", f"{error.problem} Found: {error.found}")

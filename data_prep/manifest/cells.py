@@ -84,6 +84,13 @@ def _text(path: Path) -> str:
         raise _unusable("The manifest cannot be read.", "a CSV file", os.strerror(error.errno or 0)) from None
     if content.startswith(_WORKBOOKS):
         raise _unusable("The manifest is no CSV.", "a CSV file in UTF-8", "a spreadsheet program's own file")
+    if not content.strip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"):
+        raise _unusable(
+            "The manifest is empty.", "a CSV file with a header and a row for each scan", "no text"
+        )
+    if content.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        do = "Download the manifest again: the server sent a page, such as a login, in its place."
+        raise _unusable("The manifest is no CSV.", "a CSV file in UTF-8", "a web page (HTML)", do)
     try:
         return content.decode(_encoding(content))
     except UnicodeDecodeError:

@@ -115,5 +115,11 @@ def _check_enough(lesion_patients: int, split: Split) -> None:
             where="store",
             expected=f"at least {count_of(wanted, 'patient')} with lesion, one for each split and fold",
             found=f"{count_of(lesion_patients, 'patient')} with lesion",
-            do="add patients" + (", or use fewer folds" if lesion_patients >= least else ""),
+            do="add patients with lesion"
+            + (", or use fewer folds" if lesion_patients >= least else "")
+            + (
+                ""
+                if lesion_patients
+                else "; no scan has one: does the manifest name the masks, or say none of all?"
+            ),
         )

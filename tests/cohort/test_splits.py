@@ -115,10 +115,12 @@ def test_too_small_a_cohort_is_refused():
     """Fewer folds are advised only where there are fewer that the patients suffice for; then they do."""
     with pytest.raises(InputError, match="too small to split") as told:
         divide_cohort(store_of(cohort(2, 40)), study_of("s"), 0)
-    assert told.value.do == "add patients"
+    assert told.value.do == "add patients with lesion"
+    with pytest.raises(InputError, match=r"0 patients with lesion[^$]*does the manifest name the masks"):
+        divide_cohort(store_of(cohort(0, 40)), study_of("s"), 0)
     with pytest.raises(InputError, match="at least 9 patients") as told:
         divide_cohort(store_of(cohort(8, 8)), study_of("s", split={"folds": 9}), 0)
-    assert told.value.do == "add patients, or use fewer folds"
+    assert told.value.do == "add patients with lesion, or use fewer folds"
     assert divide_cohort(store_of(cohort(8, 8)), study_of("s", split={"folds": 4}), 0)
 
 

@@ -71,7 +71,7 @@ def test_links_that_lead_nowhere_are_listed_and_no_path_is_printed(hnscc, tmp_pa
     code, out, error = hnscc("scan", folder, "--json")
     assert code == 0 and "SECRET" not in out + error, error
     assert [each["remark"] for each in json.loads(out)["files"] if not each["shape"]] == [
-        "A file cannot be opened."
+        "A file cannot be opened. Found: a link to nothing, or what is no plain file"
     ] * 3
 
 
@@ -159,8 +159,8 @@ def test_every_kind_of_file_is_listed_by_its_header(hnscc, tmp_path):
     ]
     assert all(each["shape"] == [20, 16, 5] for each in listed if each["column"])
     assert [each["remark"] for each in listed if not each["column"]] == [
-        "The file cannot be read.",
-        *["A file cannot be opened."] * 2,
+        "The file cannot be read. Found: plain text, not data compressed with gzip",
+        *["A file cannot be opened. Found: a link to nothing, or what is no plain file"] * 2,
     ]
 
 

@@ -128,7 +128,9 @@ def test_empty_and_unreadable_manifests_are_refused(tmp_path):
     manifest = cohort(tmp_path, 2)
     lines = manifest.read_text().splitlines()
     for text, word in (
-        ("", "lacks a column"),
+        ("", "The manifest is empty"),
+        ("\ufeff \n", "The manifest is empty"),
+        ("\n<!DOCTYPE html><html><body>Sign in</body></html>", "a web page (HTML)"),
         (lines[0] + "\n", "empty"),
         ("patient_id,scan_id,mask\nP,S,\n", "no modality"),
         (lines[0] + "\nP,S\n", "row 2"),
