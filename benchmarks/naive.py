@@ -11,6 +11,7 @@ where both lie.
 import argparse
 import copy
 import os
+import random
 import time
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,9 @@ class Slices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 def seed_worker(number: int) -> None:
     """Forked workers would otherwise all make the same random choices."""
     worker: Any = get_worker_info()
-    worker.dataset.transform.set_random_seed(torch.initial_seed() % 2**32)
+    seed = torch.initial_seed() % 2**32
+    # By `set_random_seed` both flips would always come together.
+    worker.dataset.transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
 
 class PaperUNet(nn.Module):

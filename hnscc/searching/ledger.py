@@ -24,20 +24,25 @@ class Curve:
     """What a training has shown.
 
     `scores` are the validation scores (soft Jaccard, 0..1) after each epoch, `took` the seconds of each epoch, `gpus`
-    the share of a GPU that it had. `ended`: it trains no further, by its own patience or its last epoch. `failed`: it
-    ended in an error, after these epochs.
+    the share of a GPU that it had in each. `ended`: it trains no further, by its own patience or its last epoch.
+    `failed`: it ended in an error, after these epochs.
     """
 
     scores: tuple[float, ...]
     ended: bool
     failed: bool = False
     took: tuple[float, ...] = ()
-    gpus: float = 0.0
+    gpus: tuple[float, ...] = ()
 
     @property
     def seconds(self) -> float:
         """How long it has trained."""
         return sum(self.took)
+
+    @property
+    def gpu_seconds(self) -> float:
+        """How many seconds of a whole GPU it took; none where no share is known."""
+        return sum(took * share for took, share in zip(self.took, self.gpus, strict=False))
 
     def paused(self, pause_after: int | None) -> "Curve":
         """Return the curve as it was when it paused after that epoch: whoever asks again later must hear the same, also
@@ -46,8 +51,8 @@ class Curve:
             return self
         if len(self.scores) == pause_after and not self.failed:
             return self
-        scores, took = self.scores[:pause_after], self.took[:pause_after]
-        return replace(self, scores=scores, took=took, ended=False, failed=False)
+        each = {name: getattr(self, name)[:pause_after] for name in ("scores", "took", "gpus")}
+        return replace(self, **each, ended=False, failed=False)
 
     def best(self, epochs: int | None = None) -> float:
         """Return the best score of the first `epochs`, or of all; 0, the least there is, before any."""
@@ -162,7 +167,7 @@ class Ledger:
             left.append(self._left_of(seconds, lambda curve: curve.seconds, whole))
         if budget.gpu_hours is not None:
             seconds = budget.gpu_hours * 3600
-            left.append(self._left_of(seconds, lambda curve: curve.seconds * curve.gpus, whole))
+            left.append(self._left_of(seconds, lambda curve: curve.gpu_seconds, whole))
         return max(0, min(left))
 
     def surely_affords(self, budget: Budget, trainings: Sequence[Key]) -> bool:

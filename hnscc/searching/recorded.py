@@ -100,5 +100,9 @@ def _curve(
     history: list[dict[str, Any]], attempts: Sequence[Attempt], *, ended: bool, failed: bool = False
 ) -> Curve:
     took = tuple(row["seconds"] for row in history)
-    gpus = attempts[-1].gpus if attempts else 0.0
+    # Of each epoch, that of the last process that has trained it: a paused one may go on with another share.
+    gpus = tuple(
+        next((each.gpus for each in reversed(attempts) if each.from_epoch <= row["epoch"]), 0.0)
+        for row in history
+    )
     return Curve(tuple(row["val_soft_jaccard"] for row in history), ended, failed, took, gpus)

@@ -4,6 +4,7 @@ The augmentation is the paper's (section 2.2), by albumentations, and keyed: the
 """
 
 import os
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,10 @@ def random_moves(settings: Augmentation, count: int, pixels: int, *, seed: int) 
     They depend on the seed and the slice's position alone.
     """
     pipeline = build_pipeline(settings)
-    pipeline.set_random_seed(shortened(seed))
+    # One generator of each kind for all transforms. By `set_random_seed` each would have one of its own, with the same
+    # seed: both flips would then always come together.
+    key = shortened(seed)
+    pipeline.set_random_state(np.random.default_rng(key), random.Random(key))
     # The library chooses while it moves an image: any of this size.
     empty = np.zeros((pixels, pixels, 1), np.float32)
     moves = []

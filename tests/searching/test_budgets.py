@@ -27,7 +27,12 @@ def test_budgets_of_time_are_spent_at_the_price_of_a_training(budget, trainings)
     while wanted:
         wanted = race.advance(
             {
-                key: Curve((float(rng.uniform(0.4, 0.6)),) * EPOCHS, True, took=(40.0,) * EPOCHS, gpus=0.25)
+                key: Curve(
+                    (float(rng.uniform(0.4, 0.6)),) * EPOCHS,
+                    True,
+                    took=(40.0,) * EPOCHS,
+                    gpus=(0.25,) * EPOCHS,
+                )
                 for key in wanted
             }
         )
