@@ -9,7 +9,7 @@ from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
 from data_prep.manifest.listed import COLUMNS, ListedScan
 from data_prep.manifest.manifest import Row, files_twice, named_file
 from hnscc.base.errors import InputError, several
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, listed, noun_of
 
 _PATIENT, _SCAN = "patient-1", "scan-1"  # no file's name, which may be that of a patient
 _BY_MANIFEST = (
@@ -21,10 +21,12 @@ _BY_MANIFEST = (
 def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str]) -> Row:
     """Return the row of a scan of which each column's file is given: the modalities, maybe `mask` and `roi`.
 
-    What a cell of a manifest may say may stand there, relative to the working directory; modalities that are not needed
-    are left out. InputError tells all files that are missing.
+    What a cell of a manifest may say may stand there, relative to the working directory; what is neither a needed
+    modality, nor mask or roi, is left out, and `told` says so. InputError tells all files that are missing, and a
+    region without a mask.
     """
     where = f"scan {_SCAN}"
+    unused = [name for name in files if name not in (*needed, "mask", "roi")]
     given = {name: str(cell) for name, cell in files.items()}
     said_free = cell_says(LESION_FREE, given.get("mask", ""))
     faults: list[InputError] = []
@@ -35,6 +37,16 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str]) -> Row:
         except InputError as fault:
             faults.append(fault)
     mask = found.pop("mask", None)
+    if given.get("roi") and "mask" not in given:
+        faults.append(
+            InputError(
+                "A region is named, and no mask.",
+                where=f"{where}, column roi",
+                expected="mask=FILE beside roi",
+                found="roi alone",
+                do="Name the mask, or leave the region out.",
+            )
+        )
     row = Row(
         line=0,
         patient_id=_PATIENT,
@@ -44,11 +56,21 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str]) -> Row:
         split=None,
         region=given.get("roi") if mask else None,
         said_free=said_free,
+        told=_unread(len(unused), needed) if unused else (),
     )
     faults += [fault for _, fault in files_twice(row, {})]
     if faults:
         raise several(faults)
     return row
+
+
+def _unread(count: int, needed: Sequence[str]) -> tuple[str, ...]:
+    """What is said of names that are no column; not which, since a path with = in it may have been taken for one."""
+    known = listed([*needed, "mask", "roi"], "or")
+    them = noun_of(count, "is not {}: nothing is read of it", "are not {}: nothing is read of them").format(
+        known
+    )
+    return (f"{count_of(count, 'name')} given with = {them}",)
 
 
 def _given_file(name: str, cell: str, where: str) -> Path:

@@ -227,6 +227,18 @@ def test_faults_of_the_files_of_a_scan_are_told_at_once(hnscc, trained, tmp_path
     assert "scan scan-1, column mri" in said(f"pet={pet}", f"mri={folder / 'bad.nii.gz'}")
 
 
+def test_a_name_that_is_no_column_is_told_and_a_region_without_a_mask_is_refused(trained, tmp_path):
+    """`maks=FILE` was left out without a word, and the scan was not scored."""
+    folder = write_scans(tmp_path / "new", {"a": scan_of(1)}).parent / "a"
+    files = {name: str(folder / f"{name}.nii.gz") for name in ("pet", "mri")}
+    wrong = {"maks": "SECRET.nii", "SECRET/b": "x"}
+    found = hnscc.predict(trained.root, files | wrong, tmp_path / "out", variant="pet_mri").facts["scans"][0]
+    assert "2 names given with = are not pet, mri, mask or roi: nothing is read of them" in found["told"]
+    assert "SECRET" not in json.dumps(found)
+    with pytest.raises(InputError, match=r"A region is named, and no mask\.[^$]*column roi"):
+        hnscc.predict(trained.root, files | {"roi": "3"}, tmp_path / "b", variant="pet_mri")
+
+
 def test_a_scan_in_dicom_that_lacks_a_modality_is_refused(trained, tmp_path):
     """And what keeps a series from being read is told: this PET has no weight."""
     patient(tmp_path / "new" / "whole", 1)

@@ -1,4 +1,6 @@
-"""What a race may spend: trials, hours, and the price of a training. Nothing is trained: scores are made up."""
+"""What a race may spend: trials, hours, and the price of a training. But for the last, scores are made up."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,11 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from races import EPOCHS, finish, race_of, rules
 from searches import error_of, searched
+from stores import make_store, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
+from hnscc.searching.recorded import curve_of, trial_of
 from hnscc.study.range_checks import check_search
+from hnscc.training.ready import Task, make_run_ready
+from hnscc.training.trial import steps_of_trial
 
 
 @pytest.mark.parametrize(
@@ -156,3 +162,19 @@ def test_a_search_over_epochs_counts_what_the_longest_takes():
     search = {"ranges": ranges, "configurations": 2, "repeats": {"first": 1}, "budget": {"trials": 7}}
     study = searched(search, training={"epochs": EPOCHS})
     assert "at least 8" in error_of(lambda: check_search(study)), "2 first repeats and 2 to decide, of 2 each"
+
+
+def test_gpu_hours_are_those_of_the_share_that_each_epoch_had(tmp_path):
+    """A training that was paused and went on with a larger share counted as if it had had that from its beginning."""
+    trial = trial_of((0, 0))
+    study = study_of(make_store(tmp_path).location, variants={trial.variant: {"modalities": ["pet"]}})
+    ready = make_run_ready(study, tmp_path / "run")
+    task = Task(study, trial, ready.folds[0], ready.folder.trial(trial.trial_id), "cpu", "fp32")
+    for gpus, pause_after in ((0.25, 1), (0.5, None)):
+        list(steps_of_trial(replace(task, gpus=gpus, pause_after=pause_after)))
+        curve = curve_of(ready.folder, (0, 0))
+        assert curve.gpus == (0.25,) + (0.5, 0.5) * (pause_after is None)
+    assert curve.gpu_seconds == pytest.approx(0.25 * curve.took[0] + 0.5 * sum(curve.took[1:]))
+    paused = curve.paused(1)
+    assert (paused.gpus, paused.gpu_seconds) == ((0.25,), 0.25 * curve.took[0])
+    assert Curve((0.5,), True, took=(9.0,)).gpu_seconds == 0
