@@ -7,6 +7,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import maybe_numbers, text_of, value_of, whole_number
+from data_prep.dicom.named_slices import Piece, names_in
 from data_prep.dicom.regions import chosen
 from data_prep.volumes.volume import TO_RAS
 from hnscc.base.arrays import Floats
@@ -22,11 +23,17 @@ _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 class Region:
     """Closed contours of one region, each (n, 3) in mm as Grid counts them; n >= 3.
 
-    `odd_is_meant`: the file says that what an even number of them enclose is left out.
+    `odd_is_meant`: the file says that what an even number of them enclose is left out. `pieces`: the contours with the
+    slices that they name.
     """
 
-    contours: tuple[Floats, ...]
+    pieces: tuple[Piece, ...]
     odd_is_meant: bool
+
+    @property
+    def contours(self) -> tuple[Floats, ...]:
+        """The closed contours alone."""
+        return tuple(each.points for each in self.pieces)
 
 
 @dataclass(frozen=True)
@@ -81,14 +88,18 @@ def _region(items: list[Dataset], where: str) -> tuple[Region, list[str]]:
             "closed contours",
             f"{count_of(opened, 'open one')} among {len(items)}",
         )
-    drawn = [_points(item, where) for item, kind in zip(items, kinds, strict=True) if kind in _CLOSED]
-    closed = tuple(points for points in drawn if len(points) >= 3)
+    drawn = [_piece(item, where) for item, kind in zip(items, kinds, strict=True) if kind in _CLOSED]
+    closed = tuple(each for each in drawn if len(each.points) >= 3)
     if not closed:
         found = count_of(counts["POINT"], "single point") if counts["POINT"] else "none"
         raise _refused("The region holds no closed contour.", where, "closed contours", found)
     left_out = {"single points": counts["POINT"], "contours of one or two points": len(drawn) - len(closed)}
     told = [f"{what} left out of the region: {count}" for what, count in left_out.items() if count]
     return Region(closed, counts["CLOSED_PLANAR"] == 0), told
+
+
+def _piece(item: Dataset, where: str) -> Piece:
+    return Piece(_points(item, where), names_in(_items(item, "ContourImageSequence", where), where))
 
 
 def _points(item: Dataset, where: str) -> Floats:

@@ -20,6 +20,7 @@ from data_prep.dicom.header import (
     value_of,
     whole_number,
 )
+from data_prep.dicom.named_slices import Piece, names_in
 from data_prep.dicom.regions import chosen
 from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume, degrees_apart
 from hnscc.base.arrays import Bools, Floats
@@ -40,12 +41,14 @@ _MOST_COUNT = 2**16  # segments, frames and pixels of a side
 @dataclass(frozen=True)
 class Segmentation:
     """A mask (1 where the chosen segments are lesion, together) on the grid of the frames, those left out included;
-    the UIDs of its frame of reference ("" for none) and of the series it refers to; and what is told of it."""
+    the UIDs of its frame of reference ("" for none) and of the series it refers to; what is told of it; and the frames
+    of these segments, by their corners, with the slices that they name."""
 
     volume: Volume
     frame: str = field(repr=False)
     series: frozenset[str] = field(repr=False)
     told: tuple[str, ...]
+    pieces: tuple[Piece, ...]
 
 
 def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmentation:
@@ -64,9 +67,11 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
     pixels = _pixels(header, len(frames), where)
     grid, planes = _grid(header, frames, where)
     data = np.zeros(grid.shape, dtype=np.float32)
+    pieces = []
     for plane, frame, lesion in zip(planes, frames, _lesion(header, pixels, numbers, where), strict=True):
         if frame.segment is None or frame.segment in numbers:
             data[:, :, plane] = np.maximum(data[:, :, plane], lesion.T)
+            pieces.append(Piece(_corners(grid, plane), frame.names))
     told = [f"segments that are lesion together: {len(numbers)}"] if len(numbers) > 1 else []
     series = value_of(header, "ReferencedSeriesSequence", where) or []
     return Segmentation(
@@ -74,16 +79,26 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
         text_of(header, "FrameOfReferenceUID", where),
         frozenset(text_of(each, "SeriesInstanceUID", where) for each in series),
         tuple(told),
+        tuple(pieces),
     )
+
+
+def _corners(grid: Grid, plane: int) -> Floats:
+    """The centres of the pixels at the corners of a plane, (4, 3) in mm as Grid counts them."""
+    columns, rows = (side - 1 for side in grid.shape[:2])
+    corners = np.array([(x, y, plane) for x in (0, columns) for y in (0, rows)])
+    mm: Floats = corners @ grid.affine[:3, :3].T + grid.affine[:3, 3]
+    return mm
 
 
 @dataclass(frozen=True)
 class _Frame:
     """Where the first pixel of a frame lies, (3,) in DICOM's mm; its segment, None where the pixels name
-    it (labels)."""
+    it (labels); and the slices that it is drawn on, as it names them."""
 
     position: Floats
     segment: int | None
+    names: frozenset[str] = field(repr=False)
 
 
 def _frames(header: Dataset, where: str) -> list[_Frame]:
@@ -105,7 +120,10 @@ def _frames(header: Dataset, where: str) -> list[_Frame]:
         position = numbers_of(
             _group(header, group, "PlanePositionSequence", where), "ImagePositionPatient", 3, where
         )
-        frames.append(_Frame(np.array(position), segment))
+        derived = value_of(group, "DerivationImageSequence", where) or []
+        items = [item for item in derived if isinstance(item, Dataset)]
+        sources = [each for item in items for each in value_of(item, "SourceImageSequence", where) or []]
+        frames.append(_Frame(np.array(position), segment, names_in(sources, where)))
     return frames
 
 

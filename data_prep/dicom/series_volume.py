@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_prep.dicom.header import EXPORT_AGAIN, maybe_numbers, quiet, text_of, unusable
 from data_prep.dicom.instances import is_dicom
+from data_prep.dicom.named_slices import slice_name
 from data_prep.dicom.pixels import values_of_slices
 from data_prep.dicom.series import Series, all_series, choose_series
 from data_prep.dicom.slices import Slice, slices_of
@@ -97,7 +98,16 @@ def series_stack(series: Series, where: str) -> tuple[list[Slice], Grid]:
     _check_size(series, where)
     slices = [slice_ for each in series.instances for slice_ in slices_of(each, series.modality, where)]
     ordered, grid = stack_slices(slices, where)
-    return ordered, replace(grid, series=series.uid, frame_of_reference=series.frame_of_reference)
+    names = tuple(_name(each, where) for each in ordered)
+    grid = replace(grid, series=series.uid, frame_of_reference=series.frame_of_reference, slice_names=names)
+    return ordered, grid
+
+
+def _name(slice_: Slice, where: str) -> str:
+    """How a mask would name a slice."""
+    header = slice_.groups[-1]
+    many = "PerFrameFunctionalGroupsSequence" in header
+    return slice_name(text_of(header, "SOPInstanceUID", where), str(slice_.frame + 1) if many else "")
 
 
 def _check_count(series: Series, where: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.dicom.mask_files import read_dicom_mask
+from data_prep.dicom.named_slices import check_named_slices
 from data_prep.dicom.regions import region_number
 from data_prep.dicom.rtstruct import Structure
 from data_prep.dicom.seg import Segmentation
@@ -88,10 +89,11 @@ def read_mask(cell: MaskCell, grids: Mapping[str, Grid], reference: str) -> Mask
     found = read_dicom_mask(cell.path, cell.region, cell.where)
     if found is None:
         return Mask(_volume(cell))
-    names, referred = _drawn_on(found, cell, grids)
+    names, referred, beside = _drawn_on(found, cell, grids)
     name = reference if reference in names else names[0]
     what = "contours" if isinstance(found, Structure) else "segments"
     told = [] if referred else [f"{what} that refer to no series of the row are taken as drawn on {name}"]
+    told += beside
     if isinstance(found, Segmentation):
         return _on_grid_of(name, found, grids[name], told, cell.where)
     return _filled(found, grids[name], told, cell.where)
@@ -114,15 +116,22 @@ def drawn_on(cell: MaskCell, grids: Mapping[str, Grid]) -> list[str]:
 
 def _drawn_on(
     found: Structure | Segmentation, cell: MaskCell, grids: Mapping[str, Grid]
-) -> tuple[list[str], bool]:
-    """The modalities that a DICOM mask may be drawn on, one or more, and whether it refers to them by their series."""
+) -> tuple[list[str], bool, tuple[str, ...]]:
+    """The modalities that a DICOM mask may be drawn on, one or more; whether it refers to them by their series; and
+    what is told of contours or frames that lie elsewhere than the slices of these that they name."""
     names, referred = images_of(found.frame, found.series, grids, cell.where)
+    images = {name: grids[name] for name in names}
+    if isinstance(found, Structure):
+        contours = [each for region in found.regions for each in region.pieces]
+        beside = check_named_slices(contours, images, "contour", cell.where)
+    else:
+        beside = check_named_slices(found.pieces, images, "frame", cell.where)
     if isinstance(found, Segmentation) and not referred:
         grid = found.volume.grid
         names = [
             name for name in names if same_grid(grid, grids[name]) or is_piece(grid, grids[name])
         ] or names
-    return names, referred
+    return names, referred, beside
 
 
 def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], where: str) -> Mask:

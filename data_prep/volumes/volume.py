@@ -29,7 +29,8 @@ class Grid:
     (as in NIfTI: x to right, y to anterior, z to superior). `oriented` is False for Analyze without SPM's .mat, whose
     affine is assumed. `stated_by` says what in the file gives the affine: sform, qform, both, SPM's .mat, or the kind
     of file (DICOM, NRRD, MetaImage, MGH); for Analyze nothing (""). `series` and `frame_of_reference` are the UIDs of a
-    DICOM series, "" of other files; they are for comparisons, and for no text.
+    DICOM series, "" of other files, and `slice_names` those of its slices along z (data_prep.dicom.named_slices), none
+    of other files; they are for comparisons, and for no text.
     """
 
     shape: tuple[int, int, int]
@@ -38,6 +39,7 @@ class Grid:
     stated_by: str = ""
     series: str = field(default="", repr=False)
     frame_of_reference: str = field(default="", repr=False)
+    slice_names: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def spacing(self) -> Floats:
