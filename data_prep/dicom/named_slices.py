@@ -36,7 +36,7 @@ def slice_name(uid: str, frame: str = "") -> str:
     return f"{uid} {frame}".rstrip()
 
 
-def names_in(items: Iterable[object], where: str) -> frozenset[str]:
+def slices_named_in(items: Iterable[object], where: str) -> frozenset[str]:
     """Return the slices that items of a sequence name, such as ContourImageSequence and SourceImageSequence."""
     return frozenset(
         slice_name(uid, frame.strip())

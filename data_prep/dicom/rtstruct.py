@@ -7,7 +7,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from data_prep.dicom.header import maybe_numbers, text_of, value_of, whole_number
-from data_prep.dicom.named_slices import Piece, names_in
+from data_prep.dicom.named_slices import Piece, slices_named_in
 from data_prep.dicom.regions import chosen
 from data_prep.volumes.volume import TO_RAS
 from hnscc.base.arrays import Floats
@@ -32,7 +32,7 @@ class Region:
 
     @property
     def contours(self) -> tuple[Floats, ...]:
-        """The closed contours alone."""
+        """The closed contours alone, each (n, 3) in mm as Grid counts them."""
         return tuple(each.points for each in self.pieces)
 
 
@@ -99,7 +99,7 @@ def _region(items: list[Dataset], where: str) -> tuple[Region, list[str]]:
 
 
 def _piece(item: Dataset, where: str) -> Piece:
-    return Piece(_points(item, where), names_in(_items(item, "ContourImageSequence", where), where))
+    return Piece(_points(item, where), slices_named_in(_items(item, "ContourImageSequence", where), where))
 
 
 def _points(item: Dataset, where: str) -> Floats:

@@ -20,7 +20,7 @@ from data_prep.dicom.header import (
     value_of,
     whole_number,
 )
-from data_prep.dicom.named_slices import Piece, names_in
+from data_prep.dicom.named_slices import Piece, slices_named_in
 from data_prep.dicom.regions import chosen
 from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume, degrees_apart
 from hnscc.base.arrays import Bools, Floats
@@ -123,7 +123,7 @@ def _frames(header: Dataset, where: str) -> list[_Frame]:
         derived = value_of(group, "DerivationImageSequence", where) or []
         items = [item for item in derived if isinstance(item, Dataset)]
         sources = [each for item in items for each in value_of(item, "SourceImageSequence", where) or []]
-        frames.append(_Frame(np.array(position), segment, names_in(sources, where)))
+        frames.append(_Frame(np.array(position), segment, slices_named_in(sources, where)))
     return frames
 
 
