@@ -1,7 +1,7 @@
 """From a manifest to a store: all scans or none, in parallel, and the same content for any number of workers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from data_prep.manifest.manifest import Fault, Row, examine_manifest, raise_all
 from data_prep.masks.mask_of_cell import Mask
 from data_prep.oddities.copies import Kept, kept_of
 from data_prep.oddities.judged import Reduced, judged, kept_oddities, reduce_images
+from data_prep.oddities.oddity import MASK
 from data_prep.oddities.orientation import lying_of
 from data_prep.oddities.shared import copies_among
 from data_prep.other_reference import with_reference
@@ -170,7 +171,10 @@ def write_placed(row: Row, placed: PlacedScan, mask: Mask | None, folder: Path, 
     )
     scan = write_scan(folder, placed.images, placed.mask, facts, drawn=placed.lesion.drawn)
     seen = view_of(placed.images, placed.mask, scan, placed.before) if view else None
-    return PreparedScan(scan, reduce_images(placed.images, placed.mask == 1, scan, placed.volumes), seen)
+    whose = {name: volume.grid.whose for name, volume in placed.volumes.items()}
+    whose |= {MASK: mask.whose} if mask else {}
+    images = reduce_images(placed.images, placed.mask == 1, scan, placed.volumes)
+    return PreparedScan(scan, replace(images, whose=whose), seen)
 
 
 def _lesion_free(row: Row, lesion_px: Sequence[int]) -> str | None:

@@ -4,6 +4,7 @@ It repeats no text of a file but words that DICOM defines: any other may be, or 
 """
 
 import contextlib
+import hashlib
 import logging
 import math
 import os
@@ -19,6 +20,7 @@ from pydicom.dataset import Dataset, PrivateBlock
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
+from data_prep.volumes.volume import Whose
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of, word_among
 
@@ -39,6 +41,7 @@ UNREADABLE = (
     struct.error,
     zlib.error,
 )
+WHOSE_TAGS = ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID")
 # What to do where the file is damaged or lacks something; not where a copy would be the same.
 EXPORT_AGAIN = "Export or copy the series again, from the scanner or the archive, or take the scan out."
 # What else PhotometricInterpretation may say.
@@ -180,6 +183,12 @@ def whole_number(header: Dataset, keyword: str, least: int, most: int, where: st
             EXPORT_AGAIN,
         )
     return int(number)
+
+
+def whose_is(header: Dataset, where: str) -> Whose:
+    """Return whose a file of DICOM says it is, as digests of WHOSE_TAGS."""
+    texts = (exact_text_of(header, keyword, where) for keyword in WHOSE_TAGS)
+    return Whose(*(hashlib.sha256(text.encode()).hexdigest() if text else "" for text in texts))
 
 
 def first_item(header: Dataset, keyword: str, where: str) -> Dataset | None:

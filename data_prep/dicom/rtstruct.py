@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from pydicom.dataset import Dataset
 
-from data_prep.dicom.header import maybe_numbers, text_of, value_of, whole_number
+from data_prep.dicom.header import WHOSE_TAGS, maybe_numbers, text_of, value_of, whole_number, whose_is
 from data_prep.dicom.named_slices import Piece, slices_named_in
 from data_prep.dicom.regions import chosen
-from data_prep.volumes.volume import TO_RAS
+from data_prep.volumes.volume import TO_RAS, Whose
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
-TAGS = ("StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence")
+TAGS = ("StructureSetROISequence", "ROIContourSequence", "ReferencedFrameOfReferenceSequence", *WHOSE_TAGS)
 _HIGHEST_NUMBER = 2**31 - 1  # what a region's number may be
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 
@@ -39,12 +39,13 @@ class Region:
 @dataclass(frozen=True)
 class Structure:
     """The regions chosen, which are lesion together; the UIDs of their frame of reference ("" where the file gives
-    none) and of the image series that the file refers to; and what was left out, in sentences."""
+    none) and of the image series that the file refers to; what was left out, in sentences; and whose the file is."""
 
     regions: tuple[Region, ...]
     frame: str = field(repr=False)
     series: frozenset[str] = field(repr=False)
     told: tuple[str, ...]
+    whose: Whose
 
 
 def structure_of(header: Dataset, region: str | None, where: str) -> Structure:
@@ -73,7 +74,8 @@ def structure_of(header: Dataset, region: str | None, where: str) -> Structure:
         drawn_region, left_out = _region(items.get(number, []), where)
         regions.append(drawn_region)
         told += left_out
-    return Structure(tuple(regions), frames.pop(), frozenset(_series(header, where)), tuple(told))
+    series = frozenset(_series(header, where))
+    return Structure(tuple(regions), frames.pop(), series, tuple(told), whose_is(header, where))
 
 
 def _region(items: list[Dataset], where: str) -> tuple[Region, list[str]]:

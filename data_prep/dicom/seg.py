@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from data_prep.dicom.header import (
     EXPORT_AGAIN,
     UNREADABLE,
+    WHOSE_TAGS,
     fault_of,
     first_item,
     lacking_attribute,
@@ -19,15 +20,16 @@ from data_prep.dicom.header import (
     unusable,
     value_of,
     whole_number,
+    whose_is,
 )
 from data_prep.dicom.named_slices import Piece, slices_named_in
 from data_prep.dicom.regions import chosen
-from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume, degrees_apart
+from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume, Whose, degrees_apart
 from hnscc.base.arrays import Bools, Floats
 from hnscc.base.in_words import count_of
 
 TAGS = (
-    *("SegmentSequence", "SegmentationType", "MaximumFractionalValue", "FrameOfReferenceUID"),
+    *("SegmentSequence", "SegmentationType", "MaximumFractionalValue", *WHOSE_TAGS),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "ReferencedSeriesSequence"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
@@ -41,14 +43,15 @@ _MOST_COUNT = 2**16  # segments, frames and pixels of a side
 @dataclass(frozen=True)
 class Segmentation:
     """A mask (1 where the chosen segments are lesion, together) on the grid of the frames, those left out included;
-    the UIDs of its frame of reference ("" for none) and of the series it refers to; what is told of it; and the frames
-    of these segments, by their corners, with the slices that they name."""
+    the UIDs of its frame of reference ("" for none) and of the series it refers to; what is told of it; the frames of
+    these segments, by their corners, with the slices that they name; and whose the file is."""
 
     volume: Volume
     frame: str = field(repr=False)
     series: frozenset[str] = field(repr=False)
     told: tuple[str, ...]
     pieces: tuple[Piece, ...]
+    whose: Whose
 
 
 def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmentation:
@@ -80,6 +83,7 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
         frozenset(text_of(each, "SeriesInstanceUID", where) for each in series),
         tuple(told),
         tuple(pieces),
+        whose_is(header, where),
     )
 
 

@@ -8,7 +8,7 @@ the series behind a `#`: `scans/p01#1.2.840.113619.2.5` or `scans/p01#3f2a9c1e`,
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.dicom.header import EXPORT_AGAIN, maybe_numbers, quiet, text_of, unusable
+from data_prep.dicom.header import EXPORT_AGAIN, maybe_numbers, quiet, text_of, unusable, whose_is
 from data_prep.dicom.instances import is_dicom
 from data_prep.dicom.named_slices import slice_name
 from data_prep.dicom.pixels import values_of_slices
@@ -99,7 +99,13 @@ def series_stack(series: Series, where: str) -> tuple[list[Slice], Grid]:
     slices = [slice_ for each in series.instances for slice_ in slices_of(each, series.modality, where)]
     ordered, grid = stack_slices(slices, where)
     names = tuple(_name(each, where) for each in ordered)
-    grid = replace(grid, series=series.uid, frame_of_reference=series.frame_of_reference, slice_names=names)
+    grid = replace(
+        grid,
+        series=series.uid,
+        frame_of_reference=series.frame_of_reference,
+        slice_names=names,
+        whose=whose_is(series.instances[0].header, where),
+    )
     return ordered, grid
 
 

@@ -6,7 +6,7 @@ same voxels.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from data_prep.masks.contours import fill_contours
 from data_prep.masks.lesions import check_kept, covered, labelled
 from data_prep.volumes.lying import is_piece, off_grid
 from data_prep.volumes.resize import HALF_SHARE
-from data_prep.volumes.volume import Grid, Volume, on_same_voxels, same_grid, to_lps
+from data_prep.volumes.volume import Grid, Volume, Whose, on_same_voxels, same_grid, to_lps
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
@@ -63,10 +63,12 @@ def goes_with(mask: Grid, grids: Mapping[str, Grid], reference: str) -> str | No
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask on the grid of one of its row's modalities, and what was assumed or left out, in sentences."""
+    """A mask on the grid of one of its row's modalities; what was assumed or left out, in sentences; and whose its file
+    says it is."""
 
     volume: Volume
     told: tuple[str, ...] = ()
+    whose: Whose = field(default_factory=Whose, repr=False)
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], whe
     if not (same_grid(own.grid, grid) or is_piece(own.grid, grid)):
         told.append(f"segments on a grid of their own are brought to {name}, by area")
     lps = replace(lps, series=grid.series, frame_of_reference=grid.frame_of_reference)
-    return Mask(Volume(np.ascontiguousarray(voxels.T, dtype=np.float32), lps), tuple(told))
+    return Mask(Volume(np.ascontiguousarray(voxels.T, dtype=np.float32), lps), tuple(told), found.whose)
 
 
 def _volume(cell: MaskCell) -> Volume:
@@ -194,7 +196,7 @@ def _filled(structure: Structure, grid: Grid, told: list[str], where: str) -> Ma
         drawn = fill_contours(region.contours, grid, where, odd_is_meant=region.odd_is_meant)
         lesion |= drawn.voxels
         told += drawn.told
-    return Mask(Volume(lesion.astype(np.float32), grid), tuple(told))
+    return Mask(Volume(lesion.astype(np.float32), grid), tuple(told), structure.whose)
 
 
 def _check_oriented(grid: Grid, where: str) -> None:

@@ -1,7 +1,7 @@
 """A cohort's scans against one another: what cannot be right is refused, what is odd is told."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,8 @@ from data_prep.oddities.shared import Compared, shared_images
 from data_prep.oddities.slice_order import odd_order
 from data_prep.oddities.taken import odd_codes
 from data_prep.oddities.twins import means_of, reduced
-from data_prep.volumes.volume import Volume
+from data_prep.oddities.whose import odd_whose
+from data_prep.volumes.volume import Volume, Whose
 from hnscc.base.arrays import Bools, Images
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import first_of
@@ -57,7 +58,8 @@ class Reduced:
     column midway between both sides of the skin, in pixels, NaN where it does not show (oddities.midlines). moves:
     (C, 3), in mm along z, y and x, how the mask must be moved to fit best, NaN where it has no border
     (oddities.nudged). ends: how far each modality goes on beyond the mask's flat ends, shares, (C, 6) by side
-    (oddities.flat_ends). files: what finds copies of each modality's file (oddities.copies).
+    (oddities.flat_ends). files: what finds copies of each modality's file (oddities.copies). whose: whose
+    each file of DICOM says it is, by modality or MASK (oddities.whose).
     """
 
     means: NDArray[np.float32]
@@ -67,6 +69,7 @@ class Reduced:
     moves: NDArray[np.float32]
     ends: NDArray[np.float32]
     files: Sequence[Kept]
+    whose: Mapping[str, Whose] = field(default_factory=dict, repr=False)
 
 
 def reduce_images(images: Images, lesion: Bools, scan: Scan, volumes: Mapping[str, Volume]) -> Reduced:
@@ -128,6 +131,7 @@ def judged(
     odd = [
         *shared,
         *_ids_alike(rows),
+        *odd_whose(rows, scans, [each.whose for each in images]),
         *looks,
         *exchanged(scans, modalities, looks, read),
         *off,
@@ -221,7 +225,8 @@ def _check_odd(
     raise InputError(
         "The cohort holds what cannot be right, or would give the lesions away.",
         where="manifest",
-        expected="scans of one unit of values, masks of a lesion, and orientations that do not depend on the lesion",
+        expected="scans of one unit of values, masks of a lesion, one id for each patient, and orientations that do "
+        "not depend on the lesion",
         found=first_of(found, MOST_SENTENCES_TOLD, "\n  "),
         do="Correct the files or take the scans out; if they are right as they are, say why: --accept-odd REASON.",
     )

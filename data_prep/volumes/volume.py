@@ -22,6 +22,16 @@ SAME_GRID_VOXELS = 0.05  # voxels: the most that corners of equal grids may lie 
 
 
 @dataclass(frozen=True)
+class Whose:
+    """Whose a file of DICOM says it is: digests of its PatientID, StudyInstanceUID and FrameOfReferenceUID, "" where it
+    gives none. They are compared while a cohort is prepared, and kept nowhere."""
+
+    patient: str = field(default="", repr=False)
+    study: str = field(default="", repr=False)
+    frame: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class Grid:
     """Where voxels lie.
 
@@ -30,7 +40,7 @@ class Grid:
     affine is assumed. `stated_by` says what in the file gives the affine: sform, qform, both, SPM's .mat, or the kind
     of file (DICOM, NRRD, MetaImage, MGH); for Analyze nothing (""). `series` and `frame_of_reference` are the UIDs of a
     DICOM series, "" of other files, and `slice_names` those of its slices along z (data_prep.dicom.named_slices), none
-    of other files; they are for comparisons, and for no text.
+    of other files; they are for comparisons, and for no text. `whose` is that of a DICOM series.
     """
 
     shape: tuple[int, int, int]
@@ -40,6 +50,7 @@ class Grid:
     series: str = field(default="", repr=False)
     frame_of_reference: str = field(default="", repr=False)
     slice_names: tuple[str, ...] = field(default=(), repr=False)
+    whose: Whose = field(default_factory=Whose, repr=False)
 
     @property
     def spacing(self) -> Floats:
