@@ -6,6 +6,7 @@ from itertools import combinations
 from data_prep.manifest.manifest import Row
 from data_prep.oddities.oddity import MAJORITY_SHARE, MASK, Odd, of_cohort, of_some, scans_in_words
 from data_prep.volumes.volume import Whose
+from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
 LEAST_PATIENTS = 3  # of DICOM: an id that most of so many bear is an anonymiser's, not a patient's
@@ -51,7 +52,7 @@ def _one_under_two(rows: Sequence[Row], files: Sequence[Files]) -> Iterator[Odd]
             if common and not kind:
                 continue
             which = scans_in_words([row.scan_id for row in alike])
-            text = f"{which} of {len(ids)} patients bear one patient id{kind} in DICOM: are they one patient?"
+            text = f"{which} of {count_of(len(ids), 'patient')} bear one patient id{kind} in DICOM: are they one patient?"
             yield of_cohort(text, refused=bool(kind) and not common)
 
 
