@@ -256,7 +256,9 @@ def cohort(folder: Path) -> tuple[Path, Path]:
     rows = {"dicom": ["patient_id,scan_id,mri,mask"], "nifti": ["patient_id,scan_id,mri,mask"]}
     for number in (1, 2):
         values = np.random.default_rng(number).integers(0, 4096, SHAPE).astype(np.uint16)
-        instances = made.classic_series(values, SeriesInstanceUID=f"1.2.826.0.1.{number}")
+        instances = made.classic_series(
+            values, SeriesInstanceUID=f"1.2.826.0.1.{number}", PatientID=f"SECRET^{number}"
+        )
         made.write(folder / "dicom", instances, name=f"s{number}")
         affine = np.diag([-2.0, -1.5, 3.0, 1.0])
         affine[:3, 3] = 20, 30, 40

@@ -32,7 +32,11 @@ def cohort(tmp_path, units) -> Path:
             kind = {"Units": "GML", "SUVType": unit} if unit != "BQML" else {}
             slope = 1 / 4000 / (BY_HAND if unit == "BQML" else 1)
             series = made.classic_series(
-                values, modality="PT", slopes=[slope] * 4, **made.pet_attributes(**kind)
+                values,
+                modality="PT",
+                slopes=[slope] * 4,
+                PatientID=f"P{number}",
+                **made.pet_attributes(**kind),
             )
             made.write(tmp_path / f"{number}", series)
         cell = f"{number}.nii" if "NIfTI" in unit else str(number)
