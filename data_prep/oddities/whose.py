@@ -52,7 +52,8 @@ def _one_under_two(rows: Sequence[Row], files: Sequence[Files]) -> Iterator[Odd]
             if common and not kind:
                 continue
             which = scans_in_words([row.scan_id for row in alike])
-            text = f"{which} of {count_of(len(ids), 'patient')} bear one patient id{kind} in DICOM: are they one patient?"
+            bearing_one = f"{which} of {count_of(len(ids), 'patient')} bear one patient id{kind} in DICOM"
+            text = f"{bearing_one}: are they one patient?"
             yield of_cohort(text, refused=bool(kind) and not common)
 
 
