@@ -18,6 +18,10 @@ RATIOS = (("middle", "bright"), ("dark", "bright"), ("middle", "top"))
 # standard deviations, and of each of the others at least `ALSO_POWER`. Nothing is said where scans differ by more than
 # `UNLIKE_LOGARITHM`: made-up heads by 0.04 to 0.11, the limbs of the public cohort by 0.22 on PET and 0.29 on MRI.
 CURVED_POWER, CURVED_SDS, ALSO_POWER, UNLIKE_LOGARITHM = 1.5, 5.0, 1.25, 0.15
+# A few unlike scans are like one another in one ratio by chance: so those that are not told must differ by no more than
+# that in `OWN_RATIOS` too, by the deviation within which so many of them lie, beside that of a normal distribution.
+# By it 24 made-up cohorts of heads differ by 0.06 to 0.1, the limbs by 0.3 on PET and 0.5 on MRI.
+LIKE_SHARE, LIKE_SDS = 0.75, 1.15
 # Ratios of values of the tissue that the modality itself shows, by their mean at least `ALSO_POWER` too: where another
 # one went through a curve, it shows more or less of the body, and what is compared there differs; the own does not.
 OWN_RATIOS = (("upper", "last"), ("last", "high"))
@@ -50,8 +54,11 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     nearer = np.max([*powers, own], axis=0) < -np.log(NEARER_POWER)
     highest = _highest_powers(compared, modality)
     nearer &= highest < -limit(highest, float(np.log(CURVED_POWER)))
-    for (scan, _), each, all_so, as_by_logarithm in zip(tissue, least, alike, nearer, strict=True):
-        if abs(each) > most and all_so:
+    beyond = alike & (np.abs(least) > most)
+    if _differ_by(own[~(beyond | nearer)]) > UNLIKE_LOGARITHM:
+        return
+    for (scan, _), each, by_power, by_logarithm in zip(tissue, least, beyond, nearer, strict=True):
+        if by_power:
             how = "nearer to one another" if each < 0 else "farther apart"
             yield Odd(
                 scan.scan_id,
@@ -61,7 +68,7 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
                 files=(modality,),
                 shown=((scan.scan_id, modality),),
             )
-        elif as_by_logarithm:
+        elif by_logarithm:
             yield Odd(
                 scan.scan_id,
                 f"dark and bright tissue lie nearer to one another in {modality} than in the other scans, the highest "
@@ -145,6 +152,16 @@ def _highest_powers(scans: Sequence[Scan], modality: str) -> Floats:
     ]
     powers = _powers(found, "last", "highest") if len(found) == len(scans) else None
     return np.full(len(scans), np.nan) if powers is None else powers
+
+
+def _differ_by(own: Floats) -> float:
+    """By how much scans differ, as a standard deviation of which a quarter may be outliers: more scans count than in
+    the median deviation, which few scans have small by chance. own: (n,) logarithms, NaN where unknown; 0 where all
+    are."""
+    known = own[np.isfinite(own)]
+    if not known.size:
+        return 0.0
+    return float(np.quantile(np.abs(known - np.median(known)), LIKE_SHARE)) / LIKE_SDS
 
 
 def _powers(tissue: _Tissue, dark: str, bright: str) -> Floats | None:
