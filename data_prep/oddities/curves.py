@@ -156,8 +156,8 @@ def _highest_powers(scans: Sequence[Scan], modality: str) -> Floats:
 
 def _differ_by(own: Floats) -> float:
     """By how much scans differ, as a standard deviation of which a quarter may be outliers: more scans count than in
-    the median deviation, which few scans have small by chance. own: (n,) logarithms, NaN where unknown; 0 where all
-    are."""
+    the median deviation, which few scans have small by chance; 0 where nothing is known. own: (n,) logarithms, NaN
+    where unknown."""
     known = own[np.isfinite(own)]
     if not known.size:
         return 0.0
