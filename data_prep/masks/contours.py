@@ -106,12 +106,16 @@ def _across(in_voxels: list[Floats], where: str) -> int:
 
 
 def _planes(in_voxels: list[Floats], axis: int) -> list[_Plane]:
-    """The outlines (n, 3), in voxels, plane by plane, in the order of the axis."""
+    """The outlines (n, 3), in voxels, plane by plane, in the order of the axis: those of a slice where all lie on the
+    grid's slices, so that a hole is one whose outline lies a little beside the outer one."""
     planes: list[_Plane] = []
     flat = [axis_ for axis_ in range(3) if axis_ != axis]
-    for points in sorted(in_voxels, key=lambda each: float(each[:, axis].mean())):
-        at = float(points[:, axis].mean())
-        if not planes or at - planes[-1].at > ONE_PLANE_SLICES:
+    heights = np.array([points[:, axis].mean() for points in in_voxels])
+    on_slices = bool(np.abs(heights - np.rint(heights)).max(initial=0.0) <= OFF_PLANE_SLICES)
+    for number in np.argsort(heights, kind="stable"):
+        points, at = in_voxels[number], float(heights[number])
+        beyond = not planes or at - planes[-1].at > ONE_PLANE_SLICES
+        if beyond and not (planes and on_slices and np.rint(at) == np.rint(planes[-1].at)):
             planes.append(_Plane(at, []))
         planes[-1].polygons.append(points[:, flat])
     return planes

@@ -91,6 +91,17 @@ def test_an_outline_within_another_is_a_hole_and_one_within_that_is_lesion():
     np.testing.assert_array_equal(drawn(contours), expected)
 
 
+@pytest.mark.parametrize("beside", [0.01, 0.03, 0.09])
+def test_the_outline_of_a_hole_may_lie_a_little_beside_the_outer_one(beside):
+    """From 0.02 slices on it was a plane of its own, and the hole was filled."""
+    outer, hole = box(1, 1, 8, 6), box(3, 2, 4, 3)
+    expected = block(slice(1, 9), slice(1, 7), slice(1, 4))
+    expected[3:7, 2:5, 1:4] = False
+    for way in (1, -1):
+        holes = at(hole, *(plane + way * beside for plane in (1, 2, 3)))
+        np.testing.assert_array_equal(drawn([*at(outer, 1, 2, 3), *holes]), expected)
+
+
 @pytest.mark.parametrize("direction", [1, -1])
 def test_a_keyhole_is_a_hole(direction):
     """One outline that walks in over a bridge, around the hole in either direction, and back over the bridge."""
