@@ -1,4 +1,4 @@
-"""Scans that a trained network has not seen: named by a manifest or without one, placed as those of its study, and in
+"""Scans that a model has not seen: named by a manifest or without one, placed as those of its study, and in
 its unit of values.
 
 A scan is refused where two units of values are known and differ, and told of where only one is known.

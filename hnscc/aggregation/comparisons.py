@@ -25,7 +25,7 @@ from hnscc.scores.better import chance_of_better
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import fraction_difference
 from hnscc.scores.differences import median_differences
-from hnscc.scores.metrics import METRICS, Fraction, Unit, metrics_at
+from hnscc.scores.metrics import METRICS, Metric, Unit, metrics_at
 from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.scores.slice_sets import SLICE_SETS, in_set
 from hnscc.study.schema import Study
@@ -170,17 +170,16 @@ def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
             found[metric.name] = Comparison(n=0, reason=f"{metric.label} does not pool as a ratio of sums")
         else:
             estimate = fraction_difference(counts_a, counts_b, metric.fraction, paired=a.paired)
-            better = chance_of_better(*(_of_patients(each, metric.fraction) for each in pooled))
+            better = chance_of_better(*(_of_patients(each, metric) for each in pooled))
             patients, margin = pooled[0].truth.shape[-1], study.evaluation.margin
             found[metric.name] = as_comparison(patients, estimate, better, margin, paired=a.paired)
     return found
 
 
-def _of_patients(counts: Counts, fraction: Fraction) -> Floats:
-    """The scores (R, P), 0..1, of the patients with lesion: their denominators hold the truth, so are never 0."""
-    held = counts[counts.truth[0] > 0]
-    above, below = fraction(*(each.astype(np.float64) for each in (held.overlap, held.pred, held.truth)))
-    return above / below
+def _of_patients(counts: Counts, metric: Metric) -> Floats:
+    """The scores (R, P) of the patients with lesion, the higher the better: turned round where lower ones are."""
+    scores = metric.of(counts[counts.truth[0] > 0])
+    return scores if metric.higher_is_better else -scores
 
 
 # (unit, method) -> what gives a comparison by each metric that has a value of the unit; the last two pool patients.

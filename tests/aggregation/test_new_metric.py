@@ -8,12 +8,16 @@ import scipy.stats
 from run_folders import add_failure
 from scipy.special import expit, logit
 from small_tables import check_tables, hand_run, row, rows
+from stores import study_of
 
 from hnscc.aggregation.build import table_of_parts, table_of_rows, write_tables
 from hnscc.aggregation.columns import OF_PATIENTS
+from hnscc.aggregation.comparisons import TESTS, Side
 from hnscc.aggregation.query import read_table
 from hnscc.aggregation.schemas import schema
+from hnscc.scores.counts import Counts
 from hnscc.scores.metrics import METRICS, Metric
+from hnscc.scores.paired_tests import Comparison
 from hnscc.scores.thresholds import score_trial
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
@@ -133,3 +137,47 @@ def test_a_row_gives_every_column_of_its_table_and_no_other(build):
     row |= {"train_loss": None, "val_loss": None, "seconds": 1.0, "speed": 1.0}
     with pytest.raises(ValueError, match=r"`epochs`.*absent are val_soft_jaccard, unknown speed"):
         build("epochs", [row])
+
+
+def of_patients(metric: Metric, a: Counts, b: Counts) -> Comparison:
+    """What a study of two variants and all their repeats tells of a metric, by the test over patients and repeats."""
+    study = study_of("s", evaluation={"margin": 0.05})
+    sides = [Side(name, None, None, {"all": each}, False) for name, each in (("a", a), ("b", b))]
+    return TESTS["patient", "two_way_t"](study, *sides, "all")[metric.name]
+
+
+def test_a_patient_without_a_predicted_pixel_stops_no_table(monkeypatch):
+    """Precision is overlap by prediction: of a lesion that one repeat did not mark it was 0 / 0, and an error."""
+    monkeypatch.setitem(METRICS, "precision", PRECISION)
+    truth = np.array([[5, 6, 7]] * 2)
+    a = Counts(np.array([[3, 0, 6], [4, 5, 5]]), np.array([[4, 0, 7], [5, 6, 6]]), truth)
+    b = Counts(a.overlap, a.pred + 1, truth)
+    found = of_patients(PRECISION, a, b)
+    # Training by training: b's first and second, of the three patients, the missed one a tie with itself at 0.
+    scores_a, scores_b = (share_right(each.overlap, each.pred, each.truth) for each in (a, b))
+    pairs = scores_a[:, None] - scores_b[None]
+    assert found.better == pytest.approx(((pairs > 0) + 0.5 * (pairs == 0)).mean())
+
+
+def test_better_is_lower_where_lower_values_are():
+    """1 - Dice as a metric: of the variant that is better in all patients it said 0, and Dice 1."""
+
+    def lost(overlap, pred, truth):
+        overlap, pred, truth = (np.asarray(each, float) for each in (overlap, pred, truth))
+        return pred + truth - 2 * overlap, pred + truth
+
+    missed = replace(
+        PRECISION,
+        name="lost",
+        higher_is_better=False,
+        function=lambda *counts: np.divide(*lost(*counts)),
+        fraction=lost,
+    )
+    random = np.random.default_rng(0)
+    truth = np.array([[50, 60, 70, 40]] * 3)
+    a, b = (Counts(truth - less - random.integers(0, 5, truth.shape), truth, truth) for less in (10, 25))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(METRICS, "lost", missed)
+        found = [of_patients(each, a, b) for each in (METRICS["dice"], missed)]
+    assert [each.better for each in found] == [1.0, 1.0]
+    assert found[0].difference == pytest.approx(-found[1].difference)
