@@ -1,8 +1,11 @@
 """Which of the regions of a mask file is the lesion: by the cell `roi` of the manifest, or the only one."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from pydicom.dataset import Dataset
+
+from data_prep.dicom.header import EXPORT_AGAIN, unusable, whole_number
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
@@ -67,3 +70,16 @@ def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
         "column `roi` of this row; or take the scan out."
     )
     return InputError(problem, where=where, expected=expected, found=found, do=do)
+
+
+def by_number(items: Sequence[Dataset], keyword: str, most: int, where: str) -> dict[int, Dataset]:
+    """Return the items of a sequence by the number, up to `most`, that each bears under a keyword. InputError where two
+    bear one: of one of them, its contours or pixels would be left out."""
+    found: dict[int, Dataset] = {}
+    for item in items:
+        number = whole_number(item, keyword, 0, most, where)
+        if number in found:
+            problem = f"Two regions bear one number ({keyword})."
+            raise unusable(problem, where, "a number of its own for each", "one twice", EXPORT_AGAIN)
+        found[number] = item
+    return found

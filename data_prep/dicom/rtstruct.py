@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from pydicom.dataset import Dataset
 
-from data_prep.dicom.header import WHOSE_TAGS, maybe_numbers, text_of, value_of, whole_number, whose_is
+from data_prep.dicom.header import WHOSE_TAGS, maybe_numbers, text_of, value_of, whose_is
 from data_prep.dicom.named_slices import Piece, slices_named_in
-from data_prep.dicom.regions import chosen
+from data_prep.dicom.regions import by_number, chosen
 from data_prep.volumes.volume import TO_RAS, Whose
 from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
@@ -55,8 +55,13 @@ def structure_of(header: Dataset, region: str | None, where: str) -> Structure:
     such region; a region without a closed contour, or with an open one, whose area nobody can know; coordinates that
     are no numbers; regions of several frames of reference.
     """
-    rois = _by_number(header, "StructureSetROISequence", "ROINumber", where)
-    drawn = _by_number(header, "ROIContourSequence", "ReferencedROINumber", where)
+    rois, drawn = (
+        by_number(_items(header, sequence, where), number, _HIGHEST_NUMBER, where)
+        for sequence, number in (
+            ("StructureSetROISequence", "ROINumber"),
+            ("ROIContourSequence", "ReferencedROINumber"),
+        )
+    )
     items = {number: _items(each, "ContourSequence", where) for number, each in drawn.items()}
     # Without a name in the manifest, what was never drawn is no choice.
     offered = [number for number in rois if region is not None or items.get(number)]
@@ -140,13 +145,6 @@ def _series(header: Dataset, where: str) -> list[str]:
         for study in _items(frame, "RTReferencedStudySequence", where)
         for series in _items(study, "RTReferencedSeriesSequence", where)
     ]
-
-
-def _by_number(header: Dataset, sequence: str, number: str, where: str) -> dict[int, Dataset]:
-    return {
-        whole_number(item, number, 0, _HIGHEST_NUMBER, where): item
-        for item in _items(header, sequence, where)
-    }
 
 
 def _items(header: Dataset, sequence: str, where: str) -> list[Dataset]:

@@ -23,7 +23,7 @@ from data_prep.dicom.header import (
     whose_is,
 )
 from data_prep.dicom.named_slices import Piece, slices_named_in
-from data_prep.dicom.regions import chosen
+from data_prep.dicom.regions import by_number, chosen
 from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume, Whose, degrees_apart
 from hnscc.base.arrays import Bools, Floats
 from hnscc.base.in_words import count_of
@@ -62,7 +62,7 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
     they lie, lie in no even steps, or overlap; pixels that are damaged.
     """
     segments = value_of(header, "SegmentSequence", where) or []
-    numbered = {whole_number(item, "SegmentNumber", 0, _MOST_COUNT, where): item for item in segments}
+    numbered = by_number(segments, "SegmentNumber", _MOST_COUNT, where)
     # Label maps name the background too, as segment 0.
     names = {number: text_of(item, "SegmentLabel", where) for number, item in numbered.items() if number}
     numbers = chosen(names, region, where)

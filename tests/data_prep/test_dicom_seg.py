@@ -64,6 +64,16 @@ def test_segments_are_chosen_and_several_are_lesion_together(tmp_path, region, e
         on_image(path, mri=tmp_path / "mri")
 
 
+@pytest.mark.parametrize("region", [None, "GTV", "Node"])
+def test_two_segments_of_one_number_are_refused(tmp_path, region):
+    """Both were taken for the one that was named last, without a word."""
+    written = dcmread(segmentation(tmp_path / "seg.dcm", series(tmp_path / "mri"), LESION, NODE))
+    written.SegmentSequence[1].SegmentNumber = 1
+    written.save_as(tmp_path / "seg.dcm")
+    with pytest.raises(InputError, match="Two regions bear one number"):
+        on_image(tmp_path / "seg.dcm", region, mri=tmp_path / "mri")
+
+
 def test_frames_may_stand_in_any_order(tmp_path):
     images = series(tmp_path / "mri")
     path = segmentation(tmp_path / "seg.dcm", images, LESION, NODE, omit_empty_frames=False)

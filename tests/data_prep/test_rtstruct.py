@@ -1,6 +1,7 @@
 """DICOM contours as masks: regions chosen, kinds of contours, the image they were drawn on, and the real cohort."""
 
 import csv
+from copy import deepcopy
 from pathlib import Path
 
 import nibabel as nib
@@ -9,8 +10,10 @@ import pytest
 from dicom_files import classic_series
 from dicom_files import write as write_series
 from dicom_masks import box, contour, structures
+from pydicom import dcmread
 from scans import cohort, dice, prepare, refused, save, sts, write
 
+from data_prep.dicom.rtstruct import structure_of
 from data_prep.files.read import read_grid
 from data_prep.masks.mask_of_cell import MaskCell, drawn_on, read_mask
 from hnscc.base.errors import InputError
@@ -208,3 +211,20 @@ def test_a_real_scan_gives_one_store_as_dicom_and_as_nifti(tmp_path):
     np.testing.assert_allclose(images, other_images, atol=1e-3)
     assert dice(mask, other_mask) >= 0.99
     assert stores[0].scans[0].placement["lesion"]["drawn_on"] == "pet"
+
+
+@pytest.mark.parametrize("sequence", ["ROIContourSequence", "StructureSetROISequence"])
+@pytest.mark.parametrize("region", [None, "GTV"])
+def test_two_regions_of_one_number_are_refused(tmp_path, sequence, region):
+    """Of two items with contours the last one counted, and two thirds of a lesion were lost without a word."""
+    structures(tmp_path / "RS.dcm", {"GTV": LESION[:1]})
+    written = dcmread(tmp_path / "RS.dcm")
+    again = deepcopy(written[sequence].value[0])
+    if sequence == "ROIContourSequence":
+        again.ContourSequence[0].ContourData = list(LESION[1]["ContourData"])
+    else:
+        again.ROIName = "Cord"
+    written[sequence].value.append(again)
+    written.save_as(tmp_path / "RS.dcm")
+    with pytest.raises(InputError, match="Two regions bear one number"):
+        structure_of(dcmread(tmp_path / "RS.dcm"), region, "row 2")
