@@ -83,7 +83,7 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
     study = study_of(settings, "auto", repeats=trials, augmentation={"copies": copies})
     device, precision = resolve_device(study.training)
     if settings["network"]["architecture"] != "paper":
-        import hnscc.training.library  # noqa: F401 (of this network, which build_model imports)
+        import hnscc.training.library  # noqa: F401 (of this network, which build_network imports)
     data = fold_of(counts)
     gc.collect()
     worker, peaks, kept = status_bytes("VmRSS"), [], []

@@ -33,7 +33,7 @@ from hnscc.study.trials import trials_of
 from hnscc.training.boundary import begin
 from hnscc.training.devices import resolve_device
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.trial import train_epoch
 
@@ -141,7 +141,7 @@ def fit_of(settings: dict[str, Any], precision: str) -> Fit:
     study = study_of(settings, precision)
     began = begin(study, trials_of(study)[0], "", device="cpu", precision=precision)
     set_up_torch(began.device, began.threads, 1.0, began.precision)
-    model = build_model(study.training.network, len(MODALITIES), seed=began.seeds["initialisation"])
+    model = build_network(study.training.network, len(MODALITIES), seed=began.seeds["initialisation"])
     return Fit.start(model, study.training, began)
 
 

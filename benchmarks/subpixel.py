@@ -21,7 +21,7 @@ from hnscc.study.trials import trials_of
 from hnscc.training.adam import Adam
 from hnscc.training.boundary import begin
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.trial import train_epoch
 
@@ -45,7 +45,7 @@ def step(
     training = study.training
     began = begin(study, trials_of(study)[0], "", device="cpu", precision=precision)
     set_up_torch(began.device, began.threads, 1.0, began.precision)
-    model = build_model(training.network, len(MODALITIES), seed=began.seeds["initialisation"])
+    model = build_network(training.network, len(MODALITIES), seed=began.seeds["initialisation"])
     if small:
         fit = Fit.start(model, training, began)
     else:

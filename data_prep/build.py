@@ -32,7 +32,7 @@ from hnscc.cohort.store_format import Placing, Scan, ScanFacts
 
 
 class Page(Protocol):
-    """Makes the page of a cohort, in HTML, of the finished store and of the views of its scans, in any order."""
+    """Makes the page of a cohort, in HTML, of the whole store and of the views of its scans, in any order."""
 
     def __call__(self, store: Store, views: Sequence[View]) -> str: ...
 

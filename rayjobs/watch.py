@@ -20,7 +20,7 @@ from hnscc.study.trials import Trial
 from hnscc.training.records import OUT_OF_MEMORY, newest_facts
 from rayjobs.progress import study_trial
 
-# A full memory is waited for, each time twice as long; so often without an epoch finished in between.
+# A full memory is waited for, each time twice as long; so often without an epoch ended in between.
 FULL_ROUNDS, FULL_SECONDS = 6, 5.0
 # How far each trial has come: whether it has ended, and the epoch of its newest checkpoint.
 Reached = list[tuple[bool, int]]
@@ -46,7 +46,7 @@ def full_memory_noted() -> Iterator[list[OutOfMemoryError]]:
 
 
 class FullMemory:
-    """How often in a row memory was full, without an epoch finished in between."""
+    """How often in a row memory was full, without an epoch ended in between."""
 
     def __init__(self) -> None:
         self._times = 0
@@ -60,7 +60,7 @@ class FullMemory:
             raise WorkerError(
                 "The memory of a machine stays full.",
                 where="the machines that train",
-                expected=f"an epoch finished between {FULL_ROUNDS} times that Ray ended the trainings for it",
+                expected=f"an epoch ended between {FULL_ROUNDS} times that Ray ended the trainings for it",
                 found=str(error).partition("\n")[0],
                 do="end other programs there, or train fewer trials at a time (resources.cpus); the same command "
                 "goes on",
@@ -81,8 +81,8 @@ class Watch(tune.Callback):
     """Lets a trial that was interrupted go on for ever, one that keeps dying of itself not; ends those that hang.
 
     A trial's process may die for its own fault (memory, a crash in native code) or another's (a killed worker, a
-    lost machine). So deaths count only on a machine that is still there, and only until an epoch has been
-    finished since the last one. `dead` has the last error of each trial that was given up.
+    lost machine). So deaths count only on a machine that is still there, and only until an epoch has
+    ended since the last one. `dead` has the last error of each trial that was given up.
     """
 
     def __init__(self, folder: RunFolder, trials: int, hung_after: float, say: Callable[[str], None]) -> None:
@@ -139,7 +139,7 @@ class Watch(tune.Callback):
             silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())
             if trial.status == "RUNNING" and silent > self.hung_after:
                 name = study_trial(trial).trial_id
-                within = f"no epoch finished within {self.hung_after:g} s, and nothing predicted"
+                within = f"no epoch ended within {self.hung_after:g} s, and nothing predicted"
                 self.say(f"{name}: {within}; its process is ended")
                 self.heard[trial.trial_id] = time.monotonic()
                 if actor := trial.temporary_state.ray_actor:
@@ -177,7 +177,7 @@ def _hopeless(error: str) -> WorkerError:
     return WorkerError(
         "No trial gets anywhere: their processes die one after another.",
         where="the machines that train",
-        expected="an epoch finished between two deaths",
+        expected="an epoch ended between two deaths",
         found=f"{HOPELESS} deaths in a row, the last with: {' '.join(error.split())[-500:]}",
         do="see what `python -m hnscc.train STUDY TRIAL` says on such a machine, and how much memory it has",
     )

@@ -40,7 +40,7 @@ from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import check_identities, choose_devices, left_out
 from hnscc.training.hardware import resources_here
 from hnscc.training.in_use import refuse_others
-from hnscc.training.model import check_model
+from hnscc.training.model import check_network
 from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, open_and_divide
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
@@ -209,7 +209,7 @@ def _variant(
         "modalities": list(variant.modalities),
         "copies": variant.augmentation.copies,
         "network": network.model_dump(exclude_none=True),
-        "parameters": check_model(network, len(variant.modalities), store.size, batches, loss=loss),
+        "parameters": check_network(network, len(variant.modalities), store.size, batches, loss=loss),
         "device": device,
         "precision": precision,
         "trials": study.repeats_of(name) * study.split.folds,

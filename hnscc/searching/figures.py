@@ -198,13 +198,13 @@ def _spent(race: Race, places: Mapping[str, str]) -> tuple[list[Dot], list[tuple
     dots: list[Dot] = []
     line: list[tuple[float, float]] = []
     trained: Counter[Key] = Counter()
-    for batch in race.batches:
-        for key, epochs in batch.epochs.items():
+    for portion in race.portions:
+        for key, epochs in portion.epochs.items():
             curve = race.curves[key]
             spent += epochs / race.epochs
             trained[key] += epochs
             if curve.ended and not curve.failed and epochs and trained[key] == len(curve.scores):
                 dots.append((spent, curve.best(), places[name_of(key[0])]))
-        if batch.leader_score is not None:
-            line.append((spent, batch.leader_score))
+        if portion.leader_score is not None:
+            line.append((spent, portion.leader_score))
     return dots, line

@@ -60,7 +60,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class Batch:
+class Portion:
     """Trainings that were wanted at once: the epochs that each took then, and the leader's score after them."""
 
     epochs: dict[Key, int]

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from hnscc.base.in_words import count_of
-from hnscc.searching.ledger import Batch, Curve, Key, Ledger, Wanted
+from hnscc.searching.ledger import Curve, Key, Ledger, Portion, Wanted
 from hnscc.searching.standings import Standing, alpha_of_a_test, standings
 from hnscc.study.ranges import Configuration, number_kept, number_to_try, rungs_of
 from hnscc.study.search_schema import Search
@@ -66,8 +66,8 @@ class Race:
     """A race under a study's `rules`, in which a whole training takes `epochs`; see the module.
 
     `propose(told, n)` returns n settings, given pairs of what was tried and what it has shown. `side_by_side` trials
-    run at once, which a budget of hours counts with. After `advance`, `now` says in words what is wanted; `batches` are
-    those that were trained; `spent_early` says that the budget was spent before every configuration
+    run at once, which a budget of hours counts with. After `advance`, `now` says in words what is wanted; `portions`
+    are those that were trained; `spent_early` says that the budget was spent before every configuration
     had its first repeats.
     """
 
@@ -76,7 +76,7 @@ class Race:
     propose: Propose
     side_by_side: float = 1.0
     ledger: Ledger = field(init=False)
-    batches: list[Batch] = field(init=False, default_factory=list)
+    portions: list[Portion] = field(init=False, default_factory=list)
     spent_early: bool = field(init=False, default=False)
     now: str = field(init=False, default="")
 
@@ -112,7 +112,7 @@ class Race:
             if self._wanted:
                 return dict(self._wanted)
             if self._asked:
-                self.batches.append(self._batch())
+                self.portions.append(self._portion())
             step = next(self._steps, None)
             if step is None:
                 self._asked = {}
@@ -126,14 +126,14 @@ class Race:
             return False
         return curve.ended or curve.failed or (pause_after is not None and len(curve.scores) >= pause_after)
 
-    def _batch(self) -> Batch:
+    def _portion(self) -> Portion:
         """Return what was asked and has been trained."""
         before: Counter[Key] = Counter()
-        for batch in self.batches:
-            before.update(batch.epochs)
+        for portion in self.portions:
+            before.update(portion.epochs)
         took = {key: len(self.curves[key].scores) - before[key] for key in self._asked}
         racing = self.ledger.racing()
-        return Batch(took, self.ledger.score(racing[0]) if racing else None)
+        return Portion(took, self.ledger.score(racing[0]) if racing else None)
 
     # --- first repeats
 
@@ -155,13 +155,13 @@ class Race:
         """Ask for the first repeats of a generation, up to each epoch at which `stopping` decides, then to the end."""
         repeats = range(self.rules.repeats.first)
         for rung in [] if self.rules.stopping == "none" else rungs_of(self.epochs):
-            yield from self._affordable_batches([(c, r) for r in repeats for c in members], rung)
+            yield from self._affordable_portions([(c, r) for r in repeats for c in members], rung)
             if self.spent_early:
                 return
             members = self._stop([c for c in members if c not in self.ledger.left], rung)
-        yield from self._affordable_batches([(c, r) for r in repeats for c in members], None)
+        yield from self._affordable_portions([(c, r) for r in repeats for c in members], None)
 
-    def _affordable_batches(self, keys: list[Key], pause_after: int | None) -> Iterator[Wanted]:
+    def _affordable_portions(self, keys: list[Key], pause_after: int | None) -> Iterator[Wanted]:
         """Ask for trainings as far as the budget takes them. A budget of trials was seen to take all of them at once;
         one of time may be spent on the way: then as many are asked for as run side by side, again and again."""
         timed = self.rules.budget.hours is not None or self.rules.budget.gpu_hours is not None

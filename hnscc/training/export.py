@@ -13,7 +13,7 @@ from hnscc.cohort.slices import Bounds
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.variant_schema import Network
 from hnscc.training.members import Member, read_weights
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 
 # What PyTorch says of this exporter whatever the network: that it is the older one (the other needs onnxscript, and a
 # minute more), and that a constant is computed when the graph runs, not now. All else is told.
@@ -96,7 +96,7 @@ def onnx_of(run: RunFolder, network: Network, members: Sequence[Member], size: i
     bare = network.model_copy(update={"encoder_weights": None})
     parts = []
     for member in members:
-        model = build_model(bare, len(member.bounds), seed=0)
+        model = build_network(bare, len(member.bounds), seed=0)
         model.load_state_dict(load(read_weights(run, member)))
         parts.append(_Normalised(model, member.bounds))
     whole = _Mean(parts).eval()

@@ -18,7 +18,7 @@ from hnscc.scores.counts import ONE
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.variant_schema import Network
 from hnscc.training.members import Member, read_weights
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.resizing import resize_by_products
 from hnscc.training.subpixel import decode_small
@@ -113,7 +113,7 @@ class TrainedModels:
         set_up_torch(self.device, threads, 1.0, members[0].precision)
         # Encoder weights from a file are in the trained weights already.
         bare = network.model_copy(update={"encoder_weights": None})
-        self.model = model_on(build_model(bare, len(members[0].bounds), seed=0), self.device)
+        self.model = model_on(build_network(bare, len(members[0].bounds), seed=0), self.device)
         self.loaded: Member | None = None
 
     def probabilities(self, images: Images) -> Iterator[StoredProbabilities]:

@@ -18,7 +18,7 @@ from hnscc.training.paper_unet import PaperUNet
 from hnscc.training.process import load_meta_kernels, raise_if_memory_ran_out, seeded
 
 
-def build_model(network: Network, in_channels: int, *, seed: int) -> nn.Module:
+def build_network(network: Network, in_channels: int, *, seed: int) -> nn.Module:
     """A network with random weights that follow from `seed`: float (N, in_channels, H, W) -> logits float (N, 1, H, W).
 
     InputError for an architecture, encoder or weights file that does not exist or does not fit.
@@ -32,7 +32,7 @@ def build_model(network: Network, in_channels: int, *, seed: int) -> nn.Module:
     return model
 
 
-def check_model(
+def check_network(
     network: Network, in_channels: int, size: int, batches: Collection[int] = (), *, loss: str
 ) -> int:
     """Build the network, pass one empty image through it, and train it one step with each of these numbers of slices.
@@ -65,7 +65,7 @@ def _checked(
     stamp: tuple[int, ...] | None,
 ) -> int:
     """Once for all variants and commands of this process that have the network, and the same file of weights."""
-    model = build_model(network, in_channels, seed=0).eval()
+    model = build_network(network, in_channels, seed=0).eval()
     if said := _refused(model, in_channels, size):
         step, sizes = _sizes_near(model, in_channels, size)
         again = f" again with --size {' or '.join(map(str, sizes))}" if sizes else " with another --size"
@@ -114,7 +114,7 @@ def _fails(
     load_meta_kernels()
     if _step(empty, in_channels, size, batch, loss) is None:
         return None
-    return _step(build_model(network, in_channels, seed=0), in_channels, size, batch, loss)
+    return _step(build_network(network, in_channels, seed=0), in_channels, size, batch, loss)
 
 
 def _step(model: nn.Module, in_channels: int, size: int, batch: int, loss: str) -> Exception | None:

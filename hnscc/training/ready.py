@@ -151,13 +151,13 @@ def networks_of(study: Study, store: Store, divisions: Iterable[Division]) -> Ne
 
 def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]) -> None:
     """Build each network once, however many variants have it, and train it one step by its full and its last batch;
-    see `check_model`. size: of a slice, in pixels. slices: that each fold has for training."""
-    from hnscc.training.model import check_model  # here, for PyTorch takes seconds to load
+    see `check_network`. size: of a slice, in pixels. slices: that each fold has for training."""
+    from hnscc.training.model import check_network  # here, for PyTorch takes seconds to load
 
     slices = set(slices)
     for variant in variants:
         training, batches = variant.training, batches_in(variant, slices)
-        check_model(training.network, len(variant.modalities), size, batches, loss=training.loss)
+        check_network(training.network, len(variant.modalities), size, batches, loss=training.loss)
 
 
 def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:

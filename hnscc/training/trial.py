@@ -28,7 +28,7 @@ from hnscc.training.feeding import Fed, batches, batches_of, hold, holding
 from hnscc.training.fit import Epoch, Fit
 from hnscc.training.inference import EVALUATION_BATCH, in_order
 from hnscc.training.losses import loss_of
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.paper_unet import seed_dropouts
 from hnscc.training.process import give_back_memory, peak_gpu_bytes, seeded, set_up_torch
 from hnscc.training.ready import Task
@@ -119,7 +119,7 @@ def _start(task: Task, began: Began, attempts: list[Attempt]) -> Fit:
     give_back_memory()  # of the trial before
     set_up_torch(began.device, began.threads, task.gpus, began.precision)
     training, channels = task.variant.training, len(task.variant.modalities)
-    model = build_model(training.network, channels, seed=began.seeds["initialisation"])
+    model = build_network(training.network, channels, seed=began.seeds["initialisation"])
     return Fit.start(model, training, began, attempts)
 
 
@@ -171,7 +171,9 @@ def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began
     """One epoch of two full batches, with its validation, its copy of the best weights and its predictions; meanwhile
     the slices that a GPU holds for a whole training are there."""
     variant = study.variants[trial.variant]
-    model = build_model(variant.training.network, len(variant.modalities), seed=began.seeds["initialisation"])
+    model = build_network(
+        variant.training.network, len(variant.modalities), seed=began.seeds["initialisation"]
+    )
     fit = Fit.start(model, variant.training, began)
     every = data.slices(variant.modalities)
     size = 2 * max(variant.training.batch_size, EVALUATION_BATCH)

@@ -56,7 +56,7 @@ def disturb(lab: Lab, actions: list[Action], pause: float, rng: random.Random) -
             if left and left[-1](lab, rng):
                 figures[left.pop().__name__] += 1
         lab.finish(out, process)
-        found = Counter({"found hanging": lab.output(out).read_text().count("no epoch finished within")})
+        found = Counter({"found hanging": lab.output(out).read_text().count("no epoch ended within")})
         figures += lab.check(out) + found + Counter(runs=1)
     return figures
 

@@ -17,7 +17,7 @@ from hnscc.commands.train import main as train
 from hnscc.study.loading import dump_study
 from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.ready import make_run_ready
 
 
@@ -127,7 +127,7 @@ def test_vanished_encoder_weights_are_one_message_whoever_meets_them(hnscc, stor
         store.location, training={"network": network, "epochs": 1}, variants={"pet": {"modalities": ["pet"]}}
     )
     Path("s.yaml").write_text(dump_study(study))
-    donor = build_model(Network(architecture="unet", encoder="resnet18"), 1, seed=0)
+    donor = build_network(Network(architecture="unet", encoder="resnet18"), 1, seed=0)
     save_file(donor.encoder.state_dict(), "w.safetensors")
     ready = make_run_ready(study, "run")
     shutil.move("w.safetensors", "away")

@@ -18,7 +18,7 @@ import hnscc
 from hnscc.base.errors import InputError
 from hnscc.study.variant_schema import Network
 from hnscc.training.export import check_pools
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_the_command_tells_what_it_wrote_and_refuses(hnscc, trained, tmp_path):
 )
 def test_a_network_that_onnx_has_no_words_for_is_refused(architecture, size, found, capfd):
     """They take means over thirds and sixths of a slice; PyTorch's exporter would end in a traceback, and the graph."""
-    model = build_model(Network(architecture=architecture, encoder="resnet18"), 2, seed=0).eval()
+    model = build_network(Network(architecture=architecture, encoder="resnet18"), 2, seed=0).eval()
     with pytest.raises(InputError, match="ONNX has no words for the network") as error:
         check_pools(model, torch.zeros(1, 2, size, size), architecture)
     assert found in str(error.value) and f"{architecture}, slices of ({size}, {size})" in str(error.value)
@@ -96,5 +96,5 @@ def test_a_network_that_onnx_has_no_words_for_is_refused(architecture, size, fou
 
 
 def test_pools_that_divide_are_no_hindrance():
-    model = build_model(Network(architecture="pspnet", encoder="resnet18"), 2, seed=0).eval()
+    model = build_network(Network(architecture="pspnet", encoder="resnet18"), 2, seed=0).eval()
     check_pools(model, torch.zeros(1, 2, 96, 96), "pspnet")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hnscc.study.variant_schema import Network
-from hnscc.training.model import check_model
+from hnscc.training.model import check_network
 
 
 def check_in_little_memory() -> int:
@@ -17,5 +17,5 @@ def check_in_little_memory() -> int:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     network = Network(architecture="paper", width=16)
     with pytest.raises(MemoryError, match="allocate"):
-        check_model(network, 1, 4096, loss="binary_cross_entropy")
+        check_network(network, 1, 4096, loss="binary_cross_entropy")
     return 0

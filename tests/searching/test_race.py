@@ -138,7 +138,7 @@ def test_killed_and_asked_again_it_wants_the_same_and_finds_the_same(seed, keep,
     again = search_with({key: curve for key, curve in undisturbed.curves.items() if rng.random() < keep})
     assert again.standings() == undisturbed.standings()
     assert again.curves == undisturbed.curves
-    assert again.batches == undisturbed.batches
+    assert again.portions == undisturbed.portions
 
 
 def test_grid_and_generations_propose_all_there_are():

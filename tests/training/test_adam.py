@@ -6,7 +6,7 @@ import torch
 
 from hnscc.study.variant_schema import Network
 from hnscc.training.adam import Adam
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 
 PAPER = Network(architecture="paper", width=8)
 RESNET = Network(architecture="unet", encoder="resnet18")
@@ -28,7 +28,7 @@ def test_it_is_pytorchs_adam_for_networks_laid_out_for_images(network):
     """The fused kernel is silently wrong where weight, gradient and moments differ in their order in memory."""
     trained = []
     for ours in (True, False):
-        model = build_model(network, 2, seed=3).to(memory_format=torch.channels_last)
+        model = build_network(network, 2, seed=3).to(memory_format=torch.channels_last)
         torch.manual_seed(7)
         if ours:
             optimiser = Adam(model.parameters(), learning_rate=0.01, epsilon=1e-7)
@@ -79,8 +79,8 @@ def test_training_the_papers_network_does_not_load_pytorchs_compiler():
 import sys, torch, hnscc.training.trial
 from hnscc.training.adam import Adam
 from hnscc.study.variant_schema import Network
-from hnscc.training.model import build_model
-model = build_model(Network(architecture="paper", width=4), 2, seed=0)
+from hnscc.training.model import build_network
+model = build_network(Network(architecture="paper", width=4), 2, seed=0)
 optimiser = Adam(model.parameters(), learning_rate=0.01, epsilon=1e-7)
 with torch.autocast("cpu", torch.bfloat16):
     model(torch.rand(2, 2, 32, 32)).float().mean().backward()

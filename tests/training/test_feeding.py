@@ -19,7 +19,7 @@ from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.boundary import begin
 from hnscc.training.feeding import Held, batches, hold, holding
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import train_epoch, train_first_batches, validate
@@ -68,7 +68,7 @@ def built(study, name, device="cpu", precision="fp32"):
     study = study_of(study.store, training={"network": NETWORKS[name]})
     set_up_torch("cpu", 1, 1.0, precision)
     began = begin(study, Trial("pet_mri", 0, 0), "d", device=device, precision=precision)
-    return build_model(study.training.network, 2, seed=1), study.training, began
+    return build_network(study.training.network, 2, seed=1), study.training, began
 
 
 def test_training_on_held_slices_gives_the_same_bits(data):

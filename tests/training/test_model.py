@@ -11,7 +11,7 @@ from hnscc.study.presets import CORRECTED
 from hnscc.study.variant_schema import ARCHITECTURES, Network, Training
 from hnscc.training.devices import resolve_device
 from hnscc.training.losses import LOSSES
-from hnscc.training.model import build_model, check_model
+from hnscc.training.model import build_network, check_network
 from hnscc.training.paper_unet import PaperUNet
 
 PAPER = Network(architecture="paper", width=16)
@@ -21,7 +21,7 @@ RESNET = Network(architecture="unet", encoder="resnet18")
 
 @pytest.mark.parametrize(("channels", "parameters"), [(1, 1_940_817), (2, 1_940_961)])
 def test_the_papers_network_has_as_many_parameters_as_the_authors(channels, parameters):
-    assert check_model(PAPER, channels, 128, loss=BCE) == parameters
+    assert check_network(PAPER, channels, 128, loss=BCE) == parameters
 
 
 def test_the_papers_network_layer_by_layer():
@@ -39,7 +39,7 @@ def test_the_papers_network_layer_by_layer():
 
 def test_the_papers_network_starts_as_keras_would():
     """He-normal 3x3 kernels: variance 2 / fan_in, cut at 2 deviations; Glorot-uniform others; zero biases."""
-    model = build_model(Network(architecture="paper", width=32), 2, seed=5)
+    model = build_network(Network(architecture="paper", width=32), 2, seed=5)
     kernel = model.down[4][3].weight.detach()
     fan_in = 512 * 9
     assert kernel.var().item() == pytest.approx(2 / fan_in, rel=0.01)
@@ -52,7 +52,7 @@ def test_the_papers_network_starts_as_keras_would():
 
 def test_a_skip_at_full_resolution_carries_single_pixels():
     """What segmentation-models-pytorch's Unet cannot: the finest level sees its input unpooled."""
-    model = build_model(Network(architecture="paper", width=4), 1, seed=0).eval()
+    model = build_network(Network(architecture="paper", width=4), 1, seed=0).eval()
     with torch.no_grad():
         out = (
             model(torch.zeros(1, 1, 32, 32)),
@@ -66,7 +66,7 @@ def test_weights_follow_the_seed_and_leave_torchs_generator_alone():
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    first, again, other = (build_model(RESNET, 2, seed=seed).state_dict() for seed in (1, 1, 2))
+    first, again, other = (build_network(RESNET, 2, seed=seed).state_dict() for seed in (1, 1, 2))
     assert torch.equal(torch.rand(4), expected)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["encoder.conv1.weight"], other["encoder.conv1.weight"])
@@ -74,7 +74,7 @@ def test_weights_follow_the_seed_and_leave_torchs_generator_alone():
 
 @pytest.mark.parametrize("name", ["unetplusplus", "fpn", "deeplabv3plus"])
 def test_other_architectures_come_by_name(name):
-    assert check_model(Network(architecture=name, encoder="resnet18"), 3, 64, loss=BCE) > 1e6
+    assert check_network(Network(architecture=name, encoder="resnet18"), 3, 64, loss=BCE) > 1e6
 
 
 @pytest.mark.parametrize("name", ["resnet-18", "resnet19", "Resnet18"])
@@ -82,15 +82,15 @@ def test_an_unknown_encoder_is_refused_with_the_nearest_first(name):
     """The first of the encoders that the message names is taken."""
     network = Network(architecture="unet", encoder=name)
     with pytest.raises(InputError, match="cannot build this network") as caught:
-        build_model(network, 1, seed=0)
+        build_network(network, 1, seed=0)
     nearest = caught.value.expected.partition("nearest are ")[2].split(", ")
     assert nearest[0] == "resnet18" and caught.value.where == "training.network.encoder"
-    assert build_model(network.model_copy(update={"encoder": nearest[0]}), 1, seed=0)
+    assert build_network(network.model_copy(update={"encoder": nearest[0]}), 1, seed=0)
 
 
 def test_an_encoder_that_an_architecture_does_not_take_is_told_as_that():
     with pytest.raises(InputError, match="cannot build this network") as caught:
-        build_model(Network(architecture="linknet", encoder="mit_b0"), 1, seed=0)
+        build_network(Network(architecture="linknet", encoder="mit_b0"), 1, seed=0)
     assert "suit one another" in caught.value.expected and "mit_b0" in caught.value.found
 
 
@@ -100,7 +100,7 @@ def test_the_known_architectures_are_those_of_the_library(smp):
 
 def test_a_size_that_does_not_fit_is_refused():
     with pytest.raises(InputError, match="does not take the store's slices"):
-        check_model(PAPER, 1, 36, loss=BCE)
+        check_network(PAPER, 1, 36, loss=BCE)
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_a_size_that_does_not_fit_is_refused():
 def test_the_sizes_that_a_message_advises_are_taken(network, size, step, advised):
     """100 pixels: `Expected size 24 but got size 25` was all that torch said."""
     with pytest.raises(InputError) as caught:
-        check_model(network, 1, size, loss=BCE)
+        check_network(network, 1, size, loss=BCE)
     assert f"a multiple of {step}" in caught.value.expected and "Expected size" not in str(caught.value)
     sizes = re.search(r"--size (\d+)(?: or (\d+))?,", caught.value.do)
     assert tuple(int(each) for each in sizes.groups() if each) == advised
     for each in advised:
-        assert check_model(network, 1, each, loss=BCE)
+        assert check_network(network, 1, each, loss=BCE)
 
 
 @pytest.mark.parametrize(
@@ -133,10 +133,10 @@ def test_the_sizes_that_a_message_advises_are_taken(network, size, step, advised
 def test_a_batch_of_one_value_per_channel_is_refused_and_the_advice_works(network, size, batches):
     """Batch normalisation cannot divide by the deviation of one value: every trial would fail."""
     with pytest.raises(InputError, match="cannot be trained on a batch of 1 slice") as refused:
-        check_model(network, 2, size, batches, loss=BCE)
+        check_network(network, 2, size, batches, loss=BCE)
     assert "training.batch_size" in refused.value.where
     assert refused.value.do == "set training.batch_size to 2 or more"
-    assert check_model(network, 2, size, [2], loss=BCE) == check_model(network, 2, size, loss=BCE)
+    assert check_network(network, 2, size, [2], loss=BCE) == check_network(network, 2, size, loss=BCE)
 
 
 def test_the_step_that_is_tried_is_by_the_loss_that_the_study_names(monkeypatch):
@@ -144,20 +144,20 @@ def test_the_step_that_is_tried_is_by_the_loss_that_the_study_names(monkeypatch)
     fault of the network."""
     monkeypatch.setitem(LOSSES, "dice", lambda logits, truth: logits.reshape(-1, 7).mean())
     network = Network(architecture="paper", width=3)
-    assert check_model(network, 1, 16, [3], loss=BCE) > 0
+    assert check_network(network, 1, 16, [3], loss=BCE) > 0
     with pytest.raises(RuntimeError, match="is invalid for input"):
-        check_model(network, 1, 16, [3], loss="dice")
+        check_network(network, 1, 16, [3], loss="dice")
 
 
 def test_the_papers_network_trains_on_single_slices():
-    assert check_model(PAPER, 1, 32, [1, 5], loss=BCE) == 1_940_817
+    assert check_network(PAPER, 1, 32, [1, 5], loss=BCE) == 1_940_817
 
 
 def test_a_network_that_takes_one_size_alone_is_refused_in_a_message():
     """Its encoder, a vision transformer, raises an AssertionError at any size but 224."""
     network = Network(architecture="dpt", encoder="tu-vit_tiny_patch16_224")
     with pytest.raises(InputError, match="does not take the store's slices") as refused:
-        check_model(network, 2, 64, loss=BCE)
+        check_network(network, 2, 64, loss=BCE)
     assert "Input height (64) doesn't match model (224)" in refused.value.found
 
 
@@ -180,10 +180,10 @@ def test_what_fails_without_data_is_tried_in_full(monkeypatch, least, trains):
     monkeypatch.setattr("hnscc.training.library.smp.create_model", lambda *_, **__: Shy(least))
     network = Network(architecture="linknet", encoder="resnet101" if trains else "resnet152")
     if trains:
-        assert check_model(network, 1, 16, [3], loss=BCE) == 10
+        assert check_network(network, 1, 16, [3], loss=BCE) == 10
     else:
         with pytest.raises(InputError, match=r"cannot be trained\.") as refused:
-            check_model(network, 1, 16, [3], loss=BCE)
+            check_network(network, 1, 16, [3], loss=BCE)
         assert refused.value.found == "ArithmeticError: too few"
 
 
@@ -191,24 +191,24 @@ def test_a_fault_of_our_own_network_is_not_told_as_a_size_that_it_does_not_take(
     """It was: an AttributeError in it said to prepare the store again with another --size."""
     monkeypatch.setattr(PaperUNet, "forward", lambda self, images: self.no_such_thing(images))
     with pytest.raises(AttributeError, match="no_such_thing"):
-        check_model(Network(architecture="paper", width=5), 1, 16, [3], loss=BCE)
+        check_network(Network(architecture="paper", width=5), 1, 16, [3], loss=BCE)
 
 
 def test_a_size_that_the_papers_network_does_not_take_is_told_with_those_beside_it():
     with pytest.raises(InputError, match="does not take the store's slices") as refused:
-        check_model(Network(architecture="paper", width=5), 1, 100, [3], loss=BCE)
+        check_network(Network(architecture="paper", width=5), 1, 100, [3], loss=BCE)
     assert "multiple of" in refused.value.expected and "96 or" in refused.value.do
 
 
 def test_encoder_weights_come_from_a_named_file_only(tmp_path):
-    donor = build_model(RESNET, 2, seed=9)
+    donor = build_network(RESNET, 2, seed=9)
     path = tmp_path / "encoder.safetensors"
     save_file(donor.encoder.state_dict(), path)
     network = Network(architecture="unet", encoder="resnet18", encoder_weights=str(path))
-    model = build_model(network, 2, seed=1)
+    model = build_network(network, 2, seed=1)
     assert torch.equal(model.encoder.conv1.weight, donor.encoder.conv1.weight)
     with pytest.raises(InputError, match="does not fit the encoder"):
-        build_model(network, 1, seed=1)
+        build_network(network, 1, seed=1)
     for content in (
         path.read_bytes()[:1000],
         b"",
@@ -217,10 +217,10 @@ def test_encoder_weights_come_from_a_named_file_only(tmp_path):
     ):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"no whole safetensors file[^$]*git lfs pull"):
-            build_model(network, 2, seed=1)
+            build_network(network, 2, seed=1)
     path.unlink()
     with pytest.raises(InputError, match="no such weights file"):
-        build_model(network, 2, seed=1)
+        build_network(network, 2, seed=1)
 
 
 def test_what_auto_chooses_here():
@@ -247,7 +247,7 @@ def test_auto_takes_no_format_that_the_gpu_would_emulate(monkeypatch, major, pre
 
 
 def test_batch_items_do_not_mix():
-    model = build_model(PAPER, 1, seed=0).eval()
+    model = build_network(PAPER, 1, seed=0).eval()
     images = torch.from_numpy(np.random.default_rng(0).random((3, 1, 32, 32), np.float32))
     with torch.no_grad():
         together, alone = model(images), model(images[1:2])
@@ -257,7 +257,7 @@ def test_batch_items_do_not_mix():
 @pytest.mark.parametrize("network", [PAPER, RESNET])
 def test_networks_train_on_other_devices_than_a_processor(network):
     """NumPy's choices meet no other device: on PyTorch's device without data, forward and backward go through."""
-    model = build_model(network, 2, seed=0).to("meta", memory_format=torch.channels_last).train()
+    model = build_network(network, 2, seed=0).to("meta", memory_format=torch.channels_last).train()
     out = model(torch.empty(3, 2, 64, 64, device="meta"))
     out.sum().backward()
     assert out.device.type == "meta" and out.shape == (3, 1, 64, 64)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hnscc.study.variant_schema import Network
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.paper_unet import Doubling, Dropout, seed_dropouts
 
 PAPER = Network(architecture="paper", width=16)
@@ -30,7 +30,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean(dtype):
 
 def test_dropout_chooses_from_its_own_source_alone():
     """Whatever else takes from PyTorch's generator, in between or in other trials of the process, moves no choice."""
-    model, images = build_model(PAPER, 1, seed=0).train(), torch.ones(1, 1, 32, 32)
+    model, images = build_network(PAPER, 1, seed=0).train(), torch.ones(1, 1, 32, 32)
     found = []
     for around in (1, 2):
         torch.manual_seed(around)

@@ -12,7 +12,7 @@ from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
 from hnscc.training.boundary import begin
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.resizing import resize_by_products
 
 ARCHITECTURES = {
@@ -158,7 +158,7 @@ def refused(names):
 def test_no_architecture_calls_what_deterministic_mode_refuses(architecture):
     network = Network(architecture=architecture, encoder=ARCHITECTURES[architecture])
     size = {"dpt": 224, "pan": 128}.get(architecture, 64)
-    model = build_model(network, 2, seed=0).to("meta").train()
+    model = build_network(network, 2, seed=0).to("meta").train()
     before = refused(operations(model, size))
     clean = architecture in ("unet", "unetplusplus", "manet", "linknet")
     assert clean == (before == []), "the scan sees what there is"
@@ -169,7 +169,7 @@ def test_no_architecture_calls_what_deterministic_mode_refuses(architecture):
 
 def test_a_network_that_resizes_nothing_so_is_left_as_it_was():
     model = resize_by_products(
-        build_model(Network(architecture="unet", encoder="resnet18"), 2, seed=0).eval()
+        build_network(Network(architecture="unet", encoder="resnet18"), 2, seed=0).eval()
     )
     assert "forward" in vars(model)
     model(torch.zeros(1, 2, 32, 32))
@@ -183,7 +183,7 @@ def test_training_on_a_gpu_resizes_by_products(small, architecture):
         small.location, training={"network": {"architecture": architecture, "encoder": "resnet18"}}
     )
     began = begin(study, Trial("pet_mri", 0, 0), "d", device="cuda", precision="fp32")
-    model = build_model(study.training.network, 2, seed=0)
+    model = build_network(study.training.network, 2, seed=0)
     names = []
 
     class _Listing(TorchDispatchMode):
@@ -209,6 +209,6 @@ def test_training_on_a_gpu_resizes_by_products(small, architecture):
 
 def test_names_of_weights_stay():
     network = Network(architecture="fpn", encoder="resnet18")
-    model = build_model(network, 2, seed=0)
+    model = build_network(network, 2, seed=0)
     names = list(model.state_dict())
     assert list(resize_by_products(model).state_dict()) == names

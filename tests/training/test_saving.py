@@ -21,7 +21,7 @@ from hnscc.training import saving
 from hnscc.training.boundary import begin
 from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, newest_slot, read_record
@@ -65,7 +65,7 @@ def fitted(small):
     study, data = small
     set_up_torch("cpu", 1, 1.0, "fp32")
     began = begin(study, TRIAL, data.digest, device="cpu", precision="fp32")
-    fit = Fit.start(build_model(study.training.network, 2, seed=0), study.training, began)
+    fit = Fit.start(build_network(study.training.network, 2, seed=0), study.training, began)
     slices = data.slices(("pet", "mri"), "train")
 
     def _epoch():

@@ -13,7 +13,7 @@ from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.boundary import begin
 from hnscc.training.feeding import batches_of
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import validate
 
@@ -71,7 +71,7 @@ def test_nothing_predicted_where_nothing_is_monitors_as_one(small, tmp_path, mon
     """A saturated network predicts exact zeros: 0 / 0 is 1 by the empty-mask rule, not NaN."""
     study = study_of(small[0].store, training={"monitor": monitor})
     began = begin(study, TRIAL, "d", device="cpu", precision="fp32")
-    fit = Fit.start(build_model(study.training.network, 2, seed=0), study.training, began)
+    fit = Fit.start(build_network(study.training.network, 2, seed=0), study.training, began)
     with torch.no_grad():
         for value in fit.model.parameters():
             value.zero_()

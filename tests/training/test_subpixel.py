@@ -14,12 +14,12 @@ from hnscc.study.variant_schema import Network
 from hnscc.training import subpixel
 from hnscc.training.boundary import begin
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_model
+from hnscc.training.model import build_network
 from hnscc.training.subpixel import LEAST_PIXELS, decode_small
 
 
 def network(architecture, encoder="resnet18"):
-    return build_model(Network(architecture=architecture, encoder=encoder), 2, seed=0)
+    return build_network(Network(architecture=architecture, encoder=encoder), 2, seed=0)
 
 
 def outcome(model, images):
@@ -81,7 +81,7 @@ def test_checkpoints_keep_their_form(architecture):
     [
         (lambda: network("linknet"), 5),  # transposed convolutions with weights of their own
         (lambda: network("fpn"), 0),
-        (lambda: build_model(Network(architecture="paper", width=2), 2, seed=0), 0),
+        (lambda: build_network(Network(architecture="paper", width=2), 2, seed=0), 0),
     ],
 )
 def test_networks_without_such_blocks_stay(model, blocks):

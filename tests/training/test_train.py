@@ -16,7 +16,7 @@ from hnscc.scores.metrics import dice
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.trials import Trial
 from hnscc.training.boundary import begin
-from hnscc.training.model import check_model
+from hnscc.training.model import check_network
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, newest_slot, read_record
 from hnscc.training.states import is_completed, trial_state
@@ -206,7 +206,7 @@ def test_a_failing_trial_fails_alone_with_its_traceback(small, tmp_path):
 def test_weights_are_finite_and_whole(small, undisturbed):
     folder, record, _ = undisturbed
     weights = load_file(folder.weights)
-    assert sum(value.size for value in weights.values()) == check_model(
+    assert sum(value.size for value in weights.values()) == check_network(
         small[0].training.network, 2, 32, loss="dice"
     )
     assert all(np.isfinite(value).all() for value in weights.values())

@@ -46,7 +46,7 @@ def repeats_wanted(study: Study) -> str:
 
 def _settings(source: Source) -> Iterator[str]:
     study, training = source.study, source.study.training
-    folds = "hold-out (one split)" if study.split.folds == 1 else count_of(study.split.folds, "fold")
+    folds = "hold-out (one fold)" if study.split.folds == 1 else count_of(study.split.folds, "fold")
     repeats = repeats_wanted(study)
     yield f"name `{study.name}`, preset `{study.protocol}`, seed {study.seed}, {repeats}, {folds}"
     most = study.sampling.max_positive
