@@ -177,7 +177,8 @@ def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
 
 
 def _of_patients(counts: Counts, metric: Metric) -> Floats:
-    """The scores (R, P) of the patients with lesion, the higher the better: turned round where lower ones are."""
+    """The scores (R, P), in what they are measured in, of the patients with lesion, the higher the better: turned round
+    where lower ones are."""
     scores = metric.of(counts[counts.truth[0] > 0])
     return scores if metric.higher_is_better else -scores
 
