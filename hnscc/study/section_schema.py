@@ -50,9 +50,11 @@ class UntilPrecise(Settings):
     ] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _first_is_not_beyond_max(self) -> "UntilPrecise":
+    def _none_is_beyond_max(self) -> "UntilPrecise":
         if self.first > self.max:
             raise conflict(self, "first is at most max", "first", "max")
+        if max(self.enough.values(), default=0) > self.max:
+            raise conflict(self, "enough is at most max for each variant", "enough", "max")
         return self
 
 

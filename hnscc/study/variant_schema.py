@@ -162,7 +162,13 @@ class Training(Settings):
         Positive,
         says("The number that Adam adds to the denominator of each step.", PAPERS_CODE),
     ]
-    batch_size: Annotated[Count, says("So many slices make one step of training.", PAPERS_CODE)]
+    batch_size: Annotated[
+        Count,
+        says(
+            "So many slices make one step of training; a single one that is left joins the last step.",
+            PAPERS_CODE,
+        ),
+    ]
     epochs: Annotated[Count, says("Training ends after so many epochs at the latest.", PAPER_TRAINING)]
     patience: Annotated[
         Count,

@@ -133,6 +133,7 @@ def test_stopping_when_precise_keeps_the_coverage_near_its_level(until):
         ({"max": 50, "until": 2}, "repeats.until"),
         ({"max": 50, "untl": 0.1}, "until?"),
         ({"max": 8, "until": 0.1, "first": 9}, "first is at most max"),
+        ({"max": 8, "until": 0.1, "enough": {"pet": 100}}, "enough is at most max"),
         ("many", "repeats"),
     ],
 )
