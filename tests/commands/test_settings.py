@@ -28,7 +28,8 @@ def test_one_setting_has_type_defaults_meaning_and_source(settings):
     assert out.splitlines() == [
         "training.batch_size: whole number, at least 1",
         "    default: 16 (as_written: 32)",
-        "    So many slices make one step of training. (the paper's code)",
+        "    So many slices make one step of training; a single one that is left joins the last step. (the",
+        "    paper's code)",
     ]
 
 

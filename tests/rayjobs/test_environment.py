@@ -68,74 +68,66 @@ def test_a_ray_of_ones_own_leaves_the_callers_environment_as_it_was(tmp_path_fac
     assert done.returncode == 0, done.stderr
 
 
-# A machine's folders as this process alone sees them: mounts in a name space of its own.
-OWN_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c")
-FULL = "mount -t tmpfs -o size=1m none {0} && head -c 2m /dev/zero > {0}/all 2> /dev/null;"
+# A machine's folders as one process alone sees them: it mounts in a name space of its own, once it has loaded what it
+# tries, for that may lie below what it hides.
+OWN_MOUNTS = ("unshare", "--user", "--map-root-user", "--mount")
+FULL = "mount -t tmpfs -o size=1m none {0} && head -c 2m /dev/zero > {0}/all 2> /dev/null"
+TRIED_WITH_MOUNTS = """
+import subprocess, sys, tempfile
+from data_prep.workers import worker_pool
+from rayjobs.surroundings import folder_for_ray
+
+subprocess.run(["sh", "-c", sys.argv[1]])
+try:
+    with worker_pool(2) if sys.argv[2] == "prepare" else folder_for_ray() as given:
+        print(given)
+except Exception as error:
+    print(error)
+"""
 
 
-def with_mounts(mounts: str, command: str) -> subprocess.CompletedProcess:
-    if subprocess.run([*OWN_MOUNTS, "mount -t tmpfs none /mnt"], capture_output=True, check=False).returncode:
+def with_mounts(mounts: str, what: str, tmpdir: str = "") -> str:
+    """What is printed by what is tried (Ray's folder, or the processes of `prepare`) where these mounts are."""
+    if subprocess.run([*OWN_MOUNTS, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True).returncode:
         pytest.skip("this machine lets nobody mount in a name space of his own (unshare --user --mount)")
-    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(processes.ROOT)}
-    return subprocess.run(
-        [*OWN_MOUNTS, f'{mounts} exec "$@"', "sh", sys.executable, "-c", command],
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(processes.ROOT), "TMPDIR": tmpdir, "RAY_TMPDIR": ""}
+    done = subprocess.run(
+        [*OWN_MOUNTS, sys.executable, "-c", TRIED_WITH_MOUNTS, mounts, what],
         env=os.environ | own,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
-
-
-FOLDER = """
-import os, tempfile
-from rayjobs.surroundings import folder_for_ray
-try:
-    with folder_for_ray() as folder:
-        print(folder)
-except Exception as error:
-    print(error)
-"""
+    assert done.stdout, done.stderr
+    return done.stdout
 
 
 def test_row_13_a_tmpdir_without_room_is_gone_round(tmp_path):
     """Ray waited for half a minute, and then a traceback said that it timed out."""
-    done = with_mounts(f"export TMPDIR={tmp_path}; {FULL.format(tmp_path)}", FOLDER)
-    assert done.stdout.startswith("/tmp/hnscc-"), done.stdout + done.stderr
+    assert with_mounts(FULL.format(tmp_path), "Ray", str(tmp_path)).startswith("/tmp/hnscc-")
 
 
 def test_row_13_that_no_folder_has_room_says_what_each_lacks(tmp_path):
-    long = tmp_path / ("x" * 80)
-    long.mkdir()
-    done = with_mounts(f"export TMPDIR={long}; {FULL.format('/tmp')}", FOLDER)
-    assert "Ray finds no folder for its sockets and logs." in done.stdout, done.stdout + done.stderr
-    assert f"TMPDIR: a path of {len(str(long))} characters; /tmp: 0 MiB free" in done.stdout
-    assert "with 16 MiB free, whose path has at most 39 characters" in done.stdout
-    done = with_mounts(f"unset TMPDIR RAY_TMPDIR; {FULL.format('/tmp')}", FOLDER)
-    assert "found:      /tmp: 0 MiB free\n" in done.stdout
+    long = str(tmp_path / ("x" * 80))
+    told = with_mounts(FULL.format("/tmp"), "Ray", long)
+    assert "Ray finds no folder for its sockets and logs." in told
+    assert f"TMPDIR: a path of {len(long)} characters; /tmp: 0 MiB free" in told
+    assert "with 16 MiB free, whose path has at most 39 characters" in told
+    assert "found:      /tmp: 0 MiB free\n" in with_mounts(FULL.format("/tmp"), "Ray")
 
 
-POOL = """
-from data_prep.workers import worker_pool
-try:
-    with worker_pool(2):
-        print("no error")
-except Exception as error:
-    print(error)
-"""
-
-
-@pytest.mark.parametrize("command", [FOLDER, POOL], ids=["Ray", "prepare"])
+@pytest.mark.parametrize("what", ["Ray", "prepare"])
 @pytest.mark.parametrize(
     "mounts, why",
     [
-        ("mount -t tmpfs -o ro none /dev/shm;", "Read-only file system"),
+        ("mount -t tmpfs -o ro none /dev/shm", "Read-only file system"),
         (FULL.format("/dev/shm"), "No space left on device"),
     ],
     ids=["read-only", "full"],
 )
-def test_row_13_memory_that_processes_cannot_share_is_one_message_at_once(command, mounts, why):
+def test_row_13_memory_that_processes_cannot_share_is_one_message_at_once(what, mounts, why):
     """As in a container that is read-only: prepare ended in a traceback, and Ray after half a minute."""
-    done = with_mounts(mounts, command)
-    assert done.stdout.startswith("Processes can share no memory on this machine.\n  where:      /dev/shm\n")
-    assert f"found:      {why}\n" in done.stdout and "--shm-size" in done.stdout, done.stdout + done.stderr
+    told = with_mounts(mounts, what)
+    assert told.startswith("Processes can share no memory on this machine.\n  where:      /dev/shm\n")
+    assert f"found:      {why}\n" in told and "--shm-size" in told
