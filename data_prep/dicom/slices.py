@@ -169,7 +169,8 @@ def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float,
     """Slope and intercept. MR may leave both out, since it has no unit of values; PET and CT must state them."""
     holder = _holder(groups, "PixelValueTransformationSequence", "RescaleSlope", where)
     if holder is None:
-        if modality != "MR":
+        alone = _holder(groups, "PixelValueTransformationSequence", "RescaleIntercept", where)
+        if modality != "MR" or alone is not None:
             raise lacking_attribute("RescaleSlope", where)
         return 1.0, 0.0
     (slope,) = numbers_of(holder, "RescaleSlope", 1, where)

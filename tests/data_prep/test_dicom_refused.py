@@ -109,6 +109,11 @@ CASES = {
     "spacing": (series, without("PixelSpacing"), "PixelSpacing is missing"),
     "zero spacing": (series, all_of(PixelSpacing=[0, 1]), "PixelSpacing is out of range[^$]*0 and 1 mm"),
     "CT without slope": (lambda: series(modality="CT"), without("RescaleSlope"), "RescaleSlope is missing"),
+    "MR with an intercept alone": (
+        lambda: series(modality="MR"),
+        lambda data, z: (delattr(data, "RescaleSlope"), setattr(data, "RescaleIntercept", -1024)),
+        "RescaleSlope is missing",
+    ),
     "slope of zero": (series, at(2, RescaleSlope=0), "RescaleSlope is unusable"),
     "no series": (series, without("SeriesInstanceUID"), "SeriesInstanceUID is missing"),
     "no pixels": (series, at(2, PixelData=None), "PixelData is missing"),
