@@ -47,6 +47,7 @@ def cohort(folder: Path, dicom: bool) -> Path:
             if dicom and name != "mask":
                 modality = "PT" if name == "pet" else "MR"
                 own: dict[str, Any] = made.pet_attributes(Units="GML") if name == "pet" else {}
+                own |= {"PatientID": f"P{number}", "StudyInstanceUID": f"1.2.826.0.1.1.{number}"}
                 values, at = data.astype(np.uint16), (0, 0, 0)
                 series = made.classic_series(
                     values, modality=modality, origin=at, pixel=(1.0, 1.0), step=3.0, **own
