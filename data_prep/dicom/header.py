@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import struct
-import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 from data_prep.volumes.volume import Whose
+from hnscc.base.environment import WhileNeeded
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of, word_among
 
@@ -52,45 +52,28 @@ _COLOURS = (
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Let pydicom and its decoders, and nibabel, neither warn nor log: their texts quote what stands in the file.
+def _silence() -> Iterator[None]:
+    logging_before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging_before)
+
+
+_SILENCE = WhileNeeded(_silence)
+
+
+def quiet() -> contextlib.AbstractContextManager[None]:
+    """Let pydicom and its decoders, and nibabel, neither warn nor log within a `with` block: their texts quote what
+    stands in the file.
 
     What this room offers to others (series_volume, mask_files, series_in_folder) opens it itself; whoever calls their
     parts opens it first.
     """
-    _SILENCE.begin()
-    try:
-        yield
-    finally:
-        _SILENCE.end()
-
-
-class _Silence:
-    """Of the whole process, for as long as any thread needs it: logging and warnings have one state for all threads,
-    and who restored it alone would let the others speak, or leave them silent for ever."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._needed = 0
-        self._before = contextlib.ExitStack()
-
-    def begin(self) -> None:
-        with self._lock:
-            if not self._needed:
-                self._before.callback(logging.disable, logging.root.manager.disable)
-                logging.disable(logging.CRITICAL)
-                self._before.enter_context(warnings.catch_warnings())
-                warnings.simplefilter("ignore")
-            self._needed += 1
-
-    def end(self) -> None:
-        with self._lock:
-            self._needed -= 1
-            if not self._needed:
-                self._before.close()
-
-
-_SILENCE = _Silence()
+    return _SILENCE
 
 
 @lru_cache

@@ -22,6 +22,7 @@ from data_prep.files.itk_header import (
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, TO_RAS, Grid, Volume
 from hnscc.base.arrays import Floats
+from hnscc.base.environment import WhileNeeded
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
@@ -52,6 +53,22 @@ _OF_LAYERS = (
 )
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings name the file
+
+
+@contextmanager
+def _no_standard_error() -> Iterator[None]:
+    """Keep the library for MetaImage from writing on standard error, which no setting does."""
+    with Path(os.devnull).open("wb") as nowhere:
+        before = os.dup(2)
+        try:
+            os.dup2(nowhere.fileno(), 2)
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+_NO_STANDARD_ERROR = WhileNeeded(_no_standard_error)
 
 
 def is_itk_file(path: Path) -> bool:
@@ -100,25 +117,11 @@ def _opened(path: Path, where: str) -> tuple[sitk.ImageFileReader, Header]:
         header = read_itk_header(path, kind.header_of, where)
         if header is None:
             raise _unreadable(path, where)
-        with _silent():
+        with _NO_STANDARD_ERROR:
             reader.ReadImageInformation()
     except (RuntimeError, OSError):
         raise _unreadable(path, where) from None
     return reader, header
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Keep the library for MetaImage from writing on standard error, which no setting does."""
-    before = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(before, 2)
-        os.close(before)
-        os.close(nowhere)
 
 
 def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:

@@ -1,12 +1,13 @@
-"""What libraries need around a process: variables of its environment, set for as long as that takes, and memory that
-processes share."""
+"""What libraries need around a process: variables of its environment and other states of it, set for as long as that
+takes, and memory that processes share."""
 
 import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import Final
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from hnscc.base.errors import InputError
 
@@ -24,6 +25,27 @@ def in_environment(values: Mapping[str, str]) -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+class WhileNeeded:
+    """A state of the whole process, within a `with` block of any thread: the first that needs it begins it, the last
+    ends it. All threads have one state, and who restored it alone would end it for the others, or leave it for good."""
+
+    def __init__(self, state: Callable[[], contextlib.AbstractContextManager[Any]]) -> None:
+        self._state, self._lock, self._needed = state, threading.Lock(), 0
+        self._begun = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._needed:
+                self._begun.enter_context(self._state())
+            self._needed += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._needed -= 1
+            if not self._needed:
+                self._begun.close()
 
 
 def check_shared_memory() -> None:
