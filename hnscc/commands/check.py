@@ -9,7 +9,7 @@ from hnscc.aggregation.enough_repeats import RepeatsShown, repeats_shown
 from hnscc.aggregation.folds import holds_evaluated
 from hnscc.base.argument_checks import HALF_WIDTH, check_number
 from hnscc.base.cores import cores
-from hnscc.base.in_words import count_of, told_of_folds
+from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.cohort.fold import digest_of_others
 from hnscc.cohort.splits import Division
@@ -27,6 +27,7 @@ from hnscc.commands.checked import (
     memory_of,
     repeats_facts,
 )
+from hnscc.commands.warned import warnings_of
 from hnscc.scores.intervals import unknown
 from hnscc.study.identity import VERSIONS, changed_versions, versions_here
 from hnscc.study.range_checks import check_search
@@ -44,7 +45,7 @@ from hnscc.training.model import check_network
 from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, open_and_divide
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
-from rayjobs.requests import check_study_requests, more_threads_told, resolve_here, trials_at_once
+from rayjobs.requests import check_study_requests, resolve_here, trials_at_once
 from rayjobs.shadowed import refuse_shadowed
 from rayjobs.surroundings import given_or_set
 
@@ -120,7 +121,7 @@ def _described(
         "leakage_checks": [*proven, bounds],
         "proven": proven,
         "odd": list(store.odd),
-        "warnings": [*more_threads_told(study), *_warnings(divisions)],
+        "warnings": warnings_of(study, divisions),
         "trials": {"in_all": len(states), **Counter(state.status for state in states.values())},
         "trial_states": _trial_states(folder, {} if rules else states),
         "to_predict": _to_predict(states, divisions),
@@ -134,12 +135,6 @@ def _described(
         if rules
         else None,
     }
-
-
-def _warnings(divisions: Sequence[Division]) -> list[str]:
-    """What the folds' splits warn of, each warning once."""
-    told = ((division.fold, each) for division in divisions for each in division.told)
-    return [f"{where}: {warning}" for where, warning in told_of_folds(told, len(divisions), fold_name)]
 
 
 def _states(study: Study, folder: RunFolder, store: Store, divisions: Sequence[Division]) -> States:

@@ -107,6 +107,43 @@ def test_more_threads_than_reserved_cores_are_told(hnscc, store, tmp_path, threa
     assert any(said in line for line in json.loads(out)["warnings"]) == told
 
 
+@pytest.mark.parametrize(
+    "paired, differ", [(False, "the seeds of their repeats alone"), (True, "nothing, for")]
+)
+def test_variants_of_the_same_settings_are_told(hnscc, store, tmp_path, paired, differ):
+    """They were compared as if they differed, without a word."""
+    pet = study_of(store.location).variants["pet"].model_dump(mode="json")
+    variants = {"pet": pet, "again": pet, "both": pet | {"modalities": ["pet", "mri"]}}
+    repeats = {"number": 2, "paired": True} if paired else 2
+    study = write_study(tmp_path / "study.yaml", store, variants=variants, repeats=repeats)
+    code, out, error = hnscc("check", study, "--out", tmp_path / "run", "--json")
+    assert code == 0, error
+    told = [line for line in json.loads(out)["warnings"] if "same settings" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"variants pet and again have the same settings: they differ in {differ}")
+
+
+def test_a_batch_larger_than_what_a_fold_trains_on_is_told(hnscc, store, tmp_path):
+    """An epoch was one incomplete step, without a word."""
+    made = study_of(store.location).model_dump(mode="json")
+    made["split"] = {"folds": 2}
+    first, second = made["variants"].values()
+    first["training"]["batch_size"] = 1000
+    second["training"]["batch_size"] = 2
+    study = tmp_path / "study.yaml"
+    study.write_text(yaml.safe_dump(made, sort_keys=False))
+    code, out, error = hnscc("check", study, "--out", tmp_path / "run", "--json")
+    assert code == 0, error
+    found = json.loads(out)
+    trained = [row for row in found["splits"] if row["split"] == "train"]
+    counts = sorted(row["positive_slices"] + row["negative_slices"] for row in trained)
+    count = f"{counts[0]} to {counts[1]}" if counts[0] < counts[1] else f"{counts[0]}"
+    assert [line for line in found["warnings"] if "single step" in line] == [
+        f"all 2 folds: training of pet: an epoch is a single step, of {count} slices in place of 1000 "
+        "(training.batch_size)"
+    ]
+
+
 def test_what_several_folds_warn_of_is_told_once(hnscc, store, tmp_path):
     """Five folds had each of four warnings printed five times, under what they are about."""
     study = write_study(tmp_path / "study.yaml", store, split={"folds": 3}, sampling={"ratio": 9.0})
