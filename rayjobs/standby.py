@@ -25,8 +25,8 @@ ORDER = "HNSCC_STANDBY"
 LOADED_WITHIN = 120.0
 # So long it may take, once Ray has started, until one of them begins.
 BEGUN_WITHIN = 30.0
-# Of the folder: what is asked, and what was answered.
-QUESTION, ANSWER = "question", "answer"
+# Of the folder: what is asked, what was answered, and an answer that is not written to its end.
+QUESTION, ANSWER, UNFINISHED = "question", "answer", "unfinished"
 
 
 class _Reply(NamedTuple):
@@ -72,7 +72,12 @@ def _answered(folder: Path, question: Callable[[], T]) -> T:
         begun = any(folder.glob("*.begun"))
         late = waited >= (LOADED_WITHIN if begun else BEGUN_WITHIN)
         if (late or (begun and not _any_loads(folder))) and not answer.exists():
-            print(f"no process answered within {waited:.0f} s: this one asks itself", flush=True)
+            why = (
+                "no process could write its answer, as where the folder of temporary files has no room"
+                if (folder / UNFINISHED).exists()
+                else f"no process answered within {waited:.0f} s"
+            )
+            print(f"{why}: this one asks itself", flush=True)
             return question()
         time.sleep(0.02)
     reply: _Reply = pickle.loads(answer.read_bytes())  # noqa: S301 (in a folder of this user's alone)
@@ -111,19 +116,24 @@ def load() -> None:
         if _taken(Path(folder, "asked")):
             _answer(Path(folder))
     finally:
-        with contextlib.suppress(OSError):  # the run has ended, and the folder is gone
+        with contextlib.suppress(FileNotFoundError):  # the run has ended, and the folder is gone
             Path(folder, f"{number}.ended").touch()
 
 
 def _answer(folder: Path) -> None:
     """Write the answer, or what was raised in its place: whole, or not at all."""
-    with contextlib.suppress(OSError):  # the run has ended, and the folder is gone
-        question = pickle.loads((folder / QUESTION).read_bytes())  # noqa: S301 (in a folder of this user's alone)
-        try:
-            reply = _Reply(True, question())
-        except Exception as error:  # noqa: BLE001 (it is the asking process's to raise)
-            reply = _Reply(False, error)
-        unfinished = folder / "unfinished"
+    try:
+        asked = (folder / QUESTION).read_bytes()
+    except FileNotFoundError:  # the run has ended, and the folder is gone
+        return
+    question = pickle.loads(asked)  # noqa: S301 (in a folder of this user's alone)
+    try:
+        reply = _Reply(True, question())
+    except Exception as error:  # noqa: BLE001 (whatever the question raises is the asking process's to raise)
+        reply = _Reply(False, error)
+    # The folder is gone; or it has no room: what is unfinished tells that. Raised here, it would end a process of Ray's.
+    with contextlib.suppress(OSError):
+        unfinished = folder / UNFINISHED
         unfinished.write_bytes(pickle.dumps(reply))
         unfinished.replace(folder / ANSWER)
 

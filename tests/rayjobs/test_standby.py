@@ -61,6 +61,21 @@ def test_a_question_is_answered_here_where_no_process_is_to_load_or_none_begins(
     assert capsys.readouterr().out == told
 
 
+def test_that_there_was_no_room_for_the_answer_is_told(capsys):
+    """It was said that no process had answered within 0 s."""
+    limit = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64)); import rayjobs.standby_here"
+    )
+    with standing_by(1, ("colorsys",), partial(bytes, 1000)) as answer:
+        with started(limit) as process:
+            process.communicate()
+        assert process.returncode == 0 and answer() == bytes(1000)
+    assert capsys.readouterr().out == (
+        "no process could write its answer, as where the folder of temporary files has no room: "
+        "this one asks itself\n"
+    )
+
+
 def test_without_an_order_nothing_is_loaded_or_waited_for():
     assert started().communicate()[0].strip() == "False"
     began = time.monotonic()
