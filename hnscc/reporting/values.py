@@ -4,12 +4,14 @@ A value that does not exist is an en dash, and its reason becomes the cell's not
 """
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base import fewest
 from hnscc.reporting.blocks import Cell
 from hnscc.scores.describe import Distribution, quartered
+from hnscc.scores.intervals import ALPHA
 
 DASH = "–"
 
@@ -41,8 +43,12 @@ def between(low: str, high: str) -> str:
 
 
 def p_value(value: float) -> str:
-    """Write a p with three decimals, or that it is smaller than they can show."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    """Write a p with three decimals, or that it is smaller than they can show; one that they would round to the limit
+    of what counts as sure, with as many as tell on which side of it the p lies."""
+    if value < 0.001:
+        return "< 0.001"
+    shown = (f"{value:.{decimals}f}" for decimals in count(3))
+    return next(each for each in shown if value == ALPHA or float(each) != ALPHA)
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hnscc.reporting.values import middle
+from hnscc.reporting.values import middle, p_value
 from hnscc.scores.describe import distribution
 
 
@@ -20,3 +20,24 @@ def test_of_fewer_than_four_values_the_least_and_the_most_are_told(values, text,
     """The HD95 of scans had quartiles of one scan, of two and of three."""
     cell = middle(distribution(np.array(values)), "{:.1f}".format, "scan")
     assert (cell.text.replace("\u00a0", " "), cell.note) == (text, note)
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0005, "< 0.001"),
+        (0.001, "0.001"),
+        (0.0494, "0.049"),
+        (0.0496, "0.0496"),
+        (0.05, "0.050"),
+        (0.0504, "0.0504"),
+        (0.049999996, "0.049999996"),
+        (float(np.nextafter(0.05, 0.0)), "0.049999999999999996"),
+        (float(np.nextafter(0.05, 1.0)), "0.05000000000000001"),
+        (0.0506, "0.051"),
+        (1.0, "1.000"),
+    ],
+)
+def test_a_p_beside_the_limit_is_written_on_its_side_of_it(p, text):
+    """One of 0.0496 stood as 0.050 beside `the difference holds up`, and one of 0.0504 beside `not shown`."""
+    assert p_value(p) == text

@@ -7,9 +7,8 @@ from hnscc.base import fewest
 from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import p_value, score, signed
-from hnscc.scores.intervals import HARDLY_ANY, mostly_collapsed
+from hnscc.scores.intervals import ALPHA, HARDLY_ANY, mostly_collapsed
 
-SURE = 0.05  # a corrected p below it counts as sure
 ONE_EACH = (
     f"only one repeat each: no interval; `repeats: {fewest.KNOWN_REPEATS}` or more gives one to rely on"
 )
@@ -72,11 +71,11 @@ def verdict(row: TableRow) -> str:
         return "lone"
     if row["p_holm"] is None:
         return "untested"
-    if row["p_holm"] < SURE:
+    if row["p_holm"] < ALPHA:
         return "clear"
-    if row["p"] < SURE:
+    if row["p"] < ALPHA:
         return "suggestive"
-    return "equal" if row["p_equal_holm"] is not None and row["p_equal_holm"] < SURE else "open"
+    return "equal" if row["p_equal_holm"] is not None and row["p_equal_holm"] < ALPHA else "open"
 
 
 def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
