@@ -131,7 +131,7 @@ def _answer(folder: Path) -> None:
         reply = _Reply(True, question())
     except Exception as error:  # noqa: BLE001 (whatever the question raises is the asking process's to raise)
         reply = _Reply(False, error)
-    # The folder is gone; or it has no room: what is unfinished tells that. Raised here, it would end a process of Ray's.
+    # The folder is gone; or it has no room, which what is unfinished tells. Raised, it would end a process of Ray's.
     with contextlib.suppress(OSError):
         unfinished = folder / UNFINISHED
         unfinished.write_bytes(pickle.dumps(reply))

@@ -139,11 +139,15 @@ def _range_axis(axes: Axes, values: Range) -> Callable[[Any], float]:
 
 
 def _list_axis(axes: Axes, values: Sequence[Any]) -> Callable[[Any], float]:
-    """Make the x axis one of names; the function returned gives a value's position on it."""
+    """Make the x axis one of names; the function returned gives the position on it of a value as tables hold it."""
+    kept = [table_value(value) for value in values]
+    texts = [str(value) for value in kept]
     names = [written(value) for value in values]
+    names = names if len({*names}) == len({*texts}) else texts
     axes.set_xticks(range(len(names)), [name if len(name) < 14 else name[:12] + "…" for name in names])
     axes.set_xlim(-0.5, len(names) - 0.5)
-    return lambda value: names.index(written(value))
+    # A column of several kinds holds them as texts.
+    return lambda value: kept.index(value) if value in kept else texts.index(value)
 
 
 @styled
