@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 HNSCC := $(BIN)/hnscc
 
-# Byte code is kept, wherever the environment says otherwise (images of containers do): else each of the hundred
+# Byte code is kept, wherever the environment says otherwise (container images do): else each of the hundred
 # processes of the tests, Ray's too, compiles this repository anew.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -7,7 +7,7 @@ HNSCC_STS: the soft-tissue sarcoma cohort with its manifest.csv.
 path: with the whole fast path, a study as it is trained here, in this processor's best precision; without it float32,
 PyTorch's own dropout, transposed convolutions and optimiser, in its default memory layout. The paper's network 8 wide
 on slices of 64 x 64 at 3.4 mm, so that many repeats fit into the time.
-decoder: a resnet18 Unet on slices of 128 x 128 at 1.7 mm, with the decoder that convolves small images, and without it
+decoder: a resnet18 Unet on slices of 128 x 128 at 1.7 mm, with the decoder that convolves small maps, and without it
 as the library has it; all else alike.
 
 TOST (two one-sided Welch t tests) of the pooled test Dice at 0.5: p below 0.05 says that the means lie less than two
@@ -117,7 +117,7 @@ CASES = {
         "the fast path", {"architecture": "paper", "width": 8}, 40, 64, 3.4, without_fast_path, "fp32"
     ),
     "decoder": Case(
-        "the decoder on small images, resnet18 Unet at 128 x 128",
+        "the decoder on small maps, resnet18 Unet at 128 x 128",
         {"architecture": "unet", "encoder": "resnet18"},
         12,
         128,

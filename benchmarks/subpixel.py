@@ -1,4 +1,5 @@
-"""A training step with a decoder that convolves small images, against the same step with the library's decoder.
+"""A training step with a decoder that convolves small maps, what its layers give, against the same step with the
+library's decoder.
 
     python benchmarks/subpixel.py [--rounds 12]
 
@@ -66,7 +67,7 @@ def measure(name: str, precision: str, rounds: int) -> None:
     each = [f"{1000 * min(side):.0f} ms" for side in (mine, theirs)]
     tell(
         Figure(
-            f"a training step with the decoder on small images against the library's: {name}, {precision}",
+            f"a training step with the decoder on small maps against the library's: {name}, {precision}",
             target,
             ratios(theirs, mine),
             "x",

@@ -132,8 +132,8 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
     at_once = pixels and sum(file.stat().st_size for file in files) <= MAX_AT_ONCE_BYTES
     tags = [*TAGS, *PIXELS] if at_once else TAGS
     found = [Instance(file, read_attributes(file, where, tags)) for file in files]
-    images = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
-    if not images:
+    instances = [each for each in found if text_of(each.header, "SOPClassUID", where) != DICOMDIR]
+    if not instances:
         raise unusable(
             "The folder holds no DICOM file.",
             where,
@@ -142,7 +142,7 @@ def instances_of(path: Path, where: str, *, pixels: bool = False) -> list[Instan
             "Where the folder holds a file of another kind, such as NIfTI, name that file itself; else export or copy "
             "the series again, or take the scan out.",
         )
-    return without_copies(images, where)
+    return without_copies(instances, where)
 
 
 def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:

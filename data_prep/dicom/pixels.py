@@ -199,7 +199,7 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
         needed = shape[0] * shape[1] * frames * (int(header.BitsAllocated) // 8)
         if len(data) not in (needed, needed + needed % 2):
             raise unusable(
-                "The pixel data are cut short, or do not fit the size of the image.",
+                "The pixel data are cut short, or do not fit the size of the slice.",
                 where,
                 count_of(needed, "byte"),
                 count_of(len(data), "byte"),

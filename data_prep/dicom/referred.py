@@ -63,7 +63,7 @@ def say_pseudonymous(made: Dataset) -> None:
 
 
 def _check_reference(slices: list[Slice], where: str, kind: str) -> None:
-    """InputError where what is written, `kind` in words, could not say which images it lies over."""
+    """InputError where what is written, `kind` in words, could not say which instances it lies over."""
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         if not all(text_of(each.groups[-1], name, where) for each in slices):
             raise unusable(

@@ -88,7 +88,7 @@ def _made(slices: list[Slice], mask: Bools, patient_id: str, keep_identity: bool
 
 
 def _frame(slices: list[Slice], frame: str) -> Dataset:
-    """The frame of reference, and the images of the series in it."""
+    """The frame of reference, and the instances of the series in it."""
     header = slices[0].groups[-1]
     series = _set(
         SeriesInstanceUID=text_of(header, "SeriesInstanceUID", ""),

@@ -64,7 +64,7 @@ def _made(slices: list[Slice], mask: Masks, patient_id: str, keep_identity: bool
 
 
 def _segmentation(images: list[Dataset], frames: NDArray[np.uint8]) -> hd.seg.Segmentation:
-    """The object of one segment whose frames (Z, H, W), 0 and 1, lie on the images in their order."""
+    """The object of one segment whose frames (Z, H, W), 0 and 1, lie on these instances in their order."""
     by = hd.AlgorithmIdentificationSequence("hnscc", codes.DCM.ArtificialIntelligence, version("hnscc"))
     lesion = hd.seg.SegmentDescription(
         segment_number=1,

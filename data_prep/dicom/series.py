@@ -20,7 +20,7 @@ VOLUMES = {
     **dict.fromkeys((f"{_STORAGE}4", f"{_STORAGE}4.1", f"{_STORAGE}4.4"), "MR"),
     **dict.fromkeys((f"{_STORAGE}128", f"{_STORAGE}130", f"{_STORAGE}128.1"), "PT"),
 }
-_PICTURES = {  # words of ImageType that say that an image is no slice
+_PICTURES = {  # words of ImageType that say that an instance is no slice
     "LOCALIZER": "a localiser (scout)",
     "SCREEN SAVE": "a secondary capture (screenshot)",
     "MIP": "a projection (MIP)",

@@ -30,7 +30,7 @@ def stack_slices(slices: Sequence[Slice], where: str) -> tuple[list[Slice], Grid
             "The series holds one slice.",
             where,
             "a volume of 2 slices or more",
-            "a single image",
+            "a single slice",
             "Name the whole series: its folder, or its enhanced file.",
         )
     _check_alike(slices, where)

@@ -20,7 +20,7 @@ from hnscc.base.in_words import count_of
 OFF_PLANE_SLICES = 0.1  # slices: by so much an outline may leave its plane, and a plane the grid's slice
 ONE_PLANE_SLICES = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
 SLIVER_SHARE = 0.01  # of the smaller outline: what two outlines may share and still lie beside one another
-MIN_KEPT_SHARE = 0.9  # of the volume outlined that must lie on the grid
+MIN_KEPT_SHARE = 0.9  # of what is outlined that must lie on the grid
 # Slices: outlines that lie farther apart are those of several lesions, or of one that was resampled.
 MOST_THICK_SLICES = 5
 LEAN_SLICES = 1e-3  # slices: by so much a slab's end is moved that would halve a slice
@@ -57,7 +57,7 @@ def fill_contours(
     nobody can know whether what they share is lesion. `where` (row, column, scan) is how errors name the mask.
 
     InputError: outlines in no slice or plane of slices of the grid, outlines that cross, and a tenth or more of
-    the volume outside of the grid.
+    what they enclose outside of the grid.
     """
     inverse = np.linalg.inv(grid.affine)
     in_voxels = [points @ inverse[:3, :3].T + inverse[:3, 3] for points in contours]
@@ -173,7 +173,7 @@ def _shares(
     planes: list[_Plane], thick: float, on_slices: bool, grid: Grid, axis: int
 ) -> tuple[dict[int, Floats], float]:
     """By slice across the axis, the share of each voxel that the slabs cover, 0 to 1: (x, y) of the other two axes; and
-    the volume drawn, in voxels. thick: of a slab, in slices."""
+    how much is drawn, in voxels. thick: of a slab, in slices."""
     wide, high = (count for axis_, count in enumerate(grid.shape) if axis_ != axis)
     shares: dict[int, Floats] = {}
     drawn = 0.0
@@ -220,10 +220,10 @@ def _check_kept(inside: float, drawn: float, where: str) -> list[str]:
         raise _refused(
             "The contours reach out of the grid.",
             where,
-            f"at least {MIN_KEPT_SHARE:.0%} of their volume inside",
+            f"at least {MIN_KEPT_SHARE:.0%} of what they enclose inside",
             f"{kept:.1%}",
         )
-    return [f"{1 - kept:.1%} of the contours' volume lies outside of the grid"] if kept < 0.999 else []
+    return [f"{1 - kept:.1%} of what the contours enclose lies outside of the grid"] if kept < 0.999 else []
 
 
 def _refused(problem: str, where: str, expected: str, found: str) -> InputError:

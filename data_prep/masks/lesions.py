@@ -24,7 +24,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import DrawnMask
 
-MIN_KEPT_SHARE = 0.9  # of the lesion's volume that must lie on the slices' grid
+MIN_KEPT_SHARE = 0.9  # of the lesion that must lie on the slices' grid
 # Of a voxel along each axis that a tilted lesion is counted in, at least. Their number is odd: of an even one, half of
 # the parts stands for a range of shares that begins below a half (of two, 0.25), so that lesions would grow.
 LEAST_PARTS = 5
@@ -49,7 +49,7 @@ class LesionMask:
 def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where: str) -> LesionMask:
     """Bring a mask to the grid of the reference modality. `grids` are those of the scan's modalities, each oriented.
 
-    InputError, naming `where`: the mask is not binary, lies on the grid of no modality, or loses a tenth of its volume
+    InputError, naming `where`: the mask is not binary, lies on the grid of no modality, or loses a tenth of its voxels
     or all of its voxels on the reference's grid.
     """
     grid = to_lps(grids[reference])
@@ -234,7 +234,7 @@ def check_kept(share: Floats, voxels: Bools, before: float, grid: Grid, where: s
         raise cannot_place(
             "The lesion lies outside of the slices' grid.",
             where,
-            f"at least {MIN_KEPT_SHARE:.0%} of its volume inside",
+            f"at least {MIN_KEPT_SHARE:.0%} of the lesion inside",
             f"{kept:.1%}",
         )
     if not voxels.any():

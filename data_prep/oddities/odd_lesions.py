@@ -23,7 +23,7 @@ from hnscc.cohort.store_format import Scan
 
 MAX_LESION_SHARE = 0.25  # of the grid, or of the body
 IN_AIR_SHARE, MOSTLY_IN_AIR_SHARE = 0.1, 0.5  # of the lesion: told, and refused
-ODD_VOLUME_TIMES = 3.0  # times larger or smaller than the median of the other scans with lesion
+ODD_SIZE_TIMES = 3.0  # times larger or smaller than the median of the other scans with lesion
 # Times larger than all others: masks of a part of the body in place of the lesion, several of which hide one another in
 # what lesions differ by. Of 1,000 random choices each of 5, 6, 7, 8, 10, 12, 16 and 24 lesions of the public cohort 49,
 # 10, 8, 6 and then none hold two or more that stand apart so.
@@ -62,7 +62,7 @@ def odd_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
         yield from _shape(scan)
     if len(with_lesion) < LEAST_SCANS:
         return
-    yield from _volumes(with_lesion)
+    yield from _sizes(with_lesion)
     yield from _boxes(with_lesion)
 
 
@@ -131,14 +131,14 @@ def _shape(scan: Scan) -> Iterator[Odd]:
         )
 
 
-def _volumes(with_lesion: Sequence[Scan]) -> Iterator[Odd]:
-    # Volumes are kept in steps of 0.1 mm3: less than half of that is kept as none.
+def _sizes(with_lesion: Sequence[Scan]) -> Iterator[Odd]:
+    # Sizes are kept in steps of 0.1 mm3: less than half of that is kept as none.
     measured = [scan for scan in with_lesion if scan.placement["lesion"]["ml"] > 0]
     if len(measured) < LEAST_SCANS:
         return
     usual = median(scan.placement["lesion"]["ml"] for scan in measured)
     logs = [log(scan.placement["lesion"]["ml"] / usual) for scan in measured]
-    most = limit(logs, log(ODD_VOLUME_TIMES))
+    most = limit(logs, log(ODD_SIZE_TIMES))
     together = _larger_group(logs)
     for at, (scan, each) in enumerate(zip(measured, logs, strict=True)):
         if abs(each) > most or at in together:
@@ -152,7 +152,7 @@ def _volumes(with_lesion: Sequence[Scan]) -> Iterator[Odd]:
 
 
 def _larger_group(logs: Sequence[float]) -> list[int]:
-    """Positions of two and more volumes, given by their logarithms, that lie above all others with a gap between;
+    """Positions of two and more sizes, given by their logarithms, that lie above all others with a gap between;
     empty where there is none, or where it is not clear which of them is usual."""
     *smaller, largest = grouped(logs, log(LARGER_GROUP_TIMES))
     parted = bool(smaller) and len(largest) > 1 and has_majority([*smaller, largest])

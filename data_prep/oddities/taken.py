@@ -146,12 +146,12 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
                 scan.scan_id, f"{modality} is {facts['low']:g} everywhere", files=(modality,), refused=True
             )
         elif peaks := peaks_in_words(scan, modality):
-            unused = f"; not used beside it: {len(unseen)} of {count_of(scan.slices, 'slice')}"
-            text = f"{modality} {peaks}{unused if unseen else ''}"
+            others = f"; not sampled beside it: {len(unseen)} of {count_of(scan.slices, 'slice')}"
+            text = f"{modality} {peaks}{others if unseen else ''}"
             yield Odd(scan.scan_id, text, files=(modality,), refused=refused)
         elif unseen:
             whole = f"{len(unseen)} of {count_of(scan.slices, 'slice')} whole"
-            shown = f"{modality} does not show {whole}, which are not used"
+            shown = f"{modality} does not show {whole}, which are not sampled"
             yield Odd(scan.scan_id, shown, files=(modality,), refused=refused)
         yield from _without_value(scan, modality)
     if lesion["fits"]:

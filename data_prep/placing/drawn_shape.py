@@ -1,5 +1,5 @@
 """The shape of a lesion as it was drawn: what no lesion is shaped like, masks that fit several grids, outlines that
-nobody filled, and volume that coarser voxels lose."""
+nobody filled, and how much coarser voxels lose."""
 
 from collections.abc import Mapping
 
@@ -76,12 +76,12 @@ def hollow(voxels: Bools) -> float:
 
 
 def drawn_ml(mask: Volume | None) -> float:
-    """Return the volume of a mask of 0 and one other value, as its file holds it, in ml; 0 without a mask."""
+    """Return the size of a mask of 0 and one other value, as its file holds it, in ml; 0 without a mask."""
     if mask is None:
         return 0.0
     return float(np.count_nonzero(mask.data > mask.data.max() / 2) * np.prod(mask.grid.spacing) / 1000)
 
 
 def stored_ml(stored: Masks, spacing_mm: Spacing) -> float:
-    """Return the volume of a stored mask (Z, H, W), in ml."""
+    """Return the size of a stored mask (Z, H, W), in ml."""
     return float(np.count_nonzero(stored) * np.prod(spacing_mm) / 1000)

@@ -234,7 +234,7 @@ def lesion_of(
     stored_lesion: Bools,
     shown: Bools,
 ) -> LesionFacts:
-    """Volume of the lesion in ml, its share of the grid and of the body, 0 to 1, and the share of it that lies in air;
+    """Size of the lesion in ml, its share of the grid and of the body, 0 to 1, and the share of it that lies in air;
     its shape; how its mask was drawn.
 
     stored_lesion and shown (Z, H, W) are the lesion and the body of the stored slices, of pixels that lie on the grid.

@@ -29,7 +29,7 @@ BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
 # field of view lies at 0.67.
 BELOW_REST_RANGES, BETWEEN_SHARE, QUARTER_MIXED_SHARE = 20.0, 0.2, 0.55
 MIXED_SHARE = 0.001  # of the value: what differs by more is a mixture, by less is rounding
-LEAST_OTHER_VALUES = 16  # other values at least: a mask or a labelled image holds fewer
+LEAST_OTHER_VALUES = 16  # other values at least: a mask or a label map holds fewer
 SAMPLED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
 
 

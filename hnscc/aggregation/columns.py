@@ -68,8 +68,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "in `pooled`",
     ),
     "positive_slices": (WHOLE, "number of the scan's slices whose stored mask holds lesion pixels"),
-    "used_positive": (WHOLE, "number of slices with lesion pixels that the study uses in this split"),
-    "used_negative": (WHOLE, "number of slices without lesion pixels that the study uses in this split"),
+    "used_positive": (WHOLE, "number of sampled slices with lesion pixels, in this split"),
+    "used_negative": (WHOLE, "number of sampled slices without lesion pixels, in this split"),
     "trial_id": (TEXT, "name of the trial, made of variant, fold and repeat, for example pet_mri-f0-r07"),
     "variant": (TEXT, "name of the variant in the study file"),
     "fold": (WHOLE, "number of the fold, counted from 0"),
@@ -150,7 +150,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     **SCANS,
     "used": (
         YES,
-        "whether the slice is of the sampled set, by which trials are trained and the readings as_written and as_coded "
+        "whether the slice is a sampled one: by these trials are trained and the readings as_written and as_coded "
         "score; the others make whole scans of those of validation and test, and all count in every other table",
     ),
     "scored": (

@@ -3,7 +3,7 @@ lesions are found, and are probabilities right.
 
 Every patient is tested by one model of each fold: the median models at their chosen thresholds, or those of one repeat
 at 0.5. The AUC goes by the highest probability in a scan, which needs no threshold; by predicted
-volume, all scans in which nothing is predicted would be alike.
+ml, all scans in which nothing is predicted would be alike.
 """
 
 from collections.abc import Iterator, Mapping

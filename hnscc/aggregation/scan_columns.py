@@ -8,10 +8,10 @@ from hnscc.scores.surface import SCAN_METRICS
 
 SCANS: dict[str, tuple[pa.DataType, str]] = {
     "scans": (WHOLE, "number of the patient's scans that are scored, whole or by sampled slices"),
-    "truth_ml": (REAL, "volume of the lesions in ml (metabolic tumour volume), on the stored slices"),
+    "truth_ml": (REAL, "size of the lesions in ml (MTV), on the stored slices"),
     "drawn_scans.truth_ml": (
         REAL,
-        "volume of the lesions in ml (metabolic tumour volume), as they were drawn",
+        "size of the lesions in ml (MTV), as they were drawn",
     ),
     "drawn_scans.threshold": (
         REAL,
@@ -29,13 +29,13 @@ SCANS: dict[str, tuple[pa.DataType, str]] = {
         "Dice of the scan's own mask with itself, once it was placed on the stored slices and sent back: what a "
         "perfect model would reach; 1 where the mask is empty",
     ),
-    "pred_ml": (REAL, "predicted volume in ml"),
-    "overlap_ml": (REAL, "volume that is both predicted and lesion, in ml"),
-    "fp_ml": (REAL, "volume of false positives in ml: predicted and no lesion"),
-    "fn_ml": (REAL, "volume of misses in ml: lesion and not predicted"),
+    "pred_ml": (REAL, "size of the prediction in ml"),
+    "overlap_ml": (REAL, "what is both predicted and lesion, in ml"),
+    "fp_ml": (REAL, "false positives in ml: predicted and no lesion"),
+    "fn_ml": (REAL, "misses in ml: lesion and not predicted"),
     "volume_precision": (
         REAL,
-        "the part of the predicted volume that is lesion, 0 to 1; of an empty prediction 1 where the truth is empty "
+        "the part of the predicted ml that is lesion, 0 to 1; of an empty prediction 1 where the truth is empty "
         "too, else 0",
     ),
     **{
@@ -50,11 +50,11 @@ SCANS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "tlg_truth": (
         REAL,
-        "total lesion glycolysis of the true mask, its mean SUV times its volume in ml; null where PET is not in SUV",
+        "total lesion glycolysis of the true mask, its mean SUV times its size in ml; null where PET is not in SUV",
     ),
     "tlg_pred": (
         REAL,
-        "total lesion glycolysis of the predicted mask, its mean SUV times its volume in ml; null where PET is not in "
+        "total lesion glycolysis of the predicted mask, its mean SUV times its size in ml; null where PET is not in "
         "SUV",
     ),
     "lesion": (YES, "whether any scan of the patient holds lesion; null where scans are not whole"),

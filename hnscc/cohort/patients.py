@@ -85,7 +85,7 @@ def _check_validation(fixed: Mapping[str, str | None], split: Split) -> None:
             "The manifest names validation patients, and the study takes validation slices from training patients.",
             where="manifest, column split, and split.validation_unit",
             expected="train and test alone in that column, or split.validation_unit: patient",
-            found=f"{count_of(len(validation), 'validation patient')}, of whom no slice would be used",
+            found=f"{count_of(len(validation), 'validation patient')}, of whom no slice would be sampled",
             do="set split.validation_unit to patient; or give these patients another split and prepare the store again",
         )
 

@@ -168,7 +168,7 @@ class ValueFacts(TypedDict, total=False):
 class LesionFacts(TypedDict, total=False):
     """The lesion of a scan (data_prep.placing.found.lesion_of, data_prep.placing.drawn_shape).
 
-    ml: its volume on the grid of the slices, to four decimals; drawn_ml, stored_ml: as its file and as the stored mask
+    ml: its size on the grid of the slices, to four decimals; drawn_ml, stored_ml: as its file and as the stored mask
     hold it. share_of_grid, share_of_body: of the grid, and of the body in the stored slices; share_of_whole: of the
     body in the whole field of view, where that is another. share_in_air: the share of it that lies outside of the body.
     spanned: slices in which it reaches from border to border; left_out: slices between others that hold none of it;

@@ -1,5 +1,5 @@
-"""Patient-wise, stratified splits and the slices they use, fold by fold, and what must hold of a fold before anything
-is trained. Works on the store's index alone: no image is read.
+"""Patient-wise, stratified splits and the slices sampled of them, fold by fold, and what must hold of a fold before
+anything is trained. Works on the store's index alone: no image is read.
 """
 
 from collections.abc import Mapping, Sequence

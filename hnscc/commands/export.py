@@ -82,7 +82,7 @@ def card_text(
         f"the trials {', '.join(settings['trials'])}; several predict by the mean of their probabilities.",
         "## Use",
         USE,
-        f"Images are {size} x {size} slices on the grid of {placing['reference']}, {pixels}; rows run to posterior, "
+        f"Slices are of {size} x {size} pixels on the grid of {placing['reference']}, {pixels}; rows run to posterior, "
         "columns to the patient's left, slices to superior. Values are those of the study's store; normalisation and "
         "sigmoid are in the graph. `hnscc predict` does all of this from files.",
         "## Scores of the study",

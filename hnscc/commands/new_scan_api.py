@@ -54,7 +54,7 @@ def predict(
     - `<scan_id>.png`: a picture of it. Maps of 0 to 1 stand beside it, where they were asked for.
     - `<scan_id>.seg.dcm`: where the reference file is DICOM, a segmentation that refers to its series; with `rtstruct`
       also its contours, `<scan_id>.rtstruct.dcm`.
-    - lesions.csv, lesions.json: the lesions, with volume in ml, position in mm, highest and mean value of each
+    - lesions.csv, lesions.json: the lesions, with size in ml, position in mm, highest and mean value of each
       modality; where PET is in SUV (DICOM, or by `pet_is_suv`), SUVmax, SUVmean, SUVpeak and TLG.
     - scores.csv: Dice of the scans with a mask.
     - predictions.json: all of it in short, and what is to be known of each scan and of all: without a manifest, that

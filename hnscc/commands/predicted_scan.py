@@ -79,8 +79,8 @@ def combine(
 def rows_of_lesions(
     scan: NewScan, predicted: ScanPrediction, modalities: Sequence[str], suv: str | None
 ) -> list[TableRow]:
-    """A row for each predicted lesion: where it is in mm (x to right, y to anterior, z to superior), its volume, and
-    the values of each modality within it, on that modality's own voxels; None where the lesion lies outside of it.
+    """A row for each predicted lesion: where it is in mm (x to right, y to anterior, z to superior), its size in
+    ml, and the values of each modality within it, on that modality's own voxels; None where the lesion lies outside.
     suv: the modality that is in SUV; its measures are added by their names."""
     images = {name: scan.own(name) for name in modalities} if predicted.lesion.any() else {}
     found = marked_lesions(predicted.lesion, {}, scan.spacing_mm)

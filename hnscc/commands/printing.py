@@ -96,9 +96,9 @@ def print_predictions(facts: Mapping[str, Any], console: Console) -> None:
     scored = any(scan["dice"] is not None for scan in facts["scans"])
     print_rows(
         console,
-        ["scan", "lesions", "volume (ml)", *(["Dice"] if scored else []), "told"],
+        ["scan", "lesions", "size (ml)", *(["Dice"] if scored else []), "told"],
         [_prediction(scan, scored) for scan in facts["scans"]],
-        numbers=["lesions", "volume (ml)", "Dice"],
+        numbers=["lesions", "size (ml)", "Dice"],
     )
     for scan in facts["scans"]:
         for line in scan["told"]:

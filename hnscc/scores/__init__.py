@@ -4,7 +4,7 @@ Others may use METRICS (`metrics`), counts of pixels and outcomes of slices (`co
 (`thresholds`), and every statistic of the house: `intervals`, `differences`, `paired_tests`, `describe`, `crossed`
 (over patients and repeats) and `better`, with forecasts of the next study (`forecasts`, `needed`); what each needs at
 least stands in `base.fewest`. Of slices: sets of them (`slice_sets`). Of whole scans: distances of surfaces
-(`surface`), volumes in ml (`millilitres`), uptake (`uptake`), lesions found and false (`lesions`), calls of scans and
+(`surface`), sizes in ml (`millilitres`), uptake (`uptake`), lesions found and false (`lesions`), calls of scans and
 patients (`detection`), calibration (`calibration`), what of these differs between patients (`patient_metrics`), and how
 all that is kept (`stored`). The rule for empty masks stands in `empty_masks`.
 

@@ -71,7 +71,7 @@ def pooled_interval(
 ) -> Estimate:
     """A pooled score with its 95 % interval: of one model over patients, or of a variant over patients and repeats.
 
-    overlap, pred, truth: pixel counts, or volumes, (P,) of one model, or (R, P) of R repeats on the same P
+    overlap, pred, truth: pixel counts, or ml, (P,) of one model, or (R, P) of R repeats on the same P
     patients, from 0 on; truth is the same in every repeat. Patients with truth > 0 hold lesion. value: 2 sum(overlap) /
     (sum(pred) + sum(truth)), or with `metric` jaccard sum(overlap) over the union; of repeats the mean of these. The
     interval is a t interval on the logit scale; docs/explanation/validity.md has how often it covers. That of one model
@@ -268,16 +268,14 @@ def _check_range(values: Floats, share: bool) -> None:
     if values.size and (values.min() < 0 or (share and values.max() > 1)):
         allowed = "in 0..1" if share else "from 0 on"
         do = (
-            "give share=False for distances, volumes and counts"
-            if values.min() >= 0
-            else "leave out what is none"
+            "give share=False for distances, ml and counts" if values.min() >= 0 else "leave out what is none"
         )
         found = f"they reach from {values.min():g} to {values.max():g}"
         raise ValueError(f"scores must lie {allowed}, and {found}; {do}")
 
 
 def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:
-    """The t interval on the scale of logarithms: distances and volumes are skewed, and it covers more often there."""
+    """The t interval on the scale of logarithms: distances and ml are skewed, and it covers more often there."""
     found = Estimate(
         parts.value,
         patients=parts.patients,

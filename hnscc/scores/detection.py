@@ -2,7 +2,7 @@
 
 A scan or a patient is called positive where anything is predicted in it, wherever (or by whatever rule the caller
 has), and has a score that rises with the evidence for a lesion, such as its highest stored probability or its
-predicted volume. Each has both, so that none leaves a rate for want of a prediction. Rates without a denominator are
+predicted ml. Each has both, so that none leaves a rate for want of a prediction. Rates without a denominator are
 None; whether they exist depends on the truth alone (the rule of `empty_masks`).
 """
 

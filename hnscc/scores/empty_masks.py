@@ -8,19 +8,19 @@ over scans by predicting nothing. Where it exists, it is
 - the worst value where one of them is empty and the other is not: all was missed, or all is a false alarm. The worst
   of a distance is the diagonal of the scan, which no two points of the scan exceed: means and medians take it as it
   is. What tells of alarms alone (`fp_ml`, `false_lesions`, specificity) cannot see a miss, nor `fn_ml` and
-  sensitivity an alarm: none of these is to be read without its partner. Volumes and counts have no worst value.
+  sensitivity an alarm: none of these is to be read without its partner. Sizes and counts have no worst value.
 
 So missing a lesion that was predicted exactly never improves a score: taking it out of a prediction, the last one too,
 makes every score worse or leaves it. Of what was predicted otherwise this holds
 
 - for counts of lesions and for the calls of scans and patients, of every predicted component that touches a lesion;
-- for volumes, shares of voxels and Dice, of every component that lies within the truth (one that reaches beyond it
+- for ml, shares of voxels and Dice, of every component that lies within the truth (one that reaches beyond it
   also takes false positives away);
 - for distances of surfaces, of no component but the lesion itself: HD95, ASSD and NSD may improve where a lesion that
   was only touched is given up, for hits amid a large lesion lie far from its surface. Only the last step is certain: to
   predict nothing is never better than to predict anything.
 
-The difference of two volumes is a description and no score: a false alarm hides a miss of the same volume.
+The difference of two sizes is a description and no score: a false alarm hides a miss of as many ml.
 """
 
 import math
@@ -48,7 +48,7 @@ def check_masks(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:
 
 
 def voxel_ml(spacing_mm: Spacing) -> float:
-    """Return the volume of a voxel in ml."""
+    """Return how many ml a voxel takes."""
     return math.prod(float(each) for each in spacing_mm) / 1000
 
 

@@ -26,7 +26,7 @@ SIZE_EDGES_ML = (1.0, 5.0)
 class Lesion:
     """One true lesion of a scan.
 
-    lesion: its number from 1 on, in the order of its first voxel by z, y, x. truth_ml: its volume. pred_ml: that of
+    lesion: its number from 1 on, in the order of its first voxel by z, y, x. truth_ml: its size. pred_ml: that of
     all predicted lesions that touch it, whole. overlap_ml: its predicted part. dice: of it and the predicted lesions
     that touch it, 0..1, 0 where none does.
     """
@@ -42,7 +42,7 @@ class Lesion:
 @dataclass(frozen=True)
 class Lesions:
     """The true lesions of a scan, or of several. false: how many predicted ones hold no voxel of the truth, and
-    false_ml their volume. predicted: how many predicted ones there are. scans: of how many scans."""
+    false_ml their size. predicted: how many predicted ones there are. scans: of how many scans."""
 
     lesions: tuple[Lesion, ...]
     false: int
@@ -135,7 +135,7 @@ def f1(lesions: Lesions) -> float:
 
 
 def sensitivity_by_size(lesions: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[SizeClass, ...]:
-    """The sensitivity of lesions by their true volume: classes from 0 to the first edge, ..., from the last one on.
+    """The sensitivity of lesions by their true size in ml: classes from 0 to the first edge, ..., from the last one on.
 
     edges_ml: positive and rising, else ValueError.
     """

@@ -61,25 +61,25 @@ EVERY_UNIT: frozenset[Unit] = frozenset({"slice", "scan", "patient", "pooled"})
 
 
 def dice(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
-    """Return 2 |A and B| / (|A| + |B|), float64 in 0..1, of pixel counts or volumes of one shape (...), from 0 on, and
+    """Return 2 |A and B| / (|A| + |B|), float64 in 0..1, of pixel counts or ml of one shape (...), from 0 on, and
     of that shape: 1 where both are empty (paper, section 2.4)."""
     return ratio(*dice_fraction(overlap, pred, truth))
 
 
 def dice_fraction(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """Return 2 |A and B|, and |A| + |B|, float64, of pixel counts or volumes of one shape (...), and of that shape."""
+    """Return 2 |A and B|, and |A| + |B|, float64, of pixel counts or ml of one shape (...), and of that shape."""
     whole: Floats = np.asarray(pred, np.float64) + np.asarray(truth, np.float64)
     return 2 * np.asarray(overlap, np.float64), whole
 
 
 def jaccard(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> Floats:
-    """Return |A and B| / |A or B|, float64 in 0..1, of pixel counts or volumes of one shape (...), from 0 on, and of
+    """Return |A and B| / |A or B|, float64 in 0..1, of pixel counts or ml of one shape (...), from 0 on, and of
     that shape: 1 where both are empty (paper, section 2.4)."""
     return ratio(*jaccard_fraction(overlap, pred, truth))
 
 
 def jaccard_fraction(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """Return |A and B|, and |A or B|, float64, of pixel counts or volumes of one shape (...), and of that shape."""
+    """Return |A and B|, and |A or B|, float64, of pixel counts or ml of one shape (...), and of that shape."""
     both = np.asarray(overlap, np.float64)
     either: Floats = np.asarray(pred, np.float64) + np.asarray(truth, np.float64) - both
     return both, either

@@ -1,7 +1,7 @@
-"""Volumes of a predicted and a true mask in ml, what is wrong in them, and the uptake that they hold.
+"""Sizes of a predicted and a true mask in ml, what is wrong in them, and the uptake that they hold.
 
-The metabolic tumour volume (MTV) is the volume of a mask; the total lesion glycolysis (TLG) is that volume times its
-mean uptake, in SUV ml, where PET is in SUV. The rule for empty masks is that of `empty_masks`.
+The size of a mask in ml is known as MTV; the total lesion glycolysis (TLG) is this size times the mean uptake in the
+mask, in SUV ml, where PET is in SUV. The rule for empty masks is that of `empty_masks`.
 """
 
 import math
@@ -46,7 +46,7 @@ def millilitres_of(
     check_masks(pred, truth, spacing_mm)
     voxel = voxel_ml(spacing_mm)
     true, predicted, both = (int(np.count_nonzero(each)) for each in (truth, pred, truth & pred))
-    # Each a whole number times the voxel: a difference of two volumes would leave its rounding for a false positive.
+    # Each a whole number times the voxel: a difference of two sizes would leave its rounding for a false positive.
     counted = (each * voxel for each in (true, predicted, both, predicted - both, true - both))
     if uptake is None:
         return Millilitres(*counted)
@@ -67,7 +67,7 @@ def millilitres_together(scans: Sequence[Millilitres]) -> Millilitres:
 
 
 def precision(measured: Millilitres) -> float:
-    """Return the part of the predicted volume that lies in the truth, 0..1.
+    """Return the part of the predicted ml that lies in the truth, 0..1.
 
     Of an empty prediction 1 if the truth is empty too, and 0 if it is not.
     """
@@ -77,13 +77,13 @@ def precision(measured: Millilitres) -> float:
 
 
 def volume_sensitivity(measured: Millilitres) -> float | None:
-    """Return the part of the true volume that is predicted, 0..1; None where the truth is empty."""
+    """Return the part of the true ml that is predicted, 0..1; None where the truth is empty."""
     return measured.overlap_ml / measured.truth_ml if measured.truth_ml else None
 
 
 def _glycolysis(mask: Bools, uptake: NDArray[np.floating], voxel: float) -> float:
-    """SUV ml of a mask, bool (Z, H, W), and an uptake, SUV, of its shape: volume times mean uptake is the sum of uptake
-    times the volume of a voxel; 0 of an empty mask."""
+    """SUV ml of a mask, bool (Z, H, W), and an uptake, SUV, of its shape: ml times mean uptake is the sum of uptake
+    times the ml of a voxel; 0 of an empty mask."""
     if uptake.shape != mask.shape:
         raise ValueError(
             f"the uptake has the shape of the masks, {mask.shape}, not {uptake.shape}; bring it on their grid"

@@ -2,8 +2,8 @@
 
 The value of a patient is that of its scans together (`scores.scans.scans_together`), by the rule for empty masks of
 `scores.empty_masks`. None of them improves where one more lesion that was predicted exactly is missed, but for what
-counts false predictions alone, and for descriptions such as the volume error, in which a false alarm hides a miss of
-the same volume. Those of surfaces are the list of `scores.surface`; they may improve where a lesion that was only
+counts false predictions alone, and for descriptions such as the error of size, in which a false alarm hides a miss of
+as many ml. Those of surfaces are the list of `scores.surface`; they may improve where a lesion that was only
 touched is given up.
 """
 
@@ -92,12 +92,12 @@ def _own(metric: Metric, score: ScanScore) -> float:
     return float(metric.function(score.overlap_px, score.pred_px, score.truth_px))
 
 
-def _volume_error(score: ScanScore) -> float:
+def _error_of_ml(score: ScanScore) -> float:
     return abs(score.millilitres.pred_ml - score.millilitres.truth_ml)
 
 
-def _found_volume(score: ScanScore) -> float:
-    """The share of the lesions' volume that is predicted; a patient without lesion has missed none."""
+def _found_share(score: ScanScore) -> float:
+    """The share of the lesions' ml that is predicted; a patient without lesion has missed none."""
     share = millilitres.volume_sensitivity(score.millilitres)
     return 1.0 if share is None else share
 
@@ -113,12 +113,12 @@ def _millilitres(score: ScanScore) -> tuple[float, float, float]:
 
 
 def _of_pred(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """The share of the prediction that is truth, as a fraction; counts or volumes of one shape, (P,) or (R, P)."""
+    """The share of the prediction that is truth, as a fraction; counts or ml of one shape, (P,) or (R, P)."""
     return np.asarray(overlap, np.float64), np.asarray(pred, np.float64)
 
 
 def _of_truth(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """The share of the truth that is predicted, as a fraction; counts or volumes of one shape, (P,) or (R, P)."""
+    """The share of the truth that is predicted, as a fraction; counts or ml of one shape, (P,) or (R, P)."""
     return np.asarray(overlap, np.float64), np.asarray(truth, np.float64)
 
 
@@ -174,9 +174,9 @@ PATIENT_METRICS = (
     ),
     PatientMetric(
         name="volume_precision",
-        label="precision by volume",
+        label="precision by ml",
         measured_in=None,
-        meaning="the part of the predicted volume that is lesion, 0 where nothing is predicted",
+        meaning="the part of the predicted ml that is lesion, 0 where nothing is predicted",
         higher_is_better=True,
         of=lambda score: millilitres.precision(score.millilitres),
         range=RATIO,
@@ -184,28 +184,28 @@ PATIENT_METRICS = (
     ),
     PatientMetric(
         name="volume_sensitivity",
-        label="sensitivity by volume",
+        label="sensitivity by ml",
         measured_in=None,
-        meaning="the part of the lesions' volume that is predicted",
+        meaning="the part of the lesions' ml that is predicted",
         higher_is_better=True,
-        of=_found_volume,
+        of=_found_share,
         range=RATIO,
         pooling=Pooling(_millilitres, _of_truth),
     ),
     PatientMetric(
         name="volume_error_ml",
-        label="volume error",
+        label="error of size",
         measured_in="ml",
-        meaning="absolute difference of predicted and true volume",
+        meaning="absolute difference of predicted and true size",
         higher_is_better=False,
-        of=_volume_error,
+        of=_error_of_ml,
         decimals=2,
     ),
     PatientMetric(
         name="fn_ml",
         label="missed",
         measured_in="ml",
-        meaning="volume of lesion missed",
+        meaning="lesion that was missed",
         higher_is_better=False,
         of=lambda score: score.millilitres.fn_ml,
         decimals=2,
@@ -214,7 +214,7 @@ PATIENT_METRICS = (
         name="fp_ml",
         label="falsely predicted",
         measured_in="ml",
-        meaning="volume predicted outside of lesions",
+        meaning="what was predicted outside of lesions",
         higher_is_better=False,
         of=lambda score: score.millilitres.fp_ml,
         of_all=True,

@@ -1,4 +1,4 @@
-"""The scores of whole scans at one threshold: volumes, distances of surfaces, lesions; of a patient's scans together.
+"""The scores of whole scans at one threshold: sizes in ml, distances of surfaces, lesions; of a patient's scans.
 
 The rule for empty masks is that of `empty_masks`, which also says when missing more lesions may improve a score.
 """
@@ -76,7 +76,7 @@ def score_scans(
 
 
 def scans_together(scans: Sequence[ScanScore]) -> ScanScore:
-    """Return a patient's scans: voxels, volumes and lesions add up; distances and surface Dice are means over
+    """Return a patient's scans: voxels, ml and lesions add up; distances and surface Dice are means over
     the scans."""
     return ScanScore(
         slices=sum(each.slices for each in scans),

@@ -18,8 +18,8 @@ LARGEST_SCORE = 1e75  # the degrees of freedom take fourth powers, which float64
 def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Floats]:
     """Return numerator and denominator (R, P) of the pooled score, and each patient's truth (P,), float64.
 
-    counts: overlap, prediction and truth, each of real numbers, (P,) or (R, P), from 0 to 2^53, in pixels or as
-    volumes. Raises ValueError for others, for masked arrays, for tables whose labels differ, for more overlap than
+    counts: overlap, prediction and truth, each of real numbers, (P,) or (R, P), from 0 to 2^53, in pixels or
+    ml. Raises ValueError for others, for masked arrays, for tables whose labels differ, for more overlap than
     prediction or truth, and for a truth that differs between repeats.
     """
     check_labels(*counts, repeats=True)

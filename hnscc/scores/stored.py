@@ -2,8 +2,8 @@
 them again (scores.json), and the total lesion glycolysis (TLG) of each scan within its truth and, at every threshold,
 within its prediction.
 
-TLG is the volume of a mask times its mean uptake, in SUV ml (`millilitres`): the sum of SUV over its voxels, times the
-volume of one. It is stored at every threshold, since images stay in the store and its threshold is chosen later.
+TLG is the size of a mask times its mean uptake, in SUV ml (`millilitres`): the sum of SUV over its voxels, times the
+ml of one. It is stored at every threshold, since images stay in the store and its threshold is chosen later.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Decoder blocks that convolve an enlarged image without making it, on a processor.
+"""Decoder blocks that convolve an enlarged map without making it, on a processor.
 
-A 3x3 convolution of an image that was doubled by its nearest pixels is a 4x4 transposed convolution, of stride 2, of
-the small image: taps of the 3x3 kernel that meet the same small pixel are summed first. That takes 16 multiplications
+A map is what a layer gives. A 3x3 convolution of one that was doubled is a 4x4 transposed convolution, of stride 2, of
+the small map: taps of the 3x3 kernel that meet the same small pixel are summed first. That takes 16 multiplications
 per small pixel where there were 36. The part of the kernel that meets the concatenated skip is a convolution of its
 own, whose output is added.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# Pixels of a batch's small images, together, from which this is the faster way: with fewer, the larger kernel costs
+# Pixels of a batch's small maps, together, from which this is the faster way: with fewer, the larger kernel costs
 # more than the pixels save. One layer forward and backward, by channels and precision: 0.8 to 1.3 x the speed of the
 # plain way at 512 pixels, 1.1 to 1.5 x at 1024 (AMD EPYC with avx512_bf16, one thread, torch 2.14, 2026-11).
 LEAST_PIXELS = 1024
@@ -21,7 +21,7 @@ Skip = torch.Tensor | None
 
 
 def decode_small(model: nn.Module) -> nn.Module:
-    """The same model, whose decoder convolves small images where it would double them first; returned for convenience.
+    """The same model, whose decoder convolves small maps where it would double them first; returned for convenience.
 
     That is so for Unet, Unet++ and MAnet of segmentation-models-pytorch. The other networks stay as they are: no 3x3
     convolution of theirs follows a doubling by nearest pixels (Linknet and the paper's network have transposed
@@ -96,7 +96,7 @@ class _UnetBlock(nn.Module):
 
 
 class _WeighedBlock(nn.Module):
-    """Of MAnet, which weighs each channel of the doubled image: as well before it is doubled."""
+    """Of MAnet, which weighs each channel of the doubled map: as well before it is doubled."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -165,6 +165,6 @@ def _summed(kernel: torch.Tensor) -> torch.Tensor:
 
 
 def _laid_out(kernel: torch.Tensor) -> torch.Tensor:
-    """A kernel's weights, float, of any values, (out, in, 3, 3), as the images lie in memory, of the same shape:
+    """A kernel's weights, float, of any values, (out, in, 3, 3), as the maps lie in memory, of the same shape:
     convolutions of the library's then need no other copy."""
     return kernel.contiguous(memory_format=torch.channels_last)

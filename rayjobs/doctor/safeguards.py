@@ -22,7 +22,7 @@ def missing_safeguards(file: ClusterFile) -> Iterator[Problem]:
     yield from _variable_problems(file)
     yield from _token_problems(file)
     yield from _pin_problems(file)
-    yield from _image_problems(file)
+    yield from _container_problems(file)
     yield from mount_problems(file)
 
 
@@ -174,7 +174,7 @@ def _pin_problems(file: ClusterFile) -> Iterator[Problem]:
             )
 
 
-def _image_problems(file: ClusterFile) -> Iterator[Problem]:
+def _container_problems(file: ClusterFile) -> Iterator[Problem]:
     images: list[FieldPath] = [
         (*key_path, key)
         for key_path in file.docker_places()
@@ -185,7 +185,7 @@ def _image_problems(file: ClusterFile) -> Iterator[Problem]:
         tag = PurePosixPath(str(image)).name.partition(":")[2]
         if isinstance(image, str) and "@sha256:" not in image and (not tag or _MOVING.match(tag)):
             expected = f"a tag such as {image.partition(':')[0]}:2.60.0-py311, or a digest"
-            yield file.problem(path, "this image has no fixed version", expected, "name one")
+            yield file.problem(path, "this container image has no fixed version", expected, "name one")
 
 
 _MOVING = re.compile(r"latest|nightly|master")

@@ -118,7 +118,7 @@ def test_a_model_that_predicts_nothing_is_as_bad_as_can_be(tmp_path):
     for name in OF_SCANS:
         assert found[f"{name}_repeats_mean"] == 0.5, name
     assert found["volume_precision_repeats_low"] is None
-    assert "precision by volume: 2 patients with lesion have no value in some repeat" in found["scans_reason"]
+    assert "precision by ml: 2 patients with lesion have no value in some repeat" in found["scans_reason"]
 
 
 def test_where_there_is_no_lesion_or_no_whole_scan_there_is_a_reason(tmp_path):

@@ -52,7 +52,7 @@ def test_slices_that_a_modality_does_not_show_are_known_and_told(tmp_path, zeros
     assert second.unseen(["pet", "mri"]) == frozenset()
     images, _ = store.read("S0")
     assert [len(np.unique(image)) == 1 for image in images[:, 0]] == [True] * 9 + [False] * 11
-    assert "scan S0: pet does not show 9 of 20 slices whole, which are not used" in store.odd
+    assert "scan S0: pet does not show 9 of 20 slices whole, which are not sampled" in store.odd
     if not zeros:
         assert first.placement["coverage"]["pet"] == pytest.approx(11 / 20)
         assert "scan S0: pet covers 55% of the grid, in most scans 100%" in store.odd

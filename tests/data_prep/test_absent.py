@@ -221,7 +221,7 @@ def test_such_slices_are_not_used_and_told(tmp_path, change):
     unused = list(UNUSED[change])
     assert [scan.placement["outside"]["mri"] for scan in store.scans] == [[], [], unused, [], [], []]
     assert store.scans[2].unseen(["mri"]) == frozenset(unused)
-    assert f"scan S2: mri does not show {len(unused)} of 20 slices whole, which are not used" in store.odd
+    assert f"scan S2: mri does not show {len(unused)} of 20 slices whole, which are not sampled" in store.odd
 
 
 def test_a_body_is_measured_by_the_slices_that_are_shown(tmp_path):

@@ -114,7 +114,9 @@ def test_such_slices_are_not_used_and_told(tmp_path):
     assert [len(each) > 0 for each in unused] == [False, False, True, False, False, False]
     surely = np.flatnonzero((beyond > 1.5 * SPACING[2]).mean(axis=(0, 1)) > 0.2).tolist()
     assert set(surely) <= set(unused[2]) <= set(np.flatnonzero((beyond > 0).any(axis=(0, 1))).tolist())
-    assert f"scan S2: mri does not show {len(unused[2])} of 24 slices whole, which are not used" in store.odd
+    assert (
+        f"scan S2: mri does not show {len(unused[2])} of 24 slices whole, which are not sampled" in store.odd
+    )
 
 
 @pytest.mark.slow

@@ -212,4 +212,4 @@ def test_contours_outside_of_the_grid_are_refused_and_a_little_is_told():
     assert "found:      50.0%" in refusal(at(box(2, 2, 3, 3), 4, 5, 6, 7))
     assert "farther away" in refusal(at(box(1e7, 0, 4, 4), 2))
     told = fill_contours(at(box(5.25, 0, 5, 4), 2), GRID, "scan S").told
-    assert told == ("5.0% of the contours' volume lies outside of the grid",)
+    assert told == ("5.0% of what the contours enclose lies outside of the grid",)

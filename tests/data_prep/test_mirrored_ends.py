@@ -196,7 +196,7 @@ def test_such_slices_are_not_used_and_told(tmp_path):
     store = prepare(save(tmp_path, rows), tmp_path / "s.zarr", size=40, workers=1)
     unused = list(range(BEGIN - 1, SHAPE[2] - 1))
     assert [scan.placement["outside"]["mri"] for scan in store.scans] == [[], [], unused, [], [], []]
-    assert "scan S2: mri does not show 10 of 29 slices whole, which are not used" in store.odd
+    assert "scan S2: mri does not show 10 of 29 slices whole, which are not sampled" in store.odd
 
 
 def real() -> list[tuple[str, np.ndarray, np.ndarray]]:

@@ -64,7 +64,7 @@ def test_nan_within_the_volume_is_refused(tmp_path, name):
 
 
 def test_filled_voxels_are_counted_told_and_not_covered(tmp_path):
-    """A slice and a half without numbers: 1.5 of 5 slices are not covered, and the empty slice is not used."""
+    """A slice and a half without numbers: 1.5 of 5 slices are not covered, and the empty slice is not sampled."""
     manifest = cohort(tmp_path, 3)
     blank = np.zeros(BLANK_SHAPE, bool)
     blank[:, :, 0], blank[:10, :, 1] = True, True

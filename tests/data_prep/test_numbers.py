@@ -180,7 +180,7 @@ def test_a_voxel_far_above_all_others_is_told_alone(tmp_path):
     assert text.startswith(
         "scan S1: pet holds up to 1e+10 in 1 voxel (at (15, 10, 2) of the file, from 0 on), "
     )
-    assert " times as high as all others" in text and text.endswith("; not used beside it: 7 of 8 slices")
+    assert " times as high as all others" in text and text.endswith("; not sampled beside it: 7 of 8 slices")
 
 
 def test_a_few_voxels_far_above_all_other_scans_are_told_and_not_as_cut_off(tmp_path):

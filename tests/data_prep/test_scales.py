@@ -28,7 +28,7 @@ def test_scans_that_are_cut_short_are_told_as_that_alone():
     for each in (scans[at] for at in (2, 3, 6, 7)):
         each.placement["outside"]["pet"] = [0]
     assert told(scans) == [
-        (f"p{at}_a", "pet does not show 1 of 2 slices whole, which are not used", False)
+        (f"p{at}_a", "pet does not show 1 of 2 slices whole, which are not sampled", False)
         for at in (2, 3, 6, 7)
     ]
 

@@ -31,16 +31,16 @@ def test_the_section_shows_the_values_of_its_tables(tmp_path):
     page = Page(report(run)[0])
     scans, patients = of_median(run, "scans"), of_median(run, "patients")
     lesions = page.rows("Lesions in test scans")
-    sizes = page.rows("Surfaces and volumes in test scans")
+    sizes = page.rows("Surfaces and sizes in test scans")
     people = page.rows("Test patients with and without lesion")
-    titles = page.tables["Surfaces and volumes in test scans"][0]
+    titles = page.tables["Surfaces and sizes in test scans"][0]
     # A column for each metric of surfaces, behind the variant's.
     column = {metric.name: at for at, metric in enumerate(SCAN_METRICS, start=1)}
     for metric in SCAN_METRICS:
         assert titles[column[metric.name]].startswith(
             f"{metric.label} in mm" if metric.measured_in else metric.label
         )
-    volumes = titles.index("True volume in ml")
+    volumes = titles.index("True size in ml")
     for position, variant in enumerate(scans):
         own = scans[variant]
         found, every = (sum(row[name] for row in own) for name in ("lesions_found", "lesions"))
@@ -157,7 +157,7 @@ def test_a_variant_that_lacks_a_fold_has_a_dash_and_the_fold(tmp_path):
     page = Page(words(run, whole_scans)[0])
     for title in (
         "Lesions in test scans",
-        "Surfaces and volumes in test scans",
+        "Surfaces and sizes in test scans",
         "Test patients with and without lesion",
     ):
         without, beside = page.rows(title)

@@ -1,4 +1,4 @@
-"""A decoder that convolves small images is the library's own, but for rounding, and takes fewer operations."""
+"""A decoder that convolves small maps is the library's own, but for rounding, and takes fewer operations."""
 
 import copy
 
@@ -33,7 +33,7 @@ def outcome(model, images):
 
 
 def small_sides(model, images):
-    """The height of the small image of each 4x4 transposed convolution in a forward pass."""
+    """The height of the small map of each 4x4 transposed convolution in a forward pass."""
     heights = []
 
     class _Noting(TorchFunctionMode):

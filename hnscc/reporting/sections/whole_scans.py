@@ -1,4 +1,4 @@
-"""The section "Whole scans": what the median models find and falsely allege in scans, and how far off volumes are."""
+"""The section "Whole scans": what the median models find and falsely allege in scans, and how far off sizes are."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ SIZES = (
     *(f"{each.label} ({each.meaning}): {each.column}." for each in SCAN_METRICS),
     "`evaluation.tolerance_mm` is {tolerance:g}.",
     "A lesion missed beside one that is found counts by its surface alone.",
-    "Over scans with lesion; volumes over all scans.",
+    "Over scans with lesion; ml over all scans.",
 )
 PATIENTS = (
     "In a patient with lesion, a lesion is found if any voxel of it is predicted (Detection below asks only whether "
@@ -49,13 +49,13 @@ DETECTION = (
 MEANS = (
     "Each patient counts alike: those with lesion, or all where false predictions count. All repeats at threshold "
     "0.5, so these are no scores of the median model; in brackets the 95 % interval for other patients and other "
-    "trainings like these. Of distances and volumes of few patients it is too narrow, since a few large values move "
+    "trainings like these. Of distances and sizes of few patients it is too narrow, since a few large values move "
     "their mean."
 )
 
 
 def whole_scans(source: Source) -> Section:
-    """Show how lesions, distances, volumes and patients of the test scans come out."""
+    """Show how lesions, distances, sizes in ml and patients of the test scans come out."""
     return Section("Whole scans", tuple(_blocks(source)))
 
 
@@ -72,7 +72,7 @@ def _blocks(source: Source) -> Iterator[Block]:
     yield Text(f"Scored: {source.scored_in_words}.")
     yield _by_variant(source, "Lesions in test scans", SCANS, _lesion_columns(scans))
     sizes = " ".join(SIZES).format(tolerance=source.study.evaluation.tolerance_mm)
-    yield _by_variant(source, "Surfaces and volumes in test scans", sizes, _size_columns(scans))
+    yield _by_variant(source, "Surfaces and sizes in test scans", sizes, _size_columns(scans))
     drawn = _of_drawn_masks(source)
     yield _by_variant(
         source, "Test scans on the grids that their masks were drawn on", DRAWN, _drawn_columns(drawn)
@@ -182,11 +182,11 @@ def _size_columns(scans: RowsOrReason) -> Columns:
     return {
         **_surface_columns(scans),
         "Dice of scans: mean": _of(scans, lambda own: _mean(_with_lesion(own), "dice")),
-        "True volume in ml": _of(scans, lambda own: f"{_sum(own, 'truth_ml'):.1f}"),
+        "True size in ml": _of(scans, lambda own: f"{_sum(own, 'truth_ml'):.1f}"),
         "Predicted": _of(scans, lambda own: f"{_sum(own, 'pred_ml'):.1f}"),
         "False": _of(scans, lambda own: f"{_sum(own, 'fp_ml'):.1f}"),
         "Missed": _of(scans, lambda own: f"{_sum(own, 'fn_ml'):.1f}"),
-        "Error of a scan's volume: median of its size": _of(scans, _volume_error),
+        "Predicted less true of a scan: median, whatever its sign": _of(scans, _error_of_ml),
     }
 
 
@@ -283,7 +283,7 @@ def _quartiles(rows: Sequence[TableRow], column: str, decimals: int) -> Cell:
     return middle(distribution(np.array([row[column] for row in rows])), f"{{:.{decimals}f}}".format, "scan")
 
 
-def _volume_error(rows: Sequence[TableRow]) -> str:
+def _error_of_ml(rows: Sequence[TableRow]) -> str:
     """Return the size of the error whatever its sign, since too much in one scan does not make good too little
     in another."""
     return f"{float(np.median([abs(row['pred_ml'] - row['truth_ml']) for row in rows])):.2f} ml"
