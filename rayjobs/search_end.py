@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hnscc.aggregation.query import read_table
 from hnscc.base.console import print_rows, terminal, with_interval
+from hnscc.searching.configurations import nothing_found
 from hnscc.searching.standings import Standing
 from hnscc.study.ranges import Configuration, name_of
 from hnscc.study.run_folder import RunFolder
@@ -68,3 +69,5 @@ def _print_standings(end: SearchEnd) -> None:
     print_rows(terminal(width_elsewhere=160), columns, rows, title=title)
     if (more := len(end.standings) - SHOWN) > 0:
         print(f"and {more} more, in the table `configurations`")
+    if nothing := nothing_found(table):
+        print(nothing)

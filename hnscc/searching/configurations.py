@@ -98,6 +98,20 @@ def _kind(kinds: set[type]) -> pa.DataType:
     return REAL if kinds <= {int, float} else TEXT
 
 
+def nothing_found(rows: Sequence[TableRow]) -> str | None:
+    """Return what is to be said where no configuration found a lesion's pixel at 0.5; None where one did.
+
+    `rows` are those of table `configurations`.
+    """
+    dice = [row["val_dice_mean"] for row in rows if row["val_dice_mean"] is not None]
+    if not dice or any(dice):
+        return None
+    return (
+        "No configuration found anything: the validation Dice of each is 0. So the winner is arbitrary: search with "
+        "more epochs, or in other ranges."
+    )
+
+
 def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
     """Return the adjusted R² of the scores (of the configurations that have one) on each setting alone.
 

@@ -21,7 +21,7 @@ from hnscc.reporting.values import (
     signed,
     whole,
 )
-from hnscc.searching.configurations import columns_of
+from hnscc.searching.configurations import columns_of, nothing_found
 from hnscc.searching.figures import (
     budget_figure,
     configurations_figure,
@@ -72,7 +72,9 @@ def findings(study: Study, rows: Sequence[TableRow]) -> Points:
     kept = [row["configuration"] for row in others if row["written"]]
     tried, repeats = count_of(len(rows), "configuration"), count_of(winner["repeats"], "repeat")
     fresh = f"beside {listed(kept)}, all" if kept else ""
+    nothing = nothing_found(rows)
     items = (
+        *([nothing] if nothing else ()),
         f"The winner of {tried} is {winner['configuration']}: {_settings(study, winner)}.",
         f"Its validation soft Jaccard is {score(winner['score'])}{interval} over {repeats}{_dice(winner)}. "
         "The best of many looks better than it is: expect a little less from fresh repeats.",

@@ -47,6 +47,20 @@ def test_the_report_says_of_the_others_what_became_of_them_and_nothing_else(plac
     assert any(each.startswith(told) for each in sentences), sentences
 
 
+@pytest.mark.parametrize(
+    ("dice", "told"), [((0.0, 0.0), True), ((0.0, None), True), ((0.0, 0.1), False), ((None, None), False)]
+)
+def test_the_report_says_where_no_configuration_found_anything(dice, told):
+    """It named the winner of trainings that had all collapsed, without a word."""
+    places = ("winner", "not_distinguished")
+    rows = [
+        _row(number, place) | {"val_dice_mean": each}
+        for number, (place, each) in enumerate(zip(places, dice, strict=True))
+    ]
+    first, *_ = findings(searched(), rows).items
+    assert first.startswith("No configuration found anything") == told
+
+
 def test_ranges_are_told_as_tables_and_study_files_have_their_values():
     """Networks stood there as Python writes them, with quotes of another kind, and True for true."""
     told = ranges_in_words(searched())
