@@ -105,6 +105,7 @@ def exit_code_of(command: Callable[[], int]) -> int:
     """Run a command as the last thing that this process does; an error that is told is printed on standard error, and
     so is that memory ran out. Returns the exit code, or at StorageError ends the process with it."""
     try:
+        _check_arguments(sys.argv[1:])
         return command()
     except MemoryError as error:
         print(f"error: {_no_memory(error)}", file=sys.stderr)
@@ -119,6 +120,22 @@ def exit_code_of(command: Callable[[], int]) -> int:
             sys.stderr.flush()
             os._exit(error.exit_code)
         return error.exit_code
+
+
+def _check_arguments(words: Sequence[str]) -> None:
+    """InputError where a word of the command line is no UTF-8: reports, records and tables are, and it could be written
+    into none of them. It is not repeated: it may name a patient's file."""
+    for position, word in enumerate(words, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                "An argument is not in UTF-8.",
+                where=f"the command line, argument {position}",
+                expected="text in UTF-8, names of files too",
+                found="bytes that are none",
+                do="rename the file or the folder, or give a link to it whose name is in UTF-8",
+            ) from None
 
 
 def _no_memory(error: MemoryError) -> WorkerError:

@@ -36,3 +36,11 @@ def test_an_empty_line_is_answered_with_help(hnscc):
 
 def test_help_and_version_are_no_faults(hnscc):
     assert hnscc("run", "--help")[0] == 0 and hnscc("--version")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["phantom", "check", "verify"])
+def test_an_argument_that_is_not_in_utf8_is_told(hnscc, tmp_path, command):
+    """Where standard output takes UTF-8 alone, or it was to be written into a text, it ended in a traceback."""
+    error = refused(hnscc(command, tmp_path / "Jane\udcff"))
+    assert error.startswith("error: An argument is not in UTF-8.\n") and "argument 2" in error
+    assert "Jane" not in error and not [*tmp_path.iterdir()]
