@@ -213,7 +213,7 @@ def _scans_twice(rows: list[Row]) -> Iterator[Fault]:
 
 
 def _ids_alike(rows: list[Row]) -> Iterator[Fault]:
-    """Typed by hand at a second visit, one patient becomes two, who may stand on both sides of a split."""
+    """Typed by hand at a second visit, one patient becomes two, who may be trained and tested on."""
     for column, lines in (
         ("patient_id", lines_of((row.patient_id, row.line) for row in rows)),
         ("scan_id", lines_of((row.scan_id, row.line) for row in rows)),
@@ -269,8 +269,8 @@ def _forgotten_masks(cells: Cells) -> Iterator[Fault]:
 
 
 def files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]:
-    """A file named twice is a slip of the pen: under two scans it could put one image on both sides of a
-    split, in two columns it would make one modality, or the truth, of another."""
+    """A file named twice is a slip of the pen: under two scans it could put one image into two splits,
+    in two columns it would make one modality, or the truth, of another."""
     for column, path in row.columns:
         # The folder of a scan's series may hold its contours too.
         named = _identity(path) / "mask" if column == "mask" and path.is_dir() else _identity(path)

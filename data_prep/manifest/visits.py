@@ -8,7 +8,7 @@ from data_prep.files.words import Words, has_digit, words_of
 from hnscc.base.in_words import count_of
 
 # Of one stem, where it may be a site's as well as a patient's (S1-M01, P01-1): more ids than this, and than there are
-# stems, are numbers of patients. A study of few patients with many visits each could not be split.
+# stems, are numbers of patients. A study of few patients with many visits each could not be divided.
 A_FEW_VISITS = 4
 # More visits than this no patient has, however many stems there are.
 MOST_VISITS = 9

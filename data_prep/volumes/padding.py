@@ -30,7 +30,7 @@ BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
 BELOW_REST_RANGES, BETWEEN_SHARE, QUARTER_MIXED_SHARE = 20.0, 0.2, 0.55
 MIXED_SHARE = 0.001  # of the value: what differs by more is a mixture, by less is rounding
 LEAST_OTHER_VALUES = 16  # other values at least: a mask or a label map holds fewer
-SAMPLED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
+ASKED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
 
 
 def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Bools | None]:
@@ -151,8 +151,8 @@ def _pure(data: NDArray[np.float32], lowest_value: float) -> tuple[Padding, Bool
         count = int(np.count_nonzero(blank))
         if count < LEAST_SHARE * data.size:
             continue
-        sample = data.flat[:: max(1, data.size // SAMPLED_VOXELS)]
-        rest = sample[sample > value if lowest else sample < value]
+        some = data.flat[:: max(1, data.size // ASKED_VOXELS)]
+        rest = some[some > value if lowest else some < value]
         if len(np.unique(rest)) < LEAST_OTHER_VALUES:
             continue
         next_to = (
@@ -173,8 +173,8 @@ def _interpolated(data: NDArray[np.float32], value: float) -> tuple[Padding, Boo
     if not np.isfinite(value) or value >= 0:
         return None
     highest = value * (1 - MIXED_SHARE)
-    sample = data.flat[:: max(1, data.size // SAMPLED_VOXELS)]
-    rest = sample[sample > highest]
+    some = data.flat[:: max(1, data.size // ASKED_VOXELS)]
+    rest = some[some > highest]
     if len(np.unique(rest)) < LEAST_OTHER_VALUES:
         return None
     first, last = (float(each) for each in percentiles(rest, [100 * BETWEEN_SHARE, 99]))

@@ -27,7 +27,7 @@ SEARCH: dict[str, tuple[pa.DataType, str]] = {
     "place": (TEXT, f"what became of it: {_PLACES_IN_WORDS}"),
     "written": (YES, "whether it stands in winners.yaml"),
     "score": (REAL, "mean over its repeats of best_val_soft_jaccard"),
-    "score_sd": (REAL, "sample standard deviation (n - 1) over its repeats of best_val_soft_jaccard"),
+    "score_sd": (REAL, "standard deviation (n - 1) over its repeats of best_val_soft_jaccard"),
     "score_low": (REAL, "lower end of the 95 % t interval of score over repeats"),
     "score_high": (REAL, "upper end of the 95 % t interval of score over repeats"),
     "val_dice_mean": (REAL, "mean over its completed repeats of val_dice, the pooled validation Dice at 0.5"),
@@ -238,7 +238,7 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
 METRIC_COLUMNS: dict[str, str] = {
     "{}": "{label}: of the slice in `slices`, of all voxels in `scans`, `drawn_scans` and `patients`, mean over "
     "slice_set in `protocol`, else pooled over the split; {empty}",
-    "{}_sd": "sample standard deviation (n - 1) of the slices' {label}",
+    "{}_sd": "standard deviation (n - 1) of the slices' {label}",
     "{}_mean": "mean {label} of the slices",
     "{}_low": "lower end of the 95 % interval over patients of {name}, the model being fixed",
     "{}_high": "upper end of the 95 % interval over patients of {name}, the model being fixed",
@@ -253,7 +253,7 @@ METRIC_COLUMNS: dict[str, str] = {
     "{}_repeats_mean": "mean over these repeats of the pooled {label} at 0.5",
     "{}_repeats_low": "lower end of the 95 % interval of {name}_repeats_mean over patients and repeats",
     "{}_repeats_high": "upper end of the 95 % interval of {name}_repeats_mean over patients and repeats",
-    "{}_repeats_sd": "sample standard deviation (n - 1) over these repeats of the pooled {label} at 0.5",
+    "{}_repeats_sd": "standard deviation (n - 1) over these repeats of the pooled {label} at 0.5",
     "{}_repeats_min": "lowest value over these repeats of the pooled {label} at 0.5",
     "{}_repeats_max": "highest value over these repeats of the pooled {label} at 0.5",
 }

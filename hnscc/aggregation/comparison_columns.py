@@ -62,8 +62,9 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "better": (
         REAL,
-        "the chance that a training of variant_a scores better than one of variant_b on the same patient (with lesion, "
-        "but for fp_ml and false_lesions), ties counted half: 0.5 is even (two_way_t)",
+        "the chance that a training of variant_a has a better score (higher or lower, as higher_is_better says) than "
+        "one of variant_b on the same patient (with lesion, but for fp_ml and false_lesions), ties counted half: 0.5 "
+        "is even (two_way_t)",
     ),
     "paired": (
         YES,
@@ -77,7 +78,7 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     "better_low": (
         REAL,
         "lower end of the 95 % interval of better, over patients and repeats; null where better is 0 or 1, one variant "
-        "scoring higher in every pair of trainings on every patient, and where nothing varies",
+        "having the better score in every pair of trainings on every patient, and where nothing varies",
     ),
     "better_high": (REAL, "upper end of the 95 % interval of better; null where better_low is"),
 }

@@ -210,7 +210,7 @@ def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric, paired: bool
 def as_comparison(
     patients: int, found: Estimate, better: Estimate, margin: float | None = None, *, paired: bool
 ) -> Comparison:
-    """Return a difference over patients and repeats, and the chance that one scores better, as a row's comparison."""
+    """Return a difference over patients and repeats, and the chance that one has the better score, of a row."""
     reason = found.reason
     if better.value is not None and better.reason:
         reason = reason or f"no interval of `better`: {better.reason}"

@@ -59,7 +59,7 @@ def check_same_data(
     if not found and bounds is not None:
         found = list(_values(split.bounds, bounds))
     raise InputError(
-        "The run folder was made with other data or another split.",
+        "The run folder was made with other data or another division of them.",
         where=f"{inside(folder.root)}, store {store.location}",
         expected="the data that its trials were trained on",
         found="; ".join(found) or "other images or masks in the same slices, or another order of modalities",

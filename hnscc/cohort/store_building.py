@@ -82,7 +82,7 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
 
 
 def discard(unfinished: Path) -> None:
-    """Delete the folder of a store that was given up; what cannot be deleted stays. Of a finished store nothing is left
+    """Delete the folder of a store that was given up; what cannot be deleted stays. Of a whole store nothing is left
     there, and nothing is waited for."""
     if not unfinished.exists():
         return

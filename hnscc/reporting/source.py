@@ -47,7 +47,7 @@ class Source:
 
     `tables` holds the rows of the smaller tables by name, `median_slices` the test rows of table `slices` that belong
     to the median models. `appearances` gives each variant its label and colour, in the study's order. `warnings` are
-    what the folds' splits warn of, as pairs of fold and sentence; `odd` is what preparing found odd about the scans.
+    what the folds' divisions warn of, as pairs of fold and sentence; `odd` is what preparing found odd about the scans.
     `chosen` holds the median models' thresholds, as k of k / 1000 by variant and fold, where one was chosen.
     """
 

@@ -1,4 +1,4 @@
-"""Beyond "is there a difference": are two variants as good as equal, and how often is one of them better?"""
+"""Beyond "is there a difference": are two variants as good as equal, and how often has one of them the better score?"""
 
 import math
 
@@ -13,7 +13,7 @@ from hnscc.scores.intervals import few_repeats, too_few
 from hnscc.scores.score_checks import check_labels, check_same_patients, scores_of
 from hnscc.scores.two_way_t import VarianceParts, mean_parts
 
-ALWAYS = "in every pair of trainings the score of every patient is higher for the same variant: the chance is {:g} here"
+ALWAYS = "in every pair of trainings the score of every patient is better for the same variant: the chance is {:g} here"
 
 
 def equivalence(difference: Estimate, margin: float) -> float | None:
@@ -40,14 +40,15 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
 def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
     """Return how likely a training of variant a scores higher than one of b on the same patient; ties count half.
 
-    a, b: (R, P) scores, whatever measured in, of the same P patients in the same order, such as the Dice of each
-    patient with lesion; the numbers of repeats may differ. value: the mean over patients of the share of the pairs of
-    trainings in which a is higher (Mann and Whitney's statistic, patient by patient), 0..1; 0.5 where neither is.
-    Scores that differ by less than about 1e-12 of the largest of all are ties, for that is rounding. The value asks of
-    a new patient and a new training what may be expected. The interval is a t interval on the logit scale: the variance
-    is that of the patients, and of the trainings of either variant by their placements (DeLong, DeLong and
-    Clarke-Pearson 1988), less what both hold. There is no value, and a reason, below 2 patients or 2 repeats of either;
-    no interval, and a reason, where one is always the better, and where nothing is seen to vary, as where all are ties.
+    a, b: (R, P) scores of which the higher is the better (give others with a minus), whatever measured in, of the same
+    P patients in the same order, such as the Dice of each patient with lesion; the numbers of repeats may differ.
+    value: the mean over patients of the share of the pairs of trainings in which a is higher (Mann and Whitney's
+    statistic, patient by patient), 0..1; 0.5 where neither is. Scores that differ by less than about 1e-12 of the
+    largest of all are ties, for that is rounding. The value asks of a new patient and a new training what may be
+    expected. The interval is a t interval on the logit scale: the variance is that of the patients, and of the
+    trainings of either variant by their placements (DeLong, DeLong and Clarke-Pearson 1988), less what both hold. There
+    is no value, and a reason, below 2 patients or 2 repeats of either; no interval, and a reason, where one is always
+    the better, and where nothing is seen to vary, as where all are ties.
     Raises ValueError for other shapes, for tables of pandas whose labels differ, and for scores that are not finite.
     """
     check_labels(a, b)

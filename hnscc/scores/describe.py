@@ -22,7 +22,7 @@ def size_of(*values: Floats) -> float:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The distribution of n values: sd is the sample's (n - 1), None for one value; all None for none."""
+    """The distribution of n values: sd is divided by n - 1, None for one value; all None for none."""
 
     n: int
     mean: float | None = None

@@ -106,8 +106,8 @@ def _resampled_median(scores: Floats, rows: Integers) -> Floats:
 def patient_weights(rng: np.random.Generator, lesion: Bools, bootstraps: int) -> Floats:
     """How often each patient stands in each resample, 0 or more: float64 (bootstraps, P).
 
-    lesion: bool (P,). Patients with and without lesion are resampled apart, as many of each as there are, like the
-    split that the study was stratified by: a resample without any lesion would score an empty prediction 1.
+    lesion: bool (P,). Patients with and without lesion are resampled apart, as many of each as there are, as the
+    study's splits are stratified: a resample without any lesion would score an empty prediction 1.
     """
     weights = np.zeros((bootstraps, len(lesion)))
     for stratum in (np.flatnonzero(lesion), np.flatnonzero(~lesion)):

@@ -58,7 +58,7 @@ def t_limit(degrees: float) -> float:
 
 
 def median_interval(values: Sequence[float]) -> Interval:
-    """95 % interval of the median of what `values` (N,) are a sample of, by order statistics; nothing is resampled.
+    """95 % interval of the median of what `values` (N,) were taken from, by order statistics; nothing is resampled.
 
     The narrowest pair of the k-th lowest and k-th highest value that holds the median with at least 95 % (binomial;
     Conover, Practical Nonparametric Statistics): exact for any distribution. None below 6 values.
@@ -75,7 +75,7 @@ def median_interval(values: Sequence[float]) -> Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """95 % t interval of the mean of what `values` (N,) are a sample of; nothing is resampled. None below 3 values, or
+    """95 % t interval of the mean of what `values` (N,) were taken from; nothing is resampled. None below 3 values, or
     where all are alike."""
     if len(values) < fewest.VALUES_FOR_MEAN:
         return Interval(None, None, f"an interval of a mean needs at least {fewest.VALUES_FOR_MEAN} values")

@@ -29,7 +29,7 @@ class Comparison:
     for the signed-rank test by its exact distribution. repeats_a, repeats_b, effective_patients and smallest_seen are
     of the two-way t test: the repeats of either side, how many patients of equal weight would carry as much, and the
     smallest true difference that 80 of 100 studies of this size find. So are p_equal, that of the hypothesis
-    that the true difference reaches `margin`, and better, the chance that a scores higher on a patient with lesion,
+    that the true difference reaches `margin`, and better, the chance that a has the better score on a patient,
     with its 95 % interval (scores.better), and paired, whether repeat r of a was compared with repeat r of b.
     """
 

@@ -71,7 +71,7 @@ class Portion:
 class Ledger:
     """What has happened so far, by configuration (counted from 0) and repeat.
 
-    `epochs` are those of a whole training. `left` holds the configurations that have left the race, with how (stopped,
+    `epochs` are those of a whole training. `out` holds the configurations that are out of the race, with how (stopped,
     failed or dismissed), `rounds` the last round that each ran in, 0 being its first repeats. `counted` says how many
     repeats count of a configuration, where the budget was spent before one more had ended of all that were racing.
     """
@@ -79,7 +79,7 @@ class Ledger:
     epochs: int
     configurations: list[Configuration] = field(default_factory=list)
     curves: dict[Key, Curve] = field(default_factory=dict)
-    left: dict[int, str] = field(default_factory=dict)
+    out: dict[int, str] = field(default_factory=dict)
     rounds: dict[int, int] = field(default_factory=dict)
     counted: dict[int, int] = field(default_factory=dict)
 
@@ -87,7 +87,7 @@ class Ledger:
         """Take those of `members` out of the race of which a training failed."""
         for (c, _), curve in self.curves.items():
             if curve.failed and c in members:
-                self.left.setdefault(c, "failed")
+                self.out.setdefault(c, "failed")
 
     # --- scores
 
@@ -110,7 +110,7 @@ class Ledger:
     def shown(self, c: int) -> float:
         """Return the mean of whatever its repeats have shown, to learn from: also of one that was stopped; 0 if
         one failed."""
-        if self.left.get(c) == "failed":
+        if self.out.get(c) == "failed":
             return 0.0
         return fmean([curve.best() for (each, _), curve in self.curves.items() if each == c] or [0.0])
 
@@ -123,14 +123,14 @@ class Ledger:
             curves = [
                 each for each in own if each and each.scores and (each.ended or len(each.scores) >= epoch)
             ]
-            if len(curves) == len(own) and self.left.get(c) != "failed":
+            if len(curves) == len(own) and self.out.get(c) != "failed":
                 found[c] = curves
         return found
 
     def racing(self) -> list[int]:
         """Return those still in the race that were trained to the end, ranked."""
         every = range(len(self.configurations))
-        return self.ranked([c for c in every if c not in self.left and self.repeats(c)])
+        return self.ranked([c for c in every if c not in self.out and self.repeats(c)])
 
     def ranked(self, members: Sequence[int]) -> list[int]:
         """Rank members, the best first: more repeats before a higher score (a lucky first repeat is no lead), ties in

@@ -158,7 +158,7 @@ class Race:
             yield from self._affordable_portions([(c, r) for r in repeats for c in members], rung)
             if self.spent_early:
                 return
-            members = self._stop([c for c in members if c not in self.ledger.left], rung)
+            members = self._stop([c for c in members if c not in self.ledger.out], rung)
         yield from self._affordable_portions([(c, r) for r in repeats for c in members], None)
 
     def _affordable_portions(self, keys: list[Key], pause_after: int | None) -> Iterator[Wanted]:
@@ -170,7 +170,7 @@ class Race:
             if self._affordable() < 1:
                 self.spent_early = True
                 return
-            wanted = [(c, r) for c, r in keys[start : start + size] if c not in self.ledger.left]
+            wanted = [(c, r) for c, r in keys[start : start + size] if c not in self.ledger.out]
             self.now = "first repeats" + (f" up to epoch {pause_after}" if pause_after else "")
             yield dict.fromkeys(wanted, pause_after)
             self.ledger.note_failures([c for c, _ in wanted])
@@ -181,7 +181,7 @@ class Race:
         not count."""
         among = STOPPING[self.rules.stopping](self.ledger.reaching(rung, self.rules.repeats.first), rung)
         kept = [c for c in members if c in among]
-        self.ledger.left.update({c: "stopped" for c in members if c not in kept})
+        self.ledger.out.update({c: "stopped" for c in members if c not in kept})
         return kept
 
     # --- rounds
@@ -193,8 +193,8 @@ class Race:
         entered = len(running)
         number = raced = 0
         while len(running) > 1:
-            self.ledger.left.update(dict.fromkeys(self._worse(running, entered), "dismissed"))
-            running = [c for c in running if c not in self.ledger.left]
+            self.ledger.out.update(dict.fromkeys(self._worse(running, entered), "dismissed"))
+            running = [c for c in running if c not in self.ledger.out]
             if len(running) < 2 or raced == 2:  # two that had a round to themselves are the last two
                 break
             running, more = self._next_round(running)
@@ -206,7 +206,7 @@ class Race:
             self.now = f"round {number}: {racing}, {count_of(more, 'more repeat')} each"
             yield from self._in_portions(self._more_repeats(running, more))
             self.ledger.note_failures(running)
-            running = self.ledger.ranked([c for c in running if c not in self.ledger.left])
+            running = self.ledger.ranked([c for c in running if c not in self.ledger.out])
 
     def _in_portions(self, wanted: Wanted) -> Iterator[Wanted]:
         """Ask for as many at once as the budget of trials takes though each trains to its last epoch, again and again:

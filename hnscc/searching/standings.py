@@ -61,8 +61,8 @@ def alpha_of_a_test(rules: Search, entered: int, rivals: int) -> float:
 def standings(ledger: Ledger, rules: Search) -> list[Standing]:
     """Judge every configuration, the winner first, then by repeats and score."""
     every = range(len(ledger.configurations))
-    trained = ledger.ranked([c for c in every if ledger.left.get(c) != "failed" and ledger.repeats(c)])
-    racing = [c for c in trained if c not in ledger.left]
+    trained = ledger.ranked([c for c in every if ledger.out.get(c) != "failed" and ledger.repeats(c)])
+    racing = [c for c in trained if c not in ledger.out]
     order = [*racing[:1], *(c for c in trained if c != racing[0])] if racing else []
     tests = ledger.tests(order) if order else {}
     alpha = alpha_of_a_test(rules, len(order), len(order) - 1)
@@ -75,8 +75,8 @@ def standings(ledger: Ledger, rules: Search) -> list[Standing]:
 
 def _place(ledger: Ledger, c: int, test: Paired | None, alpha: float) -> str:
     """Return the place of one that is not the winner: how it left the race, or what its test says at the end."""
-    if c in ledger.left:
-        return ledger.left[c]
+    if c in ledger.out:
+        return ledger.out[c]
     if test is None:
         return "untrained"
     if test.p is None:

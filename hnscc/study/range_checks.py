@@ -90,7 +90,7 @@ def _check_study(study: Study) -> None:
             "split.folds, training.monitor, augmentation.validation",
             "folds 1 (in others a test patient is another fold's validation), soft_jaccard_pooled, false",
             found,
-            "search with `protocol: corrected` on a hold-out split, and train the winner as you like",
+            "search with `protocol: corrected` on a hold-out (`folds: 1`), and train the winner as you like",
         )
 
 

@@ -216,8 +216,8 @@ def any_trained(folder: RunFolder) -> bool:
 
 
 def check_same_folds(study: Study, folder: RunFolder) -> None:
-    """Refuse another split than that of the trained trials: what the folds follow from, apart from the store, is said
-    by name (InputError), since their digest tells a reader nothing."""
+    """Refuse another division than that of the trained trials: what the folds follow from, apart from the store, is
+    said by name (InputError), since their digest tells a reader nothing."""
     if not folder.study.is_file():
         return
     earlier = kept_study(folder)
@@ -231,7 +231,7 @@ def check_same_folds(study: Study, folder: RunFolder) -> None:
     changed = [str(each) for each in differing if each.path not in idle]
     if changed:
         raise InputError(
-            "The run folder's trained trials were trained with another split or other slices.",
+            "The run folder's trained trials were trained with another division of the cohort, or other slices.",
             where=str(folder.root),
             expected="the seed, sampling, split and normalisation that they were trained with",
             found="; ".join(changed),

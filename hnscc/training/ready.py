@@ -184,7 +184,7 @@ def check_same_store(
     divisions: Iterable[Division],
     folds: Mapping[int, FoldData] | None = None,
 ) -> None:
-    """Refuse, with what differs, a split or a store other than those of the run folder's trained trials (InputError).
+    """Refuse, with what differs, another division or store than those of the run folder's trained trials (InputError).
 
     folds: their data, where it has been read; without it, images are compared by the digests that the store keeps.
     """

@@ -145,7 +145,7 @@ def test_a_fold_is_written_once_and_another_is_refused(small, tmp_path):
     other_study = study_of(store.location, seed=8)
     other_division = divide_cohort(store, other_study, 0)
     other = read_folds(store, other_study, [other_division])[0]
-    with pytest.raises(InputError, match="other data or another split"):
+    with pytest.raises(InputError, match="other data or another division"):
         write_fold(folder, store, other_division, other)
     write_fold(folder, store, other_division, other, replace=True)
     assert json.loads(folder.split.read_text())["digest"] == other.digest
@@ -171,11 +171,11 @@ def test_a_store_that_changed_is_told_by_what_differs(small, tmp_path, changed, 
     write_fold(folder, store, division, data)
     now = make_store(tmp_path / "now", **({"patients": 8, "slices": 4, "size": 32} | changed))
     other = divide_cohort(now, study, 0)
-    with pytest.raises(InputError, match="other data or another split") as caught:
+    with pytest.raises(InputError, match="other data or another division") as caught:
         write_fold(folder, now, other, read_folds(now, study, [other])[0])
     assert found in caught.value.found and data.digest[:12] not in str(caught.value)
     found = "other images or masks in the same slices" if "seed" in changed else found
-    with pytest.raises(InputError, match="other data or another split") as caught:
+    with pytest.raises(InputError, match="other data or another division") as caught:
         check_same_data(folder, now, other)
     assert found in caught.value.found
 
@@ -199,7 +199,7 @@ def test_other_data_is_refused_where_a_kept_file_is_lost(small, tmp_path, how):
     folder.slices.unlink() if how == "gone" else folder.slices.write_bytes(b"torn")
     check_same_data(folder, store, division)
     now = make_store(tmp_path / "now", patients=10, slices=4, size=32)
-    with pytest.raises(InputError, match="other data or another split") as caught:
+    with pytest.raises(InputError, match="other data or another division") as caught:
         check_same_data(folder, now, divide_cohort(now, study, 0))
     assert f"its file {folder.slices.name} is {how}" in caught.value.found
 

@@ -83,11 +83,11 @@ def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
         parts += [("validation: chosen by slice",)] if fold else []
         write_sealed(where, read_sealed(where) | {"warning_parts": parts})
     text, markdown = words(run)
-    lines = [line for line in markdown.splitlines() if line.startswith("- Split")]
+    lines = [line for line in markdown.splitlines() if line.startswith("- Division")]
     assert lines == [
-        "- Split, in all 3 folds: training: only 3 to 4 patients with lesion (fewer than 5).",
-        "- Split, in all 3 folds: test: only 1 patient with lesion (fewer than 5).",
-        "- Split, in folds 1 and 2: validation: chosen by slice.",
+        "- Division of the cohort, in all 3 folds: training: only 3 to 4 patients with lesion (fewer than 5).",
+        "- Division of the cohort, in all 3 folds: test: only 1 patient with lesion (fewer than 5).",
+        "- Division of the cohort, in folds 1 and 2: validation: chosen by slice.",
     ]
     assert "no interval; <code>repeats: 5</code> or more gives one to rely on" in text
 
@@ -119,7 +119,8 @@ def test_folds_of_one_and_of_several_patients_are_told_in_one_sentence(tmp_path)
         where = run.fold(fold).split
         write_sealed(where, read_sealed(where) | {"warnings": [str(told)], "warning_parts": [told.parts]})
     _, markdown = words(run)
-    assert "Split, in all 3 folds: test: only 1 to 3 patients of 40 ill, by 1 of 3 readers." in markdown
+    told = "Division of the cohort, in all 3 folds: test: only 1 to 3 patients of 40 ill, by 1 of 3 readers."
+    assert told in markdown
 
 
 def test_warnings_of_earlier_versions_stand_as_they_are(tmp_path):
@@ -129,8 +130,8 @@ def test_warnings_of_earlier_versions_stand_as_they_are(tmp_path):
         kept = read_sealed(where)
         write_sealed(where, kept | {"warnings": [f"test: only {count_of(1 + fold // 2, 'patient')} ill"]})
     _, markdown = words(run)
-    assert "Split, in folds 0 and 1: test: only 1 patient ill." in markdown
-    assert "Split, in fold 2: test: only 2 patients ill." in markdown
+    assert "Division of the cohort, in folds 0 and 1: test: only 1 patient ill." in markdown
+    assert "Division of the cohort, in fold 2: test: only 2 patients ill." in markdown
 
 
 def test_differences_lie_in_the_direction_of_the_tables_and_say_who_scored_higher(corrected, page):

@@ -84,7 +84,7 @@ def test_a_share_of_test_patients_beside_folds_is_no_other_split(store, tmp_path
     check_same_folds(study, run)
     kept["split"]["validation"] = 0.3
     run.study.write_text(yaml.safe_dump(kept))
-    with pytest.raises(InputError, match="another split") as caught:
+    with pytest.raises(InputError, match="another division") as caught:
         check_same_folds(study, run)
     assert caught.value.found == "split.validation: 0.3 -> 0.15"
 
@@ -145,7 +145,7 @@ def test_another_split_is_refused_by_trained_trials_and_not_by_failed_ones(store
     make_run_ready(other, tmp_path / "failed")
     assert load_study(ready.folder.study).seed == 7
     train_pet(study, tmp_path / "trained")
-    with pytest.raises(InputError, match="another split") as caught:
+    with pytest.raises(InputError, match="another division") as caught:
         make_run_ready(other, tmp_path / "trained")
     assert caught.value.found == "seed: 2023 -> 7"
 
@@ -162,7 +162,7 @@ def test_variants_of_another_modality_are_named_where_other_slices_are_sampled_f
     if not unseen:
         assert make_run_ready(more, run.root).not_completed() == [Trial("pet_mri", 0, 0)]
         return
-    with pytest.raises(InputError, match="another split") as caught:
+    with pytest.raises(InputError, match="another division") as caught:
         make_run_ready(more, run.root)
     assert caught.value.found.endswith(
         "; the variants used pet and now use mri and pet: a slice that one of these does not show is sampled for "

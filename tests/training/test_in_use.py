@@ -259,7 +259,7 @@ def test_folds_that_another_process_may_read_are_not_replaced(begun, store, home
     before = run.fold(0).split.read_bytes()
     other = write_study(tmp_path, store, LONG, sampling={"max_positive": 6})
     code, _, error = here(train_one, other, "pet-f0-r01", "--out", run.root)
-    assert code == 2 and "Traceback" not in error and "other data or another split" in error
+    assert code == 2 and "Traceback" not in error and "other data or another division" in error
     assert run.fold(0).split.read_bytes() == before
     assert living.poll() is None
 

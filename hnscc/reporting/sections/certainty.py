@@ -1,4 +1,4 @@
-"""How sure the findings are: patients, lost repeats and splits, in the points "How sure this is" of "In brief"."""
+"""How sure the findings are: patients, lost repeats and folds, in the points "How sure this is" of "In brief"."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ MOST_TRIALS = 8  # whose names one sentence has
 
 
 def certainty(source: Source) -> Iterator[str]:
-    """Say how many patients the scores come from, which repeats are lost, what the splits warn of, what is odd in the
+    """Say how many patients the scores come from, which repeats are lost, what the folds warn of, what is odd in the
     data, and what the study cannot show."""
     yield from _patients(source)
     yield from _choices(source)
@@ -91,10 +91,10 @@ def _data(source: Source) -> Iterator[str]:
 
 
 def _splits(source: Source) -> Iterator[str]:
-    """Say what the folds' splits warn of, each warning once, and that the folds are pooled."""
+    """Say what the folds' divisions warn of, each warning once, and that the folds are pooled."""
     folds = source.study.split.folds
     for where, warning in told_of_folds(source.warnings, folds):
-        yield f"Split{'' if folds == 1 else f', in {where}'}: {warning}."
+        yield f"Division of the cohort{'' if folds == 1 else f', in {where}'}: {warning}."
     if folds > 1:
         yield (
             f"The {count_of(folds, 'fold')} are pooled in the tables of scores: the test slices of all folds are "
