@@ -165,6 +165,15 @@ def _untrainable(
 def _create(network: Network, in_channels: int) -> nn.Module:
     from hnscc.training.library import smp  # here, for it takes a second, and the paper's network needs none
 
+    # To timm, which has the encoders that are named tu-..., hf-hub: says to ask the network.
+    if ":" in str(network.encoder):
+        raise InputError(
+            "The encoder is named by a place.",
+            where="training.network.encoder",
+            expected="the name of an encoder that the library has, for nothing is downloaded",
+            found=str(network.encoder),
+            do="name the encoder itself, and a file of its weights in training.network.encoder_weights",
+        )
     try:
         model: nn.Module = smp.create_model(
             network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1

@@ -88,6 +88,18 @@ def test_an_unknown_encoder_is_refused_with_the_nearest_first(name):
     assert build_network(network.model_copy(update={"encoder": nearest[0]}), 1, seed=0)
 
 
+@pytest.mark.parametrize(
+    "place", ["hf-hub:timm/resnet18.a1_in1k", "hf_hub:timm/resnet18.a1_in1k", "local-dir:/tmp"]
+)
+def test_no_encoder_is_asked_of_the_network(monkeypatch, place):
+    """The first two asked huggingface.co, though nothing is to ask the network for a network."""
+    asked = []
+    monkeypatch.setattr("socket.getaddrinfo", lambda *where, **_: asked.append(where) or [])
+    with pytest.raises(InputError, match="is named by a place"):
+        build_network(Network(architecture="unet", encoder=f"tu-{place}"), 1, seed=0)
+    assert not asked
+
+
 def test_an_encoder_that_an_architecture_does_not_take_is_told_as_that():
     with pytest.raises(InputError, match="cannot build this network") as caught:
         build_network(Network(architecture="linknet", encoder="mit_b0"), 1, seed=0)
