@@ -96,6 +96,8 @@ def _start(temporary: str | None) -> None:
                 _temp_dir=temporary,
                 _system_config={"preload_python_modules": ["rayjobs.standby_here"]},
             )
+    # Ray says by a plain Exception, which no narrower clause catches, that a process of its own did not come up. Every
+    # kind but these is raised again.
     except Exception as error:
         if type(error) not in (Exception, RuntimeError, TimeoutError, OSError):
             raise

@@ -126,11 +126,10 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes
 def taken_back_unless_done(manifest: Path) -> Iterator[None]:
     """Delete a manifest that was just written, unless what belongs to it is written within a `with` block: it would be
     of no use alone, and in the way of the same command."""
-    try:
+    with contextlib.ExitStack() as undone:
+        undone.callback(manifest.unlink, missing_ok=True)  # at an interrupt, too
         yield
-    except BaseException:  # an interrupt, too
-        manifest.unlink(missing_ok=True)
-        raise
+        undone.pop_all()
 
 
 def _no_image(scans: Sequence[ListedScan]) -> str:

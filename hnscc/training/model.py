@@ -17,6 +17,13 @@ from hnscc.training.losses import loss_of
 from hnscc.training.paper_unet import PaperUNet
 from hnscc.training.process import load_meta_kernels, raise_if_memory_ran_out, seeded
 
+# What segmentation-models-pytorch, timm and torchvision raise, by themselves or by what they run into, where an encoder
+# does not suit an architecture, or a network the slices.
+UNFIT = (
+    *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError),
+    *(ArithmeticError, ImportError, NameError),
+)
+
 
 def build_network(network: Network, in_channels: int, *, seed: int) -> nn.Module:
     """A network with random weights that follow from `seed`: float (N, in_channels, H, W) -> logits float (N, 1, H, W).
@@ -133,7 +140,7 @@ def _tried(part: Callable[[], Any], model: nn.Module) -> tuple[Any, Exception | 
     """What a part of a network's step gives, or what it raises on slices or batches that it does not take."""
     try:
         return part(), None
-    except Exception as error:  # the boundary: networks of a library raise what they like
+    except UNFIT as error:
         # Of the paper's network, which is ours, only PyTorch's own error is its word; all else is a fault of ours.
         if isinstance(model, PaperUNet) and not isinstance(error, RuntimeError):
             raise
@@ -178,7 +185,7 @@ def _create(network: Network, in_channels: int) -> nn.Module:
         model: nn.Module = smp.create_model(
             network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1
         )
-    except Exception as error:  # the boundary: encoders of several libraries, which raise what they like
+    except UNFIT as error:
         raise_if_memory_ran_out(error)
         encoders = smp.encoders.get_encoder_names()
         unknown = network.encoder not in encoders and not str(network.encoder).startswith("tu-")
