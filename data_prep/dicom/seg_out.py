@@ -30,9 +30,10 @@ def save_seg(
 ) -> None:
     """Write a mask (x, y, z) in the order of the source series, which a manifest's cell `source` names, as a SEG.
 
-    patient_id: the pseudonym that stands for the patient; with keep_identity the source's patient and study modules
-    are copied instead. InputError, and nothing is written, where the series cannot be referred to, where its attributes
-    cannot be copied, and as by data_prep.dicom.series_volume.read_dicom_volume; `where` is how it names the scan.
+    patient_id: the pseudonym that stands for the patient; with keep_identity the modules of the source's patient and
+    DICOM study are copied instead. InputError, and nothing is written, where the series cannot be referred to, where
+    its attributes cannot be copied, and as by data_prep.dicom.series_volume.read_dicom_volume; `where` is how it names
+    the scan.
     """
     write_referring(
         path,

@@ -42,7 +42,7 @@ def predict(
     - probabilities, disagreement: write maps of the mean, and of the models' standard deviation.
     - pet_is_suv: the modality `pet` is in SUV where its files do not say so.
     - rtstruct: write the contours as DICOM too.
-    - keep_identity: masks in DICOM bear the source's patient and study attributes, not the scan's patient_id.
+    - keep_identity: masks in DICOM bear the attributes of the source's patient and DICOM study, not patient_id.
     - overwrite: replace such a folder.
     - accept_odd: the reason why scans whose files state another unit of values than the study's are right as they are;
       predictions.json keeps it.
