@@ -99,7 +99,7 @@ def _start(temporary: str | None) -> None:
     # Ray says by a plain Exception, which no narrower clause catches, that a process of its own did not come up. Every
     # kind but these is raised again.
     except Exception as error:
-        if type(error) not in (Exception, RuntimeError, TimeoutError, OSError):
+        if type(error) not in (Exception, RuntimeError) and not isinstance(error, OSError):
             raise
         raise WorkerError(
             "Ray did not start on this machine.",

@@ -23,6 +23,21 @@ from rayjobs.surroundings import folder_for_ray
 
 ROOT = Path(__file__).parents[2]
 RUN = ("-P", "-c", "from hnscc.commands.cli import main; main()", "run")
+# Starts Ray where no process may be started any more. What Ray loads late is loaded first: it may lie in root's home.
+NO_PROCESS = """
+import argparse, os, resource, sys
+import ray._private.runtime_env.uv_runtime_env_hook
+from hnscc.base.errors import exit_code_of
+from rayjobs.cluster import connected
+
+def start():
+    with connected(None):
+        return 0
+
+os.setuid(65534)
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+sys.exit(exit_code_of(start))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +166,16 @@ def test_row_14_a_ray_that_does_not_start_is_told(study, home, tmp_path):
     """Of 40 open files it started no process, and ended in a traceback: `Timed out waiting for file`."""
     limited = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))\n"
     done = started(home, *RUN[:2], limited + RUN[2], *RUN[3:], study, "--out", tmp_path / "run")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert "error: Ray did not start on this machine." in done.stderr and "`ulimit -a`" in done.stderr
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root may become another user, whom limits of processes hold"
+)
+def test_a_machine_without_room_for_processes_is_told(home):
+    """Ray raises another kind of OSError there, which ended in a traceback: `Resource temporarily unavailable`."""
+    done = started(home, "-c", NO_PROCESS)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
     assert "error: Ray did not start on this machine." in done.stderr and "`ulimit -a`" in done.stderr
 
