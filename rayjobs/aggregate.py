@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("run", help=RUN)
     options = parser.parse_args(arguments)
-    return exit_code_of(lambda: _aggregate(options.run))
+    return exit_code_of(lambda: _aggregate(options.run), arguments)
 
 
 def _aggregate(run: str) -> int:

@@ -217,7 +217,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--accept-versions", action="store_true", help=option_help.ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
     return exit_code_of(
-        lambda: _command(options.study, options.out, options.address, options.run, options.accept_versions)
+        lambda: _command(options.study, options.out, options.address, options.run, options.accept_versions),
+        arguments,
     )
 
 

@@ -116,7 +116,8 @@ def load() -> None:
         if _taken(Path(folder, "asked")):
             _answer(Path(folder))
     finally:
-        with contextlib.suppress(FileNotFoundError):  # the run has ended, and the folder is gone
+        # The folder is gone, for the run has ended; or it has no room, and others wait and say so.
+        with contextlib.suppress(OSError):
             Path(folder, f"{number}.ended").touch()
 
 

@@ -277,16 +277,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--limit", type=_count, help=option_help.LIMIT)
     parser.add_argument("--accept-versions", action="store_true", help=option_help.ACCEPT_VERSIONS)
     options = parser.parse_args(arguments)
+    given = options.out, options.address, options.limit
     return exit_code_of(
         lambda: tell_run_end(
-            run_study(
-                load_study(options.study),
-                options.out,
-                options.address,
-                options.limit,
-                accept_versions=options.accept_versions,
-            )
-        )
+            run_study(load_study(options.study), *given, accept_versions=options.accept_versions)
+        ),
+        arguments,
     )
 
 

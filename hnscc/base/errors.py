@@ -101,11 +101,12 @@ def several(faults: Sequence[InputError]) -> InputError:
     return InputErrors(different)
 
 
-def exit_code_of(command: Callable[[], int]) -> int:
+def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = None) -> int:
     """Run a command as the last thing that this process does; an error that is told is printed on standard error, and
-    so is that memory ran out. Returns the exit code, or at StorageError ends the process with it."""
+    so is that memory ran out. Returns the exit code, or at StorageError ends the process with it. arguments: those that
+    the command was given, if not by this process's command line."""
     try:
-        _check_arguments(sys.argv[1:])
+        _check_arguments(sys.argv[1:] if arguments is None else arguments)
         return command()
     except MemoryError as error:
         print(f"error: {_no_memory(error)}", file=sys.stderr)

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--accept-versions", action="store_true", help=ACCEPT_VERSIONS)
     parser.add_argument("--side-by-side", type=_count, default=1, metavar="N", help=SIDE_BY_SIDE)
     options = parser.parse_args(arguments)
-    return exit_code_of(lambda: _train(options))
+    return exit_code_of(lambda: _train(options), arguments)
 
 
 def _count(text: str) -> int:

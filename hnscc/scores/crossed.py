@@ -1,4 +1,4 @@
-"""Intervals and tests for scores of patients by trainings: the two are crossed, and both are some of many.
+"""Intervals and tests for scores of patients by trainings: the two are crossed, and both stand for many others.
 
 A score of one model on P patients says nothing of another training; the spread over R repeats says nothing of other
 patients. Here every variant is a grid of R repeats by P patients, and three parts of variance are told apart: that of

@@ -39,3 +39,11 @@ def test_memory_that_ran_out_is_one_message(capsys):
     assert exit_code_of(lambda: len(np.zeros(10**15))) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: Memory ran out.") and "7.11 PiB" in said and "Traceback" not in said
+
+
+def test_the_arguments_that_are_checked_are_those_of_the_command(monkeypatch, capsys):
+    """Called from Python, a command was refused for an argument of that program, and its own were not checked."""
+    monkeypatch.setattr("sys.argv", ["another program", "\udcff"])
+    assert exit_code_of(lambda: 0, ["run"]) == 0
+    assert exit_code_of(lambda: 0, ["run", "\udcff"]) == 2
+    assert "argument 2" in capsys.readouterr().err

@@ -76,6 +76,16 @@ def test_that_there_was_no_room_for_the_answer_is_told(capsys):
     )
 
 
+def test_a_process_that_cannot_say_that_it_has_loaded_goes_on():
+    """An error that is no ImportError ends a process of Ray's."""
+    with standing_by(1, ("colorsys",), os.getpid):
+        ended = Path(json.loads(os.environ["HNSCC_STANDBY"])[0], "0.ended")
+        ended.symlink_to(ended)
+        with started() as process:
+            assert process.communicate()[0].strip() == "True"
+        assert process.returncode == 0
+
+
 def test_without_an_order_nothing_is_loaded_or_waited_for():
     assert started().communicate()[0].strip() == "False"
     began = time.monotonic()

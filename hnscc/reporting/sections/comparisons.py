@@ -19,7 +19,7 @@ TESTS = (
     "patients or slices one by one, the two median models at their chosen thresholds."
 )
 READ_TESTS = (
-    "t test over patients and repeats: both are some of many, and all repeats count at threshold 0.5. It answers "
+    "t test over patients and repeats: both stand for many others, and all repeats count at 0.5. It answers "
     "whether one variant is better for other patients and other trainings like these. This is the main answer.",
     "Wilcoxon over patients: each patient's pooled score by the two median models is one pair. It is a statement about "
     f"these two trained models alone, and needs at least {fewest.PAIRS_FOR_P} patients who differ.",

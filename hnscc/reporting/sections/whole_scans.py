@@ -186,7 +186,7 @@ def _size_columns(scans: RowsOrReason) -> Columns:
         "Predicted": _of(scans, lambda own: f"{_sum(own, 'pred_ml'):.1f}"),
         "False": _of(scans, lambda own: f"{_sum(own, 'fp_ml'):.1f}"),
         "Missed": _of(scans, lambda own: f"{_sum(own, 'fn_ml'):.1f}"),
-        "Predicted less true of a scan: median, whatever its sign": _of(scans, _error_of_ml),
+        "Error of a scan's size, whatever its sign: median": _of(scans, _error_of_ml),
     }
 
 
@@ -284,6 +284,6 @@ def _quartiles(rows: Sequence[TableRow], column: str, decimals: int) -> Cell:
 
 
 def _error_of_ml(rows: Sequence[TableRow]) -> str:
-    """Return the size of the error whatever its sign, since too much in one scan does not make good too little
+    """Return the error whatever its sign, since too much in one scan does not make good too little
     in another."""
     return f"{float(np.median([abs(row['pred_ml'] - row['truth_ml']) for row in rows])):.2f} ml"
