@@ -36,7 +36,7 @@ _PLANES = ("sagittal", "coronal", "axial")
 
 @dataclass(frozen=True)
 class ListedSeries:
-    """One series. `patient` and `scan` are pseudonyms; series of a scan share a study or a frame of reference.
+    """One series. `patient` and `scan` are pseudonyms; series of a scan share a DICOM study or a frame of reference.
 
     key: what stands for the series behind a folder in a manifest. modality: PT, MR, CT, or "" of what is no volume;
     kind: what it is, in words. files and slices are counted. shape: voxels along x, y and z, spacing in mm; empty where
@@ -152,12 +152,12 @@ def outermost(folders: Sequence[Path]) -> list[Path]:
 
 
 def _patient(series: Series) -> str:
-    """The patient's id; without one, the study's, so that two unnamed patients never become one."""
+    """The patient's id; without one, the DICOM study's, so that two unnamed patients never become one."""
     return series.patient or f"study {series.study or series.uid}"
 
 
 def _scans(series: list[Series]) -> list[list[Series]]:
-    """The series of one patient, those together that share a study or a frame of reference, or are linked by others."""
+    """The series of one patient; those that share a DICOM study or a frame of reference, or are linked, together."""
     scans: list[tuple[set[str], list[Series]]] = []
     for each in series:
         marks = {f"study {each.study}"} | ({each.frame_of_reference} - {""})

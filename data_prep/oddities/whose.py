@@ -17,7 +17,7 @@ Files = Mapping[str, Whose]
 
 def odd_whose(rows: Sequence[Row], scans: Sequence[Scan], files: Sequence[Files]) -> Iterator[Odd]:
     """What headers of DICOM say against the manifest. `refused`: patients of its share the patient's id and the
-    study or the frame of reference, so that one patient may stand in training and test."""
+    DICOM study or the frame of reference, so that one patient may stand in training and test."""
     mixed = [
         scan
         for scan, of in zip(scans, files, strict=True)

@@ -16,7 +16,7 @@ from hnscc.commands.study_commands import check, doctor, init, run, search, sett
 from hnscc.commands.usage import run_app
 
 app = typer.Typer(
-    help="Repeat-run studies of medical image segmentation. In order: prepare, init, check, run, query.",
+    help="Repeat-run studies of medical image segmentation. In order: scan, prepare, init, check, run, query.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

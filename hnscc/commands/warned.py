@@ -1,10 +1,12 @@
 """What `hnscc check` warns of: what is not forbidden, and seldom meant."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from hnscc.base.in_words import Sentence, listed, told_of_folds
 from hnscc.cohort.splits import Division
 from hnscc.study.identity import changed_settings
+from hnscc.study.ranges import variants_to_try
 from hnscc.study.schema import Study
 from hnscc.study.trials import fold_name
 from hnscc.training.ready import batches_in
@@ -40,10 +42,13 @@ def _variants_alike(study: Study) -> Iterator[str]:
 
 
 def _lone_batches(study: Study, division: Division) -> Iterator[Sentence]:
-    """Say which variants' batches are larger than all that the fold has for training."""
+    """Say which variants' batches, or those that a search may try, are larger than all that a fold trains on."""
     slices = len(division.slices["train"])
+    tried = (
+        itertools.product(study.variants, variants_to_try(study)) if study.search else study.variants.items()
+    )
     alike: dict[tuple[int, int], list[str]] = {}
-    for name, variant in study.variants.items():
+    for name, variant in tried:
         size, largest = variant.training.batch_size, max(batches_in(variant, [slices]))
         if largest < size:
             alike.setdefault((size, largest), []).append(name)
@@ -53,4 +58,4 @@ def _lone_batches(study: Study, division: Division) -> Iterator[Sentence]:
             (count, "slice"),
             f" in place of {size} (training.batch_size)",
         )
-        yield Sentence((f"training of {listed(names)}: ", *least))
+        yield Sentence((f"training of {listed(list(dict.fromkeys(names)))}: ", *least))

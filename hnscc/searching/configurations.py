@@ -107,8 +107,8 @@ def nothing_found(rows: Sequence[TableRow]) -> str | None:
     if not dice or any(dice):
         return None
     return (
-        "No configuration found anything: the validation Dice of each is 0. So the winner is arbitrary: search with "
-        "more epochs, or in other ranges."
+        "No configuration found anything: the validation Dice of each is 0. So the winner, which is by soft Jaccard, "
+        "tells little: search with more epochs, or in other ranges."
     )
 
 

@@ -43,6 +43,27 @@ def test_a_search_tries_the_batch_sizes_of_its_ranges(store, tmp_path):
         hnscc.check(searched, tmp_path / "run")
 
 
+@pytest.mark.parametrize(("tried", "told"), [([2, 1000], 1), ([2, 4], 0)])
+def test_a_search_is_warned_of_the_batches_that_it_tries(store, tmp_path, tried, told):
+    """What the base said was told of, which no training of a search takes, and what the ranges said was not."""
+    searched = {
+        "name": "s",
+        "store": str(store),
+        "modalities": ["pet"],
+        "repeats": 7,
+        "split": {"test": 0.25, "validation": 0.34},
+        "training": {"network": {"architecture": "paper", "width": 4}, "device": "cpu", "batch_size": 900},
+        "search": {
+            "method": "grid",
+            "ranges": {"training.batch_size": tried},
+            "budget": {"trials": 30},
+        },
+    }
+    found = hnscc.check(searched, tmp_path / "run")["warnings"]
+    lines = [line for line in found if "an epoch is a single step" in line]
+    assert len(lines) == told and all("in place of 1000" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("augmentation", "batch_size", "expected"),
     [
