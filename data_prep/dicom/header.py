@@ -87,14 +87,15 @@ def value_of(header: Dataset, keyword: str, where: str) -> Any:
         tag = _tag(keyword)  # by its name, pydicom takes four times as long to say that there is none
         value = header[tag].value if tag in header else None
         empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
-    except UNREADABLE:
-        raise unusable(
+    except UNREADABLE as error:
+        damaged = unusable(
             f"The attribute {keyword} cannot be read.",
             where,
             "a value of its type",
             "bytes that cannot be decoded as one",
             EXPORT_AGAIN,
-        ) from None
+        )
+        raise fault_of(error, damaged) from None
     return None if empty else value
 
 
@@ -126,7 +127,7 @@ def maybe_numbers(header: Dataset, keyword: str, count: int, where: str) -> tupl
     several = not isinstance(value, (str, bytes)) and isinstance(value, Sequence)
     try:
         numbers = tuple(float(each) for each in (value if several else [value]))
-    except UNREADABLE:
+    except (TypeError, ValueError, OverflowError):
         raise _unusable_numbers(keyword, where, count, "text that is no number") from None
     finite = sum(map(math.isfinite, numbers))
     if len(numbers) != count or finite != count:

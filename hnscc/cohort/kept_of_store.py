@@ -36,7 +36,7 @@ class PackedMask:
 
     @property
     def drawn(self) -> DrawnMask:
-        """The mask, unpacked: a new array each time."""
+        """The mask, unpacked: a new array, bool (Z, Y, X), each time."""
         shape = tuple(self.lies["shape"])
         voxels = np.unpackbits(self.bits, count=math.prod(shape)).reshape(shape) == 1
         return DrawnMask(voxels, tuple(tuple(row) for row in self.lies["affine"]), self.lies["on"])
@@ -60,7 +60,7 @@ def read_masks(store: Store, scans: Iterable[str]) -> dict[str, PackedMask]:
 
 
 def packed(drawn: DrawnMask, placement: Mapping[str, Any]) -> PackedMask:
-    """A mask and its scan's placement, as a fold keeps them."""
+    """A mask, bool (Z, Y, X), and its scan's placement, as a fold keeps them."""
     lies = {"on": drawn.on, "shape": list(drawn.voxels.shape), "affine": [list(row) for row in drawn.affine]}
     way_back = {name: placement[name] for name in WAY_BACK}
     return PackedMask({**lies, "placement": way_back}, np.packbits(drawn.voxels))

@@ -28,38 +28,33 @@ def test_a_batch_size_that_no_trial_could_train_by_is_refused_before_any_is_trie
     assert hnscc.check(settings(store, network=DEEPLAB, batch_size=2))["trials"]["in_all"] == 4
 
 
-def test_a_search_tries_the_batch_sizes_of_its_ranges(store, tmp_path):
-    ranges = {"training.batch_size": [2, 1]}
-    searched = {
+def searched(store, sizes, **training):
+    """A search for the size of batches."""
+    return {
         "name": "s",
         "store": str(store),
         "modalities": ["pet"],
         "repeats": 7,
         "split": {"test": 0.25, "validation": 0.34},
-        "training": {"network": DEEPLAB, "device": "cpu"},
-        "search": {"method": "grid", "ranges": ranges, "budget": {"trials": 30}},
-    }
-    with pytest.raises(InputError, match="cannot be trained on a batch of 1 slice"):
-        hnscc.check(searched, tmp_path / "run")
-
-
-@pytest.mark.parametrize(("tried", "told"), [([2, 1000], 1), ([2, 4], 0)])
-def test_a_search_is_warned_of_the_batches_that_it_tries(store, tmp_path, tried, told):
-    """What the base said was told of, which no training of a search takes, and what the ranges said was not."""
-    searched = {
-        "name": "s",
-        "store": str(store),
-        "modalities": ["pet"],
-        "repeats": 7,
-        "split": {"test": 0.25, "validation": 0.34},
-        "training": {"network": {"architecture": "paper", "width": 4}, "device": "cpu", "batch_size": 900},
+        "training": {"device": "cpu"} | training,
         "search": {
             "method": "grid",
-            "ranges": {"training.batch_size": tried},
+            "ranges": {"training.batch_size": sizes},
             "budget": {"trials": 30},
         },
     }
-    found = hnscc.check(searched, tmp_path / "run")["warnings"]
+
+
+def test_a_search_tries_the_batch_sizes_of_its_ranges(store, tmp_path):
+    with pytest.raises(InputError, match="cannot be trained on a batch of 1 slice"):
+        hnscc.check(searched(store, [2, 1], network=DEEPLAB), tmp_path / "run")
+
+
+@pytest.mark.parametrize(("sizes", "told"), [([2, 1000], 1), ([2, 4], 0)])
+def test_a_search_is_warned_of_the_batches_that_it_tries(store, tmp_path, sizes, told):
+    """What the base said was told of, which no training of a search takes, and what the ranges said was not."""
+    small = {"architecture": "paper", "width": 4}
+    found = hnscc.check(searched(store, sizes, network=small, batch_size=900), tmp_path / "run")["warnings"]
     lines = [line for line in found if "an epoch is a single step" in line]
     assert len(lines) == told and all("in place of 1000" in line for line in lines)
 

@@ -11,8 +11,10 @@ import gdcm
 import numpy as np
 import pytest
 from dicom_damages import counted
+from pydicom import Dataset
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from data_prep.dicom.header import value_of
 from data_prep.dicom.instances import read_attributes
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError, WorkerError
@@ -122,3 +124,19 @@ def test_damaged_files_are_refused_or_read_and_nothing_else(tmp_path):
     refused, read, mebibytes = counted(dicom_damages, folder, 60, 11)
     assert refused + read == 60 and refused > 20 and read > 5
     assert mebibytes < 300, "growth, in MiB"
+
+
+class Large(Dataset):
+    """A header whose attributes do not fit into memory."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __getitem__(self, key: object):
+        raise MemoryError
+
+
+def test_memory_that_runs_out_over_an_attribute_is_no_damage_of_the_file():
+    with pytest.raises(InputError) as told:
+        value_of(Large(), "ImageComments", "scan S1")
+    assert told.value.problem == "Memory ran out over a file." and "export" not in told.value.found
