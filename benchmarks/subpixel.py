@@ -22,7 +22,7 @@ from hnscc.study.trials import trials_of
 from hnscc.training.adam import Adam
 from hnscc.training.boundary import begin
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.trial import train_epoch
 

@@ -108,7 +108,7 @@ def _over_repeats(row: Mapping[str, Any]) -> str:
 
 
 def _print_table_1(folder: RunFolder) -> None:
-    """Table 1 on the test set: the repeats' pooled Dice, then the median model's with its patient interval."""
+    """Table 1 on the test slices: the repeats' pooled Dice, then the median model's with its patient interval."""
     from hnscc.aggregation.query import read_table  # here, for DuckDB is needed at the end alone
 
     tested = [row for row in read_table(folder, "pooled").to_pylist() if row["split"] == "test"]

@@ -32,7 +32,7 @@ TOGETHER = (
     ),
     # The library of networks.
     (
-        *("training/test_model.py", "training/test_resizing.py", "training/test_subpixel.py"),
+        *("training/test_network.py", "training/test_resizing.py", "training/test_subpixel.py"),
         *("training/test_arithmetic.py", "training/test_feeding.py", "training/test_adam.py"),
     ),
     # A trained study, and that library.
@@ -58,7 +58,7 @@ TOGETHER = (
 # Files whose tests take longest, or that stand in a row above, those with the most waiting for Ray first.
 LONGEST = [
     *("test_search_runs.py", "test_study.py", "test_in_use.py", "test_surroundings.py"),
-    *("test_advice.py", "test_brief.py", "test_phantom.py", "test_model.py", "test_ten_thousand_masks.py"),
+    *("test_advice.py", "test_brief.py", "test_phantom.py", "test_network.py", "test_ten_thousand_masks.py"),
     *(
         "test_writing.py",
         "test_registering.py",

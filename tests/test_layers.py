@@ -41,7 +41,7 @@ TORCH = {
             "inference",
             "library",
             "losses",
-            "model",
+            "network",
             "paper_unet",
             "process",
         ),

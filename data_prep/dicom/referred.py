@@ -5,7 +5,9 @@ from io import BytesIO
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.config import RAISE
 from pydicom.dataset import Dataset
+from pydicom.valuerep import PersonName, validate_value
 
 from data_prep.dicom.header import UNREADABLE, quiet, text_of, unusable
 from data_prep.dicom.series_volume import source_slices
@@ -46,6 +48,9 @@ def write_referring(
         try:
             save(slices, content)
         except UNREADABLE:  # its text quotes the header
+            files = {each.file: each for each in slices}.values()
+            if all(_as_defined(referred(each, "", keep_identity)) for each in files):
+                raise  # a fault of this program
             raise unusable(
                 f"No DICOM {kind} can be made of the series' attributes.",
                 where,
@@ -82,6 +87,18 @@ def _check_reference(slices: list[Slice], where: str, kind: str) -> None:
             f"{count_of(len(slices), 'slice')} in {count_of(len(files), 'file')}",
             "Use the NIfTI mask, or export the series again as one of these.",
         )
+
+
+def _as_defined(header: Dataset) -> bool:
+    """Whether all attributes can be decoded, and their texts are as DICOM defines them for their types."""
+    try:
+        for element in header.iterall():
+            for value in element.value if element.VM > 1 else [element.value]:
+                if isinstance(value, (str, PersonName)):
+                    validate_value(element.VR, value, RAISE)
+    except UNREADABLE:
+        return False
+    return True
 
 
 def referred(slice_: Slice, patient_id: str, keep_identity: bool) -> Dataset:

@@ -32,12 +32,12 @@ MOST_SERIES_TOLD = 30  # series, in an error
 
 @dataclass(frozen=True)
 class Series:
-    """The files of one series. `uid`, `patient` and `study` may identify a person: they are for comparisons, and for
-    the files that a user asks for, never for a log, a table or an error."""
+    """The files of one series. `uid`, `patient` and `dicom_study` may identify a person: they are for comparisons, and
+    for the files that a user asks for, never for a log, a table or an error."""
 
     uid: str = field(repr=False)
     patient: str = field(repr=False)
-    study: str = field(repr=False)
+    dicom_study: str = field(repr=False)
     frame_of_reference: str = field(repr=False)
     instances: tuple[Instance, ...] = field(repr=False)
     modality: str  # CT, MR, PT; "" of what is no volume
@@ -142,7 +142,7 @@ def _series(uid: str, instances: list[Instance], where: str) -> Series:
     return Series(
         uid=uid,
         patient=exact_text_of(header, "PatientID", where),
-        study=text_of(header, "StudyInstanceUID", where),
+        dicom_study=text_of(header, "StudyInstanceUID", where),
         frame_of_reference=text_of(header, "FrameOfReferenceUID", where),
         instances=tuple(instances),
         modality=modality if kind == _kind(sop_class) else "",

@@ -153,14 +153,14 @@ def outermost(folders: Sequence[Path]) -> list[Path]:
 
 def _patient(series: Series) -> str:
     """The patient's id; without one, the DICOM study's, so that two unnamed patients never become one."""
-    return series.patient or f"study {series.study or series.uid}"
+    return series.patient or f"study {series.dicom_study or series.uid}"
 
 
 def _scans(series: list[Series]) -> list[list[Series]]:
     """The series of one patient; those that share a DICOM study or a frame of reference, or are linked, together."""
     scans: list[tuple[set[str], list[Series]]] = []
     for each in series:
-        marks = {f"study {each.study}"} | ({each.frame_of_reference} - {""})
+        marks = {f"study {each.dicom_study}"} | ({each.frame_of_reference} - {""})
         joined = [scan for scan in scans if scan[0] & marks]
         scans = [scan for scan in scans if not scan[0] & marks]
         together = set().union(marks, *(scan[0] for scan in joined))

@@ -59,7 +59,7 @@ def _one_under_two(rows: Sequence[Row], files: Sequence[Files]) -> Iterator[Odd]
 
 # By how much files say that they are of one patient, the surest first: what the words name, and what they share.
 _KINDS: dict[str, Callable[[Whose], tuple[str, str]]] = {
-    " and one study": lambda whose: (whose.patient, whose.study),
+    " and one study": lambda whose: (whose.patient, whose.dicom_study),
     " and one frame of reference": lambda whose: (whose.patient, whose.frame),
     "": lambda whose: (whose.patient, whose.patient),
 }

@@ -27,7 +27,7 @@ class Whose:
     gives none. They are compared while a cohort is prepared, and kept nowhere."""
 
     patient: str = field(default="", repr=False)
-    study: str = field(default="", repr=False)
+    dicom_study: str = field(default="", repr=False)
     frame: str = field(default="", repr=False)
 
 

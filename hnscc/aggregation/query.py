@@ -163,22 +163,12 @@ def not_in_tables(run: RunFolder) -> list[Trial]:
     ]
 
 
-def unusable_in_tables(run: RunFolder) -> dict[str, str]:
-    """By trial, why the results that it left were not used when the tables were made, in words; empty where they all
-    were, or there are no tables that can be read. StorageError where the disk does not answer."""
-    try:
-        rows = _rows_of_trials(run)
-    except InputError:
-        return {}
-    return {name: row.get("reason") or "" for name, row in rows.items() if row.get("unusable")}
-
-
 def _rows_of_trials(run: RunFolder) -> dict[str, dict[str, Any]]:
     """The rows of table `trials`, by trial, with what older tables lack left out. InputError where there is none."""
     path = _written(run, "trials")
     with _damage_told(path):
         table = table_of_parquet(path.read_bytes())
-    columns = [name for name in ("trial_id", "status", "unusable", "reason") if name in table.column_names]
+    columns = [name for name in ("trial_id", "status", "unusable") if name in table.column_names]
     return {row["trial_id"]: row for row in table.select(columns).to_pylist()}
 
 

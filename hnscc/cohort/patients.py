@@ -20,11 +20,11 @@ def assign_patients(
     Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by `seed`,
     in the same order for all folds. With `folds: 1` the first share `test` of each stratum is tested. With `folds: k`
     patient i is tested in fold i mod k, counted on from one stratum to the next. With validation_unit slice the
-    validation set is chosen later, and no patient is set aside for it here. Slices that a modality in `shown` does not
-    show do not count.
+    validation slices are chosen later, and no patient is set aside for it here. Slices that a modality in `shown` does
+    not show do not count.
 
     InputError is raised where patients with lesion are too few, where the manifest's splits are not one hold-out split
-    of whole patients, and where it names validation patients of whom a validation set of slices would use none.
+    of whole patients, and where it names validation patients of whom validation by slices would use none.
     """
     fixed = {scan.patient_id: scan.split for scan in scans}
     if any(fixed.values()):

@@ -127,7 +127,7 @@ def divide_cohort(store: Store, study: Study, fold: int) -> Division:
 
     Keyed by study.seed and the fold. Raises InputError where the cohort is too small for a slice with lesion in
     every split, or where a patient would stand on both sides. Where negatives run out, a warning says so. With a
-    search, whose test set is closed, no warning is about the test patients.
+    search, which reads no test patient, no warning is about the test patients.
 
     A slice that some modality of the study does not show is sampled for no variant, so that all are compared on the
     same slices; a warning says how many there are.

@@ -41,7 +41,7 @@ from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import check_identities, choose_devices, left_out
 from hnscc.training.hardware import resources_here
 from hnscc.training.in_use import refuse_others
-from hnscc.training.model import check_network
+from hnscc.training.network import check_network
 from hnscc.training.ready import batches_in, check_networks, check_same_store, networks_of, open_and_divide
 from hnscc.training.records import Trained
 from hnscc.training.states import TrialState, recorded_state, trial_state
@@ -231,7 +231,7 @@ def _proven(study: Study, divisions: list[Division]) -> list[str]:
     middle = "no slice" if by_slice else "no patient"
     closed = [
         f"no slice of the {count_of(len(division.patients['test']), 'test patient')} of fold "
-        f"{fold_name(division.fold)} is read: the test set is closed to a search"
+        f"{fold_name(division.fold)} is read: test is closed to a search"
         for division in (divisions if study.search else ())
     ]
     return [

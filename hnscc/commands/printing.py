@@ -45,7 +45,7 @@ def print_status(found: Status, console: Console, run: str) -> None:
     for failed in found["failed"]:
         print_line(console, f"{failed['trial']:<26} failed: {failed['failure']}")
     for remark in found["remarks"]:
-        print_line(console, f"{remark['trial']:<26} completed, but {remark['remark']}")
+        print_line(console, f"{remark['trial']:<26} {remark['remark']}")
     for line in found["left_out"]:
         print_line(console, f"left out: {line}")
     if found["tables"]:

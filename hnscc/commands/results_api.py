@@ -90,7 +90,7 @@ def plan(
     """Tell how many patients and repeats a study needs to see a difference, from a finished one as the pilot.
 
     see: the true difference in pooled Dice that is to be found, 0 to 1; power: with which chance, 0.5 to 0.99.
-    patients, repeats: tell as well what a study of so many patients with lesion in its test set and repeats of each
+    patients, repeats: tell as well what a study of so many test patients with lesion and repeats of each
     variant would see; where one of them is None, it is the pilot's. half_width: tell as well how many repeats give the
     median test Dice of each variant within so much to either side (95 %), for these patients, as `check` does with
     `half_width`. Returns a mapping of numbers (see hnscc.commands.sample_size.SampleSize): of every pair of variants

@@ -72,7 +72,7 @@ def plan(
     power: Annotated[float, typer.Option(help="Chance of seeing it, {:g} to {:g}.".format(*POWER))] = 0.8,
     patients: Annotated[
         int | None,
-        typer.Option(help="Tell what a study with so many patients with lesion in its test set sees."),
+        typer.Option(help="Tell what a study with so many test patients with lesion sees."),
     ] = None,
     repeats: Annotated[
         int | None, typer.Option(help="Tell what a study with so many repeats of each variant sees.")

@@ -52,7 +52,7 @@ class SmallestFacts(TypedDict):
 class DesignFacts(TypedDict):
     """What a study of this size would see, as far as the pilot tells.
 
-    patients: with lesion, in the test set; repeats: of each variant. seen_from: the smallest true difference that is
+    patients: with lesion, tested on; repeats: of each variant. seen_from: the smallest true difference that is
     found with the chance asked for; chance: with which the difference asked for is found, 0 to 1. Each low and high:
     the middle 80 % of the pilot's own uncertainty.
     """

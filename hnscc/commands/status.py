@@ -3,7 +3,6 @@
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import TypedDict
 
 from hnscc.cohort.split_file import read_split
@@ -12,7 +11,7 @@ from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial, trials_of
 from hnscc.training.earlier import lines_of_left_out
-from hnscc.training.records import SlotFacts, Trained, newest_slot
+from hnscc.training.records import NEEDED, SlotFacts, newest_slot
 from hnscc.training.states import TrialState, trial_state
 
 STATES = ("completed", "failed", "started", "missing")
@@ -39,7 +38,7 @@ class FailedTrial(TypedDict):
 
 
 class Remark(TypedDict):
-    """What is to be known of a trial that counts as completed."""
+    """What is to be known of a trial that left results: why they are not used, or what happened to a completed one."""
 
     trial: str
     remark: str
@@ -48,7 +47,7 @@ class Remark(TypedDict):
 class Status(TypedDict):
     """How far a study has come: the number of trials by state for each variant, and whether tables are written.
 
-    remarks: on trials that count as completed. left_out: sentences on trained trials that the study no longer has,
+    remarks: on trials that left results. left_out: sentences on trained trials that the study no longer has,
     which stand in no table.
     """
 
@@ -65,18 +64,14 @@ def run_status(folder: RunFolder) -> Status:
     """Return everything that `hnscc status` prints. InputError where the study cannot be read, or a fold of which every
     slice is scored.
 
-    Trials are judged by `trial_state`, as everywhere, but that records are believed here: whether a trial's files are
-    whole is checked when they are used. What the tables found of it then is a remark.
+    Trials are judged by `trial_state`, as everywhere; of their files those are read that a completed trial cannot lack:
+    predictions and history.
     """
-    # Here: printing needs the types above, and no DuckDB.
-    from hnscc.aggregation.query import unusable_in_tables
-
     study = kept_study(folder)
     counts: dict[str, Counter[str]] = {name: Counter() for name in study.variants}
     started: list[StartedTrial] = []
     failed: list[FailedTrial] = []
     remarks: list[Remark] = []
-    unusable = unusable_in_tables(folder)
     others = [_others_digest(folder, study, number) for number in range(study.split.folds)]
     for trial in trials_of(study):
         found, saved, written = _look(folder.trial(trial.trial_id), others[trial.fold])
@@ -85,9 +80,8 @@ def run_status(folder: RunFolder) -> Status:
         counts[trial.variant][state] += not (study.search and state == "missing")
         if found.status == "failed":
             failed.append({"trial": trial.trial_id, "failure": found.reason or ""})
-        if found.completed:
-            told = _remarks(found.completed, unusable.get(trial.trial_id))
-            remarks += [{"trial": trial.trial_id, "remark": each} for each in told]
+        if remark := _remark(found):
+            remarks.append({"trial": trial.trial_id, "remark": remark})
         if saved:
             started.append(_started(study, trial, saved, written))
     return {
@@ -103,11 +97,11 @@ def run_status(folder: RunFolder) -> Status:
 
 def _look(folder: TrialFolder, others_digest: str) -> tuple[TrialState, SlotFacts | None, float]:
     """What a trial is by its record; where it has none, the facts of its checkpoint and when that was written."""
-    state = trial_state(folder, others_digest=others_digest, check=())
+    state = trial_state(folder, others_digest=others_digest, check=NEEDED)
     if state.record:
         return state, None, 0.0
     saved, written = _saved(folder)
-    state = trial_state(folder, others_digest=others_digest, check=())  # it may have ended since
+    state = trial_state(folder, others_digest=others_digest, check=NEEDED)  # it may have ended since
     return state, None if state.record else saved, written
 
 
@@ -116,12 +110,14 @@ def _others_digest(folder: RunFolder, study: Study, number: int) -> str:
     return read_split(folder.fold(number)).others_digest if study.whole_splits else ""
 
 
-def _remarks(record: Trained, unusable: str | None) -> Iterator[str]:
-    """What is to be known of a completed trial. unusable: why the tables do not use it; None where they do."""
-    if record.failure:
-        yield f"its weights failed to predict again ({record.failure}); what it predicted before holds"
-    if unusable is not None:
-        yield f"when the tables were made its results were not used: {unusable}"
+def _remark(found: TrialState) -> str | None:
+    if found.unusable:
+        return found.reason
+    if found.completed and (failure := found.completed.failure):
+        return (
+            f"completed, but its weights failed to predict again ({failure}); what it predicted before holds"
+        )
+    return None
 
 
 def _started(study: Study, trial: Trial, saved: SlotFacts, written: float) -> StartedTrial:

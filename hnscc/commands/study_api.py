@@ -127,9 +127,9 @@ def search(
 def status(run: str | Path) -> Status:
     """Tell how far a study has come, also while it runs elsewhere, as `hnscc status --json` prints it.
 
-    run: a run folder, such as runs/demo. Reads records, checkpoints and what each fold was made of, no image. The
-    result has the keys study, variants (number of trials by state), started, failed, remarks, left_out and tables (see
-    hnscc.commands.status.Status). InputError where it is no run folder, or a fold of it is missing or damaged.
+    run: a run folder, such as runs/demo. Reads records, predictions, checkpoints and what each fold was made of, no
+    image. The result has the keys study, variants (number of trials by state), started, failed, remarks, left_out and
+    tables (see hnscc.commands.status.Status). InputError where it is no run folder, or a fold is missing or damaged.
     """
     from hnscc.commands.status import run_status
     from hnscc.study.loading import open_run

@@ -53,9 +53,10 @@ def _lone_batches(study: Study, division: Division) -> Iterator[Sentence]:
         if largest < size:
             alike.setdefault((size, largest), []).append(name)
     for (size, count), names in alike.items():
+        of = "the search" if study.search else listed(names)
         least = (
             "an epoch is a single step, of ",
             (count, "slice"),
             f" in place of {size} (training.batch_size)",
         )
-        yield Sentence((f"training of {listed(list(dict.fromkeys(names)))}: ", *least))
+        yield Sentence((f"training of {of}: ", *least))

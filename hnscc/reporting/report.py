@@ -8,7 +8,7 @@ from hnscc.reporting.blocks import Section, write_pages
 from hnscc.reporting.sections.brief import brief
 from hnscc.reporting.sections.examples import examples
 from hnscc.reporting.sections.lesion_slices import lesion_slices
-from hnscc.reporting.sections.overlap import overlap_of_the_whole_test_set, overlap_slice_by_slice
+from hnscc.reporting.sections.overlap import overlap_over_all_test_slices, overlap_slice_by_slice
 from hnscc.reporting.sections.patients import patients
 from hnscc.reporting.sections.provenance import provenance
 from hnscc.reporting.sections.published import other_studies
@@ -39,7 +39,7 @@ def sections(source: Source) -> list[Section]:
     return [
         brief(source),
         patients(source),
-        overlap_of_the_whole_test_set(source),
+        overlap_over_all_test_slices(source),
         overlap_slice_by_slice(source),
         whole_scans(source),
         examples(source),

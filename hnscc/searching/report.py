@@ -80,7 +80,9 @@ def findings(study: Study, rows: Sequence[TableRow]) -> Points:
         "The best of many looks better than it is: expect a little less from fresh repeats.",
         _of_others(others),
         "All scores are of the validation patients. No slice of a test patient was read.",
-        " ".join(f"winners.yaml trains the winner {fresh} on fresh seeds, and opens the test set.".split()),
+        " ".join(
+            f"winners.yaml trains the winner {fresh} on fresh seeds, and reads the test patients.".split()
+        ),
     )
     return Points("", items)
 

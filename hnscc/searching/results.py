@@ -41,7 +41,7 @@ def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[St
 
 
 def winners(study: Study, race: Race, standings: list[Standing]) -> str:
-    """Return the study file of the winners, which trains them on fresh seeds and opens the test set: the chosen
+    """Return the study file of the winners, which trains them on fresh seeds and reads the test patients: the chosen
     configurations as variants, with a note on each."""
     by = {each.configuration: each for each in standings}
     chosen = chosen_of(study, standings)

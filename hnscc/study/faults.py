@@ -145,7 +145,7 @@ def _meant(path: KeyPath) -> str:
 
 
 def _kind_of(path: KeyPath) -> str:
-    """What the reference says of a setting: its kind and choices; of a section what it is for."""
+    """What the list of settings says of one: its kind and choices; of a section what it is for."""
     if path[:2] == ("search", "ranges") and len(path) > 2:
         return _meant(path)
     row = settings_below(f"{_section_of(path)}.{path[-1]}".removeprefix("."))[0]
@@ -153,13 +153,13 @@ def _kind_of(path: KeyPath) -> str:
 
 
 def _in_variant(known: str, path: KeyPath) -> str:
-    """A setting of the reference as it is named for the variant that `path` lies in."""
+    """A setting of the list as it is named for the variant that `path` lies in."""
     own = known.removeprefix("variants.NAME.")
     varied = own.partition(".")[0] in Variant.model_fields
     return f"{dotted(path[:2])}.{own}" if varied else f"{known} (not of a variant)"
 
 
 def _section_of(path: KeyPath) -> str:
-    """The section in which a setting stands, as the reference names it."""
+    """The section in which a setting stands, as the list of settings names it."""
     inside_variant = path[:1] == ("variants",) and len(path) == 3
     return "variants.NAME" if inside_variant else ".".join(map(str, _in_base(path)[:-1]))

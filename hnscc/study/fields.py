@@ -60,7 +60,7 @@ def says(meaning: str, source: str) -> Any:
     """Return what a field means, in a sentence with what it is measured in, and where the choice comes from: for
     its `Annotated` type.
 
-    The reference of settings, `hnscc settings` and error messages all read it from here.
+    The page of settings, `hnscc settings` and error messages all read it from here.
     """
     return Field(description=meaning, json_schema_extra={"source": source})
 

@@ -171,5 +171,5 @@ def winners_file(study: Study, chosen: Mapping[str, Configuration], notes: Mappi
             "copies": base["augmentation"]["copies"]
         }
     lines = [f"# {name}: {notes[name]}" for name in chosen]
-    head = "# Written by `hnscc search`. Their scores below are of the validation patients; the test set was closed.\n"
+    head = "# Written by `hnscc search`. Their scores below are of the validation patients; no test patient was read.\n"
     return head + "\n".join(lines) + "\n" + write_yaml(raw)

@@ -115,7 +115,7 @@ class Study(Settings):
     def whole_splits(self) -> tuple[str, ...]:
         """The splits of which every slice of every scan is scored; none where the sampled slices alone are.
 
-        A validation set that is chosen slice by slice stays as it is: its scans are trained on too.
+        Validation that is chosen slice by slice stays as it is: its scans are trained on too.
         """
         if self.search or self.evaluation.slices == "sampled":
             return ()

@@ -135,14 +135,14 @@ class Split(Settings):
     unit: Annotated[
         Literal["patient"],
         says(
-            "The test set is chosen patient by patient, so that none stands on both sides.",
+            "Test is chosen patient by patient, so that none stands on both sides.",
             PAPER_PREPROCESSING,
         ),
     ]
     folds: Annotated[
         int,
         Field(ge=1, le=50),
-        says("1 holds one test set out; k folds test every patient once.", OURS),
+        says("1 holds one share of the patients out for test; k folds test every patient once.", OURS),
     ]
     test: Annotated[
         Share,

@@ -145,7 +145,7 @@ def _default(row: SettingRow, preset: str) -> str:
 
 
 def to_markdown() -> str:
-    """Return the reference page: rows for what stands alone at the top of a file, and some for each section
+    """Return the page of settings: rows for what stands alone at the top of a file, and some for each section
     below it."""
     groups: dict[str, list[SettingRow]] = {}
     for row in all_settings():

@@ -181,7 +181,7 @@ class Training(Settings):
     monitor: Annotated[
         Literal["soft_jaccard_pooled", "soft_jaccard_batch_mean"],
         says(
-            "The validation score: the soft Jaccard over the whole set at once, or its mean over batches.",
+            "The validation score: the soft Jaccard over all validation slices at once, or its mean over batches.",
             PAPERS_CODE,
         ),
     ]

@@ -13,7 +13,7 @@ from hnscc.cohort.slices import Bounds
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.variant_schema import Network
 from hnscc.training.members import Member, read_weights
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 
 # What PyTorch says of this exporter whatever the network: that it is the older one (the other needs onnxscript, and a
 # minute more), and that a constant is computed when the graph runs, not now. All else is told.

@@ -18,7 +18,7 @@ from hnscc.scores.counts import ONE
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.variant_schema import Network
 from hnscc.training.members import Member, read_weights
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.resizing import resize_by_products
 from hnscc.training.subpixel import decode_small

@@ -152,7 +152,7 @@ def networks_of(study: Study, store: Store, divisions: Iterable[Division]) -> Ne
 def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]) -> None:
     """Build each network once, however many variants have it, and train it one step by its full and its last batch;
     see `check_network`. size: of a slice, in pixels. slices: that each fold has for training."""
-    from hnscc.training.model import check_network  # here, for PyTorch takes seconds to load
+    from hnscc.training.network import check_network  # here, for PyTorch takes seconds to load
 
     slices = set(slices)
     for variant in variants:

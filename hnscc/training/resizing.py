@@ -16,25 +16,25 @@ from torch.overrides import TorchFunctionMode
 MatrixKey = tuple[Any, ...]
 
 
-def resize_by_products(model: nn.Module) -> nn.Module:
-    """Return the same model, whose forward pass resizes bilinearly and pools to sizes by products; returned
+def resize_by_products(network: nn.Module) -> nn.Module:
+    """Return the same network, whose forward pass resizes bilinearly and pools to sizes by products; returned
     for convenience.
 
     Its parameters, their names and its outputs stay, but for rounding. Other interpolations stay PyTorch's, and so
     does pooling to 1 pixel, which is a mean. A network whose first pass does neither is left as it was, since to look
     at each of its calls takes time.
     """
-    forward, products = model.forward, _Products()
+    forward, products = network.forward, _Products()
 
     def _forward(*arguments: Any, **named: Any) -> Any:
         with products:
             out = forward(*arguments, **named)
         if not products.matrices:
-            del model.forward
+            del network.forward
         return out
 
-    model.forward = _forward
-    return model
+    network.forward = _forward
+    return network
 
 
 class _Products(TorchFunctionMode):

@@ -20,18 +20,18 @@ LEAST_PIXELS = 1024
 Skip = torch.Tensor | None
 
 
-def decode_small(model: nn.Module) -> nn.Module:
-    """The same model, whose decoder convolves small maps where it would double them first; returned for convenience.
+def decode_small(network: nn.Module) -> nn.Module:
+    """The same network, whose decoder convolves small maps where it would double them first; returned for convenience.
 
     That is so for Unet, Unet++ and MAnet of segmentation-models-pytorch. The other networks stay as they are: no 3x3
     convolution of theirs follows a doubling by nearest pixels (Linknet and the paper's network have transposed
     convolutions, the others resize bilinearly). Parameters, their names and what is computed stay, but for rounding.
     """
-    if type(model).__name__ in ("Unet", "UnetPlusPlus", "MAnet"):
-        for name, block in list(model.named_modules()):
+    if type(network).__name__ in ("Unet", "UnetPlusPlus", "MAnet"):
+        for name, block in list(network.named_modules()):
             if small := _in_place_of(block):
-                model.set_submodule(name, small)
-    return model
+                network.set_submodule(name, small)
+    return network
 
 
 def _in_place_of(block: nn.Module) -> nn.Module | None:

@@ -28,7 +28,7 @@ from hnscc.training.feeding import Fed, batches, batches_of, hold, holding
 from hnscc.training.fit import Epoch, Fit
 from hnscc.training.inference import EVALUATION_BATCH, in_order
 from hnscc.training.losses import loss_of
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.paper_unet import seed_dropouts
 from hnscc.training.process import give_back_memory, peak_gpu_bytes, seeded, set_up_torch
 from hnscc.training.ready import Task
@@ -36,7 +36,7 @@ from hnscc.training.records import Attempt, Began
 from hnscc.training.results_of_trial import leave_results, predict_again
 from hnscc.training.saving import Saving
 
-# The choices of `training.monitor`: whether the score is that of the whole set at once, or the mean over batches.
+# The choices of `training.monitor`: whether the score is that of all slices at once, or the mean over batches.
 POOLED = {"soft_jaccard_pooled": True, "soft_jaccard_batch_mean": False}
 
 
@@ -93,7 +93,7 @@ def train_epoch(fit: Fit, epoch: int, slices: Fed) -> torch.Tensor:
 
 @torch.no_grad()
 def validate(fit: Fit, slices: Fed) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean loss, 0 or more, and the soft Jaccard sum(p t) / sum(p + t - p t), 0..1, over the set or as the mean
+    """Mean loss, 0 or more, and the soft Jaccard sum(p t) / sum(p + t - p t), 0..1, over all slices or as the mean
     over batches; each float64 () on the device."""
     fit.model.eval()
     pooled = POOLED[fit.training.monitor]

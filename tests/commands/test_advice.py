@@ -17,7 +17,7 @@ from hnscc.commands.train import main as train
 from hnscc.study.loading import dump_study
 from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.ready import make_run_ready
 
 

@@ -18,7 +18,7 @@ import hnscc
 from hnscc.base.errors import InputError
 from hnscc.study.variant_schema import Network
 from hnscc.training.export import check_pools
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 
 
 @pytest.fixture(scope="module")

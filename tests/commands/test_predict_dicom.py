@@ -16,6 +16,7 @@ from scans import save
 from trained_runs import scan_of
 
 import hnscc
+from data_prep.dicom.referred import write_referring
 
 OBLIQUE = (*(0.98, 0.199, 0.0), *(-0.199 * 0.96, 0.98 * 0.96, 0.28))
 # How the slices of the same scan lie: direction, how its voxels (x, y, z to left, posterior, superior) are turned into
@@ -190,3 +191,22 @@ def test_what_no_segmentation_can_refer_to_has_a_mask_alone(
     printed = capfd.readouterr()
     assert "SECRET" not in json.dumps(found.facts) + printed.out + printed.err
     assert not list((tmp_path / "out").glob("a*.dcm"))
+
+
+def test_a_fault_of_our_own_is_not_told_as_one_of_the_series(tmp_path):
+    """Whatever failed was told as attributes that pydicom cannot write."""
+    write_series(tmp_path / "sound", series_of(scan_of(5)["pet"], "axial"))
+
+    def save(slices, to):
+        raise TypeError("of this program")
+
+    with pytest.raises(TypeError, match="of this program"):
+        write_referring(
+            tmp_path / "out.dcm",
+            tmp_path / "sound",
+            save,
+            kind="segmentation",
+            keep_identity=True,
+            where="scan b",
+        )
+    assert not (tmp_path / "out.dcm").exists()

@@ -7,7 +7,6 @@ from rich.console import Console
 from stores import make_store, study_of
 from trials import train_trial
 
-from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
 from hnscc.commands.check import check_study
 from hnscc.commands.printing import print_status
@@ -116,17 +115,22 @@ def test_a_fold_that_cannot_be_read_is_told(trained, tmp_path, content):
     assert told.value.where == "folds/f0" and "hnscc run" in told.value.do
 
 
-def test_results_that_the_tables_do_not_use_are_remarked(finished, hnscc, tmp_path):
-    """One byte of a trial's predictions changed: the tables called it missing, and status completed, without a word."""
+def test_a_trial_of_damaged_predictions_is_not_called_completed(finished, hnscc, tmp_path):
+    """One byte changed: status called it completed, and the tables missing."""
     folder = RunFolder(shutil.copytree(finished, tmp_path / "run"))
+    before = run_status(folder)
+    assert before["remarks"] == [] and before["variants"]["pet"]["missing"] == 0
     damaged = folder.trial("pet-f0-r00").predictions
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
-    assert run_status(folder)["remarks"] == [], "nobody has looked yet"
-    write_tables(folder)
-    (remark,) = run_status(folder)["remarks"]
-    assert remark["trial"] == "pet-f0-r00"
-    assert remark["remark"].startswith("when the tables were made its results were not used: ")
-    code, out, _ = hnscc("status", folder.root)
-    assert code == 0 and "completed, but when the tables were made its results were not used" in " ".join(
-        out.split()
+    after = run_status(folder)
+    counts = before["variants"]["pet"] | {
+        "missing": 1,
+        "completed": before["variants"]["pet"]["completed"] - 1,
+    }
+    assert after["variants"]["pet"] == counts
+    (remark,) = after["remarks"]
+    assert remark["trial"] == "pet-f0-r00" and remark["remark"].startswith(
+        "not used: predictions.npz is damaged"
     )
+    code, out, _ = hnscc("status", folder.root)
+    assert code == 0 and "not used: predictions.npz is damaged" in " ".join(out.split())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hnscc.study.variant_schema import Network
-from hnscc.training.model import check_network
+from hnscc.training.network import check_network
 
 
 def check_in_little_memory() -> int:

@@ -12,7 +12,7 @@ NOBODY = ["unshare", "--user", "--map-user=12345"]
 TRIED = """
 import os
 from hnscc.study.variant_schema import Network
-from hnscc.training.model import check_network
+from hnscc.training.network import check_network
 
 before = dict(os.environ)
 check_network(Network(architecture="paper", width=2), 1, 32, [2], loss="binary_cross_entropy")

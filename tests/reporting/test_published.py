@@ -5,13 +5,13 @@ from reports import FOUR, Page, fill, store_run, words
 
 from hnscc.aggregation.query import read_table
 from hnscc.reporting.sections.lesion_slices import lesion_slices
-from hnscc.reporting.sections.overlap import overlap_of_the_whole_test_set, overlap_slice_by_slice
+from hnscc.reporting.sections.overlap import overlap_over_all_test_slices, overlap_slice_by_slice
 from hnscc.reporting.sections.published import other_studies
 from hnscc.reporting.sections.readings import readings
 from hnscc.study import paper
 from hnscc.study.loading import parse_study
 
-TABLES = (overlap_of_the_whole_test_set, overlap_slice_by_slice, lesion_slices, readings, other_studies)
+TABLES = (overlap_over_all_test_slices, overlap_slice_by_slice, lesion_slices, readings, other_studies)
 
 
 def test_published_values_stand_only_beside_the_papers_study(corrected, page, tmp_path):

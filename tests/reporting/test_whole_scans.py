@@ -69,7 +69,7 @@ def test_the_section_shows_the_values_of_its_tables(tmp_path):
         own = [row for row in detection if (row["variant"], row["split"]) == (variant, "test")]
         median = next(row for row in own if row["repeat"] is None and row["unit"] == "scan")
         repeats = [row["lesion_f1"] for row in own if row["repeat"] is not None and row["unit"] == "scan"]
-        shown = page.rows("Detection in the test set")[position]
+        shown = page.rows("Detection in test scans")[position]
         assert shown[1].startswith(f"{median['sensitivity']:.3f} (")
         assert shown[5] == f"{median['lesion_f1']:.3f} ({min(repeats):.3f} to {max(repeats):.3f})"
         assert shown[6].startswith(f"{median['brier']:.4f} (")

@@ -6,7 +6,7 @@ import torch
 
 from hnscc.study.variant_schema import Network
 from hnscc.training.adam import Adam
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 
 PAPER = Network(architecture="paper", width=8)
 RESNET = Network(architecture="unet", encoder="resnet18")
@@ -79,7 +79,7 @@ def test_training_the_papers_network_does_not_load_pytorchs_compiler():
 import sys, torch, hnscc.training.trial
 from hnscc.training.adam import Adam
 from hnscc.study.variant_schema import Network
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 model = build_network(Network(architecture="paper", width=4), 2, seed=0)
 optimiser = Adam(model.parameters(), learning_rate=0.01, epsilon=1e-7)
 with torch.autocast("cpu", torch.bfloat16):

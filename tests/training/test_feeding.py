@@ -19,7 +19,7 @@ from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.boundary import begin
 from hnscc.training.feeding import Held, batches, hold, holding
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import train_epoch, train_first_batches, validate

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hnscc.study.variant_schema import Network
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.paper_unet import Doubling, Dropout, seed_dropouts
 
 PAPER = Network(architecture="paper", width=16)

@@ -12,7 +12,7 @@ from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
 from hnscc.training.boundary import begin
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.resizing import resize_by_products
 
 ARCHITECTURES = {

@@ -21,7 +21,7 @@ from hnscc.training import saving
 from hnscc.training.boundary import begin
 from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, newest_slot, read_record

@@ -13,7 +13,7 @@ from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.boundary import begin
 from hnscc.training.feeding import batches_of
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.ready import make_run_ready
 from hnscc.training.trial import validate
 

@@ -14,7 +14,7 @@ from hnscc.study.variant_schema import Network
 from hnscc.training import subpixel
 from hnscc.training.boundary import begin
 from hnscc.training.fit import Fit
-from hnscc.training.model import build_network
+from hnscc.training.network import build_network
 from hnscc.training.subpixel import LEAST_PIXELS, decode_small
 
 

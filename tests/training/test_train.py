@@ -16,7 +16,7 @@ from hnscc.scores.metrics import dice
 from hnscc.study.run_folder import RunFolder, TrialFolder
 from hnscc.study.trials import Trial
 from hnscc.training.boundary import begin
-from hnscc.training.model import check_network
+from hnscc.training.network import check_network
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, newest_slot, read_record
 from hnscc.training.states import is_completed, trial_state

@@ -38,9 +38,9 @@ def _asked(source: Source) -> Iterator[str]:
     study = source.study
     labels = listed([own.label for own in source.appearances.values()])
     if len(source.appearances) > 1:
-        yield f"Which images let a model outline the tumour best? Compared: {labels}."
+        yield f"Which images let a model outline the lesion best? Compared: {labels}."
     else:
-        yield f"How well does a model outline the tumour? One variant was trained, {labels}: nothing is compared."
+        yield f"How well does a model outline the lesion? One variant was trained, {labels}: nothing is compared."
     yield (
         f"Each variant was to have {repeats_wanted(study)}{_folds(source)}, since repeats that differ "
         "by chance alone give different results. The middle one by validation score, the median model, stands "

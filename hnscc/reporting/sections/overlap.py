@@ -18,12 +18,12 @@ from hnscc.scores.slice_sets import SLICE_SETS
 # --- Table 1
 
 
-def overlap_of_the_whole_test_set(source: Source) -> Section:
+def overlap_over_all_test_slices(source: Source) -> Section:
     """Write Table 1, and how far repeats and variants lie apart."""
-    return Section("Overlap with the true outline: the whole test set", tuple(_whole_test_set(source)))
+    return Section("Overlap with the true outline: all test slices", tuple(_all_test_slices(source)))
 
 
-def _whole_test_set(source: Source) -> Iterator[Block]:
+def _all_test_slices(source: Source) -> Iterator[Block]:
     title = "Table 1. Overlap over all test slices together"
     yield pooled_block(
         source, title, with_remark(source, f"Scored: {source.scored_in_words}. {POOLED}"), "test"

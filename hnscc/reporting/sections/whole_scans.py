@@ -78,7 +78,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         source, "Test scans on the grids that their masks were drawn on", DRAWN, _drawn_columns(drawn)
     )
     yield _by_variant(source, "Test patients with and without lesion", PATIENTS, _patient_columns(patients))
-    yield _by_variant(source, "Detection in the test set", DETECTION, _detection_columns(source))
+    yield _by_variant(source, "Detection in test scans", DETECTION, _detection_columns(source))
     yield _means(source)
 
 

@@ -33,10 +33,10 @@ def build_network(network: Network, in_channels: int, *, seed: int) -> nn.Module
     with seeded(seed):
         if network.is_papers:
             return PaperUNet(in_channels, cast(int, network.width))  # the schema demands it
-        model = _create(network, in_channels)
+        layers = _create(network, in_channels)
     if network.encoder_weights:
-        _load_encoder(model, network.encoder_weights)
-    return model
+        _load_encoder(layers, network.encoder_weights)
+    return layers
 
 
 def check_network(
@@ -72,9 +72,9 @@ def _checked(
     stamp: tuple[int, ...] | None,
 ) -> int:
     """Once for all variants and commands of this process that have the network, and the same file of weights."""
-    model = build_network(network, in_channels, seed=0).eval()
-    if said := _refused(model, in_channels, size):
-        step, sizes = _sizes_near(model, in_channels, size)
+    layers = build_network(network, in_channels, seed=0).eval()
+    if said := _refused(layers, in_channels, size):
+        step, sizes = _sizes_near(layers, in_channels, size)
         again = f" again with --size {' or '.join(map(str, sizes))}" if sizes else " with another --size"
         named = _named(network)
         raise InputError(
@@ -86,21 +86,21 @@ def _checked(
             found=f"{size}" if step else said,
             do=f"prepare the store{again}, or choose another architecture",
         )
-    empty = model.to("meta")  # in place: from here on the model has shapes, and no values
+    empty = layers.to("meta")  # in place: from here on the layers have shapes, and no values
     for batch in batches:
         if found := _fails(network, empty, in_channels, size, batch, loss):
             raise _untrainable(network, empty, in_channels, size, batch, loss, found)
     return sum(parameter.numel() for parameter in empty.parameters())
 
 
-def _refused(model: nn.Module, in_channels: int, size: int) -> str | None:
+def _refused(layers: nn.Module, in_channels: int, size: int) -> str | None:
     """What the network says of an image of this size that it does not take; None where it takes it."""
     with torch.no_grad():
-        _, error = _tried(lambda: model(torch.zeros(1, in_channels, size, size)), model)
+        _, error = _tried(lambda: layers(torch.zeros(1, in_channels, size, size)), layers)
     return _in_a_line(error) if error else None
 
 
-def _sizes_near(model: nn.Module, in_channels: int, size: int) -> tuple[int | None, list[int]]:
+def _sizes_near(layers: nn.Module, in_channels: int, size: int) -> tuple[int | None, list[int]]:
     """A number whose multiples the network takes, and its multiples around a size: those that were tried and fit.
 
     (None, []) where neither halving five or six times over explains what was refused.
@@ -108,7 +108,7 @@ def _sizes_near(model: nn.Module, in_channels: int, size: int) -> tuple[int | No
     for step in (8, 16, 32, 64):
         below, above = size // step * step, size // step * step + step
         tried = [each for each in (below, above) if each and each != size]
-        if size % step and not any(_refused(model, in_channels, each) for each in tried):
+        if size % step and not any(_refused(layers, in_channels, each) for each in tried):
             return step, tried
     return None, []
 
@@ -124,25 +124,25 @@ def _fails(
     return _step(build_network(network, in_channels, seed=0), in_channels, size, batch, loss)
 
 
-def _step(model: nn.Module, in_channels: int, size: int, batch: int, loss: str) -> Exception | None:
-    device = next(model.parameters()).device
+def _step(layers: nn.Module, in_channels: int, size: int, batch: int, loss: str) -> Exception | None:
+    device = next(layers.parameters()).device
     images, truth = (torch.zeros(batch, channels, size, size, device=device) for channels in (in_channels, 1))
-    logits, error = _tried(lambda: model.train()(images), model)
+    logits, error = _tried(lambda: layers.train()(images), layers)
     if error:
         return error
-    value, of_loss = _tried(lambda: loss_of(loss, logits, truth), model)
+    value, of_loss = _tried(lambda: loss_of(loss, logits, truth), layers)
     if of_loss:
         raise of_loss  # the loss is ours: its error is none of the network's
-    return _tried(value.backward, model)[1]
+    return _tried(value.backward, layers)[1]
 
 
-def _tried(part: Callable[[], Any], model: nn.Module) -> tuple[Any, Exception | None]:
+def _tried(part: Callable[[], Any], layers: nn.Module) -> tuple[Any, Exception | None]:
     """What a part of a network's step gives, or what it raises on slices or batches that it does not take."""
     try:
         return part(), None
     except UNFIT as error:
         # Of the paper's network, which is ours, only PyTorch's own error is its word; all else is a fault of ours.
-        if isinstance(model, PaperUNet) and not isinstance(error, RuntimeError):
+        if isinstance(layers, PaperUNet) and not isinstance(error, RuntimeError):
             raise
         raise_if_memory_ran_out(error)
         return None, error
@@ -182,7 +182,7 @@ def _create(network: Network, in_channels: int) -> nn.Module:
             do="name the encoder itself, and a file of its weights in training.network.encoder_weights",
         )
     try:
-        model: nn.Module = smp.create_model(
+        layers: nn.Module = smp.create_model(
             network.architecture, network.encoder, encoder_weights=None, in_channels=in_channels, classes=1
         )
     except UNFIT as error:
@@ -200,7 +200,7 @@ def _create(network: Network, in_channels: int) -> nn.Module:
             found=f"{_named(network)}{said}",
             do="correct the encoder" if unknown else "choose another architecture or encoder",
         ) from error
-    return model
+    return layers
 
 
 def _named(network: Network) -> str:
@@ -211,7 +211,7 @@ def _in_a_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
-def _load_encoder(model: nn.Module, path: str) -> None:
+def _load_encoder(layers: nn.Module, path: str) -> None:
     """Pretrained encoder weights from a safetensors file that the user names; nothing is ever downloaded."""
     where = "training.network.encoder_weights"
     if not Path(path).is_file():
@@ -234,7 +234,7 @@ def _load_encoder(model: nn.Module, path: str) -> None:
             do="copy or download it again (a small text may be a Git LFS pointer: `git lfs pull` fetches the file)",
         ) from None
     try:
-        model.get_submodule("encoder").load_state_dict(tensors)
+        layers.get_submodule("encoder").load_state_dict(tensors)
     except (RuntimeError, ValueError) as error:
         raise_if_memory_ran_out(error)
         raise InputError(

@@ -11,7 +11,7 @@ from hnscc.study.presets import CORRECTED
 from hnscc.study.variant_schema import ARCHITECTURES, Network, Training
 from hnscc.training.devices import resolve_device
 from hnscc.training.losses import LOSSES
-from hnscc.training.model import build_network, check_network
+from hnscc.training.network import build_network, check_network
 from hnscc.training.paper_unet import PaperUNet
 
 PAPER = Network(architecture="paper", width=16)
