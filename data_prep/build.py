@@ -1,5 +1,6 @@
 """From a manifest to a store: all scans or none, in parallel, and the same content for any number of workers."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -82,6 +83,9 @@ def build_store(
             page=partial(page, views=[each.view for each in written if each.view]) if page else None,
             progress=progress,
         )
+    except InputError:  # no write has failed: no thread of Zarr's still writes, and none is waited for
+        shutil.rmtree(unfinished.folder, ignore_errors=True)
+        raise
     finally:
         discard(unfinished.folder)
 

@@ -85,8 +85,20 @@ def pytest_sessionfinish():
     gc.unfreeze()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """The longest files first: where several processes share the files, all end at about the same time."""
+    """The longest files first: where several processes share the files, all end at about the same time. Of a test
+    marked `quick`, all cases but so many, spread evenly, become slow ones."""
+    cases: dict[object, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("quick"):
+            cases.setdefault(item.function, []).append(item)
+    for each in cases.values():
+        (number,) = each[0].get_closest_marker("quick").args
+        kept = {len(each) * at // number for at in range(number)}
+        for at, item in enumerate(each):
+            if at not in kept:
+                item.add_marker("slow")
     order = {name: position for position, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
 

@@ -28,6 +28,7 @@ def text_of(node: ast.expr) -> str:
     return f"<{ast.unparse(node.value if isinstance(node, ast.FormattedValue) else node)}>"
 
 
+@functools.cache
 def messages_in(text: str) -> list[tuple[int, str]]:
     """The line and the text of each error that is raised and is none of hnscc.base.errors.
 

@@ -2,6 +2,7 @@
 `hnscc/cohort/store_format.py`: no other may spell their names."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -42,6 +43,7 @@ FOLDERS = "|".join(sorted(map(re.escape, {"trials", "folds", *WORDS})))
 JOINED = re.compile(rf"^({ANY})(/|$)|/({ANY})\b|^({FOLDERS})/|^/({FOLDERS})\b")
 
 
+@functools.cache
 def literals(text: str) -> list[str]:
     """Every text of a module, the constant parts of f-strings too, but its docstrings."""
     tree = ast.parse(text)

@@ -86,6 +86,7 @@ def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
     assert {each["trial_id"] for each in rows(run, "slices")} == {"pet-f0-r00", "pet-f0-r05"}
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -113,6 +114,7 @@ def test_a_record_that_does_not_belong_is_not_used(tmp_path, wrong):
     assert found["status"] == "missing" and found["reason"].startswith("not used: ")
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize(
     "name", ["trial_id", "status", "settings", "files", "best_epoch", "device", "identity"]
 )

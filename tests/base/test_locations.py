@@ -178,6 +178,7 @@ def test_no_answer_is_neither_absence_nor_damage(ask, closed, capsys):
     assert SECRET not in told and "TheKeyOfThisTest" not in told
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -98,6 +98,7 @@ def test_what_check_has_proven_of_the_splits_reads_as_good_news(hnscc, store, tm
     assert "leakage" not in out and "normalisation bounds come from: training slices" in out.splitlines()
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("text", ["[" * 1000 + "]" * 1000, "\n".join(" " * n + "a:" for n in range(1000))])
 @pytest.mark.parametrize("command", ["check", "run", "search"])
 def test_a_thousand_nested_levels_are_one_message(hnscc, tmp_path, text, command):
@@ -118,6 +119,7 @@ def test_the_encoder_that_a_transformer_is_told_to_take_makes_a_network():
         assert model(torch.zeros(1, 3, 224, 224)).shape == (1, 1, 224, 224)
 
 
+@pytest.mark.slow
 def test_vanished_encoder_weights_are_one_message_whoever_meets_them(hnscc, store, tmp_path, monkeypatch):
     """check, run, a single training, and a worker on a machine without the file: no trial is recorded as failed. With
     the file put back, as the message says, the trial is trained."""

@@ -250,6 +250,7 @@ def test_a_changed_study_is_refused_by_check_too(hnscc, store, tmp_path):
     assert "training.epochs: 3 -> 4" in refused(hnscc("check", study, "--out", tmp_path / "run"))
 
 
+@pytest.mark.slow  # `run` starts Ray
 def test_check_names_the_trials_of_other_versions(hnscc, store, tmp_path):
     """Refused, as `run` would refuse them, unless they are accepted."""
     from hnscc.commands.train import main as train

@@ -19,6 +19,7 @@ def settings(store, **training):
     return study_of(store, training=training).model_dump(mode="json")
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("call", [hnscc.check, lambda study, out: hnscc.run(study, out)])
 def test_a_batch_size_that_no_trial_could_train_by_is_refused_before_any_is_tried(store, tmp_path, call):
     with pytest.raises(InputError, match="cannot be trained on a batch of 1 slice") as refused:

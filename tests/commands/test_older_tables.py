@@ -57,6 +57,7 @@ def again(run: RunFolder, name: str) -> None:
     add_trial(run, study, trial, noisy_levels(masks, np.random.default_rng(5)))
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("command", READERS)
 def test_who_reads_them_says_how_many_trials_ended_since_and_what_to_do(hnscc, run, command):
     """They were shown without a word: a trained trial stood there as `missing`. What is printed stays as it was."""
@@ -161,6 +162,7 @@ def test_weights_are_not_pruned_by_older_tables(hnscc, run):
     assert hnscc("prune", run.root)[0] == 0
 
 
+@pytest.mark.slow
 def test_new_scans_are_not_predicted_by_older_tables(trained, tmp_path):
     """The median model was that of the tables; with the trial that ended since it may be another."""
     run = RunFolder(shutil.copytree(trained.root, tmp_path / "run"))

@@ -6,6 +6,9 @@ import sys
 
 import processes
 import pytest
+from scans import cohort
+
+from hnscc.cohort.store import open_store
 
 HNSCC = f'"{sys.executable}" -P -c "from hnscc.commands.cli import main; main()"'
 
@@ -38,11 +41,13 @@ def test_output_on_a_full_disk_is_told(command):
 def test_a_reader_that_has_what_it_wants_ends_no_command(tmp_path):
     """A training was ended at its second line, with exit code 1 and without a word."""
     assert in_shell("set -o pipefail; HNSCC settings | head -1") == (0, "")
-    assert in_shell(f"set -o pipefail; HNSCC phantom {tmp_path / 'phantom'} --patients 12 | true") == (0, "")
-    assert (tmp_path / "phantom" / "manifest.csv").is_file()
+    made = f"{cohort(tmp_path)} {tmp_path / 'store.zarr'} --size 16"
+    assert in_shell(f"set -o pipefail; HNSCC prepare {made} | true")[0] == 0
+    assert open_store(tmp_path / "store.zarr").scans
     assert in_shell(f"set -o pipefail; HNSCC status {tmp_path} | true")[0] == 2
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("closed", [">&-", "<&-", ">&- 2>&- <&-"])
 def test_a_command_works_with_its_streams_closed(tmp_path, closed):
     """`'NoneType' object has no attribute 'isatty'`; and the first file that it opened stood in the stream's place."""

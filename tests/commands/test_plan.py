@@ -55,6 +55,7 @@ def test_less_to_see_needs_more(finished):
     assert large["patients_needed"]["value"] < small["patients"]
 
 
+@pytest.mark.slow
 def test_where_neither_suffices_alone_both_are_told_together(finished):
     """Each line had said that the other number was what is short."""
     plan = hnscc.plan(finished.root, see=0.005)
@@ -113,6 +114,7 @@ def test_a_single_collapsed_training_is_told(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_given_design_sees_what_the_pilot_of_that_size_sees(finished):
     """At the pilot's own size it is the table's number; a larger study sees less, within the pilot's uncertainty."""
     (own,), (larger,) = (hnscc.plan(finished.root, see=0.02, repeats=n)["pairs"] for n in (5, 50))

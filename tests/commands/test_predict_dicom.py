@@ -62,6 +62,7 @@ def points(marked, affine):
     return at[np.lexsort(np.round(at, 3).T)]
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("name", [*WAYS, "enhanced"])
 def test_a_segmentation_lies_where_the_mask_lies(predicted, name):
     """Read back by highdicom as a volume, and by SimpleITK; the NIfTI mask by nibabel."""

@@ -62,6 +62,7 @@ def everywhere(trained, tmp_path_factory):
     return folder
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("number", range(len(WAYS)), ids=WAYS)
 def test_a_mask_lies_where_its_scan_lies(everywhere, number):
     """The same lesion, whatever the order of axes; read by nibabel and by SimpleITK."""

@@ -83,6 +83,7 @@ BAD_COHORTS = {
 }
 
 
+@pytest.mark.quick(6)
 @pytest.mark.parametrize("case", BAD_COHORTS)
 def test_bad_cohorts_are_refused_and_leave_nothing(hnscc, cohort, case):
     harm, named = BAD_COHORTS[case]

@@ -34,6 +34,7 @@ def close(facts, known):
 OPTIONS = ("--size", "64", "--workers", "1", "--reference", "mri", "--accept-odd", "made up")
 
 
+@pytest.mark.slow
 def test_prepare_tells_how_every_modality_was_registered(hnscc, cohort, tmp_path):
     manifest, known = cohort
     code, out, _ = hnscc("prepare", manifest, tmp_path / "s.zarr", "--register", "rigid", *OPTIONS)

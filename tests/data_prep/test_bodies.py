@@ -195,6 +195,7 @@ def test_exchanged_files_are_told_of_both_scans():
     ]
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -224,6 +224,7 @@ def sound(tmp_path_factory) -> Callable[[str], tuple[Path, Store]]:
     return of
 
 
+@pytest.mark.quick(16)
 @pytest.mark.parametrize(
     "form, number, damage, outcome, words", [*_cases(NIFTI, "NIfTI"), *_cases(DICOM, "DICOM")]
 )

@@ -26,6 +26,7 @@ def label_map() -> np.ndarray:
     return labels
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("cell", ["3", "label:3", "LABEL: 3", "3.0", "3,0"])
 def test_one_label_of_a_map_is_the_lesion(tmp_path, cell):
     manifest = cohort(tmp_path, 2)

@@ -26,6 +26,7 @@ def test_nothing_is_told_of_heads_as_they_are(heads):
     assert heads.told({}) == []
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("axis, way", [(0, "right to left"), (1, "front to back"), (2, "foot to head")])
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_a_fade_is_told_of_the_modality_that_fades(heads, name, axis, way):
@@ -33,6 +34,7 @@ def test_a_fade_is_told_of_the_modality_that_fades(heads, name, axis, way):
     assert scan_id == "S3" and text.startswith(f"{name} grows darker from {way}, beside the other scans, by ")
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("axis, pixels", [(0, 5), (1, -5)])
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_a_shift_to_a_side_is_no_fade(heads, name, axis, pixels):
@@ -41,6 +43,7 @@ def test_a_shift_to_a_side_is_no_fade(heads, name, axis, pixels):
     assert scan_id == "S3" and text.startswith(f"pet shows the body {mm} mm beside where mri shows it")
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("name", ["pet", "mri"])
 @pytest.mark.parametrize("chosen", [[3], [0, 4, 8]])
 def test_modalities_that_are_mirror_images_of_one_another_are_told(heads, name, chosen):
@@ -52,6 +55,7 @@ def test_modalities_that_are_mirror_images_of_one_another_are_told(heads, name, 
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_a_modality_that_is_inverted_is_told_as_that_alone(heads, name, chosen=(0, 4, 8)):
     """Its air is cut off at its highest value, and the other's body was sought where it shows one."""
@@ -60,6 +64,7 @@ def test_a_modality_that_is_inverted_is_told_as_that_alone(heads, name, chosen=(
     assert all(text.startswith(f"{name} is bright at its rim") for _, text in told)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("power, how", [(0.5, "nearer to one another"), (2, "farther apart")])
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_a_curve_is_told_of_the_modality_whose_values_went_through_it(
@@ -85,6 +90,7 @@ def test_a_root_of_noisy_air_is_told_as_a_curve_alone(heads):
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_slices_that_were_lost_are_not_out_of_order(heads, name, chosen=(0, 4, 8)):
     def without(image):

@@ -158,6 +158,7 @@ def column(manifest, name, values):
     return save(manifest.parent, [[*row, value] for row, value in zip(rows, [name, *values], strict=True)])
 
 
+@pytest.mark.quick(5)
 @pytest.mark.parametrize(
     "first, second",
     [

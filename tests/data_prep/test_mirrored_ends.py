@@ -78,6 +78,7 @@ GRIDS = {
 }
 
 
+@pytest.mark.quick(12)
 @pytest.mark.parametrize("low", [True, False], ids=["foot", "head"])
 @pytest.mark.parametrize("mode", ["reflect", "symmetric"])
 @pytest.mark.parametrize("grid", GRIDS)
@@ -124,6 +125,7 @@ def test_whole_numbers_and_a_background_of_nothing_do_not_hide_it():
     np.testing.assert_array_equal(np.flatnonzero(found), np.arange(BEGIN - 1, SHAPE[2] - 1))
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("grid", GRIDS)
 def test_whole_volumes_are_left_on_any_grid(grid):
     for seed in range(3):
@@ -164,6 +166,7 @@ SYMMETRIC = {
 }
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("kind", SYMMETRIC)
 def test_bodies_that_are_symmetric_without_a_mirror_are_left(kind):
     """Phantoms are: in the middle of the volume, beside it, and cut by its end."""

@@ -44,6 +44,7 @@ def told(image, usual):
     return list(odd_beside(placed.images, placed.placement, ["pet"], usual))
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("what", CHANGES)
 def test_a_new_scan_that_is_unlike_the_studys_is_told(usual, what):
     change, text = CHANGES[what]

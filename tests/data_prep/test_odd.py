@@ -25,6 +25,7 @@ def images(folder, count: int, change=lambda number, pet: pet, lesion=lambda num
     return save(folder, rows)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("factor", [5000, 1 / 5000])
 @pytest.mark.parametrize("others", [(3, 7), (1,), (0, 2, 4, 6)])
 def test_units_that_differ_are_refused_with_range_and_median(tmp_path, factor, others):

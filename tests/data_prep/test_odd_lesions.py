@@ -54,6 +54,7 @@ def _brightest(lesion, pet):
     return pet > np.percentile(pet, 91)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize(
     "draw, words",
     [

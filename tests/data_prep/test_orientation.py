@@ -39,6 +39,7 @@ def heads(folder, axes: str, masks: str, scans: int = 6):
     return save(folder, rows), mask
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize("masks", ["analyze", "nifti"])
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "LAS", "PIR", "SRA"])
 def test_a_mask_does_not_decide_how_images_lie(tmp_path, axes, masks):
@@ -219,6 +220,7 @@ def spm_pair(path, data, affine) -> None:
     nib.Spm99AnalyzeImage(data, affine).to_filename(path)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("axes", ["RAS", "LAS", "LPS", "PIR"])
 def test_a_mask_lies_as_the_mat_of_spm_beside_it_says(tmp_path, axes):
     """In file order it would be mirrored in the scans whose mask has other axes than the images."""

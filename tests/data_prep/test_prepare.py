@@ -129,6 +129,7 @@ def test_of_several_refused_scans_the_first_is_reported_and_nothing_is_left(tmp_
     refused(manifest, "row 4, scan S2, column pet", workers=workers)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_faults_of_all_scans_are_told_at_once(tmp_path, workers):
     """Of the manifest, of headers, of values and of grids, each row's in the order of rows."""

@@ -156,6 +156,7 @@ def _bomb(tmp_path: Path, shape: tuple[int, int, int], dtype: str, **fields) -> 
     return tmp_path / "bomb.nii.gz"
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "shape, dtype, fields, words",
     [
@@ -175,6 +176,7 @@ def test_a_small_file_that_unpacks_to_gigabytes_is_not_read_whole(tmp_path, shap
     assert int(told[1]) < 200, "MiB"
 
 
+@pytest.mark.slow
 def test_an_extension_without_length_does_not_read_the_rest(tmp_path):
     """nibabel asks for all that is left where an extension claims to be 7 bytes long: 8 less is -1."""
     path = _bomb(tmp_path, (4, 4, 4), "<f4")

@@ -32,6 +32,7 @@ def pair(tmp_path_factory):
     return {name: read_volume(scan / f"{name}.nii.gz", "S") for name in ("pet", "mri")}
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("name", MOTIONS)
 def test_a_known_motion_is_undone(pair, name):
     """12 mm and 7 degrees, to within half a voxel of the PET (2 mm) and one degree; the reference stays as it is."""

@@ -64,6 +64,7 @@ def test_a_factor_that_hot_organs_hide_is_told_by_the_median_of_the_body():
     ]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("factor, told_", [(1.0, False), (2.5, True)])
 def test_the_lesion_itself_does_not_count(tmp_path, factor, told_):
     """Hot lesions that fill a tenth of the grid, as they are; and PET that is 2.5 times as bright in their scans."""

@@ -71,6 +71,7 @@ def separates(folder, *how) -> list[str]:
     return [text for text in store.odd if "separates scans with lesion from those without" in text]
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("name", DAMAGES)
 def test_what_only_scans_with_lesion_went_through_is_told(tmp_path, name):
     found = separates(tmp_path, DAMAGES[name], lambda ill: ill)

@@ -41,6 +41,7 @@ SAME = {
 }
 
 
+@pytest.mark.quick(7)
 @pytest.mark.parametrize("share", [("pet", "mri"), ("pet",), ("mri",)])
 @pytest.mark.parametrize("how", SAME)
 def test_one_scan_under_two_patients_is_refused(tmp_path, how, share):

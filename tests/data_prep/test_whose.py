@@ -75,6 +75,7 @@ def test_no_id_in_a_header_says_nothing(tmp_path):
     assert told(prepared(tmp_path, nothing, nothing, {"pet": ""})) == []
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("shared", [("StudyInstanceUID", "1.2.4.9"), ("FrameOfReferenceUID", "1.2.5.9")])
 def test_one_patient_and_study_or_frame_under_two_ids_is_refused(tmp_path, shared):
     one = {"PatientID": "Doe^9", shared[0]: shared[1]}

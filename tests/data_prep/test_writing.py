@@ -80,6 +80,7 @@ def test_a_read_only_disk_is_told(tmp_path, mounted, name):
     assert error.exit_code == 2 and error.found == "Read-only file system" and error.where == str(folder)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("name", ["prepare", "phantom"])
 @pytest.mark.parametrize("size", ["4k", "300k"])
 def test_a_full_disk_is_told_and_nothing_is_left(tmp_path, mounted, name, size):

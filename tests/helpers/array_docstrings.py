@@ -39,7 +39,7 @@ UNIT = re.compile(
 )
 
 
-@functools.lru_cache(maxsize=4)
+@functools.cache
 def _parsed(source: str) -> ast.Module:
     return ast.parse(source)
 

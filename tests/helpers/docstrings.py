@@ -1,6 +1,7 @@
 """Finds docstrings and comments that were broken by reflowing: tables and lists that lost their lines, stray words."""
 
 import ast
+import functools
 import io
 import itertools
 import re
@@ -29,9 +30,14 @@ def faults(source: str, width: int = 110) -> list[str]:
     return found
 
 
+@functools.lru_cache(maxsize=1)
+def _nodes(source: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(source)))
+
+
 def docstrings(source: str) -> Iterator[tuple[str, int]]:
     """Every docstring, the indentation of its code taken away, and how many columns that was."""
-    for node in ast.walk(ast.parse(source)):
+    for node in _nodes(source):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node, clean=False)
             if text:
@@ -43,15 +49,33 @@ def comments(source: str) -> Iterator[tuple[str, int]]:
     """Every run of comment lines of one column, without its marks, and that column."""
     lines: list[str] = []
     last = (0, 0)
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT and not token.line[: token.start[1]].strip():
-            if token.start != (last[0] + 1, last[1]) and lines:
-                yield "\n".join(lines), last[1] + 2
-                lines = []
-            lines.append(token.string.lstrip("#").strip())
-            last = token.start
+    for start, text in _comment_lines(source):
+        if start != (last[0] + 1, last[1]) and lines:
+            yield "\n".join(lines), last[1] + 2
+            lines = []
+        lines.append(text.lstrip("#").strip())
+        last = start
     if lines:
         yield "\n".join(lines), last[1] + 2
+
+
+def _comment_lines(source: str) -> Iterator[tuple[tuple[int, int], str]]:
+    """Where each line that is a comment alone begins, its line and column, and its text."""
+    begin = {at: len(line) - len(line.lstrip()) for at, line in enumerate(source.splitlines(), 1)}
+    alike = {at: line.strip() for at, line in enumerate(source.splitlines(), 1) if line.lstrip()[:1] == "#"}
+    inside = {
+        at
+        for node in _nodes(source)
+        if isinstance(node, ast.Constant | ast.JoinedStr)
+        for at in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)
+    }
+    if not inside & alike.keys():
+        yield from (((at, begin[at]), text) for at, text in alike.items())
+        return
+    # Some stand in a text of several lines, or between its parts: that takes long to tell apart.
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT and not token.line[: token.start[1]].strip():
+            yield token.start, token.string
 
 
 def _whole(text: str) -> Iterator[tuple[str, str]]:

@@ -38,6 +38,7 @@ def files_of(run: RunFolder) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in run.root.rglob("*") if path.is_file()}
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("again", [aggregate, report])
 def test_no_earlier_report_stands_beside_new_tables(run, again):
     before, trials = run.html.read_bytes(), completed(run)

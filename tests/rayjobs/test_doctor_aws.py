@@ -57,6 +57,7 @@ NTH = {"spot": 2}
 TWICE = {"key pair"}
 
 
+@pytest.mark.quick(9)
 @pytest.mark.parametrize("name", TAKEN_AWAY)
 def test_each_missing_safeguard_is_named_with_its_line(name, tmp_path):
     assert_named(TAKEN_AWAY[name], tmp_path, nth=NTH.get(name, 1), findings=1 + (name in TWICE))

@@ -117,6 +117,7 @@ TAKEN_AWAY = {
 NTH = {"worker alone": 2}
 
 
+@pytest.mark.quick(12)
 @pytest.mark.parametrize("name", TAKEN_AWAY)
 def test_each_missing_safeguard_is_named_with_its_line(name, tmp_path):
     assert_named(TAKEN_AWAY[name], tmp_path, nth=NTH.get(name, 1))

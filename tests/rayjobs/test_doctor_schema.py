@@ -50,6 +50,7 @@ MISTYPED = [
 ]  # fmt: skip
 
 
+@pytest.mark.quick(16)
 @pytest.mark.parametrize(("old", "new", "mark", "finding", "expected"), MISTYPED)
 def test_each_invalid_field_is_named_with_its_line(old, new, mark, finding, expected, tmp_path):
     text = changed(AWS, old, new)

@@ -62,6 +62,7 @@ def test_trying_a_network_leaves_no_folder_and_no_variable(tmp_path):
     assert [*tmp_path.iterdir()] == []
 
 
+@pytest.mark.slow
 def test_a_ray_of_ones_own_leaves_the_callers_environment_as_it_was(tmp_path_factory):
     """Its token stayed, by which the caller's own Ray was then closed to others; and so did a setting of malloc."""
     done = python(CONNECTED, tmp_path_factory.mktemp("r"), HOME=os.environ.get("HOME", "/"))

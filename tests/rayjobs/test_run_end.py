@@ -19,6 +19,7 @@ def trained(tmp_path_factory):
     return trained_run(tmp_path_factory.mktemp("trained"), patients=9, folds=1, repeats=1)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(trained, tmp_path, interrupted):
     """As after `--limit`, or an interrupt before its turn: its record alone would say that it is."""

@@ -107,6 +107,7 @@ def interrupted(home: Path, study: Path, root: Path) -> int:
     return done
 
 
+@pytest.mark.slow
 def test_concurrent_interrupted_and_continued_gives_the_same_tables(undisturbed, store, home, here, tmp_path):
     """Two trials at once, Ctrl-C as soon as one is completed, then the same command again.
 

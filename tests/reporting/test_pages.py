@@ -3,6 +3,7 @@
 import base64
 import re
 
+import pytest
 from reports import Page, report
 from run_folders import (
     random_run,
@@ -47,6 +48,7 @@ def test_markdown_and_html_hold_the_same_cells(corrected, page):
     assert cells == page.rows("Table 1. Overlap over all test slices together")[0]
 
 
+@pytest.mark.slow
 def test_the_same_run_folder_gives_the_same_bytes(corrected):
     before = {
         path.name: path.read_bytes()

@@ -25,6 +25,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import trials_of
 
 
+@pytest.mark.slow
 def test_without_the_store_the_report_stands_without_images(corrected, tmp_path):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(corrected.root, run.root)
@@ -38,6 +39,7 @@ def test_without_the_store_the_report_stands_without_images(corrected, tmp_path)
     assert run.figure("fig4_pixels").exists()
 
 
+@pytest.mark.slow
 def test_images_of_another_store_are_not_shown(corrected, tmp_path):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(corrected.root, run.root)
@@ -54,6 +56,7 @@ def test_a_run_folder_without_tables_is_refused(tmp_path):
         write_report(run)
 
 
+@pytest.mark.quick(7)
 @pytest.mark.parametrize(
     ("file", "content", "expected"),
     [

@@ -35,6 +35,7 @@ def test_parts_of_a_pilot_by_hand():
     assert design.variance(20, 10) == pytest.approx(0.00125 + 0.001 + 0.000125)
 
 
+@pytest.mark.quick(4)
 @pytest.mark.parametrize(("patients", "repeats"), [(10, 5), (5, 3), (10, 50)])
 @pytest.mark.parametrize(("effective", "weight"), [(4.0, 0.4), (None, 1.0), (12.0, 1.0)])
 def test_forecasts_are_those_of_studies_simulated_one_by_one(effective, weight, patients, repeats):
@@ -70,6 +71,7 @@ def test_forecasts_are_those_of_studies_simulated_one_by_one(effective, weight, 
     assert power(design, 0.15, patients, repeats) == pytest.approx(expected, abs=0.015)
 
 
+@pytest.mark.slow
 def test_where_lesions_are_unlike_in_size_as_much_is_found_as_forecast_within_7_points():
     """Who is tested then decides how far a difference scatters; the forecast is by the mean parts of 400 pilots."""
     pilots, tries = (

@@ -5,6 +5,7 @@ tests/scores/test_rule_for_empty_masks.py has the same of every score of one sca
 """
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation, label
@@ -85,6 +86,7 @@ def judged(a, b, lesion):
     return said
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 @settings(max_examples=15, deadline=None)
 def test_missing_one_more_lesion_of_one_patient_improves_nothing(seed):

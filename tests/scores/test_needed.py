@@ -34,6 +34,7 @@ def test_numbers_needed_are_the_least_that_suffice():
     assert smallest_seen(design, 60, repeats.value) <= 0.08 < smallest_seen(design, 60, repeats.value - 1)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("difference", [0.3, 0.15, 0.08])
 def test_the_smallest_study_is_that_of_all_sizes_tried_one_by_one(difference):
     pilot = study(np.random.default_rng(2), 10, 20)
@@ -53,6 +54,7 @@ def test_the_smallest_study_is_that_of_all_sizes_tried_one_by_one(difference):
     )
 
 
+@pytest.mark.slow
 def test_the_smallest_study_finds_the_difference_as_often_as_it_is_said():
     """Where neither more patients nor more repeats alone would; simulated."""
     pilot = true_pilot(6, 3)

@@ -102,6 +102,7 @@ def of_spacing():
     return cases
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_volumes_lesions_and_overlap_are_simpleitk_s(of_spacing, spacing):
     """SimpleITK sees all cases of a spacing as one image, each with a label of its own and a gap to the next."""
@@ -142,6 +143,7 @@ def test_volumes_lesions_and_overlap_are_simpleitk_s(of_spacing, spacing):
         check_lesions(find_lesions(predicted, true, spacing), *(each[i][box] for each in numbers), sizes)
 
 
+@pytest.mark.slow
 def test_brier_and_reliability_are_scikit_learn_s(of_spacing, sklearn):
     """The Brier score of all pairs and the curve of every eleventh; half the levels lie on edges of bins."""
     rng = np.random.default_rng(5)
@@ -209,6 +211,7 @@ def plain_tensors():
     set_track_meta(before)
 
 
+@pytest.mark.slow
 @NEXT_MONAI
 @pytest.mark.usefixtures("plain_tensors")
 def test_surfaces_are_monai_s_but_for_the_place_of_their_elements():

@@ -63,6 +63,7 @@ def test_the_limit_of_a_difference_is_that_of_its_parts():
     assert found.high - found.value == pytest.approx(limit * found.error)
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("training", [0.02, 0.05, 0.2])
 @pytest.mark.parametrize("patients", [5, 20])
 def test_with_two_repeats_equal_variants_are_called_different_neither_too_often_nor_hardly_ever(

@@ -23,6 +23,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import trials_of
 
+pytestmark = pytest.mark.slow
 # Ray counts the processors of this machine.
 CORES = os.cpu_count() or 1
 # A third of the epochs is where `stopping` looks.
@@ -130,7 +131,6 @@ def test_the_winners_study_was_run_on_request_with_the_test_set_open(searched):
     assert scored[0]["dice_repeats_median"] is not None
 
 
-@pytest.mark.slow
 def test_killed_at_any_point_and_started_again_it_finds_the_same(searched, store, home, tmp_path, cluster):
     """Two trainings at a time, and SIGKILL to the driver as soon as trials have left the first, the fourth and the
     tenth file; the same command again each time, the last on a running cluster: in the end the same tables, to the
@@ -226,7 +226,6 @@ def test_a_bad_search_is_refused_before_anything_is_written(store, tmp_path, ref
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
 def test_repeats_end_once_the_median_is_precise(store, here, hnscc, tmp_path):
     """An aim that any six scores in 0..1 reach: one variant, six repeats of at most ten."""
     variants = {"pet": {"modalities": ["pet"]}}

@@ -117,6 +117,7 @@ def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_pa
     assert "2 different sets of versions" in text and "By albumentations" in text
 
 
+@pytest.mark.slow
 def test_a_report_of_one_set_of_versions_says_nothing_of_them(tmp_path):
     run = random_run(tmp_path, small_study(repeats=2))
     write_tables(run)

@@ -79,6 +79,7 @@ def ended(process: subprocess.Popen | Forked) -> tuple[int, str, str]:
     return process.returncode, out, error
 
 
+@pytest.mark.slow
 def test_single_trials_side_by_side_give_the_tables_of_one_run(begun, store, home, tmp_path):
     """Four processes into one new folder at once, and aggregations among them: nothing is lost, nothing differs."""
     study = write_study(tmp_path, store, SHORT)
@@ -102,6 +103,7 @@ def test_single_trials_side_by_side_give_the_tables_of_one_run(begun, store, hom
         assert pq.read_table(folder.table(name)).equals(pq.read_table(one_by_one.table(name))), name
 
 
+@pytest.mark.slow
 def test_a_run_among_single_trials_is_refused_and_touches_nothing_of_theirs(
     begun, store, home, tmp_path, capfd
 ):

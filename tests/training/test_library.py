@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 LOAD = """
 import sys, time
 from hnscc.training.library import smp
@@ -15,6 +17,7 @@ print(is_compile_supported("cpu"), callable(torch._dynamo.optimize), torch._dyna
 """
 
 
+@pytest.mark.slow
 def test_the_compiler_is_not_loaded_and_is_whole_for_who_asks_for_it():
     done = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True)
     assert done.stdout.splitlines() == ["[]", "False", "True True True"], done.stdout + done.stderr

@@ -176,6 +176,7 @@ def test_a_network_that_resizes_nothing_so_is_left_as_it_was():
     assert "forward" not in vars(model)
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("architecture", ["fpn", "pspnet", "unet"])
 def test_training_on_a_gpu_resizes_by_products(small, architecture):
     """On tensors that claim to lie on a GPU and hold no data; the flag of deterministic mode is on."""

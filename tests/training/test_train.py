@@ -149,6 +149,7 @@ def flip(content: bytes) -> bytes:
     return content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("harm", [flip, lambda content: content[: len(content) // 2], lambda content: b""])
 @pytest.mark.parametrize("part", ["tensors", "facts"])
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(small, undisturbed, tmp_path, harm, part):
