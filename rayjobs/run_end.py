@@ -75,9 +75,12 @@ def tell_run_end(end: RunEnd) -> int:
         print(each, file=sys.stderr)
     if end.interrupted:
         return tell_interrupted()
-    print(f"next:   open {shown(end.folder.html)}")
-    sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
-    print(f'or:     hnscc query {root} "{sql}"')
+    if end.missing:
+        print("next:   the same command, which trains what is missing")
+    if end.completed:
+        print(f"{'then' if end.missing else 'next'}:   open {shown(end.folder.html)}")
+        sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
+        print(f'or:     hnscc query {root} "{sql}"')
     return 1 if end.failed or end.lost or end.unused else 0
 
 

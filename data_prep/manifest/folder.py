@@ -12,6 +12,7 @@ from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedFile, ListedScan, list_volumes, scan_of_files, scans_of
+from data_prep.manifest.preferred import check_prefer
 from data_prep.manifest.visits import in_groups, may_be_visits
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
@@ -180,7 +181,9 @@ def _nothing(folders: Sequence[Path], unreadable: int, others: Mapping[str, int]
     )
     nowhere = next((told for folder in folders if (told := _no_folder(folder))), "")
     return InputError(
-        "The folder holds no DICOM file and no other volume that can be read.",
+        "There is no such folder."
+        if nowhere
+        else "The folder holds no DICOM file and no other volume that can be read.",
         where="the folder",
         expected="DICOM, NIfTI, Analyze, NRRD, MetaImage or MGZ files in it or in the folders below it",
         found=nowhere or "; ".join(each for each in (unread, known) if each) or "none",
@@ -250,8 +253,10 @@ def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:
 def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedScan]:
     """Return the scans that hold an image, or a mask, by patient. prefer: patterns of file names, for `candidates`.
 
-    Where the only masks of a scan are of something else than a lesion, its mask is unclear.
+    Where the only masks of a scan are of something else than a lesion, its mask is unclear. InputError where there are
+    patterns and no file's name fits any of them.
     """
+    check_prefer(listing.files, prefer)
     dicom = Listing(listing.series, listing.unreadable, listing.pseudonyms)
     scans = {each.scan: each for each in scans_of(dicom)}
     own: dict[str, list[ListedFile]] = {}

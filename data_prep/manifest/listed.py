@@ -5,13 +5,13 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 from data_prep.dicom.series_in_folder import ListedSeries, Listing, plane_of
 from data_prep.files.names import IMAGE, MASK, Named
 from data_prep.files.volumes_in_folder import FoundFile
 from data_prep.manifest.columns import USUAL
+from data_prep.manifest.preferred import preferred
 from hnscc.base.in_words import count_of
 
 COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # of the manifest, by modality
@@ -238,19 +238,11 @@ def candidates(files: Iterable[ListedFile], prefer: Sequence[str]) -> dict[str, 
         if each.column:
             found.setdefault(each.column, []).append(each)
     ordered = sorted(found, key=lambda name: (name == MASK, [*USUAL, name].index(name), name))
-    return {name: _preferred(_named_first(found[name]), prefer) for name in ordered}
+    return {name: preferred(_named_first(found[name]), prefer) for name in ordered}
 
 
 def _named_first(files: list[ListedFile]) -> list[ListedFile]:
     return [each for each in files if each.by == "name"] or files
-
-
-def _preferred(files: list[ListedFile], prefer: Sequence[str]) -> list[ListedFile]:
-    for pattern in prefer if len(files) > 1 else ():
-        fitting = [each for each in files if fnmatchcase(each.path.name.casefold(), pattern.casefold())]
-        if fitting:
-            return fitting
-    return files
 
 
 def scan_of_files(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedScan:

@@ -96,8 +96,8 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes
             "The manifest is there already.",
             where="--manifest",
             expected="a name that is not there yet",
-            found="a file",
-            do="Give another name, or move the file away.",
+            found="a folder" if manifest.is_dir() else "a file",
+            do="Give another name, or move it away.",
         )
     columns = image_columns(scans)
     if not columns:

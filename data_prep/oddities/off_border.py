@@ -193,13 +193,16 @@ def _unseen(edges: Sequence[Edge], usual: float, apart: float, modality: str) ->
     for edge, each in zip(edges, logs, strict=True):
         fall, how = edge.best
         elsewhere = fall > ELSEWHERE_TIMES * edge.own and fall - edge.own > GAIN_SHARE * usual
-        if each < lowest or elsewhere or edge.own <= apart:
+        hidden = each < lowest or edge.own <= apart
+        if hidden or elsewhere:
+            found = f"does not stand out on {modality}"
+            if not hidden:
+                found = f"stands out on {modality} where the mask lies, and more elsewhere"
             better = f"; of the places that are tried, most {how}, by {fall:.2g}" if elsewhere else ""
             yield Odd(
                 edge.scan.scan_id,
-                f"the lesion does not stand out on {modality}: its values fall by {edge.own:.2g} of the tissue's "
-                f"brightness across the mask's border, by {usual:.2g} in the median scan{better}; does the mask belong "
-                "here?",
+                f"the lesion {found}: its values fall by {edge.own:.2g} of the tissue's brightness "
+                f"across the mask's border, by {usual:.2g} in the median scan{better}; does the mask belong here?",
                 files=(MASK,),
                 shown=((edge.scan.scan_id, MASK),),
             )

@@ -164,7 +164,7 @@ def prepare(
     print_store(store_facts(made), as_json)
     if not as_json:
         print(f"look:  {locate(store) / PAGE}")
-        print(f"next:  hnscc check STUDY, with `store: {store}` in the study file")
+        print(f"next:  hnscc init {store} STUDY; or hnscc check STUDY, with `store: {store}` in a study file")
 
 
 def verify(

@@ -52,7 +52,7 @@ def _text(path: Location) -> str:
             where=str(path),
             expected="a text file (UTF-8) that you may read",
             found=" ".join(str(error).split()),
-            do="check the path, or save the file as UTF-8; studies/demo.yaml is an example",
+            do="check the path, or save the file as UTF-8",
         ) from None
 
 
@@ -96,7 +96,7 @@ def _checked(raw: Any, where: str, lines: Mapping[KeyPath, int]) -> Study:
             else "a list"
             if isinstance(raw, list)
             else "text or a number alone",
-            do="name a study file; start from studies/demo.yaml",
+            do="name a study file; `hnscc init` writes one to start from",
         )
     _check_depth(raw, where)
     resolved = _resolve(raw)
@@ -117,7 +117,7 @@ def _check_depth(raw: Any, where: str) -> None:
                 where=where,
                 expected=f"at most {MOST_NESTED} levels; a study needs 7",
                 found="more, or a value within itself",
-                do="compare it with studies/demo.yaml",
+                do="compare it with one that `hnscc init` writes",
             )
         inside = (
             value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()

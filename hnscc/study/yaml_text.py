@@ -84,7 +84,7 @@ def _unreadable(where: str, line: int | None, found: str) -> InputError:
         where=at_line(where, line),
         expected="a mapping of settings in YAML",
         found=found,
-        do="mend it there; studies/demo.yaml is an example",
+        do="mend it there; `hnscc init` writes a whole one",
     )
 
 

@@ -251,6 +251,7 @@ def test_what_keeps_a_series_from_being_read_is_told(hnscc, tmp_path):
 def test_a_folder_without_dicom_is_refused(hnscc, tmp_path):
     (tmp_path / "notes.txt").write_text("SECRET")
     assert "holds no DICOM file" in refused(hnscc("scan", tmp_path))
+    assert "There is no such folder." in refused(hnscc("scan", tmp_path / "nothing"))
 
 
 def test_a_pipe_among_the_files_counts_as_unreadable(hnscc, exports):

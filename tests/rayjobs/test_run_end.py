@@ -59,3 +59,20 @@ def test_table_1_tells_how_far_repeats_spread_however_few(
     spread = [f"{row[f'dice_repeats_{end}']:.3f}" for end in ends or ()]
     told = f"{middle} ({' to '.join(spread)})" if ends else middle
     assert heading in out and f"│ {told} " in out
+
+
+@pytest.mark.parametrize(
+    ("completed", "missing", "told"),
+    [
+        ({"pet-f0-r00"}, 0, ["next:   open "]),
+        ({"pet-f0-r00"}, 3, ["next:   the same command, which trains what is missing", "then:   open "]),
+        (set(), 4, ["next:   the same command, which trains what is missing"]),
+    ],
+)
+def test_what_to_do_next_is_to_train_what_is_missing(trained, capsys, completed, missing, told):
+    """After `--limit` it was to open a report of some trials, or of none."""
+    run = RunFolder(trained.root)
+    assert tell_run_end(RunEnd(run, completed, missing, {}, [], False)) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("next:", "then:"))]
+    assert len(lines) == len(told)
+    assert all(line.startswith(each) for line, each in zip(lines, told, strict=True))
