@@ -4,7 +4,9 @@ kept in the store, and refused where it misleads.
 Nothing here reads an image: all of it follows from the facts that placing kept (hnscc.cohort.placement).
 """
 
+import math
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from data_prep.oddities.curves import curved, fading
@@ -122,12 +124,15 @@ def odd_beside(
     placement: Placement,
     modalities: Sequence[str],
     usual: Mapping[str, Any] | None,
+    *,
+    lesion_known: bool,
 ) -> Iterator[str]:
     """A sentence on each thing that is odd: another unit of values, scale or level, exchanged dark and bright, a scan
     that lies otherwise; or one that says that nothing was compared.
 
     images: (Z, C, H, W), the stored slices of these modalities, in raw values. usual: what the study's
-    scans are like (hnscc.cohort.kept_of_store), or None where its run folder does not say.
+    scans are like (hnscc.cohort.kept_of_store), or None where its run folder does not say. lesion_known: whether a mask
+    says where the lesion is, which is left out of what the study's scans are like.
     """
     if usual is None:
         yield (
@@ -138,13 +143,37 @@ def odd_beside(
     slices = reduced(means_of(images))
     for at, modality in enumerate(modalities):
         theirs = [_scan(str(at), modality, values) for at, values in enumerate(usual["values"][modality])]
-        new = _scan(NEW, modality, placement["values"][modality])
+        values = placement["values"][modality]
+        if not lesion_known:
+            values = _beside_a_lesion(values, usual["values"][modality])
+        new = _scan(NEW, modality, values)
         told = [odd.text for odd in odd_values([*theirs, new], modality) if odd.scan_id == NEW]
         most = usual["lying"].get(modality)
         if most and (sentence := lies_otherwise(modality, slices[at], most)):
             told.append(sentence)
         told = told or [odd.text for odd in fading([*theirs, new], modality) if odd.scan_id == NEW]
         yield from (f"beside the study's scans, {text}" for text in told)
+
+
+def _beside_a_lesion(values: ValueFacts, of_study: Sequence[ValueFacts]) -> ValueFacts:
+    """The values of a scan of which nobody knows where its lesion is, whose brightest tissue may be that.
+
+    How bright its tissue is, either by itself or by its median and by how much brighter than theirs the study's scans
+    are, whichever is nearer to these: another scale moves both.
+    """
+    theirs = [
+        (each["tissue"]["last"] - each["first"], each["tissue"]["median"] - each["first"])
+        for each in of_study
+        if each["tissue"] and each["tissue"]["median"] > each["first"]
+    ]
+    tissue = values["tissue"]
+    if not theirs or not tissue or tissue["median"] <= values["first"]:
+        return values
+    usual = median(last for last, _ in theirs)
+    by_median = (tissue["median"] - values["first"]) * median(last / middle for last, middle in theirs)
+    own = tissue["last"] - values["first"]
+    nearer = min(own, by_median, key=lambda bright: abs(math.log(bright / usual)))
+    return {**values, "tissue": {**tissue, "last": values["first"] + nearer}}
 
 
 def _scan(scan_id: str, modality: str, values: ValueFacts) -> Scan:

@@ -206,7 +206,13 @@ def told_of(scan: NewScan, models: Models, found: dict[str, TableRow]) -> list[s
         for name, each in found.items()
         if each["reach"] < REACH
     ]
-    told += odd_beside(scan.images, scan.placement, models.variant.modalities, models.usual)
+    told += odd_beside(
+        scan.images,
+        scan.placement,
+        models.variant.modalities,
+        models.usual,
+        lesion_known=scan.drawn is not None,
+    )
     told += [f"{name}: {of.text}" for name, of in scan.units_of_values.items() if of.text]
     told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
     told += registrations_told(scan.placement.get("registered", {}))

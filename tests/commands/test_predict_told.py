@@ -1,5 +1,6 @@
 """`hnscc predict` tells of a scan what the user should know before trusting its mask."""
 
+import re
 import shutil
 
 import pytest
@@ -27,6 +28,23 @@ def test_a_scan_unlike_the_studys_is_told(trained, tmp_path):
     assert told["bq"]["intensities"]["pet"]["outside"] == 1.0
     assert "100.0% of the pixels lie outside" in told["bq"]["told"][0]
     assert any("another unit of values" in line for line in told["small"]["told"])
+
+
+def test_a_hot_lesion_makes_no_other_scale_of_a_scan_without_a_mask(trained, tmp_path):
+    """Of the study's scans the lesion is left out, and of new ones without a mask nothing was. Another scale moves the
+    other tissue too, and is told."""
+    scans = {name: scan_of(1) for name in ("marked", "unmarked", "dim")}
+    for name in ("marked", "unmarked"):
+        scans[name]["mask"][3:11, 3:11, 1:] = 1
+        scans[name]["pet"] = scans[name]["pet"] + 20 * scans[name]["mask"]
+    scans["dim"]["pet"] /= 3
+    manifest = write_scans(tmp_path / "new", scans)
+    manifest.write_text(re.sub("(unmarked|dim)/mask.nii.gz", "", manifest.read_text()))
+    found = hnscc.predict(trained.root, manifest, tmp_path / "out", variant="pet")
+    marked, unmarked, dim = (
+        [line for line in each["told"] if "median" in line] for each in found.facts["scans"]
+    )
+    assert marked == unmarked == [] and len(dim) == 1
 
 
 def test_a_run_folder_without_placing_asks_its_store(trained, tmp_path):

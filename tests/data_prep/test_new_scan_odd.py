@@ -41,7 +41,7 @@ def usual(tmp_path_factory):
 
 def told(image, usual):
     placed = place({"pet": volume(image.T)}, None, reference="pet", size=SIZE)
-    return list(odd_beside(placed.images, placed.placement, ["pet"], usual))
+    return list(odd_beside(placed.images, placed.placement, ["pet"], usual, lesion_known=True))
 
 
 @pytest.mark.quick(2)
