@@ -7,7 +7,6 @@ Nothing is read here, and nothing found out. Of `sample_size` and `checked` the 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hnscc.base import fewest
@@ -110,8 +109,9 @@ def _told(needed: NeededFacts) -> str:
     return f"about {needed['value']} ({needed['low']} to {high}: a pilot knows its own spread only so well)"
 
 
-def print_check(found: Checked, console: Console, study_file: Path) -> None:
-    """Print what a study would do, and the command that comes next."""
+def print_check(found: Checked, console: Console, named: str) -> None:
+    """Print what a study would do, and the command that comes next. named: the study file, and the run folder where it
+    was asked about one, as the user typed them."""
     study, search = found["study"], found["search"]
     print_line(
         console, f"{study['name']}: protocol {study['protocol']}, seed {study['seed']}, {found['run_folder']}"
@@ -143,7 +143,7 @@ def print_check(found: Checked, console: Console, study_file: Path) -> None:
             for line in lines_of_repeats(found["repeats_for_width"], found["to_predict"]["variants"]):
                 print_line(console, line)
         print_line(console, f"time:    {_time(found['time'])}")
-    print_line(console, f"next:    hnscc {'search' if search else 'run'} {study_file}")
+    print_line(console, f"next:    hnscc {'search' if search else 'run'} {named}")
 
 
 def _print_of_data(found: Checked, console: Console) -> None:

@@ -73,7 +73,7 @@ def check(
     elif as_json:
         print(json.dumps(found, indent=1))
     else:
-        print_check(found, terminal(), study)
+        print_check(found, terminal(), f"{study} --out {out}" if out else str(study))
 
 
 def run(

@@ -282,3 +282,10 @@ def test_a_run_folder_that_cannot_be_made_is_refused(hnscc, store, tmp_path):
 def test_a_cohort_too_small_is_refused(hnscc, tmp_path):
     study = write_study(tmp_path / "study.yaml", make_store(tmp_path, patients=4))
     assert "too small to split" in refused(hnscc("check", study))
+
+
+def test_what_comes_next_goes_on_in_the_folder_that_was_asked_about(hnscc, store, tmp_path):
+    study, other = write_study(tmp_path / "study.yaml", store), tmp_path / "other"
+    for out in ((), ("--out", other)):
+        printed = "".join(hnscc("check", study, *out)[1].split())
+        assert printed.endswith("".join(map(str, ("next:hnsccrun", study, *out))))
