@@ -256,7 +256,7 @@ def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedS
     Where the only masks of a scan are of something else than a lesion, its mask is unclear. InputError where there are
     patterns and no file's name fits any of them.
     """
-    check_prefer(listing.files, prefer)
+    check_prefer([each.path.name for each in listing.files if each.column], prefer)
     dicom = Listing(listing.series, listing.unreadable, listing.pseudonyms)
     scans = {each.scan: each for each in scans_of(dicom)}
     own: dict[str, list[ListedFile]] = {}

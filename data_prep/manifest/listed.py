@@ -11,7 +11,7 @@ from data_prep.dicom.series_in_folder import ListedSeries, Listing, plane_of
 from data_prep.files.names import IMAGE, MASK, Named
 from data_prep.files.volumes_in_folder import FoundFile
 from data_prep.manifest.columns import USUAL
-from data_prep.manifest.preferred import preferred
+from data_prep.manifest.preferred import first_fitting, fits_pattern
 from hnscc.base.in_words import count_of
 
 COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # of the manifest, by modality
@@ -238,11 +238,17 @@ def candidates(files: Iterable[ListedFile], prefer: Sequence[str]) -> dict[str, 
         if each.column:
             found.setdefault(each.column, []).append(each)
     ordered = sorted(found, key=lambda name: (name == MASK, [*USUAL, name].index(name), name))
-    return {name: preferred(_named_first(found[name]), prefer) for name in ordered}
+    return {name: _preferred(_named_first(found[name]), prefer) for name in ordered}
 
 
 def _named_first(files: list[ListedFile]) -> list[ListedFile]:
     return [each for each in files if each.by == "name"] or files
+
+
+def _preferred(files: list[ListedFile], prefer: Sequence[str]) -> list[ListedFile]:
+    """Of several files those that the first pattern that fits any of them fits, else all of them."""
+    pattern = first_fitting([each.path.name for each in files], prefer) if len(files) > 1 else None
+    return [each for each in files if pattern is None or fits_pattern(each.path.name, pattern)]
 
 
 def scan_of_files(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedScan:

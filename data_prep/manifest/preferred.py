@@ -1,38 +1,25 @@
 """Which of several files that may be meant is: those whose names fit the patterns of `--prefer`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from pathlib import Path
-from typing import Protocol, TypeVar
 
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
 
-class _File(Protocol):
-    @property
-    def path(self) -> Path: ...
-
-    @property
-    def column(self) -> str: ...
+def fits_pattern(name: str, pattern: str) -> bool:
+    """Return whether a file's name fits a pattern such as *T1_mask*, in letters of either case."""
+    return fnmatchcase(name.casefold(), pattern.casefold())
 
 
-File = TypeVar("File", bound=_File)
+def first_fitting(names: Sequence[str], prefer: Sequence[str]) -> str | None:
+    """Return the first pattern that fits any of these names of files; None where none does."""
+    return next((pattern for pattern in prefer if any(fits_pattern(name, pattern) for name in names)), None)
 
 
-def preferred(files: Sequence[File], prefer: Sequence[str]) -> list[File]:
-    """Return of several files those that the first pattern that fits any of them fits, else all of them."""
-    for pattern in prefer if len(files) > 1 else ():
-        fitting = [each for each in files if _fits(each.path.name, pattern)]
-        if fitting:
-            return fitting
-    return list(files)
-
-
-def check_prefer(files: Iterable[_File], prefer: Sequence[str]) -> None:
-    """InputError where there are patterns, and none of them fits the name of a file of an image or a mask."""
-    names = [each.path.name for each in files if each.column]
-    if prefer and not any(_fits(name, pattern) for name in names for pattern in prefer):
+def check_prefer(names: Sequence[str], prefer: Sequence[str]) -> None:
+    """InputError where there are patterns, and none of them fits a name. names: of files of images and masks."""
+    if prefer and first_fitting(names, prefer) is None:
         raise InputError(
             "No file is preferred.",
             where="--prefer",
@@ -40,7 +27,3 @@ def check_prefer(files: Iterable[_File], prefer: Sequence[str]) -> None:
             found=f"{count_of(len(prefer), 'pattern')} and {count_of(len(names), 'file')}, and none fits",
             do="Correct the pattern; `hnscc scan FOLDER` lists the scans without it.",
         )
-
-
-def _fits(name: str, pattern: str) -> bool:
-    return fnmatchcase(name.casefold(), pattern.casefold())

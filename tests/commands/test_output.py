@@ -42,7 +42,7 @@ def test_a_reader_that_has_what_it_wants_ends_no_command(tmp_path):
     """A training was ended at its second line, with exit code 1 and without a word."""
     assert in_shell("set -o pipefail; HNSCC settings | head -1") == (0, "")
     made = f"{cohort(tmp_path)} {tmp_path / 'store.zarr'} --size 16"
-    assert in_shell(f"set -o pipefail; HNSCC prepare {made} | true")[0] == 0
+    assert in_shell(f"set -o pipefail; HNSCC prepare {made} | true") == (0, "")
     assert open_store(tmp_path / "store.zarr").scans
     assert in_shell(f"set -o pipefail; HNSCC status {tmp_path} | true")[0] == 2
 
