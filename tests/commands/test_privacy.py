@@ -43,7 +43,8 @@ def test_nothing_of_a_patient_comes_out(desk):
     manifest, key = desk.folder / "manifest.csv", desk.folder / "key.csv"
     desk.command("scan", made, "--json")
     whole = desk.folder / "whole.csv"
-    desk.command("scan", made, "--manifest", whole, "--prefer", planted("file"))
+    desk.command("scan", made, "--manifest", whole, "--prefer", planted("file"), code=2)  # it fits no name
+    desk.command("scan", made, "--manifest", whole, "--prefer", f"*{planted('file')}*")
     assert planted("file") in whole.read_text() and len(whole.read_text().splitlines()) == 1 + ALL
     whole.unlink()
     desk.command("scan", made / "dicom", "--manifest", manifest, "--pseudonyms", key)
