@@ -14,7 +14,7 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from data_prep.masks.lesions import around, covered
-from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
+from data_prep.volumes.resize import HALF_SHARE, Window, area_weights, overlapped, weigh
 from data_prep.volumes.volume import Grid, Volume, to_lps
 from hnscc.base.arrays import Bools, Floats, Integers, Masks
 from hnscc.cohort.placement import WayBack
@@ -93,6 +93,14 @@ def lesion_back(mask: Masks | Bools, placement: WayBack) -> Bools:
     """Return the mask of `to_input_grid` with its axes turned to LPS: bool (Z, Y, X), as
     data_prep.volumes.volume.to_lps lies. mask: bool or 0 and 1, (Z, H, W). ValueError as by `to_input_grid`."""
     return np.stack([share >= HALF_SHARE for share in _shares(mask, placement)])
+
+
+def sent_back(mask: Bools, lesion: Bools, placement: WayBack) -> Bools:
+    """Return the part, bool (Z, H, W), of a mask of stored slices that anything came of: what its lesion overlaps; in
+    the padding around the grid nothing does. mask: bool (Z, H, W). lesion: bool (Z, Y, X), of `lesion_back`."""
+    scale, offset = placement["scale"], placement["offset"]
+    window = Window(placement["size"], (scale[0], scale[1]), (offset[0], offset[1]))
+    return np.stack([of & overlapped(slice_, window) for of, slice_ in zip(mask, lesion, strict=True)])
 
 
 def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: DrawnMask) -> Bools:

@@ -12,8 +12,9 @@ from data_prep.volumes.volume import Grid
 from hnscc.base.arrays import Bools, Floats, Images, Masks, Spacing
 
 Kind = TypeVar("Kind", bound=np.floating)
-# Half of a pixel or voxel; the small allowance keeps exact halves in, whatever the rounding of the weights.
-HALF_SHARE = 0.5 - 1e-9
+ROUNDING = 1e-9  # of the weights
+# Half of a pixel or voxel: exact halves are in, whatever the rounding.
+HALF_SHARE = 0.5 - ROUNDING
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,21 @@ def stored_affine(grid: Grid, window: Window) -> Floats:
 
 def resize_mask(lesion: Bools, window: Window) -> Masks:
     """(H, W) bool of the grid -> (size, size) uint8: 1 where lesion covers at least half of the stored pixel."""
+    return (_shares(lesion, window) >= HALF_SHARE).astype(np.uint8)
+
+
+def overlapped(lesion: Bools, window: Window) -> Bools:
+    """(H, W) bool of the grid -> (size, size) bool: the stored pixels that lesion covers some of."""
+    return _shares(lesion, window) > ROUNDING
+
+
+def _shares(lesion: Bools, window: Window) -> Floats:
+    """(H, W) bool of the grid -> (size, size): the share of each stored pixel, 0..1, that lesion covers."""
     rows, columns = (
         area_weights(window.size, lesion.shape[axis], window.scale[axis], window.offset[axis])
         for axis in (0, 1)
     )
-    return (weigh(lesion.astype(np.float64), rows, columns) >= HALF_SHARE).astype(np.uint8)
+    return weigh(lesion.astype(np.float64), rows, columns)
 
 
 def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> Images:

@@ -237,7 +237,7 @@ def _write_files(
     files |= as_dicom
     images = {each: scan.images[:, at] for at, each in enumerate(models.variant.modalities)}
     truth = None if scan.drawn is None else scan.stored_truth == 1
-    picture = scan_picture(f"{name}, variant {models.name}", images, predicted.stored, truth, scan.pixel_mm)
+    picture = scan_picture(f"{name}, variant {models.name}", images, predicted.pictured, truth, scan.pixel_mm)
     files["picture"].write_bytes(picture)
     return {kind: path.name for kind, path in files.items()}, left_out
 

@@ -11,7 +11,7 @@ from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.manifest import Row
 from data_prep.new_scans import NewScan, Own
 from data_prep.oddities.odd import odd_beside
-from data_prep.placing.way_back import back_as_drawn, lesion_back, values_back
+from data_prep.placing.way_back import back_as_drawn, lesion_back, sent_back, values_back
 from data_prep.registering.judged import registrations_told
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.models import Models, mean_probabilities
@@ -36,12 +36,14 @@ class ScanPrediction:
 
     stored: bool (Z, H, W) on its stored slices. lesion: bool (Z, Y, X) on its own grid turned to LPS. probability and
     disagreement, the same shape: the mean of the models' probabilities and their standard deviation, where asked for.
+    pictured: bool (Z, H, W), the pixels of `stored` that the lesion on the grid came of.
     """
 
     stored: NDArray[np.bool_]
     lesion: NDArray[np.bool_]
     probability: NDArray[np.float32] | None
     disagreement: NDArray[np.float32] | None
+    pictured: NDArray[np.bool_]
 
 
 def combine(
@@ -68,11 +70,13 @@ def combine(
     stored = positive(mean, k)
     spread = np.sqrt(np.maximum(squares / models - (total / models) ** 2, 0)) / ONE
     spread[list(unseen)] = 0
+    lesion = lesion_back(stored, scan.placement)
     return ScanPrediction(
         stored,
-        lesion_back(stored, scan.placement),
+        lesion,
         values_back(mean / ONE, scan.placement) if with_probability else None,
         values_back(spread, scan.placement) if with_disagreement else None,
+        sent_back(stored, lesion, scan.placement),
     )
 
 

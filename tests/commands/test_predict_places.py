@@ -1,11 +1,12 @@
 """`hnscc predict`: a mask lies where its scan lies, however the scan's file is written."""
 
+import matplotlib.image
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from scans import save, write
-from trained_runs import UPRIGHT, scan_of
+from trained_runs import UPRIGHT, scan_of, write_scans
 
 import hnscc
 
@@ -80,3 +81,15 @@ def test_a_mask_lies_where_its_scan_lies(everywhere, number):
     lps = np.array([image.TransformIndexToPhysicalPoint(list(map(int, each))) for each in voxels])
     ras = lps * [-1, -1, 1]
     assert np.abs(ras[np.lexsort(np.round(ras, 3).T)] - expected).max() < 1e-3
+
+
+def test_the_picture_shows_nothing_beside_a_narrow_scan(trained, tmp_path):
+    """Of 6 columns, stored as the middle ones of 16: what was predicted in the padding was shown, and in no mask."""
+    manifest = write_scans(tmp_path, {"a": {"pet": scan_of(101)["pet"][5:11]}})
+    out = hnscc.predict(trained.root, manifest, tmp_path / "out", variant="pet").folder
+    assert np.asarray(nib.load(out / "a.nii.gz").dataobj).all(), "so far more than the scan was predicted"
+    picture = matplotlib.image.imread(out / "a.png")
+    first = picture[picture.shape[0] // 3 :, : picture.shape[1] // 4, :3]  # of four slices in a row
+    dashes = np.abs(first - [0, 0xE5 / 255, 1]).max(axis=2) < 0.1
+    columns = np.flatnonzero(dashes.any(axis=0)) / first.shape[1]
+    assert 0.28 < columns.min() < 0.36 and 0.64 < columns.max() < 0.72
