@@ -216,7 +216,7 @@ def _read(
 ) -> ReadyRun:
     """Read the folds from the store, and say how far it is; arguments as of `make_run_ready`."""
     with counted("reading the store", terminal()) as tell:
-        return make_run_ready(
+        ready = make_run_ready(
             study,
             folder.root,
             store_and_divisions=store_and_divisions,
@@ -225,6 +225,9 @@ def _read(
             progress=tell,
             accept_versions=accept_versions,
         )
+    for line in ready.mended:
+        print(line, file=sys.stderr)
+    return ready
 
 
 def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[Division]]:

@@ -192,13 +192,15 @@ def digest_of_others(store: Store, division: Division) -> str:
 
 def write_fold(
     folder: FoldFolder, store: Store, division: Division, data: FoldData, *, replace: bool = False
-) -> None:
-    """Write the fold's files once; split.json, last, vouches for the others.
+) -> tuple[str, ...]:
+    """Write the fold's files once; split.json, last, vouches for the others. Return the names of those that were not
+    what was written, damaged or gone, and are written again; none where split.json is gone, as of a new fold.
 
-    An existing fold of the same data is kept, and mended where a file is lost or damaged. One of other data is
-    refused (InputError), unless told to `replace` it (nothing has been trained on it yet).
+    An existing fold of the same data is kept, and mended. One of other data is refused (InputError), unless told to
+    `replace` it (nothing has been trained on it yet).
     """
     existing = intact_split(folder)
+    damaged = _damaged(folder, existing)
     if existing and not replace:
         check_same_data(folder, store, division, data.bounds)
     contents = {
@@ -212,18 +214,25 @@ def write_fold(
     split = _split_file(
         store, division, data, {path.name: sha256(each) for path, each in contents.items()}, drawn
     )
-    if existing == split and all(_holds(path, content) for path, content in contents.items()):
-        return
-    for path, content in contents.items():
-        write_bytes(path, content)
-    write_split(folder, split)
+    if existing != split or damaged:
+        for path, content in contents.items():
+            write_bytes(path, content)
+        write_split(folder, split)
+    return damaged
 
 
-def _holds(path: Location, content: bytes) -> bool:
-    """Whether a file is there and holds this. InputError where it may not be read."""
+def _damaged(folder: FoldFolder, split: SplitFile | None) -> tuple[str, ...]:
+    """The fold's files that are not what was written; split: what its split.json says, None where that is not whole."""
+    if split is None:
+        return (folder.split.name,) if folder.split.is_file() else ()
+    return tuple(name for name, digest in split.files.items() if not _holds(folder.root / name, digest))
+
+
+def _holds(path: Location, digest: str) -> bool:
+    """Whether a file is there and has this SHA-256. InputError where it may not be read."""
     try:
         with read_errors(path, inside(path.parent)):
-            return path.read_bytes() == content
+            return sha256(path.read_bytes()) == digest
     except OSError:  # it is gone, or a folder
         return False
 

@@ -59,6 +59,8 @@ def _train(options: argparse.Namespace) -> int:
             ready = make_run_ready(
                 study, options.out, accept_versions=options.accept_versions, replace_folds=False
             )
+        for line in ready.mended:
+            print(line, file=sys.stderr)
         left = [each for each in trials if not _is_done(ready, each)]
         if options.side_by_side > 1:
             _check_alike(ready, left)

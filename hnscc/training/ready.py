@@ -21,7 +21,7 @@ from hnscc.cohort.store import Store, open_store
 from hnscc.study.identity import versions_here
 from hnscc.study.loading import dump_study, kept_study
 from hnscc.study.ranges import variants_to_try
-from hnscc.study.run_folder import RunFolder, TrialFolder, run_folder_of
+from hnscc.study.run_folder import RunFolder, TrialFolder, inside, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial, trials_of
 from hnscc.study.variant_schema import Training, Variant
@@ -68,7 +68,7 @@ class ReadyRun:
 
     computed_by: for each variant the device (cpu, cuda) and precision (fp32, bf16) that `auto` chose. versions: of this
     project's arithmetic and of the libraries on the machine that made it ready, which those that train must have too;
-    None where others are accepted.
+    None where others are accepted. mended: what is to be told of files that were damaged, a line for each fold.
     """
 
     study: Study
@@ -76,6 +76,7 @@ class ReadyRun:
     folds: Mapping[int, FoldData]
     computed_by: Mapping[str, tuple[str, str]]
     versions: Mapping[str, str] | None
+    mended: Sequence[str] = ()
 
     def task(
         self,
@@ -277,9 +278,12 @@ def make_run_ready(
     digests = {fold: data.digest for fold, data in folds.items()}
     check_identities(study, folder, computed_by, digests, accept_versions=accept_versions)
     replacing = replace_folds and not any_trained(folder)
+    mended = []
     for division in divisions:
-        write_fold(folder.fold(division.fold), store, division, folds[division.fold], replace=replacing)
+        fold = folder.fold(division.fold)
+        if names := write_fold(fold, store, division, folds[division.fold], replace=replacing):
+            mended.append(f"{inside(fold.root)}: damaged or gone, and written again: {listed(names)}")
     write_text(folder.study, dump_study(with_enough(study, folder)))
     keep_precision(study, folder, computed_by)
     add_invocation(folder)
-    return ReadyRun(study, folder, folds, computed_by, None if accept_versions else versions_here())
+    return ReadyRun(study, folder, folds, computed_by, None if accept_versions else versions_here(), mended)

@@ -227,18 +227,20 @@ def test_digest_follows_the_content_and_not_the_place(small, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["slices.parquet", "scans.parquet", "truth.npz", "split.json"])
-def test_a_lost_or_damaged_fold_file_is_written_again(small, tmp_path, name):
+def test_a_lost_or_damaged_fold_file_is_written_again_and_named(small, tmp_path, name):
     store, _, division, data = small
     folder = RunFolder(tmp_path).fold(0)
-    write_fold(folder, store, division, data)
+    assert write_fold(folder, store, division, data) == ()
     path = folder.root / name
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    write_fold(folder, store, division, data)
+    assert write_fold(folder, store, division, data) == (name,)
     assert path.read_bytes() == content
     path.unlink()
-    write_fold(folder, store, division, data)
+    # Without split.json nothing tells a fold that lost it from one whose making was cut short.
+    assert write_fold(folder, store, division, data) == ((name,) if name != "split.json" else ())
     assert path.read_bytes() == content
+    assert write_fold(folder, store, division, data) == ()
 
 
 def test_the_rows_of_each_scan_are_those_that_a_look_at_every_slice_finds():

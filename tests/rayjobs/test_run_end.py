@@ -12,6 +12,7 @@ from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import make_run_ready
 from rayjobs.run_end import RunEnd, run_end_of, tell_run_end
+from rayjobs.study import run_study
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,17 @@ def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(trained, tm
     ended = run_end_of(ready, [], left, interrupted)
     assert "pet-f0-r00" not in ended.completed and len(ended.completed) == 1
     assert ended.missing == 1 and not ended.failed
+
+
+def test_a_damaged_file_of_a_fold_is_told_once_where_it_is_written_again(trained, tmp_path, capsys):
+    run = RunFolder(shutil.copytree(trained.root, tmp_path / "run"))
+    file, told = run.fold(0).truth, "folds/f0: damaged or gone, and written again: truth.npz\n"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-40])
+    run_study(load_study(run.study), run.root, None, 0)
+    assert file.read_bytes() == whole and capsys.readouterr().err == told
+    run_study(load_study(run.study), run.root, None, 0)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -239,8 +239,11 @@ def test_one_trial_without_ray(store, tmp_path, capsys):
     assert epochs and all("validation soft Jaccard" in line for line in epochs)
     assert f"best validation soft Jaccard {record.best_val_soft_jaccard:.4f}, validation Dice " in last
     assert f"{record.scores['validation']['dice']:.4f}" in last
+    RunFolder(tmp_path / "run").fold(0).split.write_text("torn")
     assert main(command) == 0
-    assert "completed already" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "completed already" in said.out
+    assert said.err == "folds/f0: damaged or gone, and written again: split.json\n"
     assert main([str(study), "pet-f0-r77"]) == 2
     assert "no such trial" in capsys.readouterr().err
 
