@@ -118,27 +118,27 @@ class NewScan:
         return sorted(unseen_slices(self.placement, modalities))
 
 
-def list_scans(scans: Scans, needed: Sequence[str]) -> list[Row]:
+def list_scans(scans: Scans, needed: Sequence[str], reference: str | None = None) -> list[Row]:
     """Return the rows of the scans that a manifest, a file for each modality, or folders of scans name, with the files
     of the needed modalities alone.
 
     A manifest may lack the column `mask`, and what its columns of other modalities hold does not matter. The ids of
     scans that no manifest names are made up: scan-1 of patient-1 for files, the pseudonyms of `hnscc scan` for folders.
-    No volume is opened. InputError tells every fault of the manifest, which needed modalities are missing, or that the
-    scans are none of these.
+    reference: that of the needed modalities which every variant needs. No volume is opened. InputError tells every
+    fault of the manifest, which needed modalities are missing, or that the scans are none of these.
     """
     if isinstance(scans, Mapping):
-        return [row_of_files(scans, needed)]
+        return [row_of_files(scans, needed, reference)]
     listed = scans if isinstance(scans, Sequence) and not isinstance(scans, str) else [scans]
     for each in listed:
         check_places(scans=each)
     paths = [Path(each) for each in listed]
     kinds = {_kind(path) for path in paths}
     if kinds == {_FOLDER}:
-        return rows_of_folders(paths, needed)
+        return rows_of_folders(paths, needed, reference)
     if len(paths) != 1 or kinds != {_MANIFEST}:
         raise _no_scans(len(paths), kinds)
-    rows, faults = examine_manifest(paths[0], mask_needed=False, needed=needed)
+    rows, faults = examine_manifest(paths[0], needed=needed, reference=reference)
     raise_all(faults)
     return [replace(row, files={name: row.files[name] for name in needed}) for row in rows]
 

@@ -38,11 +38,13 @@ def spelled(cells: Cells, needed: Sequence[str] | None = None) -> Cells:
     return replace(cells, names=[so or name for so, name in zip(spelled_so, cells.names, strict=True)])
 
 
-def modality_columns(cells: Cells, folder: Path, needed: Sequence[str] | None = None) -> tuple[str, ...]:
+def modality_columns(
+    cells: Cells, folder: Path, needed: Sequence[str] | None = None, reference: str | None = None
+) -> tuple[str, ...]:
     """Return the columns that name one file of each scan, in the manifest's order; `folder` is that of the manifest.
 
     needed: the modalities that are looked for, and the only ones that are returned; what other columns hold is then
-    no fault. InputError tells all faults of columns at once.
+    no fault. reference: that of them which every variant needs. InputError tells all faults of columns at once.
     """
     faults: list[InputError] = []
     missing = [name for name in REQUIRED if name not in cells.names]
@@ -57,7 +59,7 @@ def modality_columns(cells: Cells, folder: Path, needed: Sequence[str] | None = 
         )
     modalities = [position for position, name in enumerate(cells.names) if name not in (*REQUIRED, *OPTIONAL)]
     if needed is not None and not missing:
-        faults += _lacking(needed, [cells.names[position] for position in modalities])
+        faults += _lacking(needed, [cells.names[position] for position in modalities], reference)
         modalities = [position for position in modalities if cells.names[position] in needed]
     elif not modalities:
         faults.append(
@@ -70,7 +72,12 @@ def modality_columns(cells: Cells, folder: Path, needed: Sequence[str] | None = 
     return tuple(cells.names[position] for position in modalities)
 
 
-def _lacking(needed: Sequence[str], there: Sequence[str]) -> list[InputError]:
+def why_needed(reference: str) -> str:
+    """Say why a new scan needs the reference modality, whatever the variant."""
+    return f"every variant needs {reference}, on whose grid the study's slices lie"
+
+
+def _lacking(needed: Sequence[str], there: Sequence[str], reference: str | None) -> list[InputError]:
     lacking = [name for name in needed if name not in there]
     if not lacking:
         return []
@@ -81,7 +88,9 @@ def _lacking(needed: Sequence[str], there: Sequence[str]) -> list[InputError]:
             _HEADER,
             f"columns {', '.join(needed)}: what the variant sees, and the one whose grid the slices lie on",
             f"no {', '.join(lacking)} among {others}",
-            "Add the column, or choose a variant that does without it (--variant).",
+            f"Add the column: {why_needed(reference)}."
+            if reference in lacking
+            else "Add the column, or choose a variant that does without it (--variant).",
         )
     ]
 

@@ -76,19 +76,20 @@ def raise_all(faults: Iterable[Fault]) -> None:
 
 
 def examine_manifest(
-    manifest: str | Path, *, mask_needed: bool = True, needed: Sequence[str] | None = None
+    manifest: str | Path, *, needed: Sequence[str] | None = None, reference: str | None = None
 ) -> tuple[list[Row], list[Fault]]:
     """Return the rows without a fault, and the faults of the others.
 
-    mask_needed: where False, the column `mask` may be missing, and an empty cell, or one to be filled in, says nothing.
-    needed: the modalities whose columns must be there, and the only ones that are looked at; None for every column that
-    is a modality. InputError is raised where the file or its columns leave no row to be judged.
+    needed: of new scans, the modalities whose columns must be there, and the only ones that are looked at, and
+    reference that of them which every variant needs; the column `mask` may be missing then, and an empty cell, or one
+    to be filled in, says nothing. None for every column that is a modality. InputError is raised where the file or its
+    columns leave no row to be judged.
     """
     path = Path(manifest)
     cells = spelled(read_cells(path), needed)
-    if not mask_needed and "mask" not in cells.names:
+    if needed is not None and "mask" not in cells.names:
         cells = with_empty_column(cells, "mask")
-    modalities = modality_columns(cells, path.parent, needed)
+    modalities = modality_columns(cells, path.parent, needed, reference)
     if not cells.rows and not cells.broken:
         raise refused("The cohort is empty.", "manifest", "at least one row below the header", "none", _ROWS)
     faults = [(line.number, _wrong_width(line, cells.width)) for line in cells.broken]
@@ -98,7 +99,7 @@ def examine_manifest(
         faults += [(line.number, fault) for fault in own]
         rows += [row] if row else []
     faults += elsewhere(cells, (*modalities, "mask"), path.parent)
-    faults += [*_cohort_faults(rows), *(_forgotten_masks(cells) if mask_needed else [])]
+    faults += [*_cohort_faults(rows), *(_forgotten_masks(cells) if needed is None else [])]
     faulty = {line for line, _ in faults}
     return [row for row in rows if row.line not in faulty], faults
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data_prep.dicom.series_volume import names_dicom
-from data_prep.manifest.columns import LESION_FREE, cell_says
+from data_prep.manifest.columns import LESION_FREE, cell_says, why_needed
 from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
 from data_prep.manifest.listed import COLUMNS, ListedScan
 from data_prep.manifest.manifest import Row, files_twice, named_file
@@ -18,12 +18,12 @@ _BY_MANIFEST = (
 )
 
 
-def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str]) -> Row:
+def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str], reference: str | None = None) -> Row:
     """Return the row of a scan of which each column's file is given: the modalities, maybe `mask` and `roi`.
 
     What a cell of a manifest may say may stand there, relative to the working directory; what is neither a needed
-    modality, nor mask or roi, is left out, and `told` says so. InputError tells all files that are missing, and a
-    region without a mask.
+    modality, nor mask or roi, is left out, and `told` says so. reference: the modality that every variant needs.
+    InputError tells all files that are missing, and a region without a mask.
     """
     where = f"scan {_SCAN}"
     unused = [name for name in files if name not in (*needed, "mask", "roi")]
@@ -33,7 +33,7 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str]) -> Row:
     found: dict[str, Path] = {}
     for name in (*needed, *(["mask"] if "mask" in given and not said_free else [])):
         try:
-            found[name] = _given_file(name, given.get(name, ""), f"{where}, column {name}")
+            found[name] = _given_file(name, given.get(name, ""), f"{where}, column {name}", reference)
         except InputError as fault:
             faults.append(fault)
     mask = found.pop("mask", None)
@@ -73,20 +73,28 @@ def _unread(count: int, needed: Sequence[str]) -> tuple[str, ...]:
     return (f"{count_of(count, 'name')} given with = {them}",)
 
 
-def _given_file(name: str, cell: str, where: str) -> Path:
+def _given_file(name: str, cell: str, where: str, reference: str | None) -> Path:
     expected = f"{name}=FILE, relative to the working directory"
-    return named_file(cell, Path(), where, expected, f"Name the file behind {name}=.")
+    why = f": {why_needed(name)}" if name == reference else ""
+    return named_file(cell, Path(), where, expected, f"Name the file behind {name}={why}.")
 
 
-def rows_of_folders(folders: Sequence[Path], needed: Sequence[str]) -> list[Row]:
+def rows_of_folders(
+    folders: Sequence[Path], needed: Sequence[str], reference: str | None = None
+) -> list[Row]:
     """Return the rows that `hnscc scan` would write of the scans in some folders, with the needed modalities alone.
 
     A mask of several regions, or one of several files, of which a user would have to choose, is left out; `told` says
-    so. InputError tells every scan that lacks a modality.
+    so. reference: the modality that every variant needs. InputError tells every scan that lacks a modality.
     """
     listing = list_scans_below(folders)
     scans = scans_in(listing)
-    faults = [_lacking(each, name, listing) for each in scans for name in needed if name not in each.images]
+    faults = [
+        _lacking(each, name, listing, reference)
+        for each in scans
+        for name in needed
+        if name not in each.images
+    ]
     if not scans:
         faults = [
             _refused("The folders hold no scan.", "the folders", "series of PET, MR or CT", _faults(listing))
@@ -119,12 +127,14 @@ def _row(scan: ListedScan, needed: Sequence[str]) -> Row:
     )
 
 
-def _lacking(scan: ListedScan, name: str, listing: FolderListing) -> InputError:
+def _lacking(scan: ListedScan, name: str, listing: FolderListing, reference: str | None) -> InputError:
     kinds = [kind for kind, column in COLUMNS.items() if column == name]
     where = f"scan {scan.scan}, column {name}"
     expected = f"a series of {kinds[0]} without a fault" if kinds else f"one of {', '.join(COLUMNS.values())}"
     if listing.files:
         expected = f"a file or series whose name or kind says {name}, one for the scan"
+    if name == reference:
+        expected += f": {why_needed(name)}"
     faults = [scan.unclear[name]] if name in scan.unclear else _faults(listing, scan.scan, kinds)
     return _refused("A modality is missing.", where, expected, faults)
 

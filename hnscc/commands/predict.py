@@ -90,7 +90,7 @@ def predict_scans(
 ) -> Predicted:
     """Predict every scan that is named and write the folder `out`, whole or not at all; see `hnscc.predict`."""
     models = models_of(run, options.variant, ensemble=options.ensemble)
-    rows = list_scans(scans, models.needed)
+    rows = list_scans(scans, models.needed, models.placing["reference"])
     _check(models, options)
     check_names([row.scan_id for row in rows])
     tell = progress or (lambda *now: None)

@@ -78,7 +78,8 @@ def test_what_does_not_fit_the_study_is_refused(asked, tmp_path):
     error = refused(asked("--variant", "ct"))
     assert "no such variant" in error and "one of pet, pet_mri" in error
     lacking = write_scans(tmp_path / "lacking", {"a": {"pet": scan_of(1)["pet"]}})
-    assert "no mri among pet" in refused(asked("--variant", "pet_mri", table=lacking))
+    error = refused(asked("--variant", "pet_mri", table=lacking))
+    assert "no mri among pet" in error and "a variant that does without it" in error
     assert asked("--variant", "pet", table=lacking)[0] == 0
 
 
@@ -94,7 +95,9 @@ def test_only_what_the_variant_needs_is_looked_for(asked, tmp_path):
     change(table, 3, "pet", "")
     assert "row 3, scan b, column pet" in refused(asked("--variant", "pet", table=table))
     only_mri = write_scans(tmp_path / "mri", {"a": {"mri": scan_of(1)["mri"]}})
-    assert "no pet among mri" in refused(asked("--variant", "pet", table=only_mri))
+    error = refused(asked("--variant", "pet", table=only_mri))
+    assert "no pet among mri" in error and "every variant needs pet, on whose grid" in error
+    assert "does without it" not in error
     change(only_mri, 1, "patient_id", "who")
     assert "no patient_id" in refused(asked("--variant", "pet", table=only_mri))
 

@@ -221,6 +221,8 @@ def test_faults_of_the_files_of_a_scan_are_told_at_once(hnscc, trained, tmp_path
     error = said(f"pet={folder}/none.nii.gz", f"ct={pet}")
     assert "2 faults were found" in error and "scan scan-1, column pet: The file does not exist." in error
     assert "scan scan-1, column mri: A modality is missing." in error and "mri=FILE" in error
+    assert "every variant needs mri" not in error
+    assert "every variant needs pet, on whose grid the study's slices lie" in said(f"mri={pet}")
     assert "A file is named in two columns." in said(f"pet={pet}", f"mri={pet}")
     assert "A modality is named twice." in said(f"pet={pet}", f"pet={pet}")
     (folder / "bad.nii.gz").write_bytes(b"no volume")
@@ -249,6 +251,7 @@ def test_a_scan_in_dicom_that_lacks_a_modality_is_refused(trained, tmp_path):
         data.save_as(path)
     with pytest.raises(InputError) as caught:
         hnscc.predict(trained.root, [tmp_path / "new"], tmp_path / "out", variant="pet_mri")
+    assert "every variant needs pet, on whose grid" in caught.value.expected
     assert caught.value.where == "scan p002_1, column pet" and "SECRET" not in str(caught.value)
     assert caught.value.found == "The attribute PatientWeight is missing."
     assert "hnscc scan FOLDER --manifest FILE" in caught.value.do
