@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 Words = tuple[str, ...]
 
@@ -113,6 +113,15 @@ def says_lesion(word: str) -> bool:
 def organ_of(word: str) -> str:
     """Return the organ that a word names, `brain` of `brain` and `brainmask`; "" where it names none."""
     return re.sub(r"masks?$", "", word.casefold()) if spells(_NO_LESION, word) else ""
+
+
+def organs_in(words: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the organs that the words of a name say, each with its place among them; none of the head in `head and
+    neck`, where the tumours are, nor where a word says lesion."""
+    if any(map(says_lesion, words)):
+        return []
+    found = [(at, organ) for at, word in enumerate(words) if (organ := organ_of(word))]
+    return [(at, organ) for at, organ in found if not (organ == "head" and "neck" in words)]
 
 
 def spells(pattern: str, word: str) -> bool:

@@ -11,7 +11,8 @@ from data_prep.files.volumes_in_folder import FolderFiles, FoundFile, find_files
 from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
-from data_prep.manifest.listed import ListedFile, ListedScan, list_volumes, scan_of_files, scans_of
+from data_prep.manifest.listed import ListedFile, ListedScan, list_volumes, scan_of_files
+from data_prep.manifest.of_series import organs_of_regions, scans_of
 from data_prep.manifest.preferred import check_prefer
 from data_prep.manifest.visits import in_groups, may_be_visits
 from hnscc.base.errors import InputError
@@ -251,14 +252,16 @@ def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:
 
 
 def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedScan]:
-    """Return the scans that hold an image, or a mask, by patient. prefer: patterns of file names, for `candidates`.
+    """Return the scans that hold an image, or a mask, by patient. prefer: patterns of names of files and of
+    regions of DICOM.
 
     Where the only masks of a scan are of something else than a lesion, its mask is unclear. InputError where there are
-    patterns and no file's name fits any of them.
+    patterns and no name fits any of them.
     """
-    check_prefer([each.path.name for each in listing.files if each.column], prefer)
+    regions = [name for each in listing.series for name in each.regions]
+    check_prefer([*(each.path.name for each in listing.files if each.column), *regions], prefer)
     dicom = Listing(listing.series, listing.unreadable, listing.pseudonyms)
-    scans = {each.scan: each for each in scans_of(dicom)}
+    scans = {each.scan: each for each in scans_of(dicom, prefer)}
     own: dict[str, list[ListedFile]] = {}
     for file in listing.files:
         if file.column and file.scan:
@@ -266,15 +269,16 @@ def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedS
     for scan, files in own.items():
         made = scan_of_files(files, prefer)
         scans[scan] = _merged(scans[scan], made) if scan in scans else made
-    told = [_without_organs(each, listing.files) for each in scans.values()]
+    told = [_without_organs(each, listing) for each in scans.values()]
     return sorted(told, key=lambda each: (each.patient, len(each.scan), each.scan))
 
 
-def _without_organs(scan: ListedScan, files: Sequence[ListedFile]) -> ListedScan:
+def _without_organs(scan: ListedScan, listing: FolderListing) -> ListedScan:
     """The scan, with the masks of organs that were left out told, where it has no other mask."""
-    organs = sorted(
-        {each.organ for each in files if each.scan == scan.scan and each.organ and not each.column}
-    )
+    series = [each for each in listing.series if each.scan == scan.scan and each.is_mask]
+    files = [each for each in listing.files if each.scan == scan.scan and not each.column]
+    named = {organ for each in series for organ in organs_of_regions(each)}
+    organs = sorted(named | {each.organ for each in files if each.organ})
     if scan.mask or MASK in scan.unclear or not organs:
         return scan
     named_so = " and ".join([", ".join(organs[:3]), *(["others"] if len(organs) > 3 else [])])

@@ -1,4 +1,4 @@
-"""Which of several files that may be meant is: those whose names fit the patterns of `--prefer`."""
+"""Which of several files, or of several regions, a user means: the first whose name fits a pattern of `--prefer`."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -8,22 +8,24 @@ from hnscc.base.in_words import count_of
 
 
 def fits_pattern(name: str, pattern: str) -> bool:
-    """Return whether a file's name fits a pattern such as *T1_mask*, in letters of either case."""
+    """Return whether a name fits a pattern such as *T1_mask*, in letters of either case."""
     return fnmatchcase(name.casefold(), pattern.casefold())
 
 
 def first_fitting(names: Sequence[str], prefer: Sequence[str]) -> str | None:
-    """Return the first pattern that fits any of these names of files; None where none does."""
+    """Return the first pattern that fits any of these names; None where none does."""
     return next((pattern for pattern in prefer if any(fits_pattern(name, pattern) for name in names)), None)
 
 
 def check_prefer(names: Sequence[str], prefer: Sequence[str]) -> None:
-    """InputError where there are patterns, and none of them fits a name. names: of files of images and masks."""
+    """InputError where there are patterns, and none of them fits a name. names: of files of images and
+    masks, and of regions of DICOM."""
     if prefer and first_fitting(names, prefer) is None:
         raise InputError(
-            "No file is preferred.",
+            "Nothing is preferred.",
             where="--prefer",
-            expected="a pattern that fits the name of a file of an image or a mask, such as '*T1_mask*'",
-            found=f"{count_of(len(prefer), 'pattern')} and {count_of(len(names), 'file')}, and none fits",
+            expected="a pattern that fits the name of a file of an image or a mask, or of a region of DICOM, such as "
+            "'*T1_mask*'",
+            found=f"{count_of(len(prefer), 'pattern')} and {count_of(len(names), 'name')}, and none fits",
             do="Correct the pattern; `hnscc scan FOLDER` lists the scans without it.",
         )

@@ -6,8 +6,9 @@ from pathlib import Path
 from data_prep.dicom.series_volume import names_dicom
 from data_prep.manifest.columns import LESION_FREE, cell_says, why_needed
 from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
-from data_prep.manifest.listed import COLUMNS, ListedScan
+from data_prep.manifest.listed import ListedScan
 from data_prep.manifest.manifest import Row, files_twice, named_file
+from data_prep.manifest.of_series import COLUMNS
 from hnscc.base.errors import InputError, several
 from hnscc.base.in_words import count_of, listed, noun_of
 

@@ -138,9 +138,10 @@ def scan(
     `to_fill_in` the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in, and
     `without_image` those with an empty cell. pseudonyms: a CSV of pseudonyms and the patients' ids (PatientID of DICOM,
     else the words of the path), which identifies them: pseudonyms that it holds are kept, new ones added, and only its
-    owner may read it; None writes none. prefer: patterns of file names such as "*T1_mask*"; of several files for a
-    cell, those that fit the first pattern that fits any. progress: called with the files done and their number.
-    InputError is raised where nothing can be read, the manifest is there already, or the pseudonyms are no such table.
+    owner may read it; None writes none. prefer: patterns of names of files, or of regions of DICOM, such
+    as "*T1_mask*"; of several for a cell, those that fit the first pattern that fits any. progress: called with the
+    files done and their number. InputError is raised where nothing can be read, the manifest is there already, or the
+    pseudonyms are no such table.
     """
     from dataclasses import replace
 

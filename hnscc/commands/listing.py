@@ -124,7 +124,7 @@ def _row(series: ListedSeries) -> list[str]:
         series.scan,
         f"#{series.key}",
         f"{series.modality}: {series.kind}" if series.modality else series.kind,
-        str(series.slices),
+        "" if series.is_mask else str(series.slices),
         *_geometry(series),
         series.fault or ", ".join(series.regions),
     ]

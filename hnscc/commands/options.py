@@ -27,7 +27,8 @@ Prefer = Annotated[
     list[str] | None,
     typer.Option(
         metavar="PATTERN",
-        help="Of several files for one cell of the manifest, take that of this name, such as '*T1_mask*'.",
+        help="Of several files for one cell of the manifest, take that of this name, such as '*T1_mask*'; of several "
+        "masks of DICOM, that with a region of this name.",
     ),
 ]
 # Of the commands with HalfWidth: the name that it had before still works, and no help tells it.

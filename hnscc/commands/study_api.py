@@ -27,9 +27,9 @@ def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence
     called as that is: `prepare` makes of it the store that the study names. A scan without a mask says FILL-IN there,
     which `prepare` refuses until you have written a mask, or none. study: the new file, on a disk; the store's name
     with .yaml in the working directory unless given, for a folder study.yaml. It compares each modality alone, all
-    together, and these augmented. prefer: patterns of file names such as "*T1_mask*"; of several files for a cell of
-    the manifest, the one of such a name is taken. InputError where a file is there already, there is neither store nor
-    scans, or no study fits the store: nothing is written then.
+    together, and these augmented. prefer: patterns of names of files, or of regions of DICOM, such as "*T1_mask*";
+    of several for a cell of the manifest, the one of such a name is taken. InputError where a file is there already,
+    there is neither store nor scans, or no study fits the store: nothing is written then.
     """
     from hnscc.base.argument_checks import check_list
     from hnscc.base.locations import check_places

@@ -177,7 +177,7 @@ def test_nothing_that_names_a_patient_is_printed(hnscc, tmp_path):
         assert code == 0 and MARK.lower() not in (out + error).lower()
     assert "p002_1" in out and MARK in (tmp_path / "m.csv").read_text()
     error = refused(hnscc("scan", folder, "--manifest", tmp_path / "other.csv", "--prefer", planted("file")))
-    assert MARK.lower() not in error.lower() and "found:      1 pattern and 6 files, and none fits" in error
+    assert MARK.lower() not in error.lower() and "found:      1 pattern and 6 names, and none fits" in error
 
 
 def test_pseudonyms_of_files_are_kept(hnscc, tmp_path):

@@ -1,0 +1,104 @@
+"""The scans that a folder of DICOM holds: which series and which mask each is made of."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_prep.dicom.series_in_folder import ListedSeries, Listing
+from data_prep.files.words import organs_in, says_lesion, words_of
+from data_prep.manifest.listed import ListedScan
+from data_prep.manifest.preferred import first_fitting, fits_pattern
+from hnscc.base.in_words import count_of
+
+COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # of the manifest, by modality
+
+
+def organs_of_regions(series: ListedSeries) -> list[str]:
+    """Return the organs that the regions of a mask are called by; empty where one of them is called otherwise."""
+    organs = [[organ for _, organ in organs_in(words_of(name))] for name in series.regions]
+    return [own[0] for own in organs] if all(organs) else []
+
+
+def scans_of(listing: Listing, prefer: Sequence[str] = ()) -> list[ListedScan]:
+    """Return the scans of a listing that hold a volume without a fault, in its order. prefer: patterns of names of
+    regions, for masks of which there are several."""
+    scans: dict[str, list[ListedSeries]] = {}
+    for each in listing.series:
+        scans.setdefault(each.scan, []).append(each)
+    names = Counter(
+        name for series in scans.values() for name in {n for each in series for n in each.regions}
+    )
+    usable = [(series, found) for series in scans.values() if (found := _usable(series))]
+    return [
+        _scan(series[0], found, _masks([each for each in series if each.is_mask], names, prefer))
+        for series, found in usable
+    ]
+
+
+def _masks(masks: Sequence[ListedSeries], names: Counter[str], prefer: Sequence[str]) -> list[ListedSeries]:
+    """The masks of a scan that may be the lesion's, the one to take first.
+
+    Those with a region that the first pattern of `prefer` that fits any of them fits. Else those that are of more than
+    organs, by their regions' names: first those of which one says lesion, tumour or gtv, then those of which one is the
+    name that most scans have.
+    """
+
+    def rank(mask: ListedSeries) -> tuple[bool, int, tuple[str, ...], str]:
+        says = any(says_lesion(word) for name in mask.regions for word in words_of(name))
+        return not says, -max((names[name] for name in mask.regions), default=0), mask.regions, mask.key
+
+    pattern = first_fitting([name for each in masks for name in each.regions], prefer)
+    if pattern is None:
+        meant = [each for each in masks if not organs_of_regions(each)]
+    else:
+        meant = [each for each in masks if any(fits_pattern(name, pattern) for name in each.regions)]
+    return sorted(meant, key=rank)
+
+
+def _scan(
+    one: ListedSeries, found: dict[str, list[ListedSeries]], masks: Sequence[ListedSeries]
+) -> ListedScan:
+    images, chosen = {}, {}
+    for modality, (first, *others) in found.items():
+        column = COLUMNS[modality]
+        images[column] = Path(f"{_common(first.paths)}#{first.key}")
+        if others:
+            keys = ", ".join(f"#{each.key}" for each in others)
+            chosen[column] = f"of {1 + len(others)} series of {modality}, #{first.key} was taken, not {keys}"
+
+    if masks and (len(masks) > 1 or masks[0].files > 1):
+        chosen["mask"] = _taken_of(masks)
+    mask = min(masks[0].paths).absolute() if masks else None
+    regions = masks[0].regions if masks else ()
+    return ListedScan(
+        patient=one.patient,
+        scan=one.scan,
+        images=images,
+        mask=mask,
+        regions=regions,
+        chosen=chosen,
+    )
+
+
+def _taken_of(masks: Sequence[ListedSeries]) -> str:
+    """What is said of several masks. It names no region: whoever drew one may have called it by the patient."""
+    first, *others = masks
+    which = f"a file of #{first.key} was taken"
+    if not others:
+        return f"of {count_of(first.files, 'mask')}, {which}"
+    not_taken = ", ".join(f"#{each.key}" for each in others)
+    return f"of {count_of(sum(each.files for each in masks), 'mask')}, {which}, not {not_taken}: look at their regions"
+
+
+def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:
+    """The volumes without a fault by modality, those of most slices first."""
+    found: dict[str, list[ListedSeries]] = {}
+    for each in sorted(series, key=lambda each: (-each.slices, each.key)):
+        if each.modality and not each.fault:
+            found.setdefault(each.modality, []).append(each)
+    return found
+
+
+def _common(paths: Sequence[Path]) -> Path:
+    return Path(os.path.commonpath([path.parent.absolute() for path in paths]))

@@ -1,0 +1,82 @@
+"""Of masks in DICOM `hnscc scan` takes one by what its regions are called, and says so; organs are none."""
+
+import csv
+
+import dicom_files as made
+import numpy as np
+import pytest
+from commands import refused
+from dicom_masks import contour, structures
+from pydicom import dcmread
+
+
+def exported(folder, *patients):
+    """Of each patient an MR series and structure sets, each of these regions."""
+    for number, sets in enumerate(patients, start=1):
+        ids = {"PatientID": f"SECRET{number}", "StudyInstanceUID": f"1.2.826.0.{number}"}
+        ids["FrameOfReferenceUID"] = f"1.2.826.0.{number}.9"
+        values = np.full((8, 8, 4), number, np.int16)
+        series = made.classic_series(values, SeriesInstanceUID=f"1.2.826.0.{number}.1", **ids)
+        made.write(folder / f"SECRET{number}", series, name="MR")
+        for at, regions in enumerate(sets):
+            drawn = {name: [contour([0, 0, 0, 4, 0, 0, 4, 4, 0])] for name in regions}
+            path = structures(folder / f"SECRET{number}" / f"RS{at}", drawn, ids["FrameOfReferenceUID"])
+            written = dcmread(path)
+            written.PatientID, written.StudyInstanceUID = ids["PatientID"], ids["StudyInstanceUID"]
+            written.SeriesInstanceUID = f"1.2.826.0.{number}.{at + 2}"
+            written.save_as(path)
+    return folder
+
+
+def scanned(hnscc, tmp_path, patients, *options):
+    """The cells of mask and roi of each scan of these patients, and what was printed."""
+    manifest = tmp_path / "manifest.csv"
+    code, out, error = hnscc("scan", exported(tmp_path / "in", *patients), "--manifest", manifest, *options)
+    assert code == 0, error
+    rows = list(csv.DictReader(manifest.read_text().splitlines()))
+    return [(row["mask"].rpartition("/")[2], row["roi"]) for row in rows], " ".join(out.split())
+
+
+@pytest.mark.parametrize(
+    ("sets", "taken"),
+    [
+        ([["Bladder"], ["GTV_Mass"]], ("RS1", "GTV_Mass")),  # B stands before G
+        ([["Bladder"], ["Muscle"]], ("RS1", "Muscle")),
+        ([["Muscle"], ["Tumour bed"]], ("RS1", "Tumour bed")),
+        ([["Parotid_L", "SpinalCord"], ["lesion in the lung"]], ("RS1", "lesion in the lung")),
+        ([["Head and neck"]], ("RS0", "Head and neck")),
+        ([["Bladder"]], ("FILL-IN", "")),
+        ([["Bladder"], ["Left Kidney"]], ("FILL-IN", "")),
+        ([["Bladder", "GTV"]], ("RS0", "")),  # the user says which of the two
+    ],
+)
+def test_masks_of_organs_are_no_lesions(hnscc, tmp_path, sets, taken):
+    rows, out = scanned(hnscc, tmp_path, [sets])
+    assert rows == [taken]
+    assert "of 2 masks" not in out or sets == [["Muscle"], ["Tumour bed"]]
+    organs = "bladder, kidney" if len(sets) == 2 else "bladder"
+    why = f"p001_1: a mask was left out, since its name says {organs}, which is no lesion; its cell says FILL-IN"
+    assert (why in out) == (taken[0] == "FILL-IN")
+
+
+def test_of_several_that_may_be_the_lesion_the_one_taken_is_told(hnscc, tmp_path):
+    """The region that most scans have; no region's name is told, which may be that of a patient."""
+    patients = [[["GTV_A"], ["GTV_SECRET"]], [["GTV_SECRET"]]]
+    rows, out = scanned(hnscc, tmp_path, patients)
+    assert rows == [("RS1", "GTV_SECRET"), ("RS0", "GTV_SECRET")]
+    (told,) = [part for part in out.partition("look at ")[2].split("look at ") if part.startswith("p001_1")]
+    assert told.startswith("p001_1: of 2 masks, a file of #") and "was taken, not #" in told
+    row = next(line for line in out.split("│ p0") if "structure set" in line)
+    assert row.split("│")[4].strip() == "", "contours are no slices"
+    assert "look at their regions" in out and "SECRET" not in told.partition(" wrote ")[0]
+
+
+def test_the_name_of_a_region_says_which_is_preferred(hnscc, tmp_path):
+    patients = [[["GTV_MR"], ["GTV_PET"]], [["Bladder"], ["GTV_MR"]], [["Bladder"]]]
+    rows, _ = scanned(hnscc, tmp_path, patients, "--prefer", "gtv_p*", "--prefer", "bladder")
+    assert rows == [("RS1", "GTV_PET"), ("RS0", "Bladder"), ("RS0", "Bladder")], (
+        "an organ, too, if the user says so"
+    )
+    found = hnscc("scan", tmp_path / "in", "--manifest", tmp_path / "no.csv", "--prefer", "*SECRET*")
+    error = refused(found)
+    assert "1 pattern and 5 names, and none fits" in error and "SECRET" not in error
