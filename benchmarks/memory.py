@@ -135,7 +135,7 @@ def forget_peak() -> None:
 def parts(settings: dict[str, Any], precision: str) -> dict[str, int]:
     """Bytes of the weights, of the activations of a step, and of the largest array that the step makes."""
     fit = fit_of(settings, precision)
-    weights = storages(fit.model.state_dict().values())
+    weights = storages(fit.network.state_dict().values())
     with saved() as activations, Largest() as largest:  # type: ignore[no-untyped-call]
         train_epoch(fit, 1, slices_of(settings["batch_size"]))
     saved_bytes = sum(size for storage, size in storages(activations).items() if storage not in weights)

@@ -93,10 +93,10 @@ class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 def convolutions(settings: dict[str, Any]) -> list[tuple[Convolution, int]]:
     """The network's convolutions in order, each with its floating point operations in one forward pass of a batch."""
-    model = fit_of(settings, "fp32").model  # as it is trained, its decoder included
+    network = fit_of(settings, "fp32").network  # as it is trained, its decoder included
     images = torch.zeros(settings["batch_size"], len(MODALITIES), SIZE, SIZE)
     with torch.no_grad(), Convolutions() as noted:
-        model(images)
+        network(images)
     found: list[tuple[Convolution, int]] = noted.found
     return found
 

@@ -9,7 +9,7 @@ from hnscc.scores.slice_sets import SLICE_SETS
 VARIANTS = ("pet", "mri", "pet_mri", "pet_mri_augmented")
 SCORES = ["dice", "jaccard"]
 PIXELS = ["truth_px", "pred_px", "overlap_px"]
-OUTCOMES = ["tn", "fn", "fp", "tp"]  # at 2 * (predicted is positive) + (truth is positive)
+OUTCOMES = ["tn", "fn", "fp", "tp"]  # at 2 * (called positive) + (with lesion)
 GROUP = ["variant", "split"]
 
 

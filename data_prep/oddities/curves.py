@@ -87,7 +87,7 @@ def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str
     if len(tissue) < LEAST_SCANS:
         return
     for one, two in SIDES:
-        both = _positive(tissue, (one, two))
+        both = _above_lowest(tissue, (one, two))
         if both is None:
             continue
         logs = np.log(both[0] / both[1])
@@ -120,9 +120,9 @@ def _tissue(scans: Sequence[Scan], modality: str) -> _Tissue:
     return found
 
 
-def _positive(tissue: _Tissue, names: Sequence[str]) -> list[Floats] | None:
+def _above_lowest(tissue: _Tissue, names: Sequence[str]) -> list[Floats] | None:
     """Values of these names above the lowest of the scan, (scans,) each, raw; None where one of
-    them is not positive: there is no ratio then."""
+    them is not above it: there is no ratio then."""
     values = [np.array([each[name] for _, each in tissue], np.float64) for name in names]
     return values if all((each > 0).all() for each in values) else None
 
@@ -166,7 +166,7 @@ def _differ_by(own: Floats) -> float:
 
 def _powers(tissue: _Tissue, dark: str, bright: str) -> Floats | None:
     """The logarithm, (scans,), of the power to which each scan's values seem raised against the median scan."""
-    both = _positive(tissue, (dark, bright))
+    both = _above_lowest(tissue, (dark, bright))
     if both is None or (both[0] >= both[1]).any():
         return None
     logs = np.log(both[1] / both[0])

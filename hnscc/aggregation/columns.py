@@ -67,9 +67,9 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "number of slices: of the scan in `cohort` and `scans`, of the mask's own grid in `drawn_scans`, of the split "
         "in `pooled`",
     ),
-    "positive_slices": (WHOLE, "number of the scan's slices whose stored mask holds lesion pixels"),
-    "used_positive": (WHOLE, "number of sampled slices with lesion pixels, in this split"),
-    "used_negative": (WHOLE, "number of sampled slices without lesion pixels, in this split"),
+    "positive_slices": (WHOLE, "number of the scan's slices with lesion: whose stored mask holds its pixels"),
+    "used_positive": (WHOLE, "number of sampled slices with lesion, in this split"),
+    "used_negative": (WHOLE, "number of sampled slices without lesion, in this split"),
     "trial_id": (TEXT, "name of the trial, made of variant, fold and repeat, for example pet_mri-f0-r07"),
     "variant": (TEXT, "name of the variant in the study file"),
     "fold": (WHOLE, "number of the fold, counted from 0"),
@@ -140,7 +140,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "overlap_px": (WHOLE, "number of pixels that are both predicted and lesion"),
     "outcome": (
         TEXT,
-        "tp, tn, fp or fn of the slice, whose truth and prediction each count as positive from cutoff_px pixels on",
+        "tp, tn, fp or fn of the slice, which counts as with lesion from cutoff_px pixels of truth on, and as called "
+        "positive from as many of prediction on",
     ),
     "misplaced": (
         WHOLE,
@@ -205,14 +206,18 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         "what a misplaced slice counts as, whose truth and prediction both reach cutoff_px and share no pixel: tp "
         "(slice), fn (lesion) or fp (overlap, the paper's)",
     ),
-    "cutoff_px": (WHOLE, "number of pixels from which on a slice counts as positive"),
+    "cutoff_px": (
+        WHOLE,
+        "number of pixels from which on a slice counts as with lesion, by its truth, and as called positive, by its "
+        "prediction",
+    ),
     "tp": (WHOLE, "number of true positive slices"),
     "tn": (WHOLE, "number of true negative slices"),
     "fp": (WHOLE, "number of false positive slices"),
     "fn": (WHOLE, "number of false negative slices"),
     "small_truth": (
         WHOLE,
-        "number of slices whose truth is 1 to cutoff_px - 1 pixels: they count as negative",
+        "number of slices whose truth is 1 to cutoff_px - 1 pixels: they count as without lesion",
     ),
     "sensitivity": (REAL, "tp / (tp + fn)"),
     "specificity": (REAL, "tn / (tn + fp)"),

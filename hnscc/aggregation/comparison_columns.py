@@ -73,7 +73,7 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "higher_is_better": (
         YES,
-        "whether more of the metric is better, so that a positive difference favours variant_a",
+        "whether more of the metric is better, so that a difference above 0 favours variant_a",
     ),
     "better_low": (
         REAL,

@@ -180,8 +180,8 @@ def _no_rate(found: Classification | None) -> str | None:
         return None
     lacks = {
         "no slice": found.accuracy is None,
-        "no positive slice: no sensitivity": found.sensitivity is None,
-        "no negative slice: no specificity": found.specificity is None,
+        "neither tp nor fn: no sensitivity": found.sensitivity is None,
+        "neither tn nor fp: no specificity": found.specificity is None,
     }
     return next((reason for reason, holds in lacks.items() if holds), None)
 

@@ -269,7 +269,7 @@ def _slices_table(division: Division, data: FoldData) -> pa.Table:
             "patient_id": [each.patient_id for _, each in order],
             "scan_id": [each.scan_id for _, each in order],
             "z": pa.array([each.z for _, each in order], pa.int32()),
-            "positive": [each.positive for _, each in order],
+            "positive": [each.with_lesion for _, each in order],
             "used": [row < len(data) for row in range(len(order))],
             "truth_px": pa.array(data.scored_masks.sum(axis=(1, 2), dtype=np.int64), pa.int32()),
         }
@@ -281,7 +281,7 @@ def _scans_table(store: Store, division: Division) -> pa.Table:
     rows = []
     for split in SPLITS:
         patients = set(division.patients[split])
-        sampled = Counter((each.scan_id, each.positive) for each in division.slices[split])
+        sampled = Counter((each.scan_id, each.with_lesion) for each in division.slices[split])
         for scan in store.scans:
             if scan.patient_id not in patients:
                 continue

@@ -6,7 +6,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.base.seeds import generator
 from hnscc.base.split_names import SPLITS
-from hnscc.cohort.sampled_slices import positives_shown, share_of
+from hnscc.cohort.sampled_slices import share_of, shown_with_lesion
 from hnscc.cohort.store_format import Scan
 from hnscc.study.section_schema import Split
 from hnscc.study.trials import fold_name
@@ -58,7 +58,7 @@ def _tested(order: Sequence[str], split: Split, fold: int, *, dealt: int, at_lea
 
 def lesion_patients(scans: Sequence[Scan], shown: Sequence[str]) -> set[str]:
     """The patients of whom a stored slice that all of these modalities show holds lesion: by it they are split."""
-    return {scan.patient_id for scan in scans if positives_shown(scan, shown)}
+    return {scan.patient_id for scan in scans if shown_with_lesion(scan, shown)}
 
 
 def _fixed_by_user(fixed: Mapping[str, str | None], split: Split) -> dict[str, str]:

@@ -13,15 +13,15 @@ from hnscc.study.section_schema import Negatives
 
 @dataclass(frozen=True, order=True)
 class StoredSlice:
-    """One slice of a scan in the store; it is `positive` where its stored mask holds lesion pixels."""
+    """One slice of a scan in the store; `with_lesion` says whether its stored mask holds lesion pixels."""
 
     patient_id: str
     scan_id: str
     z: int
-    positive: bool
+    with_lesion: bool
 
 
-def sample_positives(
+def sample_with_lesion(
     scans: Iterable[Scan], most: int | None, *, seed: int, shown: Sequence[str] = ()
 ) -> list[StoredSlice]:
     """Return every slice with lesion in its stored mask, or `most` of them, sampled evenly over the patients.
@@ -31,7 +31,7 @@ def sample_positives(
     """
     by_patient: dict[str, list[StoredSlice]] = {}
     for scan in scans:
-        for z in positives_shown(scan, shown):
+        for z in shown_with_lesion(scan, shown):
             by_patient.setdefault(scan.patient_id, []).append(
                 StoredSlice(scan.patient_id, scan.scan_id, z, True)
             )
@@ -44,13 +44,13 @@ def sample_positives(
     return chosen
 
 
-def negative_candidates(
+def candidates_without_lesion(
     scans: Iterable[Scan], kind: Negatives, *, shown: Sequence[str] = ()
 ) -> list[StoredSlice]:
     """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan.
 
     kind: as the setting sampling.negatives; ValueError for another word. A slice whose lesion vanished in the resize is
-    neither positive nor negative, nor is one that a modality in `shown` does not show.
+    neither with nor without lesion, nor is one that a modality in `shown` does not show.
     """
     if kind not in get_args(Negatives):
         known = ", ".join(get_args(Negatives))
@@ -70,7 +70,7 @@ def slices_shown(scan: Scan, modalities: Sequence[str]) -> list[int]:
     return [z for z in range(scan.slices) if z not in unseen]
 
 
-def positives_shown(scan: Scan, modalities: Sequence[str]) -> list[int]:
+def shown_with_lesion(scan: Scan, modalities: Sequence[str]) -> list[int]:
     """Of the slices that all of these modalities show, those whose stored mask holds lesion."""
     return [z for z in slices_shown(scan, modalities) if scan.lesion_px[z]]
 
@@ -103,9 +103,9 @@ def validation_by_slices(
 ) -> dict[str, tuple[StoredSlice, ...]]:
     """Move a share of training's slices to validation, of those with and without lesion alike, as the paper did."""
     validation: set[StoredSlice] = set()
-    for positive in (True, False):
-        stratum = [each for each in slices["train"] if each.positive == positive]
-        validation |= set(sample_from(stratum, share_of(share, len(stratum), at_least=positive), rng))
+    for with_lesion in (True, False):
+        stratum = [each for each in slices["train"] if each.with_lesion == with_lesion]
+        validation |= set(sample_from(stratum, share_of(share, len(stratum), at_least=with_lesion), rng))
     train = tuple(each for each in slices["train"] if each not in validation)
     return {
         "train": train,

@@ -15,9 +15,9 @@ from hnscc.cohort.placement import WHY_UNSEEN
 from hnscc.cohort.sampled_slices import (
     StoredSlice,
     by_scan_and_z,
-    negative_candidates,
+    candidates_without_lesion,
     sample_from,
-    sample_positives,
+    sample_with_lesion,
     validation_by_slices,
 )
 from hnscc.cohort.store import Store
@@ -61,7 +61,7 @@ class Division:
 
     def lesion_patients(self, split: str) -> set[str]:
         """The patients of whom a sampled slice of the split holds lesion."""
-        return {each.patient_id for each in self.slices[split] if each.positive}
+        return {each.patient_id for each in self.slices[split] if each.with_lesion}
 
 
 def check_disjoint(division: Division, *, validation_unit: str) -> None:
@@ -87,7 +87,7 @@ def check_disjoint(division: Division, *, validation_unit: str) -> None:
 
 def check_filled(division: Division, folds: int) -> None:
     """Raise InputError if a split holds no slice with lesion. folds: how many the study has."""
-    empty = [split for split in SPLITS if not any(each.positive for each in division.slices[split])]
+    empty = [split for split in SPLITS if not any(each.with_lesion for each in division.slices[split])]
     if empty:
         raise InputError(
             "The cohort is too small to split: a split holds no slice with lesion.",
@@ -126,8 +126,8 @@ def divide_cohort(store: Store, study: Study, fold: int) -> Division:
     """Split the store's patients and sample their slices; the same for every variant and repeat of the study.
 
     Keyed by study.seed and the fold. Raises InputError where the cohort is too small for a slice with lesion in
-    every split, or where a patient would stand on both sides. Where negatives run out, a warning says so. With a
-    search, which reads no test patient, no warning is about the test patients.
+    every split, or where a patient would stand on both sides. Where slices without lesion run out, a warning says so.
+    With a search, which reads no test patient, no warning is about the test patients.
 
     A slice that some modality of the study does not show is sampled for no variant, so that all are compared on the
     same slices; a warning says how many there are.
@@ -150,21 +150,21 @@ def divide_cohort(store: Store, study: Study, fold: int) -> Division:
 def _sampled_slices(
     scans: Sequence[Scan], study: Study, fold: int, assigned: Mapping[str, str]
 ) -> tuple[dict[str, tuple[StoredSlice, ...]], list[Sentence]]:
-    """The sampled slices of each split, and a warning for each that is read whose negatives run out.
+    """The sampled slices of each split, and a warning for each that is read whose slices without lesion run out.
 
     assigned: the split of each patient.
     """
     shown, sampling = modalities_used(study), study.sampling
-    positives = sample_positives(scans, sampling.max_positive, seed=study.seed, shown=shown)
-    candidates = negative_candidates(scans, sampling.negatives, shown=shown)
+    with_lesion = sample_with_lesion(scans, sampling.max_positive, seed=study.seed, shown=shown)
+    without_lesion = candidates_without_lesion(scans, sampling.negatives, shown=shown)
     slices: dict[str, tuple[StoredSlice, ...]] = {}
     warnings = []
     for split in SPLITS:
-        chosen = [each for each in positives if assigned[each.patient_id] == split]
-        pool = [each for each in candidates if assigned[each.patient_id] == split]
+        chosen = [each for each in with_lesion if assigned[each.patient_id] == split]
+        pool = [each for each in without_lesion if assigned[each.patient_id] == split]
         wanted = round(sampling.ratio * len(chosen))
         if wanted > len(pool) and split in study.read_splits:
-            everywhere = negative_candidates(scans, "any_scan", shown=shown)
+            everywhere = candidates_without_lesion(scans, "any_scan", shown=shown)
             more = sum(assigned[each.patient_id] == split for each in everywhere) - len(pool)
             warnings.append(_too_few(split, wanted, len(pool), more))
         rng = generator(study.seed, "negatives", fold_name(fold), split)
@@ -188,11 +188,11 @@ def _with_whole_scans(division: Division, scans: Sequence[Scan], splits: Sequenc
 
 
 def _too_few(split: str, wanted: int, there: int, more: int) -> Sentence:
-    """The warning of negatives that run out; `more` stand in scans with lesion, which the study does not use."""
+    """The warning that slices without lesion run out; `more` stand in scans with lesion, which the study leaves."""
     taken = (
         f"{IN_WORDS[split]}: ",
-        (wanted, "negative slice"),
-        " wanted, ",
+        (wanted, "slice"),
+        " without lesion wanted, ",
         (there, ""),
         " exist; all are taken",
     )

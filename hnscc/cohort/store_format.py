@@ -132,7 +132,7 @@ class Scan:
 
     @property
     def positive_slices(self) -> int:
-        """How many stored slices hold lesion; a scan with little lesion may lose all of it in the resize."""
+        """How many stored slices are with lesion; a scan with little of it may lose all of it in the resize."""
         return sum(px > 0 for px in self.lesion_px)
 
     def unseen(self, modalities: Iterable[str]) -> frozenset[int]:

@@ -219,8 +219,8 @@ def _split(division: Division, split: str) -> SplitFacts:
         "patients": len(division.patients[split]),
         "lesion_patients": len(division.lesion_patients(split)),
         "sampled_scans": len({each.scan_id for each in slices}),
-        "positive_slices": sum(each.positive for each in slices),
-        "negative_slices": sum(not each.positive for each in slices),
+        "positive_slices": sum(each.with_lesion for each in slices),
+        "negative_slices": sum(not each.with_lesion for each in slices),
         "scored_slices": sum(name == split for name, _ in division.scored),
     }
 

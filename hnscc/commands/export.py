@@ -113,7 +113,7 @@ def _scores(pooled: Sequence[Mapping[str, Any]]) -> str:
 def _cohort(cohort: Sequence[Mapping[str, Any]]) -> str:
     patients = {row["patient_id"] for row in cohort}
     scans = {row["scan_id"]: row["positive_slices"] for row in cohort}
-    with_lesion = sum(bool(positive) for positive in scans.values())
+    with_lesion = sum(bool(slices) for slices in scans.values())
     whole = f"{count_of(len(patients), 'patient')} with {count_of(len(scans), 'scan')}"
     return f"{whole}, {with_lesion} of them with lesion."
 

@@ -20,7 +20,7 @@ BATCH = 64  # slices that are counted at once
 # What a misplaced slice counts as, by convention.
 MISPLACED_IS = {"slice": "tp", "lesion": "fn", "overlap": "fp"}
 CONVENTIONS = tuple(MISPLACED_IS)
-OUTCOMES = ("tn", "fn", "fp", "tp")  # at 2 * (predicted is positive) + (truth is positive)
+OUTCOMES = ("tn", "fn", "fp", "tp")  # at 2 * (called positive) + (with lesion)
 
 
 def threshold_of(k: int) -> float:
@@ -34,7 +34,7 @@ def k_of(threshold: float) -> int:
 
 
 def positive(probabilities: StoredProbabilities, k: int) -> Bools:
-    """Return where stored probabilities reach the threshold k / 1000, as bool of the same shape.
+    """Return which pixels are called positive, bool of the same shape: their probability reaches k / 1000.
 
     probabilities: uint16, any shape. q / 65535 >= k / 1000 is decided in integers, so exactly. Raises ValueError for
     another type, or k outside 1..1000.
@@ -139,8 +139,9 @@ def outcomes(counts: Counts, cutoff_px: int, convention: str = "slice") -> Texts
 def outcome_codes(counts: Counts, cutoff_px: int, convention: str = "slice") -> Integers:
     """Return the outcome of each slice at `cutoff_px` pixels, its position int (N,) in OUTCOMES (paper, 2.4; protocol).
 
-    slice: truth and prediction each count as positive from the cut-off on. lesion: a misplaced slice is 'fn'.
-    overlap (the paper's): a misplaced slice is 'fp'. Truth of 1 .. cutoff_px - 1 pixels counts as negative.
+    slice: from the cut-off on, a slice counts as with lesion by its truth, and as called positive by its prediction.
+    lesion: a misplaced slice is 'fn'. overlap (the paper's): a misplaced slice is 'fp'. Truth of 1 .. cutoff_px - 1
+    pixels counts as none.
     """
     code = 2 * (counts.pred >= cutoff_px) + (counts.truth >= cutoff_px)
     code[misplaced(counts, cutoff_px)] = OUTCOMES.index(MISPLACED_IS[convention])
@@ -149,7 +150,7 @@ def outcome_codes(counts: Counts, cutoff_px: int, convention: str = "slice") -> 
 
 @dataclass(frozen=True)
 class Classification:
-    """Slices by outcome. small_truth: truth of 1 .. cutoff_px - 1 pixels, which counts as negative."""
+    """Slices by outcome. small_truth: truth of 1 .. cutoff_px - 1 pixels, which counts as none."""
 
     tp: int
     tn: int
@@ -160,12 +161,12 @@ class Classification:
 
     @property
     def sensitivity(self) -> float | None:
-        """tp / (tp + fn), or None without a positive slice."""
+        """tp / (tp + fn), or None without either."""
         return self.tp / (self.tp + self.fn) if self.tp + self.fn else None
 
     @property
     def specificity(self) -> float | None:
-        """tn / (tn + fp), or None without a negative slice."""
+        """tn / (tn + fp), or None without either."""
         return self.tn / (self.tn + self.fp) if self.tn + self.fp else None
 
     @property

@@ -31,7 +31,7 @@ from hnscc.base.arrays import Bools, Spacing
 
 
 def check_masks(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:
-    """Raises ValueError unless the masks are bool (Z, H, W) of one shape and the spacing is three positive mm."""
+    """Raises ValueError unless the masks are bool (Z, H, W) of one shape and the spacing is three mm above 0."""
     for name, mask in (("prediction", pred), ("truth", truth)):
         if mask.dtype != np.bool_ or mask.ndim != 3:
             raise ValueError(
@@ -43,7 +43,7 @@ def check_masks(pred: Bools, truth: Bools, spacing_mm: Spacing) -> None:
         )
     if len(spacing_mm) != 3 or not all(math.isfinite(each) and each > 0 for each in spacing_mm):
         raise ValueError(
-            f"the spacing is three positive numbers of mm (z, y, x), not {spacing_mm}; take it from the scan's grid"
+            f"the spacing is three numbers of mm above 0 (z, y, x), not {spacing_mm}; take it from the scan's grid"
         )
 
 

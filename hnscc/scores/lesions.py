@@ -137,12 +137,12 @@ def f1(lesions: Lesions) -> float:
 def sensitivity_by_size(lesions: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[SizeClass, ...]:
     """The sensitivity of lesions by their true size in ml: classes from 0 to the first edge, ..., from the last one on.
 
-    edges_ml: positive and rising, else ValueError.
+    edges_ml: above 0 and rising, else ValueError.
     """
     bounds = [0.0, *edges_ml]
     if any(low >= high for low, high in itertools.pairwise(bounds)):
         raise ValueError(
-            f"edges of classes in ml are positive and rise, not {tuple(edges_ml)}; sort them, each once"
+            f"edges of classes in ml are above 0 and rise, not {tuple(edges_ml)}; sort them, each once"
         )
     classes = []
     for low, high in itertools.zip_longest(bounds, bounds[1:]):

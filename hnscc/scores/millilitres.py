@@ -40,7 +40,7 @@ def millilitres_of(
 
     spacing_mm: between voxels along z, y, x. uptake: SUV of each voxel, of the masks' shape; trials give none, since
     they keep the glycolysis of every threshold (`stored.glycolysis`), and tests compare it with this of one mask.
-    Raises ValueError for other masks, a spacing that is not positive, or an uptake of another shape or not finite
+    Raises ValueError for other masks, a spacing that is not above 0, or an uptake of another shape or not finite
     in a mask.
     """
     check_masks(pred, truth, spacing_mm)

@@ -23,7 +23,7 @@ LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A paired comparison of a with b; `difference` is a - b, positive where a scores higher.
+    """A paired comparison of a with b; `difference` is a - b, above 0 where a scores higher.
 
     n: pairs (slices or patients). n_nonzero: pairs that differ. smallest_p: the least that p could have been,
     for the signed-rank test by its exact distribution. repeats_a, repeats_b, effective_patients and smallest_seen are

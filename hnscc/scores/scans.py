@@ -42,7 +42,7 @@ def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: flo
     """Return the scores of a predicted and a true mask, both bool (Z, H, W), of one scan.
 
     spacing_mm: between voxels along z, y, x. tolerance_mm: of the surface Dice. Raises ValueError for other masks, a
-    spacing that is not positive, or a negative tolerance.
+    spacing that is not above 0, or a tolerance below it.
     """
     distances = surface_distances(pred, truth, spacing_mm)
     return ScanScore(

@@ -49,7 +49,7 @@ class SurfaceDistances:
 def surface_distances(pred: Bools, truth: Bools, spacing_mm: Spacing) -> SurfaceDistances:
     """The distances between the surfaces of two masks, bool (Z, H, W) of one scan.
 
-    spacing_mm: between voxels along z, y, x. Raises ValueError for other masks or a spacing that is not positive.
+    spacing_mm: between voxels along z, y, x. Raises ValueError for other masks or a spacing that is not above 0.
     """
     check_masks(pred, truth, spacing_mm)
     axes = slice(0 if len(truth) > 1 else 1, 3)

@@ -188,7 +188,11 @@ class Evaluation(Settings):
     ]
     cutoff_px: Annotated[
         Count,
-        says("A slice counts as positive from so many pixels of lesion on.", PAPER_EVALUATION),
+        says(
+            "From so many pixels on a slice counts as with lesion, by its mask, and as called positive, by the "
+            "prediction.",
+            PAPER_EVALUATION,
+        ),
     ]
     tolerance_mm: Annotated[
         float,

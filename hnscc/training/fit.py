@@ -18,7 +18,7 @@ from hnscc.study.variant_schema import Training
 from hnscc.training.adam import Adam
 from hnscc.training.checkpoint import load_checkpoint
 from hnscc.training.hardware import hardware
-from hnscc.training.inference import logits_of, model_on, predicting
+from hnscc.training.inference import logits_of, network_on, predicting
 from hnscc.training.records import Attempt, Began, SoFar
 
 
@@ -45,7 +45,7 @@ class Fit:
     written next.
     """
 
-    model: nn.Module
+    network: nn.Module
     optimiser: Adam
     training: Training
     began: Began
@@ -56,13 +56,15 @@ class Fit:
 
     @classmethod
     def start(
-        cls, model: nn.Module, training: Training, began: Began, attempts: Iterable[Attempt] = ()
+        cls, network: nn.Module, training: Training, began: Began, attempts: Iterable[Attempt] = ()
     ) -> "Fit":
-        """The model goes to the trial's device; `attempts`, where it is a list, is the one that grows."""
-        model = model_on(model, began.device)
+        """The network goes to the trial's device; `attempts`, where it is a list, is the one that grows."""
+        network = network_on(network, began.device)
         rate, epsilon = training.learning_rate, training.adam_epsilon
-        optimiser = Adam(model.parameters(), learning_rate=rate, epsilon=epsilon)
-        return cls(model, optimiser, training, began, attempts if isinstance(attempts, list) else [*attempts])
+        optimiser = Adam(network.parameters(), learning_rate=rate, epsilon=epsilon)
+        return cls(
+            network, optimiser, training, began, attempts if isinstance(attempts, list) else [*attempts]
+        )
 
     @property
     def epoch(self) -> int:
@@ -82,11 +84,11 @@ class Fit:
 
     def predicting(self, slices: Slices) -> Generator[None, None, StoredProbabilities]:
         """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch."""
-        return predicting(self.model, slices, device=self.began.device, precision=self.began.precision)
+        return predicting(self.network, slices, device=self.began.device, precision=self.began.precision)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
         """Images float32 (N, C, H, W) in 0..1 -> logits float32 (N, 1, H, W)."""
-        return logits_of(self.model, images, device=self.began.device, precision=self.began.precision)
+        return logits_of(self.network, images, device=self.began.device, precision=self.began.precision)
 
     def finish_epoch(self, *scores: torch.Tensor, since: float) -> None:
         """Add the epoch's row to the history; keep the weights if it is the best. Raises Diverged.
@@ -116,7 +118,7 @@ class Fit:
 
     def _keep_weights(self) -> None:
         """As the best; where those of an epoch before are, for a copy beside them would leave a hole in memory."""
-        now = self.model.state_dict()
+        now = self.network.state_dict()
         if self.best:
             for name, kept in self.best.items():
                 kept.copy_(now[name])
@@ -125,7 +127,7 @@ class Fit:
 
     def checkpoint(self) -> tuple[SoFar, dict[str, torch.Tensor]]:
         """What is known of the epoch that ended, and tensors of any shape: themselves, which the next epoch changes."""
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors = {f"model.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"adam.{name}": value for name, value in self.optimiser.state().items()}
         if self.best_epoch != self.epoch:
             tensors |= {f"best.{name}": value for name, value in self.best.items()}
@@ -163,7 +165,7 @@ class Fit:
         for name, value in tensors.items():
             kind, _, rest = name.partition(".")
             named[kind][rest] = value
-        self.model.load_state_dict(named["model"])
+        self.network.load_state_dict(named["model"])
         best = named["best"] or named["model"]
         self.best = {name: value.to(self.began.device) for name, value in best.items()}
         self.optimiser.load(named["adam"])

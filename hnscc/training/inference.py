@@ -31,14 +31,14 @@ def autocast(device: str, precision: str) -> AbstractContextManager[None]:
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
 
 
-def model_on(model: nn.Module, device: str) -> nn.Module:
-    """Return the model on a device, made to compute there as training does; the names of its parameters stay.
+def network_on(network: nn.Module, device: str) -> nn.Module:
+    """Return the network on a device, made to compute there as training does; the names of its parameters stay.
 
     On a GPU its resizing becomes deterministic, which it is on a processor; there its decoder takes fewer operations,
     which was never measured on a GPU.
     """
-    model = resize_by_products(model) if device == "cuda" else decode_small(model)
-    moved: nn.Module = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = resize_by_products(network) if device == "cuda" else decode_small(network)
+    moved: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return moved
 
 
@@ -113,7 +113,7 @@ class TrainedModels:
         set_up_torch(self.device, threads, 1.0, members[0].precision)
         # Encoder weights from a file are in the trained weights already.
         bare = network.model_copy(update={"encoder_weights": None})
-        self.model = model_on(build_network(bare, len(members[0].bounds), seed=0), self.device)
+        self.model = network_on(build_network(bare, len(members[0].bounds), seed=0), self.device)
         self.loaded: Member | None = None
 
     def probabilities(self, images: Images) -> Iterator[StoredProbabilities]:

@@ -34,9 +34,9 @@ class Dropout(nn.Dropout):
         return values * _kept(values, round(self.p * STEPS), self.source)
 
 
-def seed_dropouts(model: nn.Module, seed: int) -> None:
+def seed_dropouts(network: nn.Module, seed: int) -> None:
     """All that a network's layers of this kind choose from here on follows from this seed."""
-    for layer in model.modules():
+    for layer in network.modules():
         if isinstance(layer, Dropout):
             layer.source.manual_seed(seed)
 

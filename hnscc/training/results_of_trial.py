@@ -39,7 +39,7 @@ def leave_results(fit: Fit, stop_reason: str, task: Task) -> Generator[None]:
     Pauses after each batch that was predicted, and each whole scan that was scored.
     """
     started, folder = time.monotonic(), task.folder
-    fit.model.load_state_dict(fit.best)
+    fit.network.load_state_dict(fit.best)
     fit.optimiser.forget_gradients()
     give_back_memory()
     predicted, scores = yield from _predicted_files(fit, task)
@@ -82,7 +82,7 @@ def _hashes(contents: Mapping[Location, bytes]) -> dict[str, str]:
 
 def predict_again(record: Trained, weights: bytes, fit: Fit, task: Task) -> Generator[None]:
     """Predict other slices of a trained trial. Cut short before its record is written, it is done again."""
-    fit.model.load_state_dict(load_safetensors(weights))
+    fit.network.load_state_dict(load_safetensors(weights))
     contents, scores = yield from _predicted_files(fit, task)
     for path, content in contents.items():
         write_bytes(path, content)

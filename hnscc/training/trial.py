@@ -75,11 +75,11 @@ def steps_of_trial(task: Task) -> Generator[Epoch | None]:
 def train_epoch(fit: Fit, epoch: int, slices: Fed) -> torch.Tensor:
     """One pass in an order of this epoch's own; returns the mean loss over slices, 0 or more, float64 () on the
     device: a GPU is not waited for."""
-    fit.model.train()
+    fit.network.train()
     order = generator(fit.began.seeds["order"], epoch).permutation(len(slices))
     total = torch.zeros((), dtype=torch.float64, device=fit.began.device)
     seed = derive_seed(fit.began.seeds["dropout"], epoch)
-    seed_dropouts(fit.model, seed)
+    seed_dropouts(fit.network, seed)
     with seeded(seed):
         parts = batches_of(order, fit.training.batch_size)
         for images, truth in batches(slices, parts, fit.began.device):
@@ -95,7 +95,7 @@ def train_epoch(fit: Fit, epoch: int, slices: Fed) -> torch.Tensor:
 def validate(fit: Fit, slices: Fed) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean loss, 0 or more, and the soft Jaccard sum(p t) / sum(p + t - p t), 0..1, over all slices or as the mean
     over batches; each float64 () on the device."""
-    fit.model.eval()
+    fit.network.eval()
     pooled = POOLED[fit.training.monitor]
     losses, overlaps, unions = [], [], []
     parts = in_order(len(slices), EVALUATION_BATCH if pooled else fit.training.batch_size)
@@ -119,8 +119,8 @@ def _start(task: Task, began: Began, attempts: list[Attempt]) -> Fit:
     give_back_memory()  # of the trial before
     set_up_torch(began.device, began.threads, task.gpus, began.precision)
     training, channels = task.variant.training, len(task.variant.modalities)
-    model = build_network(training.network, channels, seed=began.seeds["initialisation"])
-    return Fit.start(model, training, began, attempts)
+    network = build_network(training.network, channels, seed=began.seeds["initialisation"])
+    return Fit.start(network, training, began, attempts)
 
 
 def _slices(task: Task, seeds: Mapping[str, int]) -> tuple[Fed, Callable[[int], Fed]]:
@@ -171,10 +171,10 @@ def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began
     """One epoch of two full batches, with its validation, its copy of the best weights and its predictions; meanwhile
     the slices that a GPU holds for a whole training are there."""
     variant = study.variants[trial.variant]
-    model = build_network(
+    network = build_network(
         variant.training.network, len(variant.modalities), seed=began.seeds["initialisation"]
     )
-    fit = Fit.start(model, variant.training, began)
+    fit = Fit.start(network, variant.training, began)
     every = data.slices(variant.modalities)
     size = 2 * max(variant.training.batch_size, EVALUATION_BATCH)
     slices = Slices(every.images, every.masks, np.resize(every.rows, size), every.channels, every.bounds)

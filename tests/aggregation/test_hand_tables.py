@@ -100,7 +100,7 @@ def test_hand_classification(hand):
         assert found["accuracy"] == pytest.approx((tp + tn) / 4)
     validation = row(hand, "classification", variant="pet", split="validation", convention="slice")
     assert validation["specificity"] is None
-    assert validation["reason"] == "no negative slice: no specificity"
+    assert validation["reason"] == "neither tn nor fp: no specificity"
 
 
 def test_hand_regression(hand):

@@ -7,7 +7,7 @@ from stores import cohort, scan, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.cohort.patients import assign_patients
-from hnscc.cohort.sampled_slices import StoredSlice, negative_candidates, sample_positives
+from hnscc.cohort.sampled_slices import StoredSlice, candidates_without_lesion, sample_with_lesion
 from hnscc.cohort.splits import Division, check_disjoint, divide_cohort
 from hnscc.cohort.store import Store
 from hnscc.study.section_schema import Split
@@ -64,7 +64,7 @@ def test_no_patient_or_slice_stands_on_two_sides(lesion, healthy, seed, negative
         assert sum(map(len, patients)) == len(set.union(*patients))
         lesion_px = {each.scan_id: each.lesion_px for each in scans}
         assert all(
-            each.positive == bool(lesion_px[each.scan_id][each.z])
+            each.with_lesion == bool(lesion_px[each.scan_id][each.z])
             for own in division.slices.values()
             for each in own
         )
@@ -76,30 +76,30 @@ def test_order_of_the_index_does_not_matter():
     assert divide_cohort(store_of(scans), study, 0) == divide_cohort(store_of(scans[::-1]), study, 0)
 
 
-def test_a_cap_on_positives_is_shared_out_evenly():
+def test_a_cap_on_slices_with_lesion_is_shared_out_evenly():
     scans = [scan("a", (1,)), scan("b", (1,) * 9), scan("c", (1,) * 9), scan("d", (0,))]
-    counts = Counter(each.patient_id for each in sample_positives(scans, 8, seed=0))
+    counts = Counter(each.patient_id for each in sample_with_lesion(scans, 8, seed=0))
     assert counts == {"a": 1, "b": 4, "c": 3}
-    assert len(sample_positives(scans, None, seed=0)) == len(sample_positives(scans, 100, seed=0)) == 19
+    assert len(sample_with_lesion(scans, None, seed=0)) == len(sample_with_lesion(scans, 100, seed=0)) == 19
 
 
-def test_slices_whose_lesion_vanished_are_neither_positive_nor_negative():
+def test_slices_whose_lesion_vanished_are_neither_with_nor_without_lesion():
     from dataclasses import replace
 
     vanished = replace(scan("a", (0, 0, 5)), source_lesion_px=(0, 2, 9))
-    assert sample_positives([vanished], None, seed=0) == [StoredSlice("a", "a_a", 2, True)]
-    assert negative_candidates([vanished], "any_scan") == [StoredSlice("a", "a_a", 0, False)]
-    assert negative_candidates([vanished], "lesion_free_scans") == []
+    assert sample_with_lesion([vanished], None, seed=0) == [StoredSlice("a", "a_a", 2, True)]
+    assert candidates_without_lesion([vanished], "any_scan") == [StoredSlice("a", "a_a", 0, False)]
+    assert candidates_without_lesion([vanished], "lesion_free_scans") == []
 
 
 def test_where_negatives_run_out_all_are_taken_and_it_is_said():
     scans = [scan(f"p{i}", (3,) * 9 + (0,)) for i in range(9)]
     division = divide_cohort(store_of(scans), study_of("s", sampling={"negatives": "any_scan"}), 0)
     assert all(
-        sum(not each.positive for each in own) == len(division.patients[name])
+        sum(not each.with_lesion for each in own) == len(division.patients[name])
         for name, own in division.slices.items()
     )
-    assert any("negative slices wanted" in warning for warning in division.warnings)
+    assert any("slices without lesion wanted" in warning for warning in division.warnings)
 
 
 def test_few_lesion_patients_are_warned_of():
@@ -218,17 +218,17 @@ def test_a_cohort_whose_every_scan_has_lesion_is_told_the_cure_and_it_works():
     lesion_free = {"negatives": "lesion_free_scans"}
     division = divide_cohort(every_scan_with_lesion(), study_of("s", sampling=lesion_free), 0)
     patients = {split: len(own) for split, own in division.patients.items()}
-    told = [warning for warning in division.warnings if "negative slices wanted" in warning]
+    told = [warning for warning in division.warnings if "slices without lesion wanted" in warning]
     assert [warning.split(":")[0] for warning in told] == ["training", "validation", "test"]
     for split, warning in zip(("train", "validation", "test"), told, strict=True):
-        assert f"{6 * patients[split]} negative slices wanted, 0 exist" in warning
+        assert f"{6 * patients[split]} slices without lesion wanted, 0 exist" in warning
         assert f"{4 * patients[split]} more stand in scans with lesion" in warning
         assert (
             "`sampling: {negatives: any_scan}`" in warning and "never shown a slice without lesion" in warning
         )
     cured = divide_cohort(every_scan_with_lesion(), study_of("s", sampling={"negatives": "any_scan"}), 0)
     for split in patients:
-        assert sum(not each.positive for each in cured.slices[split]) == 4 * patients[split]
+        assert sum(not each.with_lesion for each in cured.slices[split]) == 4 * patients[split]
     assert not any("any_scan" in warning for warning in cured.warnings), "the advice is not given twice"
 
 
@@ -237,7 +237,7 @@ def test_a_cohort_with_lesion_in_every_slice_is_told_what_it_trains_on(negatives
     """No setting cures it: there is no slice without lesion."""
     store = store_of([scan(f"p{i}", (3,) * 6) for i in range(9)])
     division = divide_cohort(store, study_of("s", sampling={"negatives": negatives}), 0)
-    told = [warning for warning in division.warnings if "negative slices wanted" in warning]
+    told = [warning for warning in division.warnings if "slices without lesion wanted" in warning]
     assert len(told) == 3 and not any("sampling:" in warning for warning in told)
     assert all("0 exist; all are taken: the networks are never shown a slice" in warning for warning in told)
 

@@ -11,7 +11,7 @@ from stores import cohort, study_of
 
 from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.placement import WHY_UNSEEN
-from hnscc.cohort.sampled_slices import negative_candidates, sample_positives
+from hnscc.cohort.sampled_slices import candidates_without_lesion, sample_with_lesion
 from hnscc.cohort.splits import divide_cohort
 from hnscc.cohort.store import Store
 
@@ -70,16 +70,16 @@ def index(scans) -> Store:
     return Store("s", ("pet", "mri"), 32, "0" * 64, tuple(scans), {})
 
 
-def test_they_are_neither_positive_nor_negative():
+def test_they_are_neither_with_nor_without_lesion():
     """Slices 1, 3 and 5 hold lesion, 0, 2 and 4 none; PET does not show 0 to 2."""
     (ill,) = cohort(1, 0)
     ill = unseen(ill, pet=[0, 1, 2], mri=[])
-    assert [each.z for each in sample_positives([ill], None, seed=1, shown=["pet"])] == [3, 5]
-    assert [each.z for each in negative_candidates([ill], "any_scan", shown=["pet"])] == [4]
-    assert [each.z for each in sample_positives([ill], None, seed=1, shown=["mri"])] == [1, 3, 5]
+    assert [each.z for each in sample_with_lesion([ill], None, seed=1, shown=["pet"])] == [3, 5]
+    assert [each.z for each in candidates_without_lesion([ill], "any_scan", shown=["pet"])] == [4]
+    assert [each.z for each in sample_with_lesion([ill], None, seed=1, shown=["mri"])] == [1, 3, 5]
     (free,) = cohort(0, 1)
     free = unseen(free, pet=[5])
-    found = negative_candidates([free], "lesion_free_scans", shown=["pet", "mri"])
+    found = candidates_without_lesion([free], "lesion_free_scans", shown=["pet", "mri"])
     assert [each.z for each in found] == [0, 1, 2, 3, 4]
 
 
@@ -111,9 +111,9 @@ def test_no_variant_uses_a_slice_that_another_does_not_see():
 def test_slices_come_from_no_unknown_kind_of_scans():
     """A misspelt setting of a caller never means one of the two."""
     for kind in ("any_scan", "lesion_free_scans"):
-        assert len(negative_candidates(cohort(0, 2), kind)) == 12
+        assert len(candidates_without_lesion(cohort(0, 2), kind)) == 12
     with pytest.raises(ValueError, match="lesion_free_scans, any_scan"):
-        negative_candidates(cohort(0, 2), "lesion_free")
+        candidates_without_lesion(cohort(0, 2), "lesion_free")
 
 
 READERS = {"hnscc/cohort/placement.py": 1, "hnscc/commands/predicted_scan.py": 1}

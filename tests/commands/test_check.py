@@ -77,7 +77,7 @@ def test_the_check_of_a_search_says_that_the_test_set_is_closed_and_no_more_of_i
     assert code == 0, error
     found = json.loads(out)
     assert [row["split"] for row in found["splits"]] == ["train", "validation"]
-    assert any("training: " in line and "negative slices wanted" in line for line in found["warnings"])
+    assert any("training: " in line and "slices without lesion wanted" in line for line in found["warnings"])
     assert not any("test: " in line for line in found["warnings"])
     closed = [line for line in found["leakage_checks"] if "closed" in line]
     assert len(closed) == 1 and "test patients of fold f0" in closed[0]
@@ -149,7 +149,7 @@ def test_what_several_folds_warn_of_is_told_once(hnscc, store, tmp_path):
     study = write_study(tmp_path / "study.yaml", store, split={"folds": 3}, sampling={"ratio": 9.0})
     code, out, error = hnscc("check", study, "--out", tmp_path / "run", "--json")
     assert code == 0, error
-    told = [line for line in json.loads(out)["warnings"] if "negative slices wanted" in line]
+    told = [line for line in json.loads(out)["warnings"] if "slices without lesion wanted" in line]
     assert [line.split(":")[:2] for line in told] == [
         ["all 3 folds", f" {split}"] for split in ("training", "validation", "test")
     ]

@@ -28,7 +28,7 @@ def manifest(tmp_path_factory):
 
 
 def test_terminal_page_and_study_count_the_same_scans_with_lesion(manifest, tmp_path, hnscc):
-    """The sampler chooses negatives from the 2 scans without lesion alone, of 5 slices each: fewer than 12."""
+    """Slices without lesion are chosen from the 2 scans without it alone, of 5 slices each: fewer than 12."""
     code, out, _ = hnscc("prepare", manifest, tmp_path / "s.zarr", "--size", 32, "--workers", 1)
     assert code == 0
     assert "8 scans (6 with lesion), 40 slices (12 with lesion)" in out

@@ -137,7 +137,7 @@ def test_why_a_value_is_missing_stands_below_its_table(corrected, page):
 
 
 def test_table_4_is_by_the_reading_as_written(tmp_path):
-    """A misplaced mark in the only other positive slice: the paper's true positives leave it out."""
+    """A misplaced mark in the only other slice with lesion: the paper's true positives leave it out."""
     lesion, beside = np.zeros((12, 12), np.uint8), np.zeros((12, 12), np.uint8)
     lesion[:4, :4], beside[8:, 8:] = 1, 1
     splits = ("train", "validation", "test", "test")

@@ -77,7 +77,7 @@ def test_training_on_held_slices_gives_the_same_bits(data):
     for source in (slices, Held.of(slices, "cpu")):
         fit = Fit.start(*built(data[0], "paper"))
         scores = [train_epoch(fit, 1, source), *validate(fit, source)]
-        found.append([*scores, *fit.model.state_dict().values()])
+        found.append([*scores, *fit.network.state_dict().values()])
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
 
 

@@ -199,7 +199,7 @@ def test_training_on_a_gpu_resizes_by_products(small, architecture):
         with FakeTensorMode(allow_non_fake_inputs=True):
             fit = Fit.start(model, study.training, began)
             with _Listing():
-                out = fit.model(torch.empty(2, 2, 64, 64, device="cuda"))
+                out = fit.network(torch.empty(2, 2, 64, 64, device="cuda"))
     finally:
         torch.__future__.set_overwrite_module_params_on_conversion(overwritten)
         torch.set_deterministic_debug_mode("default")

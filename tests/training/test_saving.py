@@ -138,7 +138,7 @@ def test_what_is_written_is_the_epochs_own_though_training_goes_on(small, tmp_pa
     folder = TrialFolder(tmp_path)
     with Saving(fit, folder) as ours:
         epoch()
-        then = {name: value.clone() for name, value in fit.model.state_dict().items()}
+        then = {name: value.clone() for name, value in fit.network.state_dict().items()}
         ours.epoch_ended(last=False)
         epoch()
         assert not newest_slot(folder)
@@ -147,7 +147,7 @@ def test_what_is_written_is_the_epochs_own_though_training_goes_on(small, tmp_pa
     assert found.facts.epoch == 1 and len(found.facts.history) == 1 and refused == []
     for name, value in then.items():
         assert torch.equal(found.tensors[f"model.{name}"], value)
-    assert not all(torch.equal(fit.model.state_dict()[name], value) for name, value in then.items())
+    assert not all(torch.equal(fit.network.state_dict()[name], value) for name, value in then.items())
 
 
 def test_slots_take_turns_whatever_epochs_are_written(small, undisturbed, tmp_path, monkeypatch):

@@ -73,9 +73,9 @@ def test_nothing_predicted_where_nothing_is_monitors_as_one(small, tmp_path, mon
     began = begin(study, TRIAL, "d", device="cpu", precision="fp32")
     fit = Fit.start(build_network(study.training.network, 2, seed=0), study.training, began)
     with torch.no_grad():
-        for value in fit.model.parameters():
+        for value in fit.network.parameters():
             value.zero_()
-        fit.model.output.bias.fill_(-500.0)
+        fit.network.output.bias.fill_(-500.0)
     images = small[1].images[:5]
     nothing = np.zeros_like(small[1].masks[:5])
     slices = Slices(images, nothing, np.arange(5), (0, 1))

@@ -130,7 +130,7 @@ def fitted(tmp_path, device, model):
     settings = {"network": {"architecture": "unet", "encoder": "resnet18"}}
     study = study_of(tmp_path / "none.zarr", training=settings)
     began = begin(study, Trial("pet_mri", 0, 0), "d", device=device, precision="fp32")
-    return Fit.start(model, study.training, began).model
+    return Fit.start(model, study.training, began).network
 
 
 def test_training_on_a_processor_decodes_small(tmp_path):

@@ -36,12 +36,13 @@ def certainty(source: Source) -> Iterator[str]:
 
 def _patients(source: Source) -> Iterator[str]:
     tested = [row for row in split_counts(source) if row["split"] == "test"]
-    patients, lesion, positive, negative = (
-        sum(row[f"scored_{key}"] for row in tested) for key in ("patients", "lesion", "positive", "negative")
+    patients, lesion, with_lesion, without = (
+        sum(row[f"scored_{key}"] for row in tested)
+        for key in ("patients", "lesion", "with_lesion", "without")
     )
     yield (
         f"All test scores come from {count_of(patients, 'patient')}, {lesion} of them with lesion "
-        f"({source.scored_in_words}: {positive:,} with lesion, {negative:,} without). The unit of evidence is the "
+        f"({source.scored_in_words}: {with_lesion:,} with lesion, {without:,} without). The unit of evidence is the "
         "patient."
     )
     weights = [
@@ -53,7 +54,7 @@ def _patients(source: Source) -> Iterator[str]:
             f"Pooled scores weigh patients by their pixels: the {count_of(lesion, 'patient')} with lesion count like "
             f"{min(weights):.1f} of equal weight.{few}"
         )
-    if not positive:
+    if not with_lesion:
         yield "No test slice holds lesion: the test Dice says nothing about finding lesions."
     elif lesion < fewest.PATIENTS_FOR_P:
         yield f"{count_of(lesion, 'patient')} with lesion cannot carry a conclusion: other patients may turn it."

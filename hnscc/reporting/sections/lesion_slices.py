@@ -14,7 +14,7 @@ from hnscc.reporting.values import known, pixels, scores, wholes
 from hnscc.study import paper
 
 CONVENTIONS = (
-    "slice: any mark on a positive slice counts as found",
+    "slice: any mark on a slice with lesion counts as found",
     "lesion: a mark beside the lesion counts as missed",
     "overlap (the paper's): a mark beside the lesion counts as a false alarm",
 )
@@ -30,9 +30,10 @@ def _blocks(source: Source) -> Iterator[Block]:
     cutoff_px = source.study.evaluation.cutoff_px
     explained = (
         f"Scored: {source.scored_in_words}. "
-        f"A slice counts as positive from {count_of(cutoff_px, 'pixel')} on, in the scan's mask and for the model. "
+        f"From {count_of(cutoff_px, 'pixel')} on a slice counts as with lesion, by the scan's mask, and as called "
+        "positive, by the prediction. "
         "Misplaced: both marked that much and share no pixel; the three conventions differ in how they "
-        f"count these. Small truths: lesions of 1 to {count_of(cutoff_px - 1, 'pixel')}, which count as negative. "
+        f"count these. Small truths: lesions of 1 to {count_of(cutoff_px - 1, 'pixel')}, which count as without. "
         "Median model at its chosen threshold."
     )
     title = "Table 3. Slices with and without lesion, test slices"

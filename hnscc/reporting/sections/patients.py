@@ -27,8 +27,8 @@ def _cohort_block(source: Source) -> ReportTable:
             "with slices sampled": lambda row: whole(row["sampled"]),
             "with lesion slices sampled": lambda row: whole(row["lesion"]),
             "Scans": lambda row: whole(row["scans"]),
-            "Slices sampled: with lesion": lambda row: whole(row["positive"]),
-            "without": lambda row: whole(row["negative"]),
+            "Slices sampled: with lesion": lambda row: whole(row["with_lesion"]),
+            "without": lambda row: whole(row["without"]),
             **_scored_columns(source),
         },
         list(split_counts(source)),
@@ -45,8 +45,8 @@ def _scored_columns(source: Source) -> Columns:
     if not source.holds_whole_scans:
         return {}
     return {
-        "Slices scored: with lesion": lambda row: whole(row["scored_positive"]),
-        "without ": lambda row: whole(row["scored_negative"]),
+        "Slices scored: with lesion": lambda row: whole(row["scored_with_lesion"]),
+        "without ": lambda row: whole(row["scored_without"]),
     }
 
 
@@ -54,7 +54,7 @@ def split_counts(source: Source) -> Iterator[TableRow]:
     """Count the patients, scans and sampled slices of each fold and split.
 
     `patients` are all of the split, `sampled` those with sampled slices, `lesion` those with sampled slices that hold
-    lesion; `positive` and `negative` are sampled slices with and without lesion; `scored_positive`, `scored_negative`,
+    lesion; `with_lesion` and `without` are sampled slices with and without it; `scored_with_lesion`, `scored_without`,
     `scored_patients` and `scored_lesion` are counted over the slices that are scored.
     """
     several_folds = source.study.split.folds > 1
@@ -70,8 +70,8 @@ def split_counts(source: Source) -> Iterator[TableRow]:
                 "sampled": len({row["patient_id"] for row in sampled}),
                 "lesion": len({row["patient_id"] for row in sampled if row["used_positive"]}),
                 "scans": len({row["scan_id"] for row in rows}),
-                "positive": sum(row["used_positive"] for row in rows),
-                "negative": sum(row["used_negative"] for row in rows),
+                "with_lesion": sum(row["used_positive"] for row in rows),
+                "without": sum(row["used_negative"] for row in rows),
                 **_scored(rows if whole else sampled, whole),
             }
 
@@ -79,15 +79,15 @@ def split_counts(source: Source) -> Iterator[TableRow]:
 def _scored(rows: list[TableRow], every_slice: bool) -> TableRow:
     """Count, in rows of table `cohort`, all slices or the sampled ones."""
 
-    def positive(row: TableRow) -> int:
+    def with_lesion(row: TableRow) -> int:
         return int(row["positive_slices" if every_slice else "used_positive"])
 
     slices = sum(
         row["slices"] if every_slice else row["used_positive"] + row["used_negative"] for row in rows
     )
     return {
-        "scored_positive": sum(map(positive, rows)),
-        "scored_negative": slices - sum(map(positive, rows)),
+        "scored_with_lesion": sum(map(with_lesion, rows)),
+        "scored_without": slices - sum(map(with_lesion, rows)),
         "scored_patients": len({row["patient_id"] for row in rows}),
-        "scored_lesion": len({row["patient_id"] for row in rows if positive(row)}),
+        "scored_lesion": len({row["patient_id"] for row in rows if with_lesion(row)}),
     }

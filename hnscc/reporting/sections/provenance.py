@@ -50,9 +50,9 @@ def _settings(source: Source) -> Iterator[str]:
     repeats = repeats_wanted(study)
     yield f"name `{study.name}`, preset `{study.protocol}`, seed {study.seed}, {repeats}, {folds}"
     most = study.sampling.max_positive
-    positives = "all positive slices" if most is None else f"at most {count_of(most, 'positive slice')}"
-    negatives = f"negatives from `{study.sampling.negatives}`, {study.sampling.ratio:g} for each positive"
-    yield f"sampling: {positives}, {negatives}"
+    with_lesion = "all slices" if most is None else f"at most {count_of(most, 'slice')}"
+    without = f"{study.sampling.ratio:g} without for each, from `{study.sampling.negatives}`"
+    yield f"sampling: {with_lesion} with lesion, {without}"
     network = ", ".join(
         f"{key} {value}" for key, value in training.network.model_dump().items() if value is not None
     )
