@@ -24,6 +24,7 @@ from data_prep.volumes.volume import CannotPlace
 from data_prep.workers import run_each
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
+from hnscc.base.folders import at_work
 from hnscc.base.locations import locate
 from hnscc.base.steps import Progress
 from hnscc.cohort.placement import CohortPlacement
@@ -59,35 +60,36 @@ def build_store(
     if not rows:
         raise_all(faults)
     unfinished = begin_store(locate(store).absolute(), settings.overwrite)
-    try:
-        reference, more = choose_reference(rows, settings.reference)
-        faults = [*faults, *more]
-        left = _without_fault(rows, faults)
-        tell(0, len(left), "reading scans")
-        each_scan = partial(
-            prepare_scan,
-            folder=unfinished.folder,
-            reference=reference,
-            settings=settings,
-            view=page is not None,
-        )
-        workers = _workers(settings.workers, len(left))
-        answers = run_each(each_scan, left, name=lambda row: row.scan_id, workers=workers, progress=tell)
-        written = _whole(left, answers, faults, reference, settings)
-        return finish_store(
-            unfinished,
-            modalities=tuple(rows[0].files),
-            size=settings.size,
-            placed=_placed(rows, written, unfinished.folder, reference, settings),
-            scans=[each.scan for each in written],
-            page=partial(page, views=[each.view for each in written if each.view]) if page else None,
-            progress=progress,
-        )
-    except InputError:  # no write has failed: no thread of Zarr's still writes, and none is waited for
-        shutil.rmtree(unfinished.folder, ignore_errors=True)
-        raise
-    finally:
-        discard(unfinished.folder)
+    with at_work(unfinished.folder):
+        try:
+            reference, more = choose_reference(rows, settings.reference)
+            faults = [*faults, *more]
+            left = _without_fault(rows, faults)
+            tell(0, len(left), "reading scans")
+            each_scan = partial(
+                prepare_scan,
+                folder=unfinished.folder,
+                reference=reference,
+                settings=settings,
+                view=page is not None,
+            )
+            workers = _workers(settings.workers, len(left))
+            answers = run_each(each_scan, left, name=lambda row: row.scan_id, workers=workers, progress=tell)
+            written = _whole(left, answers, faults, reference, settings)
+            return finish_store(
+                unfinished,
+                modalities=tuple(rows[0].files),
+                size=settings.size,
+                placed=_placed(rows, written, unfinished.folder, reference, settings),
+                scans=[each.scan for each in written],
+                page=partial(page, views=[each.view for each in written if each.view]) if page else None,
+                progress=progress,
+            )
+        except InputError:  # no write has failed: no thread of Zarr's still writes, and none is waited for
+            shutil.rmtree(unfinished.folder, ignore_errors=True)
+            raise
+        finally:
+            discard(unfinished.folder)
 
 
 @dataclass(frozen=True)

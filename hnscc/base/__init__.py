@@ -4,7 +4,7 @@ Others may use every public name of it: of `errors`, `argument_checks`, `option_
 user reads), `files`, `encode`, `locations` and `locks`, `seeds`, `arrays`, `facts`, `steps`, `split_names` and
 `fewest`, `cores` and `environment`.
 
-It may import no other wing. Inside, imports point one way: folders, locks -> files -> locations -> argument_checks,
+It may import no other wing. Inside, imports point one way: folders -> locks -> files -> locations -> argument_checks,
 console, environment, s3_errors -> errors -> arrays, cores, encode, facts, fewest, in_words, option_help, seeds,
 split_names, steps.
 """

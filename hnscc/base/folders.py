@@ -1,6 +1,7 @@
 """A folder of results that is there whole, or not at all."""
 
 import contextlib
+import glob
 import json
 import shutil
 import tempfile
@@ -8,9 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hnscc.base.errors import InputError
+from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import write_errors, write_json
 from hnscc.base.locations import S3Path, locate
+from hnscc.base.locks import locked
+
+_ENDING, _LOCK = ".unfinished", ".lock"
 
 
 @contextlib.contextmanager
@@ -26,18 +30,55 @@ def new_folder(out: str | Path, marker: str, command: str, *, overwrite: bool = 
     _check_vacant(final, marker, command, overwrite)
     with write_errors(final.parent):
         final.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
-    try:
-        unfinished.chmod(0o755)  # mkdtemp is for the owner alone
-        with write_errors(unfinished):
-            yield unfinished
-        _check_vacant(final, marker, command, overwrite)  # it may have come while the block ran
-        with write_errors(final.parent):
-            replaced = put_in_place(unfinished, final)
-        if replaced:
-            shutil.rmtree(replaced, ignore_errors=True)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished = make_unfinished(final.parent, f".{final.name}")
+    with at_work(unfinished):
+        try:
+            with write_errors(unfinished):
+                yield unfinished
+            _check_vacant(final, marker, command, overwrite)  # it may have come while the block ran
+            with write_errors(final.parent):
+                replaced = put_in_place(unfinished, final)
+            if replaced:
+                shutil.rmtree(replaced, ignore_errors=True)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def make_unfinished(beside: Path, name: str) -> Path:
+    """Make an empty folder for what is not whole yet; its name is `name.*.unfinished`. OSError where it cannot be."""
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{name}.", suffix=_ENDING, dir=beside))
+    unfinished.chmod(0o755)  # mkdtemp is for the owner alone; a cluster's other nodes read stores too
+    return unfinished
+
+
+@contextlib.contextmanager
+def at_work(unfinished: Path) -> Iterator[None]:
+    """Hold a lock that says that this process makes the folder, of `make_unfinished`; and before, delete those of the
+    same name that processes which were killed left.
+
+    Where nothing can be locked, nothing is deleted either.
+    """
+    name, *_ = unfinished.name.rsplit(".", 2)
+    for left in unfinished.parent.glob(f"{glob.escape(name)}.*{_ENDING}{_LOCK}"):
+        _delete_left(left)
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(InputError, StorageError):
+            lock = unfinished.with_name(unfinished.name + _LOCK)
+            # Whoever looks for what is left finds the lock only once it is held.
+            unheld = lock.with_name(lock.name + ".new")
+            held.enter_context(locked(unheld))
+            unheld.rename(lock)
+            held.callback(lock.unlink, missing_ok=True)
+        yield
+
+
+def _delete_left(lock: Path) -> None:
+    """Delete an unfinished folder with its lock, unless a living process holds that."""
+    folder = lock.with_name(lock.name.removesuffix(_LOCK))
+    with contextlib.suppress(BlockingIOError, InputError, StorageError), locked(lock):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():  # else the next one tries again
+            lock.unlink(missing_ok=True)
 
 
 def write_marker(folder: Path, marker: str, command: str, content: dict[str, Any]) -> dict[str, Any]:

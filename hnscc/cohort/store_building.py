@@ -21,7 +21,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from hnscc.base.arrays import Images, Masks
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_errors
-from hnscc.base.folders import put_in_place
+from hnscc.base.folders import make_unfinished, put_in_place
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import ZARR_ROOT, Location, S3Path, entries_of
 from hnscc.base.locks import only_one
@@ -71,10 +71,9 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
     with write_errors(folder), ExitStack() as undo:
         _check_vacant(final, overwrite)
         folder.mkdir(parents=True, exist_ok=True)
-        name = "hnscc-store-" if isinstance(final, S3Path) else f".{final.name}."
-        unfinished = Path(tempfile.mkdtemp(prefix=name, suffix=".unfinished", dir=folder))
+        name = "hnscc-store" if isinstance(final, S3Path) else f".{final.name}"
+        unfinished = make_unfinished(folder, name)
         undo.callback(discard, unfinished)
-        unfinished.chmod(0o755)  # mkdtemp is for the owner alone; a cluster's other nodes read stores too
         zarr.create_group(zarr_store(unfinished), zarr_format=3)
         zarr.create_group(zarr_store(unfinished), path=SCANS_GROUP, zarr_format=3)
         undo.pop_all()

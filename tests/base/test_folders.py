@@ -1,11 +1,13 @@
 """A folder of results replaces its own kind alone, and never what someone else put there."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from hnscc.base.errors import InputError
-from hnscc.base.folders import new_folder, write_marker
+from hnscc.base.folders import at_work, make_unfinished, new_folder, write_marker
 
 
 def fill(out, text="new", *, overwrite=False, meanwhile=None):
@@ -75,3 +77,27 @@ def test_what_came_while_the_results_were_made_stays(tmp_path, overwrite):
         fill(tmp_path / "out", overwrite=overwrite, meanwhile=came)
     assert contents(tmp_path / "out") == {"thesis.txt": "all of it"}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_process_left_is_deleted_by_the_next_one_of_that_name(tmp_path):
+    """And what a process makes that still runs stays, as does what is of another name."""
+    killed = """if True:
+        import contextlib, os, sys
+        from pathlib import Path
+        from hnscc.base.folders import at_work, make_unfinished
+        with contextlib.ExitStack() as held:
+            for name in (".out", ".other"):
+                held.enter_context(at_work(folder := make_unfinished(Path(sys.argv[1]), name)))
+                (folder / "a.nii.gz").write_text("half of it")
+            os.kill(os.getpid(), 9)
+    """
+    subprocess.run([sys.executable, "-c", killed, tmp_path], check=False)
+    (other,) = tmp_path.glob(".other.*.unfinished")
+    (left,) = tmp_path.glob(".out.*.unfinished")
+    running = make_unfinished(tmp_path, ".out")
+    with at_work(running):
+        assert not left.exists() and other.exists()
+        fill(tmp_path / "out")
+        assert running.exists()
+        running.rmdir()
+    assert {path.name for path in tmp_path.iterdir()} == {"out", other.name, f"{other.name}.lock"}

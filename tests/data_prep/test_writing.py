@@ -15,6 +15,7 @@ from scans import cohort, prepare
 
 from data_prep.phantom.phantom import make_phantom
 from hnscc.base.errors import InputError, StorageError
+from hnscc.base.folders import at_work, make_unfinished
 from hnscc.cohort.store import open_store
 from hnscc.cohort.store_building import discard
 
@@ -178,6 +179,17 @@ def test_a_store_that_cannot_be_replaced_stays_as_it_was(tmp_path, mounted):
         prepare(manifest, folder / "s.zarr", size=256, workers=1, overwrite=True)
     assert open_store(folder / "s.zarr") == store
     assert [path.name for path in folder.iterdir()] == ["s.zarr"]
+
+
+def test_what_a_killed_prepare_left_is_deleted_and_what_another_one_makes_stays(tmp_path):
+    """A folder whose lock nobody holds (tests/base/test_folders.py kills its process), and one that is being made."""
+    manifest, folder = cohort(tmp_path, 2), tmp_path / "stores"
+    folder.mkdir()
+    with at_work(running := make_unfinished(folder, ".s.zarr")):
+        left = make_unfinished(folder, ".s.zarr")
+        left.with_name(f"{left.name}.lock").touch()
+        prepare(manifest, folder / "s.zarr", size=16, workers=1)
+        assert {path.name for path in folder.iterdir()} == {"s.zarr", running.name, f"{running.name}.lock"}
 
 
 def test_a_store_that_is_given_up_is_gone_though_a_thread_still_writes_into_it(tmp_path):
