@@ -22,7 +22,8 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     "p": (REAL, "two-sided p value, not corrected for the number of pairs of variants"),
     "smallest_p": (
         REAL,
-        "the smallest p that the test could have given (wilcoxon: by its exact distribution, 2^(1 - n_nonzero))",
+        "the smallest p that the test could have given (wilcoxon, by its exact distribution 2 to the 1 - n_nonzero; "
+        "bootstrap)",
     ),
     "p_holm": (
         REAL,
@@ -41,7 +42,8 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     "effective_patients": (
         REAL,
         "number of lesion patients of equal weight that would carry as much, by the true and predicted pixels of each; "
-        "at most those there are, and patients without lesion add nothing; below 3, an interval rests on few lesions",
+        "at most those there are, and patients without lesion add nothing; below 3, an interval rests on few lesions "
+        "(two_way_t, of what is pooled)",
     ),
     "smallest_seen": (
         REAL,
@@ -49,16 +51,16 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "margin": (
         REAL,
-        "a difference below it counts as none: `evaluation.margin` of the study file (two_way_t)",
+        "a difference below it counts as none: `evaluation.margin` of the study file (two_way_t, of what is pooled)",
     ),
     "p_equal": (
         REAL,
         "p of the hypothesis that the true difference is margin or more, either way, by two one-sided t tests, not "
-        "corrected for the number of pairs of variants (two_way_t, where a margin is named)",
+        "corrected for the number of pairs of variants (two_way_t, of what is pooled, where a margin is named)",
     ),
     "p_equal_holm": (
         REAL,
-        "p_equal corrected as p_holm is: below 0.05 the variants are equal up to the margin",
+        "p_equal corrected as p_holm is: below 0.05 the variants are equal up to the margin (two_way_t)",
     ),
     "better": (
         REAL,
@@ -71,6 +73,11 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
         "whether repeat r of variant_a was compared with repeat r of variant_b, which shared its seeds: in a study of "
         "paired repeats, from 5 that both completed (two_way_t)",
     ),
+    "comparisons.reason": (
+        TEXT,
+        "why a value that the row's method gives does not exist; null where all do. What it does not give, such as an "
+        "interval by wilcoxon, is null without a reason: columns name in brackets the methods that give them",
+    ),
     "higher_is_better": (
         YES,
         "whether more of the metric is better, so that a difference above 0 favours variant_a",
@@ -78,7 +85,7 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     "better_low": (
         REAL,
         "lower end of the 95 % interval of better, over patients and repeats; null where better is 0 or 1, one variant "
-        "having the better score in every pair of trainings on every patient, and where nothing varies",
+        "having the better score in every pair of trainings on every patient, and where nothing varies (two_way_t)",
     ),
-    "better_high": (REAL, "upper end of the 95 % interval of better; null where better_low is"),
+    "better_high": (REAL, "upper end of the 95 % interval of better; null where better_low is (two_way_t)"),
 }

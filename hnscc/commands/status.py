@@ -101,7 +101,8 @@ def _look(folder: TrialFolder, others_digest: str) -> tuple[TrialState, SlotFact
     if state.record:
         return state, None, 0.0
     saved, written = _saved(folder)
-    state = trial_state(folder, others_digest=others_digest, check=NEEDED)  # it may have ended since
+    if saved or not state.unusable:  # it may have ended since; what is damaged stays so
+        state = trial_state(folder, others_digest=others_digest, check=NEEDED)
     return state, None if state.record else saved, written
 
 

@@ -53,7 +53,9 @@ def fault_of(error: Any, line: Sequence[str]) -> InputError:
         near = difflib.get_close_matches(words[0], names) or names
         return _no("The command is unknown.", command, listed(near, "or"), words[0])
     takes = [each.name for each in context.command.params if each.param_type_name == "argument"]
-    more = count_of(max(1, len(words) - 1 - len(takes)), "argument")
+    behind = [*line][line.index(context.info_name) + 1 :]
+    _, left, _ = context.command.make_parser(context).parse_args(behind)  # without what options take
+    more = count_of(len(left), "argument")
     expected = ", ".join(takes) or "options alone"
     return _no("The command takes no more arguments.", command, expected, f"{more} more")
 

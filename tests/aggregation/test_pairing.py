@@ -1,5 +1,7 @@
 """Repeats that share their seeds: in which trials, and how variants of such a study are compared."""
 
+import re
+
 import numpy as np
 import pytest
 from run_folders import add_failure, random_run, small_study
@@ -7,12 +9,16 @@ from small_tables import check_tables, row, rows
 
 import hnscc
 from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.columns import column
 from hnscc.base.errors import InputError
 from hnscc.scores.crossed import mean_difference, pooled_difference
 from hnscc.scores.forecasts import design_of, smallest_seen
 from hnscc.scores.needed import repeats_needed
 from hnscc.study.identity import trial_seeds
 from hnscc.study.trials import Trial, trials_of
+
+# What stands in brackets in the meaning of a column, and names methods of `comparisons`.
+METHODS = re.compile(r"\((?=[^()]*(?:two_way_t|wilcoxon|bootstrap))[^()]*\)")
 
 
 def paired_study(number, **settings):
@@ -118,3 +124,17 @@ def test_forecasts_know_pairs(run):
     assert smallest_seen(design, 10, 6) > smallest_seen(unpaired, 10, 6), (
         "pairs have fewer degrees of freedom"
     )
+
+
+@pytest.mark.parametrize("method", ["two_way_t", "wilcoxon", "bootstrap"])
+def test_what_a_method_does_not_give_is_said_in_the_meaning_of_the_column(run, method):
+    """Rows by wilcoxon had no interval and no reason, and the table said that one stands beside every null."""
+    whole = [each for each in rows(run, "comparisons", method=method) if each["reason"] is None]
+    never = {name for name in whole[0] if all(each[name] is None for each in whole)} - {"reason"}
+    unsaid = {"margin", "p_equal", "p_equal_holm"}  # the study names no margin
+    not_given = {
+        name
+        for name in whole[0]
+        if (methods := METHODS.findall(column("comparisons", name)[1])) and method not in " ".join(methods)
+    }
+    assert never - unsaid == not_given - unsaid

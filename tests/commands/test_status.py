@@ -1,6 +1,7 @@
 """`hnscc status`: what a run folder tells while its trials run."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -113,6 +114,17 @@ def test_a_fold_that_cannot_be_read_is_told(trained, tmp_path, content):
     with pytest.raises(InputError, match="missing or damaged") as told:
         run_status(run)
     assert told.value.where == "folds/f0" and "hnscc run" in told.value.do
+
+
+def test_a_damaged_trial_is_read_once(finished, tmp_path, monkeypatch):
+    """It was read again for fear that it had ended since."""
+    folder = RunFolder(shutil.copytree(finished, tmp_path / "run"))
+    damaged = folder.trial("pet-f0-r00").predictions
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
+    whole, read = Path.read_bytes, []
+    monkeypatch.setattr(Path, "read_bytes", lambda path: (read.append(path), whole(path))[1])
+    assert run_status(folder)["variants"]["pet"]["missing"] == 1
+    assert read.count(damaged) == 1
 
 
 def test_a_trial_of_damaged_predictions_is_not_called_completed(finished, hnscc, tmp_path):

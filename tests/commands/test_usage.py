@@ -17,6 +17,11 @@ SAID = {
     "run s.yaml --limit=2.5": ("--limit is not valid", "a whole number", "found:      2.5"),
     "plan runs/x --see much": ("--see is not valid", "a number", "found:      much"),
     "verify a.zarr Jane.zarr": ("takes no more arguments", "expected:   store", "1 argument more"),
+    "check s.yaml Jane --out runs/x --half-width 0.1": (
+        "takes no more arguments",
+        "found:      1 argument more",
+    ),
+    "verify a.zarr Jane John": ("expected:   store", "found:      2 arguments more"),
 }
 
 
