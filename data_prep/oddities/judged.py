@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from data_prep.manifest.manifest import Row
 from data_prep.manifest.visits import in_groups, may_be_visits
 from data_prep.oddities.bodies import beside, unlike_bodies
 from data_prep.oddities.copies import Kept, kept_of
-from data_prep.oddities.exchanged import exchanged
+from data_prep.oddities.exchanged import ReadBoth, exchanged
 from data_prep.oddities.fades import beside_most, faded, fields_apart
 from data_prep.oddities.far_off import far_off
 from data_prep.oddities.fields import odd_fields, spellings
@@ -98,40 +99,23 @@ def judged(
 
     InputError: two patients share images, or something needs a reason (oddities.odd) and accept_odd gives none.
     """
-    modalities = list(rows[0].files)
-
-    def read(at: int) -> tuple[Images, Bools]:
-        """The stored images (Z, C, H, W), in raw values, and the mask (Z, H, W) of the scan at
-        a position."""
-        name = scans[at].scan_id
-        return read_written_images(unfinished, name), read_written_mask(unfinished, name) == 1
-
-    shared = shared_images(
-        Compared(
-            rows,
-            [each.patterns for each in images],
-            [each.marks for each in images],
-            [each.files for each in images],
-            lambda at: read(at)[0],
-        )
-    )
-    dark = _known([odd for name in modalities for odd in inverted(scans, name)])
+    modalities, read = list(rows[0].files), partial(_stored, unfinished, scans)
+    shared = _shared(rows, images, read)
     order = list(odd_order(scans, modalities, [each.patterns for each in images]))
+    dark = _known([odd for name in modalities for odd in inverted(scans, name)])
     drawn = _drawn(scans, modalities, images, _known([*shared, *order]) | dark)
     fields = list(odd_fields(scans, modalities))
-    looks, moved = _looks(rows, scans, images, _known([*shared, *order, *drawn]) | dark, _known(fields))
-    known = _known([*shared, *order, *drawn, *fields, *looks])
+    told = _known([*shared, *order, *drawn])
+    looks, moved = _looks(rows, scans, images, told | dark, _known(fields))
+    known = told | _known([*fields, *looks])
     looks += far_off(scans, modalities, known | _known(moved), read)
     known |= _known(looks)
-    black = {(scan.scan_id, name) for scan in scans for name in modalities if not shows_lesion(scan, name)}
-    off = list(nudged(scans, modalities, [each.moves for each in images], known | black | _known(moved)))
+    off = _nudged(scans, modalities, images, known | _known(moved))
     # A mask that is a slice off ends within the lesion on one side, but lacks no part.
     looks = [odd for odd in looks if not odd.shown or not set(odd.shown) <= _known(off)]
-    whole = [scan for scan in scans if not cut_short(scan)]
     odd = [
         *shared,
-        *_ids_alike(rows),
-        *odd_whose(rows, scans, [each.whose for each in images]),
+        *_whose(rows, scans, images),
         *looks,
         *exchanged(scans, modalities, looks, read),
         *off,
@@ -140,18 +124,59 @@ def judged(
         *spellings(scans),
         *drawn,
         *odd_pieces(scans, known),
+        *_values(scans, modalities, dark, known),
+        *moved,
+        *unlike_bodies([scan for scan in scans if not cut_short(scan)], modalities, known, moved),
+        *order,
+    ]
+    _check_odd(rows, odd, shared, accept_odd)
+    return odd
+
+
+def _stored(unfinished: Path, scans: Sequence[Scan], at: int) -> tuple[Images, Bools]:
+    """The stored images (Z, C, H, W), in raw values, and the mask (Z, H, W) of the scan at a position."""
+    name = scans[at].scan_id
+    return read_written_images(unfinished, name), read_written_mask(unfinished, name) == 1
+
+
+def _shared(rows: Sequence[Row], images: Sequence[Reduced], read: ReadBoth) -> list[Odd]:
+    """The images that several scans hold. read: the stored images (Z, C, H, W), in raw values, and the mask (Z, H, W)
+    of a scan by its position."""
+    return shared_images(
+        Compared(
+            rows,
+            [each.patterns for each in images],
+            [each.marks for each in images],
+            [each.files for each in images],
+            lambda at: read(at)[0],
+        )
+    )
+
+
+def _whose(rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced]) -> list[Odd]:
+    """What is odd about whose scans are, by the ids of patients and by the headers of DICOM."""
+    return [*_ids_alike(rows), *odd_whose(rows, scans, [each.whose for each in images])]
+
+
+def _nudged(
+    scans: Sequence[Scan], modalities: Sequence[str], images: Sequence[Reduced], known: Known
+) -> list[Odd]:
+    """Masks that lie a voxel off. known: scans with modalities, or with a mask, on which something else is told."""
+    black = {(scan.scan_id, name) for scan in scans for name in modalities if not shows_lesion(scan, name)}
+    return list(nudged(scans, modalities, [each.moves for each in images], known | black))
+
+
+def _values(scans: Sequence[Scan], modalities: Sequence[str], dark: Known, known: Known) -> list[Odd]:
+    """What is odd about how values were written, and about parts of slices that are no image. dark: scans with
+    modalities that are inverted. known: those on which something is told."""
+    return [
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities, dark | _with_defects(scans, modalities)),
         *rounded(scans, modalities),
         *scaled_by_themselves(scans, modalities),
         *emptied(scans, modalities, known),
         *odd_planes(scans, modalities, known),
-        *moved,
-        *unlike_bodies(whole, modalities, known, moved),
-        *order,
     ]
-    _check_odd(rows, odd, shared, accept_odd)
-    return odd
 
 
 def _with_defects(scans: Sequence[Scan], modalities: Sequence[str]) -> Known:

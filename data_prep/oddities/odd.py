@@ -17,7 +17,7 @@ from data_prep.oddities.oddity import MASK, Odd, cut_short
 from data_prep.oddities.off_border import off_border
 from data_prep.oddities.one_sided import taken_otherwise
 from data_prep.oddities.orientation import lies_otherwise
-from data_prep.oddities.scales import odd_scales
+from data_prep.oddities.scales import above_lowest, odd_scales
 from data_prep.oddities.separating import separating
 from data_prep.oddities.taken import less_covered, odd_orientations, odd_units, unmeasured
 from data_prep.oddities.twins import means_of, reduced
@@ -161,18 +161,14 @@ def _beside_a_lesion(values: ValueFacts, of_study: Sequence[ValueFacts]) -> Valu
     How bright its tissue is, either by itself or by its median and by how much brighter than theirs the study's scans
     are, whichever is nearer to these: another scale moves both.
     """
-    theirs = [
-        (each["tissue"]["last"] - each["first"], each["tissue"]["median"] - each["first"])
-        for each in of_study
-        if each["tissue"] and each["tissue"]["median"] > each["first"]
-    ]
-    tissue = values["tissue"]
-    if not theirs or not tissue or tissue["median"] <= values["first"]:
+    theirs = [(above_lowest(each, "last"), above_lowest(each, "median")) for each in of_study]
+    theirs = [(last, middle) for last, middle in theirs if middle > 0]
+    tissue, own = values["tissue"], above_lowest(values, "median")
+    if not theirs or tissue is None or own <= 0:
         return values
     usual = median(last for last, _ in theirs)
-    by_median = (tissue["median"] - values["first"]) * median(last / middle for last, middle in theirs)
-    own = tissue["last"] - values["first"]
-    nearer = min(own, by_median, key=lambda bright: abs(math.log(bright / usual)))
+    by_median = own * median(last / middle for last, middle in theirs)
+    nearer = min(above_lowest(values, "last"), by_median, key=lambda bright: abs(math.log(bright / usual)))
     return {**values, "tissue": {**tissue, "last": values["first"] + nearer}}
 
 

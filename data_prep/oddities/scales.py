@@ -69,7 +69,14 @@ def brightness(scan: Scan, modality: str) -> float:
     facts = _values(scan, modality)
     if facts["tissue"] is None:
         return _bulk(scan, modality) or _height(scan, modality)
-    return float(facts["tissue"]["last"] - facts["first"])
+    return above_lowest(facts, "last")
+
+
+def above_lowest(values: ValueFacts, name: str) -> float:
+    """How far a number of the body without the lesion, such as its median, lies above the lowest values of the scan; 0
+    where it shows nothing else."""
+    tissue = values["tissue"]
+    return 0.0 if tissue is None else float(tissue[name] - values["first"])
 
 
 def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:

@@ -16,7 +16,7 @@ from scipy import stats
 from data_prep.oddities.bodies import body_of
 from data_prep.oddities.numbers import air_height
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped, of_cohort
-from data_prep.oddities.scales import brightness
+from data_prep.oddities.scales import above_lowest, brightness
 from hnscc.cohort.store_format import Scan
 
 MOSTLY_AREA = 0.85  # area under the ROC curve, from which a property separates
@@ -91,8 +91,7 @@ def _brightness(scan: Scan, modality: str) -> float | None:
 
 
 def _middle(scan: Scan, modality: str) -> float | None:
-    facts = scan.placement["values"][modality]
-    middle = 0.0 if facts["tissue"] is None else facts["tissue"]["median"] - facts["first"]
+    middle = above_lowest(scan.placement["values"][modality], "median")
     return log(middle) if middle > 0 else None
 
 
