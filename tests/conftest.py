@@ -52,6 +52,12 @@ TOGETHER = (
         *("reporting/test_brief.py", "reporting/test_report.py", "reporting/test_pages.py"),
         *("reporting/test_sections.py", "reporting/test_whole_scans.py", "reporting/test_published.py"),
     ),
+    # The syntax trees of all files.
+    (
+        *("test_docstrings.py", "test_errors.py", "test_arrays.py", "test_layers.py", "test_run_paths.py"),
+        *("test_prose.py", "test_named_in_pages.py", "test_doc_examples.py"),
+        *("base/test_console.py", "base/test_in_words.py"),
+    ),
     # The process that others are forked off.
     ("training/test_in_use.py", "training/test_earlier.py"),
 )
@@ -71,12 +77,14 @@ LONGEST = [
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Hardly anything is garbage yet: to look for it takes a sixth of the time, and is not done among these later."""
+    """Hardly anything is garbage yet: to look for it takes a sixth of the time, and is not done among these later. What
+    tests leave is looked for less often than Python does, which libraries with millions of objects make slow."""
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
         gc.enable()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from array_docstrings import marked, shapeless, unitless
+from trees import nodes_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,7 +22,7 @@ def in_files(found: Callable[[str], list[Any]]) -> dict[str, list[Any]]:
 
 def bare(source: str) -> list[int]:
     """The lines whose annotations say `np.ndarray` without what it holds."""
-    nodes = [*ast.walk(ast.parse(source))]
+    nodes = nodes_of(source)
     said = [getattr(node, name, None) for node in nodes for name in ("annotation", "returns")]
     parts = [part for each in said if each for part in ast.walk(each)]
     told = {id(part.value) for part in parts if isinstance(part, ast.Subscript)}

@@ -25,6 +25,7 @@ from pages import (
     words_of,
 )
 from run_folders import random_run, small_study
+from trees import nodes_of
 from typer.core import TyperCommand
 from typer.main import get_command
 
@@ -163,7 +164,7 @@ def test_python_in_an_example_calls_functions_by_parameters_that_they_have(block
     """A signature with annotations, as the reference shows it, is no program."""
     if str(block.file) in PAGES and block.text.startswith("hnscc."):
         return
-    for call in ast.walk(ast.parse(block.text)):
+    for call in nodes_of(block.text):
         if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("hnscc."):
             name = ast.unparse(call.func).removeprefix("hnscc.")
             assert name in hnscc.__all__

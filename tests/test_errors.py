@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from trees import tree_of
 
 from data_prep.dicom.header import unusable
 
@@ -34,7 +35,7 @@ def messages_in(text: str) -> list[tuple[int, str]]:
 
     Not in functions that argparse calls for the type of an argument: it tells what they raise with the usage.
     """
-    tree = ast.parse(text)
+    tree = tree_of(text)
     typed = {
         each.value.id
         for each in ast.walk(tree)
@@ -112,7 +113,7 @@ def makers_in(tree: ast.Module) -> dict[str, int]:
 @functools.cache
 def trees() -> dict[str, ast.Module]:
     """The code of each file. (Not made at import: each process of pytest imports this.)"""
-    return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in FILES}
+    return {str(path.relative_to(ROOT)): tree_of(path.read_text()) for path in FILES}
 
 
 def found_in_all() -> list[tuple[str, ast.expr]]:
@@ -160,7 +161,7 @@ def test_a_new_copy_is_advised_where_it_helps():
 
 
 def test_a_new_copy_that_does_not_help_is_found():
-    tree = ast.parse("""unusable("It is too large.", where, "1", "2", EXPORT_AGAIN)
+    tree = tree_of("""unusable("It is too large.", where, "1", "2", EXPORT_AGAIN)
 unusable("It is too large.", where, "1", "2", "Crop it.")
 unusable("The unit is another.", where, "1", "2", EXPORT_AGAIN)
 unusable(f"The private attribute {name} is unusable.", where, "1", "2", EXPORT_AGAIN)""")
@@ -171,7 +172,7 @@ unusable(f"The private attribute {name} is unusable.", where, "1", "2", EXPORT_A
 @pytest.mark.parametrize("text", ["several", "others", "another", "another value", "something else", "more"])
 def test_what_tells_nothing_is_found(text):
     source = f"def _no(problem, found: str): ...\nraise _no('wrong', {text!r})\nraise InputError('x', found={text!r})"
-    tree = ast.parse(source)
+    tree = tree_of(source)
     told = found_in(tree, {"InputError": 99} | makers_in(tree))
     assert [says_nothing(found) for _, found in told] == [True, True]
 

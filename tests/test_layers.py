@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from trees import nodes_of, tree_of
 
 ROOT = Path(__file__).parent.parent
 # Which other wings each wing may import. A new wing or a new edge is a new word here, to be argued for.
@@ -76,7 +77,7 @@ def wing_of(module: str) -> str:
 def imported(path: Path) -> set[str]:
     """Every module that an import statement names, at the top of the file or within a function."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_of(path.read_text()):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -147,7 +148,7 @@ def test_the_list_itself_has_an_order():
 
 def docstring_of(package: str) -> str:
     """What a package's `__init__` says, without its line breaks."""
-    return " ".join((ast.get_docstring(ast.parse(MODULES[package].read_text())) or "").split())
+    return " ".join((ast.get_docstring(tree_of(MODULES[package].read_text())) or "").split())
 
 
 def order_in(text: str) -> list[set[str]]:
@@ -230,7 +231,7 @@ def test_the_page_on_architecture_numbers_the_wings():
 def types_of(path: Path) -> set[str]:
     """The public classes and type aliases that a module defines, but for type variables and a command's options."""
     found = set()
-    for node in ast.parse(path.read_text()).body:
+    for node in tree_of(path.read_text()).body:
         if isinstance(node, ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -254,7 +255,7 @@ def test_a_function_stands_for_one_thing():
     in each."""
     owners: dict[str, list[str]] = {}
     for module, path in MODULES.items():
-        for node in ast.parse(path.read_text()).body if wing_of(module) != "commands" else []:
+        for node in tree_of(path.read_text()).body if wing_of(module) != "commands" else []:
             if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and node.name != "main":
                 owners.setdefault(node.name, []).append(module)
     assert len(owners) > 800
@@ -266,7 +267,7 @@ def test_tests_import_public_names_alone():
     found = [
         f"{path.relative_to(ROOT)}: {alias.name}"
         for path in sorted((ROOT / "tests").rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path.read_text())
         if isinstance(node, ast.ImportFrom)
         and (node.module or "").split(".")[0] in ("hnscc", "data_prep", "rayjobs")
         for alias in node.names

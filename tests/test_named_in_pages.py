@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from trees import tree_of
 
 from hnscc import COMMANDS
 from hnscc.commands.cli import app
@@ -44,7 +45,7 @@ def test_pages_name_what_is_where_in_several_ways():
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda path: path.name)
 def test_everything_that_a_page_names_is_there(page):
     for file, name in named_in_files(page.read_text()):
-        scope: ast.AST = ast.parse((ROOT / file).read_text())
+        scope: ast.AST = tree_of((ROOT / file).read_text())
         for part in name.split("."):
             found = [each for each in ast.iter_child_nodes(scope) if part in names_of(each)]
             assert found, f"{file} has no {name}"
@@ -124,7 +125,7 @@ def imports_of(tree: ast.AST) -> dict[str, Name]:
 
 def called_in(file: str, name: str) -> set[Name]:
     """What a function, a class or a constant of a file calls, or hands on to be called."""
-    tree = ast.parse((ROOT / file).read_text())
+    tree = tree_of((ROOT / file).read_text())
     scope: ast.AST = tree
     for part in name.split("."):
         (scope,) = (each for each in ast.iter_child_nodes(scope) if part in names_of(each))

@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 import pytest
+from trees import nodes_of
 
 ROOT = Path(__file__).parent.parent
 FILES = [path for part in ("hnscc", "rayjobs", "data_prep") for path in sorted((ROOT / part).rglob("*.py"))]
@@ -41,7 +42,7 @@ OTHERS = {
 def read_back(source: str) -> list[str]:
     """Where a value of a name in TOLD is compared with words or taken apart."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes_of(source):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             of_re = ast.unparse(node.func.value) == "re" and node.func.attr in OF_RE
             apart = node.func.attr in TAKEN_APART and node.args  # a bare split() mends white space

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from trees import tree_of
 
 from hnscc.cohort.store_format import SCANS_GROUP
 from hnscc.commands.output_folders import FACTS_FILE, SETTINGS_FILE, ExportFolder, PredictionFolder
@@ -46,7 +47,7 @@ JOINED = re.compile(rf"^({ANY})(/|$)|/({ANY})\b|^({FOLDERS})/|^/({FOLDERS})\b")
 @functools.cache
 def literals(text: str) -> list[str]:
     """Every text of a module, the constant parts of f-strings too, but its docstrings."""
-    tree = ast.parse(text)
+    tree = tree_of(text)
     told = {
         id(node.body[0].value)
         for node in ast.walk(tree)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from trees import nodes_of
 
 from hnscc.base.console import (
     counted,
@@ -99,7 +100,7 @@ def test_nothing_else_imports_rich():
         str(path.relative_to(ROOT))
         for package in ("hnscc", "rayjobs", "data_prep")
         for path in (ROOT / package).rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in nodes_of(path.read_text())
         for name in (
             [alias.name for alias in node.names]
             if isinstance(node, ast.Import)

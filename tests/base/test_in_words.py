@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from trees import nodes_of
 
 from hnscc.base.in_words import (
     Sentence,
@@ -123,7 +124,7 @@ def test_a_count_has_its_noun_and_names_stand_in_a_row():
 
 def _by_hand(source: str) -> Iterator[str]:
     """The values in f-strings that a noun in the plural follows, whatever their number: `{n} slices`."""
-    for text in ast.walk(ast.parse(source)):
+    for text in nodes_of(source):
         parts = text.values if isinstance(text, ast.JoinedStr) else []
         for before, value, behind in zip([None, *parts], parts, parts[1:], strict=False):
             size = isinstance(before, ast.Constant) and before.value.endswith(" x ")  # 48 x 48 pixels

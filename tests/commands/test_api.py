@@ -93,6 +93,7 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", script], check=True, env={"PATH": ""}, cwd=processes.ROOT)
 
 
+@pytest.mark.slow
 def test_what_trains_loads_nothing_that_only_tables_or_predictions_need():
     """Each process that trains pays for it: SciPy's signals and statistics took 0.6 s and 36 MB."""
     script = """

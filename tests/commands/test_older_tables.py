@@ -57,7 +57,7 @@ def again(run: RunFolder, name: str) -> None:
     add_trial(run, study, trial, noisy_levels(masks, np.random.default_rng(5)))
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("command", READERS)
 def test_who_reads_them_says_how_many_trials_ended_since_and_what_to_do(hnscc, run, command):
     """They were shown without a word: a trained trial stood there as `missing`. What is printed stays as it was."""

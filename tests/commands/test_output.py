@@ -38,6 +38,7 @@ def test_output_on_a_full_disk_is_told(command):
     assert "found:      No space left on device\n" in error and "Traceback" not in error
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_what_it_wants_ends_no_command(tmp_path):
     """A training was ended at its second line, with exit code 1 and without a word."""
     assert in_shell("set -o pipefail; HNSCC settings | head -1") == (0, "")

@@ -44,6 +44,7 @@ def test_what_the_pilot_itself_sees_is_what_the_table_says(finished):
     assert (pair["difference"], pair["repeats"]) == (pytest.approx(row["difference"]), row["repeats_a"])
 
 
+@pytest.mark.slow
 def test_less_to_see_needs_more(finished):
     (small,), (large,) = (hnscc.plan(finished.root, see=see)["pairs"] for see in (0.02, 0.1))
     # Trainings differ by so much that no number of patients makes up for five of them; more repeats do.

@@ -97,6 +97,7 @@ def drawn(folder):
     return {row["scan_id"]: row for row in hnscc.tables(folder / "run")["drawn_scans"].to_pylist()}
 
 
+@pytest.mark.slow
 def test_a_study_on_an_older_store_goes_on_and_says_what_it_lacks(folder, drawn):
     before = {row["scan_id"]: row for row in pq.read_table(folder / "before.parquet").to_pylist()}
     assert before.keys() == drawn.keys() == {"p04", "p05", "p06", "p07", "p08"}

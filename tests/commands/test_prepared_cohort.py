@@ -1,6 +1,7 @@
 """`hnscc prepare` ends with a table of the cohort; the store keeps it, and check and the report repeat what is odd."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,10 +10,11 @@ from reports import store_run
 from scans import save, scan_arrays, write
 from stores import study_of
 
+import hnscc as functions
 from hnscc.base.console import Console
 from hnscc.cohort.fold import read_folds, write_fold
 from hnscc.cohort.splits import divide_cohort
-from hnscc.cohort.store import open_store, verify_store
+from hnscc.cohort.store import Store, open_store, verify_store
 from hnscc.commands.check import check_study
 from hnscc.commands.prepared_cohort import odd_about, odd_by_scan, print_cohort
 
@@ -23,19 +25,31 @@ def arrays(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return pet * np.linspace(1, 1.2, 5, dtype=np.float32), mri, mask
 
 
-@pytest.fixture
-def manifest(tmp_path):
-    """Twelve scans; every other has a lesion; the PET of the third is in another unit of values."""
+def twelve_scans(folder: Path) -> Path:
+    """Every other has a lesion; the PET of the third is in another unit of values."""
     rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
     for number in range(12):
         pet, mri, mask = arrays(number)
-        folder = tmp_path / "Jane_Doe"
-        write(folder / f"{number}-pet.nii", pet * (5000 if number == 2 else 1))
-        write(folder / f"{number}-mri.nii", mri)
-        write(folder / f"{number}-mask.nii", mask)
+        of = folder / "Jane_Doe"
+        write(of / f"{number}-pet.nii", pet * (5000 if number == 2 else 1))
+        write(of / f"{number}-mri.nii", mri)
+        write(of / f"{number}-mask.nii", mask)
         cells = [f"Jane_Doe/{number}-{name}.nii" for name in ("pet", "mri", "mask")]
         rows.append([f"P{number:02d}", f"S{number:02d}", *cells[:2], cells[2] if number % 2 else ""])
-    return save(tmp_path, rows)
+    return save(folder, rows)
+
+
+@pytest.fixture
+def manifest(tmp_path) -> Path:
+    return twelve_scans(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    """Of the twelve scans, accepted as they are; for all tests here that change nothing in it."""
+    folder = tmp_path_factory.mktemp("twelve")
+    options = {"size": 32, "workers": 1, "accept_odd": "known"}
+    return functions.prepare(twelve_scans(folder), folder / "s.zarr", **options)
 
 
 def test_prepare_ends_with_a_table_of_the_cohort(hnscc, manifest, tmp_path):
@@ -93,13 +107,12 @@ def test_of_two_sentences_on_several_scans_each_says_once_that_it_is_one():
     assert odd_about(store, "S1", "pet") == [several, "c"] and odd_about(store, "S1", "mri") == []
 
 
-def test_check_repeats_what_is_odd(hnscc, manifest, tmp_path):
-    store = tmp_path / "s.zarr"
-    hnscc("prepare", manifest, store, "--workers", 1, "--size", 32, "--accept-odd", "known")
-    study = study_of(store)
-    assert check_study(study, tmp_path / "run")["odd"] == list(open_store(store).odd)
+def test_check_repeats_what_is_odd(hnscc, store, tmp_path):
+    study = study_of(store.location)
+    assert check_study(study, tmp_path / "run")["odd"] == list(store.odd)
     (tmp_path / "study.yaml").write_text(
-        f"name: odd\nstore: {store}\nrepeats: 1\ntraining: {{device: cpu}}\nvariants: {{pet: {{modalities: [pet]}}}}\n"
+        f"name: odd\nstore: {store.location}\nrepeats: 1\ntraining: {{device: cpu}}\n"
+        "variants: {pet: {modalities: [pet]}}\n"
     )
     code, out, _ = hnscc("check", tmp_path / "study.yaml", "--out", tmp_path / "run")
     assert code == 0
@@ -107,10 +120,8 @@ def test_check_repeats_what_is_odd(hnscc, manifest, tmp_path):
     assert "data: accepted as it is, with the reason: known" in out
 
 
-def test_the_fold_keeps_what_is_odd(hnscc, manifest, tmp_path):
+def test_the_fold_keeps_what_is_odd(store, tmp_path):
     """For the report, which reads the run folder alone."""
-    hnscc("prepare", manifest, tmp_path / "s.zarr", "--workers", 1, "--size", 16, "--accept-odd", "known")
-    store = open_store(tmp_path / "s.zarr")
     run, _ = store_run(tmp_path)
     study = study_of(store.location)
     division = divide_cohort(store, study, 0)

@@ -215,7 +215,7 @@ UNUSED = {
 }
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("change", UNUSED)
 def test_such_slices_are_not_used_and_told(tmp_path, change):
     store = prepare(cohort(tmp_path, change, of=(2,)), tmp_path / "s.zarr", size=40, workers=1)

@@ -54,7 +54,7 @@ COPIES = {
 }
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("how", COPIES)
 def test_a_file_of_one_visit_in_the_row_of_another_is_told(tmp_path, how):
     """It was silent: placed on the grids of two visits, copies have no slice in common."""
@@ -77,7 +77,7 @@ def test_a_copy_that_was_smoothed_or_cut_off_is_told(tmp_path, change, patient, 
     )
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("how", COPIES)
 def test_a_file_of_one_patient_in_the_row_of_another_is_refused(tmp_path, how):
     manifest = visits(tmp_path, COPIES[how], patient="P1")
@@ -114,7 +114,7 @@ def test_volumes_of_one_value_or_of_another_shape_are_no_copies():
     assert find_copies([[kept_of(volume(pet(1)))], [kept_of(volume(pet(1)[:, :, 1:]))]]) == []
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("row, other", [(1, 0), (0, 1)])
 @pytest.mark.parametrize("how, told", [("as it is", "the same images"), ("smooth", "nearly the same images")])
 def test_a_copy_that_does_not_cover_the_grid_is_told_before_that(tmp_path, row, other, how, told):

@@ -100,7 +100,7 @@ def leaning(x, y, z, radius, tissue, air):
     return np.where(np.hypot((x - LEAN * z) / 1.1, y) < radius, tissue, 0)
 
 
-@pytest.mark.quick(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("changed", "told"), [(in_oblique_field, False), (leaning, True)])
 def test_a_sheared_body_is_told_and_one_that_an_oblique_field_cuts_off_is_not(tmp_path, changed, told):
     store = prepare(limbs(tmp_path, changed), tmp_path / "store.zarr", size=64, workers=1)

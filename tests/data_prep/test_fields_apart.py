@@ -74,6 +74,7 @@ def test_fields_that_differ_from_scan_to_scan_whatever_the_lesion_are_not_told()
     assert told(1 + strong * Y) == []
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("strong, count", [(0.0, 0), (0.2, 1)])
 def test_prepare_tells_it(tmp_path, strong, count):
     field = 1 + strong * grid(SHAPE)[1]

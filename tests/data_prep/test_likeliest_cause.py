@@ -26,7 +26,7 @@ def test_nothing_is_told_of_heads_as_they_are(heads):
     assert heads.told({}) == []
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("axis, way", [(0, "right to left"), (1, "front to back"), (2, "foot to head")])
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_a_fade_is_told_of_the_modality_that_fades(heads, name, axis, way):
@@ -34,7 +34,7 @@ def test_a_fade_is_told_of_the_modality_that_fades(heads, name, axis, way):
     assert scan_id == "S3" and text.startswith(f"{name} grows darker from {way}, beside the other scans, by ")
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("axis, pixels", [(0, 5), (1, -5)])
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_a_shift_to_a_side_is_no_fade(heads, name, axis, pixels):
@@ -43,7 +43,7 @@ def test_a_shift_to_a_side_is_no_fade(heads, name, axis, pixels):
     assert scan_id == "S3" and text.startswith(f"pet shows the body {mm} mm beside where mri shows it")
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", ["pet", "mri"])
 @pytest.mark.parametrize("chosen", [[3], [0, 4, 8]])
 def test_modalities_that_are_mirror_images_of_one_another_are_told(heads, name, chosen):
@@ -64,7 +64,7 @@ def test_a_modality_that_is_inverted_is_told_as_that_alone(heads, name, chosen=(
     assert all(text.startswith(f"{name} is bright at its rim") for _, text in told)
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("power, how", [(0.5, "nearer to one another"), (2, "farther apart")])
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_a_curve_is_told_of_the_modality_whose_values_went_through_it(
@@ -117,6 +117,7 @@ def cut(image):
     return np.where(np.arange(SHAPE[1])[:, None] < 0.35 * SHAPE[1], 0, image)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", ["pet", "mri"])
 def test_an_image_that_is_cut_off_along_a_line_is_told_as_that_alone(heads, name):
     """It grew darker to the front, or showed less of the body there, too."""

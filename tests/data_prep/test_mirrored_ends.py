@@ -166,7 +166,7 @@ SYMMETRIC = {
 }
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("kind", SYMMETRIC)
 def test_bodies_that_are_symmetric_without_a_mirror_are_left(kind):
     """Phantoms are: in the middle of the volume, beside it, and cut by its end."""

@@ -195,7 +195,7 @@ def test_marks_are_dots_at_their_places():
     assert all(np.hypot(*(found_marks.places[:, 1:] - dot).T).min() < 3 for dot in dots)
 
 
-@pytest.mark.quick(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("share", ["pet", "mri"])
 def test_prepare_refuses_a_turned_copy_under_another_patient(tmp_path, share):
     """One modality is the other patient's, turned, its affine lost."""

@@ -54,7 +54,7 @@ def _brightest(lesion, pet):
     return pet > np.percentile(pet, 91)
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "draw, words",
     [
@@ -234,6 +234,7 @@ def test_a_large_lesion_is_told_by_the_slices_and_refused_by_the_whole_field_of_
         )
 
 
+@pytest.mark.slow
 def test_real_patients_are_taken_in_small_slices(tmp_path):
     """Of STS_011 and STS_013 slices of 64 pixels of 1.7 mm show little but the lesion."""
     with (sts() / "manifest.csv").open(newline="") as file:

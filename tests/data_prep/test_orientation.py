@@ -39,7 +39,7 @@ def heads(folder, axes: str, masks: str, scans: int = 6):
     return save(folder, rows), mask
 
 
-@pytest.mark.quick(4)
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("masks", ["analyze", "nifti"])
 @pytest.mark.parametrize("axes", ["LPS", "RAS", "LAS", "PIR", "SRA"])
 def test_a_mask_does_not_decide_how_images_lie(tmp_path, axes, masks):

@@ -36,6 +36,7 @@ def store(manifest) -> Store:
     return hnscc.prepare(manifest, manifest.parent / "store.zarr", size=64, workers=1)
 
 
+@pytest.mark.slow
 def test_phantom_prepare_and_verify_of_import_hnscc(manifest, told, store, tmp_path):
     scans = told[-1][1]
     assert [done for done, _, _ in told] == list(range(scans + 1))
@@ -49,6 +50,7 @@ def test_phantom_prepare_and_verify_of_import_hnscc(manifest, told, store, tmp_p
         hnscc.verify(tmp_path)
 
 
+@pytest.mark.slow
 def test_scans_without_lesion_say_so_in_the_manifest(manifest, store):
     """As users are asked to: a mask that is forgotten in another row is an error then."""
     cells = {row["scan_id"]: row["mask"] for row in csv.DictReader(manifest.read_text().splitlines())}
@@ -86,6 +88,7 @@ def test_fewer_patients_and_a_used_folder_are_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["used"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, manifest):
     row = next(row for row in csv.DictReader(manifest.read_text().splitlines()) if row["mask"] != "none")
     scan = MadeUpScan(row["patient_id"], int(row["scan_id"][-1]), True)
@@ -97,6 +100,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path, ma
         assert (tmp_path / "other" / row[column]).read_bytes() != first
 
 
+@pytest.mark.slow
 def test_scans_are_ordinary_files_on_grids_of_their_own(manifest):
     row = next(row for row in csv.DictReader(manifest.read_text().splitlines()) if row["mask"] != "none")
     pet, mri, mask = (nib.load(manifest.parent / row[name]) for name in ("pet", "mri", "mask"))
@@ -112,6 +116,7 @@ def test_scans_are_ordinary_files_on_grids_of_their_own(manifest):
     assert list(manifest.parent.glob(".*")) == []
 
 
+@pytest.mark.slow
 def test_tumours_are_hot_on_pet_and_span_about_ten_slices(store):
     spans = []
     for scan in (scan for scan in store.scans if any(scan.lesion_px)):
@@ -121,6 +126,7 @@ def test_tumours_are_hot_on_pet_and_span_about_ten_slices(store):
     assert 7 < np.mean(spans) < 13 and len(spans) == 6
 
 
+@pytest.mark.slow
 def test_follow_ups_show_the_same_head_in_another_state(store):
     by_patient: dict[str, list] = {}
     for scan in store.scans:
@@ -131,6 +137,7 @@ def test_follow_ups_show_the_same_head_in_another_state(store):
     assert np.mean(same) > np.mean(others) + 0.05 and max(same) < 0.999
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_pet_and_mri_together_beat_pet_and_pet_beats_mri(sklearn, store):
     """Pooled Dice of a per-pixel classifier on local features; six folds, so each has five patients with

@@ -32,7 +32,7 @@ def pair(tmp_path_factory):
     return {name: read_volume(scan / f"{name}.nii.gz", "S") for name in ("pet", "mri")}
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", MOTIONS)
 def test_a_known_motion_is_undone(pair, name):
     """12 mm and 7 degrees, to within half a voxel of the PET (2 mm) and one degree; the reference stays as it is."""
@@ -61,7 +61,8 @@ def test_a_pair_that_lies_together_stays(pair):
     assert facts["pet"]["information_before"] == facts["pet"]["information_after"] > 0.5
 
 
-@pytest.mark.parametrize("patient", ["STS_017", pytest.param("STS_003", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("patient", ["STS_017", "STS_003"])
 def test_a_known_motion_of_a_real_pair_is_undone(patient):
     """As far as the registration can tell: from wherever it begins, it ends where it does without the motion."""
     folder = sts() / "nifti" / patient
@@ -75,6 +76,7 @@ def test_a_known_motion_of_a_real_pair_is_undone(patient):
     assert mm < real["pet"].grid.spacing.min() / 2 and degrees < 1
 
 
+@pytest.mark.slow
 def test_a_real_registration_that_ends_worse_than_it_began_is_refused():
     """Two thighs, cut out around a tumour: the search leaves the place where the files lie, and finds none as good."""
     folder = sts() / "nifti" / "STS_001"

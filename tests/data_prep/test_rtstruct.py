@@ -42,6 +42,7 @@ def read(path: Path, region: str | None = None, mri: Path | None = None, **image
     return read_mask(MaskCell(path, region, given, "scan S, column mask"), grids, "mri")
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("roi", ["", "gtv", "G*", "1"])
 def test_contours_give_the_store_of_the_mask_that_they_outline(tmp_path, roi):
     plain = prepare(cohort(tmp_path / "plain", 2), tmp_path / "plain.zarr", size=16, workers=1)

@@ -71,7 +71,7 @@ def separates(folder, *how) -> list[str]:
     return [text for text in store.odd if "separates scans with lesion from those without" in text]
 
 
-@pytest.mark.quick(3)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", DAMAGES)
 def test_what_only_scans_with_lesion_went_through_is_told(tmp_path, name):
     found = separates(tmp_path, DAMAGES[name], lambda ill: ill)
@@ -82,6 +82,7 @@ def test_what_only_scans_without_lesion_went_through_is_told_too(tmp_path):
     assert separates(tmp_path, DAMAGES["step from voxel to voxel"], lambda ill: not ill)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("everywhere", [False, True])
 def test_what_none_or_all_went_through_is_not_told(tmp_path, everywhere):
     assert separates(tmp_path, DAMAGES["step from voxel to voxel"], lambda ill: everywhere) == []

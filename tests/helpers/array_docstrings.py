@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from trees import nodes_of, tree_of
+
 ROOT = Path(__file__).parents[2]
 ARRAYS = frozenset({"NDArray", "ndarray", "ArrayLike", "Tensor"})
 # What arrays of numbers that may have a unit are of; booleans, positions, counts and masks need none.
@@ -39,11 +41,6 @@ UNIT = re.compile(
 )
 
 
-@functools.cache
-def _parsed(source: str) -> ast.Module:
-    return ast.parse(source)
-
-
 def _names_in(node: ast.AST) -> set[str]:
     named = [getattr(each, "id", None) or getattr(each, "attr", None) for each in ast.walk(node)]
     return {each for each in named if each}
@@ -51,7 +48,7 @@ def _names_in(node: ast.AST) -> set[str]:
 
 def _named_types(source: str, known: frozenset[str]) -> frozenset[str]:
     """What a module calls types that it makes of known ones."""
-    nodes = [node for node in _parsed(source).body if isinstance(node, ast.Assign)]
+    nodes = [node for node in tree_of(source).body if isinstance(node, ast.Assign)]
     given = {getattr(node.targets[0], "id", ""): _names_in(node.value) for node in nodes}
     held = {name for name, value in given.items() if value & known and "Callable" not in value}
     return frozenset(name for name in held if name[:1].isupper() and not name.isupper())
@@ -70,7 +67,7 @@ def _of_module(module: str, known: frozenset[str]) -> frozenset[str]:
 
 def types_in(source: str, known: frozenset[str] = ARRAYS) -> frozenset[str]:
     """The names of types made of the known ones in a module: the usual ones, its own, and those that it imports."""
-    taken = [node for node in ast.walk(_parsed(source)) if isinstance(node, ast.ImportFrom)]
+    taken = [node for node in nodes_of(source) if isinstance(node, ast.ImportFrom)]
     imported = {
         each.name
         for node in taken
@@ -131,7 +128,7 @@ def _documented(
     source: str, types: frozenset[str]
 ) -> Iterator[tuple[Function | ast.ClassDef, list[str], int]]:
     """All functions, methods and classes that take, give or hold such arrays, private and inner ones too."""
-    for node in ast.walk(_parsed(source)):
+    for node in nodes_of(source):
         if isinstance(node, Function | ast.ClassDef):
             names, returned = _arrays(node, types)
             if names or returned:

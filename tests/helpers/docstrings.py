@@ -1,12 +1,13 @@
 """Finds docstrings and comments that were broken by reflowing: tables and lists that lost their lines, stray words."""
 
 import ast
-import functools
 import io
 import itertools
 import re
 import tokenize
 from collections.abc import Iterator
+
+from trees import nodes_of
 
 ITEM = re.compile(r"(\d+\.|[-*]) +(?=\S)")
 # Two columns: text, three blanks or more, text that is not the comment of a line of code.
@@ -30,14 +31,9 @@ def faults(source: str, width: int = 110) -> list[str]:
     return found
 
 
-@functools.lru_cache(maxsize=1)
-def _nodes(source: str) -> tuple[ast.AST, ...]:
-    return tuple(ast.walk(ast.parse(source)))
-
-
 def docstrings(source: str) -> Iterator[tuple[str, int]]:
     """Every docstring, the indentation of its code taken away, and how many columns that was."""
-    for node in _nodes(source):
+    for node in nodes_of(source):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node, clean=False)
             if text:
@@ -65,7 +61,7 @@ def _comment_lines(source: str) -> Iterator[tuple[tuple[int, int], str]]:
     alike = {at: line.strip() for at, line in enumerate(source.splitlines(), 1) if line.lstrip()[:1] == "#"}
     inside = {
         at
-        for node in _nodes(source)
+        for node in nodes_of(source)
         if isinstance(node, ast.Constant | ast.JoinedStr)
         for at in range(node.lineno + 1, (node.end_lineno or node.lineno) + 1)
     }

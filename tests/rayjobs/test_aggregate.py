@@ -54,6 +54,7 @@ def test_no_earlier_report_stands_beside_new_tables(run, again):
     assert run.html.read_bytes() != before and run.markdown.exists()
 
 
+@pytest.mark.slow
 def test_no_earlier_page_stands_beside_new_figures(run):
     """The figures before this one are written, and those behind it are not."""
     run.figure("learning").unlink()

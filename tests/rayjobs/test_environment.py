@@ -47,6 +47,7 @@ def python(code: str, tmp_path, *before: str, **changed: str) -> subprocess.Comp
     )
 
 
+@pytest.mark.slow
 def test_without_a_home_ray_is_imported_all_the_same(tmp_path):
     """It ended in a traceback: `Could not determine home directory.`"""
     if subprocess.run([*NOBODY, "true"], capture_output=True, check=False).returncode:
@@ -55,6 +56,7 @@ def test_without_a_home_ray_is_imported_all_the_same(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, str(tmp_path)), done.stderr
 
 
+@pytest.mark.slow
 def test_trying_a_network_leaves_no_folder_and_no_variable(tmp_path):
     """PyTorch's compiler, which nothing here uses, left an empty folder `torchinductor_USER`."""
     done = python(TRIED, tmp_path, HOME=str(tmp_path))

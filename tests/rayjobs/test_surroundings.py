@@ -227,7 +227,7 @@ def test_row_17_the_module_by_its_name_finds_the_installed_packages_too(study, h
     told(done, "A file in the working folder hides a package", "hnscc.py", "ray.py")
 
 
-@pytest.mark.quick(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["numpy.py", "queue.py"])
 def test_row_17_a_training_without_ray_loads_the_installed_packages(study, home, tmp_path, name):
     (tmp_path / name).write_text("raise SystemExit('not the package')\n")

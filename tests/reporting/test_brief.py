@@ -60,6 +60,7 @@ def test_one_variant_one_repeat_one_modality(tmp_path):
     assert "Table 2, tests" not in text
 
 
+@pytest.mark.slow
 def test_several_folds_and_lengths(tmp_path):
     study = small_study(repeats=2, split={"folds": 3, "validation": 0.2})
     text, _ = report(random_run(tmp_path, study))

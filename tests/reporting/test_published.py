@@ -14,6 +14,7 @@ from hnscc.study.loading import parse_study
 TABLES = (overlap_over_all_test_slices, overlap_slice_by_slice, lesion_slices, readings, other_studies)
 
 
+@pytest.mark.slow
 def test_published_values_stand_only_beside_the_papers_study(corrected, page, tmp_path):
     for text in ("Published:", "0.68 / 0.52", "Published p", "0.84 ± 0.14"):
         assert text not in page.text

@@ -29,6 +29,7 @@ def test_one_kind_of_cases_has_no_auc():
     assert [each(calls([], [], [])) for each in (sensitivity, specificity, auc)] == [None] * 3
 
 
+@pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(5))
 def test_rates_and_auc_are_scikit_learn_s(sklearn, seed):
     """Of 100 cohorts each, with few different scores, so that most are tied."""

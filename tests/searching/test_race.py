@@ -175,7 +175,8 @@ def test_standings_show_the_difference_to_the_winner_in_the_middle_of_its_interv
         assert each.behind_low < each.behind
 
 
-@pytest.mark.parametrize("uneven", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("uneven", [0.0, 0.5])
 def test_the_best_is_dismissed_no_more_often_than_the_level(uneven):
     """400 races of 8 equally good configurations, any of which could be called the best: within three standard errors
     of the nominal 5 %."""

@@ -73,6 +73,7 @@ def test_a_copy_of_its_state_continues_to_the_same_bits():
     assert torch.equal(part, whole)
 
 
+@pytest.mark.slow
 def test_training_the_papers_network_does_not_load_pytorchs_compiler():
     """150 MB and a second in each worker. (What segmentation-models-pytorch imports does.)"""
     code = """

@@ -119,6 +119,7 @@ def trained(root, name):
     return read_record(folder).files["weights.safetensors"]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("name", STUDIES)
 def test_trained_bits_change_only_with_arithmetic(kernels, tmp_path, name):
     here = {library: versions_here()[library].partition("+")[0] for library in LIBRARIES}

@@ -125,6 +125,7 @@ class Listing(TorchDispatchMode):
         return out
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(("name", "precision"), [("paper", "fp32"), ("paper", "bf16"), ("unet", "bf16")])
 def test_a_gpu_gets_an_epochs_order_and_nothing_else_and_is_not_waited_for(
     data, monkeypatch, name, precision

@@ -47,7 +47,7 @@ def test_the_sum_is_the_sum_and_the_papers_is_pytorchs():
     )
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("loss", get_args(Training.model_fields["loss"].annotation))
 def test_a_training_learns_by_it(loss, tmp_path):
     store = make_store(tmp_path)

@@ -135,6 +135,7 @@ def test_the_sizes_that_a_message_advises_are_taken(network, size, step, advised
         assert check_network(network, 1, each, loss=BCE)
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("network", "size", "batches"),
     [

@@ -53,6 +53,7 @@ def prepared():
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_a_gpu_computes_deterministically_without_the_compiler_and_without_filling_new_memory(prepared):
     assert prepared["deterministic"] and not prepared["only_warns"]
     assert prepared["compiler"] == []
@@ -166,6 +167,7 @@ print(json.dumps([*found, resident()]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep nothing")
 def test_freed_memory_is_kept_until_it_is_given_back():
     """100 MiB in tensors of 1 MiB, in a process of its own: what others have freed before would count, too."""

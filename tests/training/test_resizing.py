@@ -154,6 +154,7 @@ def refused(names):
     return sorted(name for name in names if name.startswith(REFUSED))
 
 
+@pytest.mark.quick(3)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_no_architecture_calls_what_deterministic_mode_refuses(architecture):
     network = Network(architecture=architecture, encoder=ARCHITECTURES[architecture])

@@ -85,6 +85,7 @@ def epochs_on_disk(folder):
     return [json.loads(slot.facts.read_text())["epoch"] for slot in folder.slots if slot.facts.exists()]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     ("device", "written"), [("cpu", [1, 2, 3, 4, 5, 6, 7, 8]), ("cuda", [4, 7, 8])], ids=["processor", "GPU"]
 )

@@ -124,6 +124,7 @@ def test_validation_slices_choose_the_epoch_and_train_nothing(small, undisturbed
     assert losses[0] == losses[1]
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("copies", [0, 2, "fresh"])
 def test_an_interrupted_trial_continues_to_the_same_bits(small, tmp_path, copies):
     study = study_of(small[0].store, training={"epochs": 5}, augmentation={"copies": copies})
