@@ -29,7 +29,8 @@ class FolderListing:
     unreadable: how many DICOM files could not be read. others: how many files of volumes that are not read here there
     are, by their ending. pseudonyms: of each patient, by the DICOM PatientID or, of other files, the words of the path
     that say whose they are. notes: what a user must look at, in sentences, also in the manifest that was made of it;
-    to_fill_in: the scans whose mask must be filled in there, and without_image those that lack an image.
+    to_fill_in: the scans whose mask must be filled in there, without_region those of whose mask a region must be named,
+    and without_image those that lack an image.
     """
 
     series: list[ListedSeries]
@@ -39,6 +40,7 @@ class FolderListing:
     pseudonyms: dict[str, str] = field(repr=False)
     notes: tuple[str, ...] = ()
     to_fill_in: tuple[str, ...] = ()
+    without_region: tuple[str, ...] = ()
     without_image: tuple[str, ...] = ()
 
 

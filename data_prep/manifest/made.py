@@ -76,12 +76,25 @@ def write_pseudonyms(pseudonyms: Mapping[str, str], path: Path) -> None:
 
 @dataclass(frozen=True)
 class ManifestNotes:
-    """What must be looked at in a manifest, in sentences; the scans whose mask must be filled in, and those that lack
-    an image."""
+    """What must be looked at in a manifest, in sentences; the scans whose mask must be filled in, those of whose mask a
+    region must be named, and those that lack an image."""
 
     notes: tuple[str, ...]
     to_fill_in: tuple[str, ...]
+    without_region: tuple[str, ...]
     without_image: tuple[str, ...]
+
+
+def check_new(manifest: Path) -> None:
+    """Raise InputError where the manifest that is to be written is there already."""
+    if manifest.exists():
+        raise InputError(
+            "The manifest is there already.",
+            where="--manifest",
+            expected="a name that is not there yet",
+            found="a folder" if manifest.is_dir() else "a file",
+            do="Give another name, or move it away.",
+        )
 
 
 def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes:
@@ -91,14 +104,7 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes
     no scan is free of lesion because its contours were not exported. InputError where the manifest is there already, or
     no scan holds a volume.
     """
-    if manifest.exists():
-        raise InputError(
-            "The manifest is there already.",
-            where="--manifest",
-            expected="a name that is not there yet",
-            found="a folder" if manifest.is_dir() else "a file",
-            do="Give another name, or move it away.",
-        )
+    check_new(manifest)
     columns = image_columns(scans)
     if not columns:
         raise InputError(
@@ -118,6 +124,7 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes
     return ManifestNotes(
         _together([(each.scan, note) for each in scans for note in _notes(each, columns)]),
         tuple(each.scan for each in scans if not each.mask),
+        tuple(each.scan for each in scans if len(each.regions) > 1),
         tuple(each.scan for each in scans if any(name not in each.images for name in columns)),
     )
 

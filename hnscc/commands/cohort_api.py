@@ -135,18 +135,19 @@ def scan(
     words of its path; a mask may be told by its header. Where several files may be what a cell needs, none is taken.
 
     manifest: where a manifest for `prepare` is written; `notes` of what is returned tells what to look at in it,
-    `to_fill_in` the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in, and
-    `without_image` those with an empty cell. pseudonyms: a CSV of pseudonyms and the patients' ids (PatientID of DICOM,
-    else the words of the path), which identifies them: pseudonyms that it holds are kept, new ones added, and only its
-    owner may read it; None writes none. prefer: patterns of names of files, or of regions of DICOM, such
-    as "*T1_mask*"; of several for a cell, those that fit the first pattern that fits any. progress: called with the
-    files done and their number. InputError is raised where nothing can be read, the manifest is there already, or the
-    pseudonyms are no such table.
+    `to_fill_in` the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in,
+    `without_region` those whose mask holds several regions, of which column `roi` must name one, and `without_image`
+    those with an empty cell. pseudonyms: a CSV of pseudonyms and the patients' ids (PatientID of DICOM, else the words
+    of the path), which identifies them: pseudonyms that it holds are kept, new ones added, and only its owner may read
+    it; None writes none. prefer: patterns of names of files, or of regions of DICOM, such as "*T1_mask*"; of several
+    for a cell, those that fit the first pattern that fits any. progress: called with the files done and their number.
+    InputError is raised where nothing can be read, the manifest is there already, or the pseudonyms are no such table.
     """
     from dataclasses import replace
 
     from data_prep.manifest.folder import list_scans_below, scans_in
     from data_prep.manifest.made import (
+        check_new,
         read_pseudonyms,
         taken_back_unless_done,
         write_manifest,
@@ -159,6 +160,7 @@ def scan(
     check_places(folder=folder)
     if manifest is not None:
         check_places(manifest=manifest)
+        check_new(Path(manifest))
     if pseudonyms is not None:
         check_places(pseudonyms=pseudonyms)
     _refuse_one_file(manifest, pseudonyms)
@@ -172,6 +174,7 @@ def scan(
                 listing,
                 notes=(*listing.notes, *made.notes),
                 to_fill_in=made.to_fill_in,
+                without_region=made.without_region,
                 without_image=made.without_image,
             )
         if pseudonyms is not None:

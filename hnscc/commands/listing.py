@@ -84,6 +84,9 @@ def _to_do(listing: FolderListing) -> str:
             f"the mask of {count_of(scans, 'scan')} says FILL-IN: write a mask there, or none where there is no "
             "lesion; then"
         )
+    if scans := len(listing.without_region):
+        holds = count_of(scans, "mask holds", "masks hold")
+        said.append(f"{holds} several regions: write the lesion's name into the column roi; then")
     if scans := len(listing.without_image):
         lacks = count_of(scans, "scan lacks", "scans lack")
         said.append(f"{lacks} an image: fill the empty {noun_of(scans, 'cell')}; then")
@@ -114,6 +117,7 @@ def listing_facts(listing: FolderListing) -> dict[str, Any]:
         "others": listing.others,
         "notes": list(listing.notes),
         "to_fill_in": list(listing.to_fill_in),
+        "without_region": list(listing.without_region),
         "without_image": list(listing.without_image),
     }
 

@@ -88,8 +88,8 @@ def begin_study(
         with taken_back_unless_done(manifest):
             write_text(path, text)
     notes = (*listing.notes, *made.notes)
-    told = replace(listing, notes=notes, to_fill_in=made.to_fill_in, without_image=made.without_image)
-    return Begun(path, manifest, store, told)
+    told = {name: getattr(made, name) for name in ("to_fill_in", "without_region", "without_image")}
+    return Begun(path, manifest, store, replace(listing, notes=notes, **told))
 
 
 def init_study(

@@ -3,11 +3,13 @@
 import csv
 import json
 import os
+from copy import deepcopy
 
 import dicom_files as made
 import numpy as np
 import pytest
 from commands import refused
+from pydicom import dcmread
 from pydicom.sequence import Sequence as Items
 from scans import write
 
@@ -156,6 +158,29 @@ def test_a_scan_without_a_mask_is_not_taken_as_free_of_lesion(hnscc, exports, tm
     assert code == 0, error
     code, out, _ = hnscc("scan", exports, "--manifest", tmp_path / "again.csv", "--json")
     assert json.loads(out)["to_fill_in"] == ["p001_1"]
+
+
+def test_a_mask_of_several_regions_is_to_be_looked_at_before_the_cohort_is_prepared(hnscc, exports, tmp_path):
+    """`next:` was to prepare a manifest that `prepare` refused."""
+    (contours,) = (exports / "SECRET_1").glob("RS*")
+    data = dcmread(contours)
+    data.StructureSetROISequence.append(deepcopy(data.StructureSetROISequence[0]))
+    data.StructureSetROISequence[1].ROINumber, data.StructureSetROISequence[1].ROIName = 2, "PTV"
+    data.ROIContourSequence.append(deepcopy(data.ROIContourSequence[0]))
+    data.ROIContourSequence[1].ReferencedROINumber = 2
+    data.save_as(contours)
+    (exports / "SECRET_2" / "broken.dcm").unlink()
+    table = tmp_path / "m.csv"
+    code, out, error = hnscc("scan", exports, "--manifest", table)
+    assert code == 0, error
+    first, then = out.partition("next:")[2].strip().splitlines()
+    assert first == "1 mask holds several regions: write the lesion's name into the column roi; then"
+    assert then.strip().startswith(f"hnscc prepare {table}")
+    assert "The mask holds several regions" in refused(
+        hnscc("prepare", table, tmp_path / "s.zarr", "--workers", 1)
+    )
+    listing = json.loads(hnscc("scan", exports, "--manifest", tmp_path / "again.csv", "--json")[1])
+    assert listing["without_region"] == ["p001_1"] and listing["to_fill_in"] == []
 
 
 def test_slices_that_are_named_as_volumes_are_dicom_alone(hnscc, exports):

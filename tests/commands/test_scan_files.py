@@ -13,6 +13,8 @@ from identifiers import MARK, planted, write_nifti
 from layouts import KINDS, LAYOUTS, LESION, MRI, PET, fill, rows_of
 from scans import LPS, analyze, sts, to_itk, write
 
+import hnscc as api
+from hnscc.base.errors import InputError
 from hnscc.cohort.store import open_store
 
 
@@ -210,3 +212,14 @@ def test_the_real_cohort_has_the_rows_that_were_written_by_hand(hnscc, tmp_path)
     expected = [{name: (folder / row[name]).resolve() for name in KINDS} for row in by_hand]
     assert named == [each for each in expected if "nifti" in each["pet"].parts]
     assert len({row["patient_id"] for row in rows}) == len(rows) >= 30
+
+
+def test_a_manifest_that_is_there_already_is_told_before_anything_is_read(tmp_path):
+    folder, table = fill(tmp_path / "in", {"P01/pet.nii": "pet", "P01/gtv.nii": "mask"}), tmp_path / "m.csv"
+    table.write_text("mine")
+    read: list[int] = []
+    with pytest.raises(InputError, match="The manifest is there already"):
+        api.scan(folder, manifest=table, progress=lambda done, total, text: read.append(done))
+    assert read == [] and table.read_text() == "mine"
+    api.scan(folder, progress=lambda done, total, text: read.append(done))
+    assert read
