@@ -1,6 +1,7 @@
 """Scans named without a manifest: one by its files, or those that folders hold."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from data_prep.dicom.series_volume import names_dicom
@@ -12,6 +13,7 @@ from data_prep.manifest.of_series import COLUMNS
 from hnscc.base.errors import InputError, several
 from hnscc.base.in_words import count_of, listed, noun_of
 
+_NEAR = 0.7  # of get_close_matches: pt is near pet, maks near mask
 _PATIENT, _SCAN = "patient-1", "scan-1"  # no file's name, which may be that of a patient
 _BY_MANIFEST = (
     "Give folders of these scans alone, name the files of one scan (pet=FILE mri=FILE), or correct the manifest that "
@@ -26,15 +28,17 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str], referen
     modality, nor mask or roi, is left out, and `told` says so. reference: the modality that every variant needs.
     InputError tells all files that are missing, and a region without a mask.
     """
-    where = f"scan {_SCAN}"
-    unused = [name for name in files if name not in (*needed, "mask", "roi")]
+    where, columns = f"scan {_SCAN}", [*needed, "mask", "roi"]
+    unused = [name for name in files if name not in columns]
+    nearly = [near for name in unused for near in get_close_matches(name.casefold(), columns, 1, _NEAR)]
     given = {name: str(cell) for name, cell in files.items()}
     said_free = cell_says(LESION_FREE, given.get("mask", ""))
     faults: list[InputError] = []
     found: dict[str, Path] = {}
     for name in (*needed, *(["mask"] if "mask" in given and not said_free else [])):
         try:
-            found[name] = _given_file(name, given.get(name, ""), f"{where}, column {name}", reference)
+            do = _name_it(name, reference, misspelt=name in nearly and name not in given)
+            found[name] = _given_file(name, given.get(name, ""), f"{where}, column {name}", do)
         except InputError as fault:
             faults.append(fault)
     mask = found.pop("mask", None)
@@ -57,7 +61,7 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str], referen
         split=None,
         region=given.get("roi") if mask else None,
         said_free=said_free,
-        told=_unread(len(unused), needed) if unused else (),
+        told=_unread(len(unused), columns, nearly) if unused else (),
     )
     faults += [fault for _, fault in files_twice(row, {})]
     if faults:
@@ -65,19 +69,25 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str], referen
     return row
 
 
-def _unread(count: int, needed: Sequence[str]) -> tuple[str, ...]:
-    """What is said of names that are no column; not which, since a path with = in it may have been taken for one."""
-    known = listed([*needed, "mask", "roi"], "or")
+def _unread(count: int, columns: Sequence[str], nearly: Sequence[str]) -> tuple[str, ...]:
+    """What is said of names that are no column, and which columns some nearly name; not the names, since a path with =
+    in it may have been taken for one."""
+    known = listed(columns, "or")
     them = noun_of(count, "is not {}: nothing is read of it", "are not {}: nothing is read of them").format(
         known
     )
-    return (f"{count_of(count, 'name')} given with = {them}",)
+    near = "".join(f"; one is nearly {each}" for each in nearly)
+    return (f"{count_of(count, 'name')} given with = {them}{near}",)
 
 
-def _given_file(name: str, cell: str, where: str, reference: str | None) -> Path:
-    expected = f"{name}=FILE, relative to the working directory"
+def _name_it(name: str, reference: str | None, *, misspelt: bool) -> str:
     why = f": {why_needed(name)}" if name == reference else ""
-    return named_file(cell, Path(), where, expected, f"Name the file behind {name}={why}.")
+    near = f" A name that was given with = is nearly {name}." if misspelt else ""
+    return f"Name the file behind {name}={why}.{near}"
+
+
+def _given_file(name: str, cell: str, where: str, do: str) -> Path:
+    return named_file(cell, Path(), where, f"{name}=FILE, relative to the working directory", do)
 
 
 def rows_of_folders(

@@ -224,6 +224,8 @@ def test_faults_of_the_files_of_a_scan_are_told_at_once(hnscc, trained, tmp_path
     assert "every variant needs mri" not in error
     assert "every variant needs pet, on whose grid the study's slices lie" in said(f"mri={pet}")
     assert "A file is named in two columns." in said(f"pet={pet}", f"mri={pet}")
+    error = said(f"pt={pet}", f"SECRET={pet}", f"mri={pet}")
+    assert "A name that was given with = is nearly pet." in error and "SECRET" not in error
     assert "A modality is named twice." in said(f"pet={pet}", f"pet={pet}")
     (folder / "bad.nii.gz").write_bytes(b"no volume")
     assert "scan scan-1, column mri" in said(f"pet={pet}", f"mri={folder / 'bad.nii.gz'}")
@@ -235,7 +237,8 @@ def test_a_name_that_is_no_column_is_told_and_a_region_without_a_mask_is_refused
     files = {name: str(folder / f"{name}.nii.gz") for name in ("pet", "mri")}
     wrong = {"maks": "SECRET.nii", "SECRET/b": "x"}
     found = hnscc.predict(trained.root, files | wrong, tmp_path / "out", variant="pet_mri").facts["scans"][0]
-    assert "2 names given with = are not pet, mri, mask or roi: nothing is read of them" in found["told"]
+    told = "2 names given with = are not pet, mri, mask or roi: nothing is read of them; one is nearly mask"
+    assert told in found["told"]
     assert "SECRET" not in json.dumps(found)
     with pytest.raises(InputError, match=r"A region is named, and no mask\.[^$]*column roi"):
         hnscc.predict(trained.root, files | {"roi": "3"}, tmp_path / "b", variant="pet_mri")
