@@ -102,8 +102,15 @@ def no_store(location: str | Location, found: str) -> InputError:
         where=f"store {location}",
         expected="a store made by hnscc prepare",
         found=found,
-        do="Check the path, or make the store: hnscc prepare MANIFEST STORE.",
+        do="Check the path (relative to the working directory), or make the store: hnscc prepare MANIFEST STORE."
+        if _is_relative(location)
+        else "Check the path, or make the store: hnscc prepare MANIFEST STORE.",
     )
+
+
+def _is_relative(location: str | Location) -> bool:
+    where = locate(location)
+    return not isinstance(where, S3Path) and not where.is_absolute()
 
 
 def _what_is_there(location: str | Location) -> str:

@@ -107,8 +107,9 @@ def plan(
 def prune(run: str | Path) -> Pruned:
     """Delete the weights that no reading needs; returns the number of files and their size in bytes.
 
-    The median models keep theirs, and no table changes. InputError, and nothing is deleted, where a trial of
-    the study is missing or the tables are of other trials, older ones above all.
+    The median models keep theirs, and no table changes; `predict` with `ensemble`, which needs those of all repeats, is
+    refused from then on. InputError, and nothing is deleted, where a trial of the study is missing or the tables are of
+    other trials, older ones above all.
     """
     from hnscc.commands.prune import prune_weights
     from hnscc.study.loading import open_run

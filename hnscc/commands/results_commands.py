@@ -114,7 +114,12 @@ def query(
 def prune(run: Run) -> None:
     """Delete the weights that no reading needs. The median models keep theirs, and no table changes.
 
+    `hnscc predict --ensemble`, which needs those of all repeats, is refused from then on.
+
     Example: hnscc prune runs/demo
     """
     files, size = api.prune(run)
-    print(f"deleted {count_of(files, 'weights file')}, {size / 2**20:.1f} MiB; the median models keep theirs")
+    lost = ", and `hnscc predict --ensemble`, which needs all, is refused from now on" if files else ""
+    print(
+        f"deleted {count_of(files, 'weights file')}, {size / 2**20:.1f} MiB; the median models keep theirs{lost}"
+    )

@@ -1,5 +1,6 @@
 """Messages that name what is meant instead: whoever does what they say comes through."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -15,6 +16,7 @@ from trials import train_trial
 from hnscc.base.errors import InputError
 from hnscc.commands.train import main as train
 from hnscc.study.loading import dump_study
+from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
 from hnscc.training.network import build_network
@@ -143,3 +145,20 @@ def test_vanished_encoder_weights_are_one_message_whoever_meets_them(hnscc, stor
     assert "put the file back" in caught.value.do and not folder.record.exists()
     shutil.move("away", "w.safetensors")
     assert train(["s.yaml", "pet-f0-r00", "--out", "run"]) == 0
+
+
+def test_a_study_of_which_nothing_is_left_is_to_be_read(hnscc, trained, tmp_path):
+    """`next:` was to run it again, which did nothing."""
+    run = RunFolder(shutil.copytree(trained.root, tmp_path / "run"))
+    asked = ("check", run.study, "--out", run.root)
+    assert json.loads(hnscc(*asked, "--json")[1])["done"] is False, "there is no report"
+    run.html.touch()
+    code, out, error = hnscc(*asked)
+    assert code == 0, error
+    printed = " ".join(out.split())
+    assert f"next: open {run.html}" in printed and f'or: hnscc query {run.root} "SELECT variant' in printed
+    assert "hnscc run" not in printed
+    run.study.write_text(run.study.read_text().replace("bootstraps: ", "bootstraps: 1"))
+    shutil.copy(run.study, tmp_path / "other.yaml")
+    shutil.copy(trained.study, run.study)
+    assert "next: hnscc run" in " ".join(hnscc("check", tmp_path / "other.yaml", *asked[2:])[1].split())

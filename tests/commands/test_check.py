@@ -279,6 +279,13 @@ def test_a_run_folder_that_cannot_be_made_is_refused(hnscc, store, tmp_path):
     assert "cannot be made" in refused(hnscc("run", study, "--out", study))
 
 
+def test_a_store_that_is_not_there_says_from_where_its_path_counts(hnscc, store, tmp_path):
+    study = write_study(tmp_path / "study.yaml", store, store="data/none.zarr")
+    assert "Check the path (relative to the working directory)" in refused(hnscc("check", study))
+    write_study(study, store, store=f"{tmp_path}/none.zarr")
+    assert "Check the path, or make the store" in refused(hnscc("check", study))
+
+
 def test_a_cohort_too_small_is_refused(hnscc, tmp_path):
     study = write_study(tmp_path / "study.yaml", make_store(tmp_path, patients=4))
     assert "too small to split" in refused(hnscc("check", study))

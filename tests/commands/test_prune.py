@@ -33,6 +33,7 @@ def test_prune_keeps_the_median_models_and_the_tables(hnscc, finished, tmp_path)
     ids = pq.read_table(root / "tables/protocol.parquet").column("trial_ids").to_pylist()
     assert left == {each for group in ids for each in group.split()}
     assert f"deleted {len(list((root / 'trials').iterdir())) - len(left)} weights" in out
+    assert "`hnscc predict --ensemble`, which needs all, is refused from now on" in " ".join(out.split())
     before = {path.name: path.read_bytes() for path in (root / "tables").iterdir()}
     write_tables(RunFolder(root))
     assert {path.name: path.read_bytes() for path in (root / "tables").iterdir()} == before
