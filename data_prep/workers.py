@@ -98,8 +98,10 @@ def _start(pool: ProcessPoolExecutor, others: set[BaseProcess]) -> None:
         pool.submit(int)
     except BrokenProcessPool:
         raise
-    except (OSError, RuntimeError):  # of threads, the second is all that Python says
+    except (OSError, RuntimeError) as error:  # of threads, the second is all that Python says
         _end_all_but(others)
+        if "bootstrapping" in str(error):
+            raise _called_again() from None
         raise MemoryError from None
 
 
@@ -110,6 +112,18 @@ def _end_all_but(others: set[BaseProcess]) -> None:
 
 def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _called_again() -> InputError:
+    """What a process says that runs a script once more, to find what it is to do, where the script calls for processes
+    whenever it is run."""
+    return InputError(
+        "A process that is being started would start others.",
+        where="the script that calls this",
+        expected="the call below `if __name__ == '__main__':`",
+        found="a call that each of its processes makes again",
+        do="Put what the script does below that line.",
+    )
 
 
 def _died(workers: int) -> WorkerError:

@@ -211,3 +211,18 @@ def test_a_store_that_is_given_up_is_gone_though_a_thread_still_writes_into_it(t
     discard(folder)
     writing.join()
     assert not folder.exists()
+
+
+@pytest.mark.slow
+def test_a_script_that_its_own_processes_would_run_again_is_told_so(tmp_path):
+    """They said that memory ran out."""
+    script = tmp_path / "script.py"
+    called = f"hnscc.prepare({str(cohort(tmp_path))!r}, {str(tmp_path / 's.zarr')!r}, size=16, workers=2)"
+    script.write_text(f"import hnscc\n\n{called}\n")
+    own = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [sys.executable, script], env=own, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ended.returncode and not (tmp_path / "s.zarr").exists()
+    assert "A process that is being started would start others." in ended.stderr
+    assert "call this under `if __name__ == '__main__':`" in ended.stderr and "Memory" not in ended.stderr
