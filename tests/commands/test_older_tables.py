@@ -83,6 +83,7 @@ def test_so_do_the_functions_of_python(run, capsys):
         assert "The tables lack the results of 2 trials that have ended" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_trial_trained_alone_is_told_until_the_tables_are_made_again(hnscc, store, tmp_path, monkeypatch):
     """By `python -m hnscc.train`, which makes no table; the command that the sentence names does."""
     monkeypatch.chdir(tmp_path)

@@ -102,6 +102,7 @@ def test_a_pair_that_found_hardly_any_lesion_gets_no_number(tmp_path):
     assert pair["patients_needed"]["value"] is pair["smallest_study"] is pair["seen_from"] is None
 
 
+@pytest.mark.slow
 def test_a_single_collapsed_training_is_told(tmp_path):
     study = small_study(repeats=4)
     run = random_run(tmp_path, study, patients=24)

@@ -59,6 +59,7 @@ def test_without_it_nothing_is_registered_and_an_unknown_way_is_refused(hnscc, c
     assert not (tmp_path / "a.zarr").exists()
 
 
+@pytest.mark.slow
 def test_predict_registers_new_scans_where_the_study_did(trained, cohort, tmp_path):
     """The study's placing asks for it, and the new scans' MRI is laid on their PET, the study's reference."""
     run = RunFolder(tmp_path / "run")

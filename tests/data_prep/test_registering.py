@@ -147,6 +147,7 @@ def test_mutual_information_is_that_of_the_definition():
         assert abs(mutual_information(one, other)) < 0.02
 
 
+@pytest.mark.slow
 def test_the_store_and_new_scans_are_registered_alike_and_to_the_same_bits(tmp_path):
     """As predict asks for them: by the placing that the store tells, which a run folder keeps."""
     body_scan(tmp_path, 0, "x")
@@ -166,6 +167,7 @@ def test_the_store_and_new_scans_are_registered_alike_and_to_the_same_bits(tmp_p
     assert new.placement["input_affine"] == plain.scans[0].placement["input_affine"], "the grid stays"
 
 
+@pytest.mark.slow
 def test_a_mask_moves_with_the_modality_that_it_was_drawn_on(small):
     pet = moved(small["pet"], motion_of("oblique", middle(small["mri"])))
     drawn = np.zeros(pet.data.shape, np.float32)

@@ -52,6 +52,7 @@ def test_on_how_many_the_choices_rest_and_what_they_changed_is_told(corrected, p
     assert gained[0] != gained[-1]
 
 
+@pytest.mark.slow
 def test_one_variant_one_repeat_one_modality(tmp_path):
     study = small_study(("ct",), repeats=1)
     text, markdown = report(random_run(tmp_path, study))

@@ -89,6 +89,7 @@ def test_nothing_completed(tmp_path):
     assert not run.figures.exists()
 
 
+@pytest.mark.slow
 def test_no_lesion_in_the_test_split(tmp_path):
     study = small_study(repeats=2)
     run = random_run(tmp_path / "seed", study)
@@ -111,6 +112,7 @@ def without_lesion_in_test(run: RunFolder, masks: np.ndarray) -> list:
     ]
 
 
+@pytest.mark.slow
 def test_every_variant_collapsed(tmp_path):
     study = small_study(repeats=2)
     run = random_run(tmp_path, study)

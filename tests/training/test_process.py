@@ -61,6 +61,7 @@ def test_a_gpu_computes_deterministically_without_the_compiler_and_without_filli
     assert prepared["cublas"] == ":4096:8"
 
 
+@pytest.mark.slow
 def test_fp32_on_a_gpu_is_not_tf32(prepared):
     assert prepared["tf32"] == [True, False, False, False]
 
