@@ -131,7 +131,8 @@ def _died(workers: int) -> WorkerError:
         "A process that was to work on scans died.",
         where="the processes of this command",
         expected="processes that end by themselves",
-        found="one that was killed, most often by the system because memory ran out",
+        found="one that was killed, most often by the system because memory ran out, or ended by an error of its own, "
+        "which then stands above",
         do=f"Use fewer processes ({workers} now; --workers of `hnscc prepare`) or give more memory, then give the "
         "same command again; nothing half-written is left. In a script of your own, call this under "
         "`if __name__ == '__main__':`.",

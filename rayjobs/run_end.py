@@ -78,15 +78,10 @@ def tell_run_end(end: RunEnd) -> int:
     if end.missing:
         print("next:   the same command, which trains what is missing")
     if end.completed:
-        opened, asked = to_read(end.folder)
-        print(f"{'then' if end.missing else 'next'}:   {opened}\nor:     {asked}")
+        print(f"{'then' if end.missing else 'next'}:   open {shown(end.folder.html)}")
+        sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
+        print(f'or:     hnscc query {root} "{sql}"')
     return 1 if end.failed or end.lost or end.unused else 0
-
-
-def to_read(folder: RunFolder) -> tuple[str, str]:
-    """Return how a user reads the results of a study: its report, or its tables."""
-    sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
-    return f"open {shown(folder.html)}", f'hnscc query {shown(folder.root)} "{sql}"'
 
 
 def tell_lost(names: Iterable[str]) -> None:

@@ -13,7 +13,6 @@ from data_prep.files.whose import begins_an_id, letters_of_ids, whose, with_id
 from data_prep.files.words import (
     columns_of_words,
     organ_of,
-    organs_in,
     says_lesion,
     says_mask,
     says_masks,
@@ -97,12 +96,14 @@ def _organs(parts: Sequence[tuple[str, ...]]) -> tuple[str, str]:
     is_mask = all(says_mask(word) or says_nothing(word) for word in own)
     told = [own, *(words for words in folders if _holds_masks(words)), *(folders[-1:] if is_mask else [])]
     behind = within = ""
-    for words in told:
-        for at, organ in organs_in(words):
-            if begins_an_id(words, at):
-                within = within or organ
-            else:
-                behind = behind or organ
+    for words in (words for words in told if not any(map(says_lesion, words))):
+        for at, word in enumerate(words):
+            organ = organ_of(word)
+            if organ and not (word == "head" and "neck" in words):
+                if begins_an_id(words, at):
+                    within = within or organ
+                else:
+                    behind = behind or organ
     return behind, within
 
 

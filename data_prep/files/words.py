@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 Words = tuple[str, ...]
 
@@ -29,6 +29,9 @@ _NO_LESION = (  # what else a mask may show
     r"(brain|body|head|skull|liver|lungs?|heart|organs?|oars?|parotids?|submandibulars?|mandibles?|(spinal)?cord"
     r"|brainstem|larynx|pharynx|eyes?|lens(es)?|chiasm|cochleas?|thyroid|oesophagus|esophagus|spleen|kidneys?|bladder"
     r"|prostate|stomach|pancreas)(masks?)?"
+)
+_PART = (
+    r"left|right|li|re|lt|rt|l|r|both|bilateral|spinal|stem|glands?|\d+"  # of an organ, or which of several
 )
 _LESION = r".*(lesion|tumou?r).*|gtv.*"
 _NEUTRAL = (
@@ -115,13 +118,12 @@ def organ_of(word: str) -> str:
     return re.sub(r"masks?$", "", word.casefold()) if spells(_NO_LESION, word) else ""
 
 
-def organs_in(words: Sequence[str]) -> list[tuple[int, str]]:
-    """Return the organs that the words of a name say, each with its place among them; none of the head in `head and
-    neck`, where the tumours are, nor where a word says lesion."""
-    if any(map(says_lesion, words)):
-        return []
-    found = [(at, organ) for at, word in enumerate(words) if (organ := organ_of(word))]
-    return [(at, organ) for at, organ in found if not (organ == "head" and "neck" in words)]
+def organ_alone(name: str) -> str:
+    """Return the organ that a name says, `parotid` of `Parotid_L`; "" where it says more, as `SCC_Larynx` does."""
+    words = words_of(name)
+    organs = [organ_of(word) for word in words]
+    alone = all(organ or spells(_PART, word) for organ, word in zip(organs, words, strict=True))
+    return next(filter(None, organs), "") if alone else ""
 
 
 def spells(pattern: str, word: str) -> bool:

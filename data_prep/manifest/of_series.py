@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_prep.dicom.series_in_folder import ListedSeries, Listing
-from data_prep.files.words import organs_in, says_lesion, words_of
+from data_prep.files.words import organ_alone, says_lesion, words_of
 from data_prep.manifest.listed import ListedScan
 from data_prep.manifest.preferred import first_fitting, fits_pattern
 from hnscc.base.in_words import count_of
@@ -16,8 +16,8 @@ COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # of the manifest, by modality
 
 def organs_of_regions(series: ListedSeries) -> list[str]:
     """Return the organs that the regions of a mask are called by; empty where one of them is called otherwise."""
-    organs = [[organ for _, organ in organs_in(words_of(name))] for name in series.regions]
-    return [own[0] for own in organs] if all(organs) else []
+    organs = [organ_alone(name) for name in series.regions]
+    return organs if all(organs) else []
 
 
 def scans_of(listing: Listing, prefer: Sequence[str] = ()) -> list[ListedScan]:
@@ -30,13 +30,10 @@ def scans_of(listing: Listing, prefer: Sequence[str] = ()) -> list[ListedScan]:
         name for series in scans.values() for name in {n for each in series for n in each.regions}
     )
     usable = [(series, found) for series in scans.values() if (found := _usable(series))]
-    return [
-        _scan(series[0], found, _masks([each for each in series if each.is_mask], names, prefer))
-        for series, found in usable
-    ]
+    return [_scan(series, found, _masks(series, names, prefer)) for series, found in usable]
 
 
-def _masks(masks: Sequence[ListedSeries], names: Counter[str], prefer: Sequence[str]) -> list[ListedSeries]:
+def _masks(series: Sequence[ListedSeries], names: Counter[str], prefer: Sequence[str]) -> list[ListedSeries]:
     """The masks of a scan that may be the lesion's, the one to take first.
 
     Those with a region that the first pattern of `prefer` that fits any of them fits. Else those that are of more than
@@ -48,6 +45,7 @@ def _masks(masks: Sequence[ListedSeries], names: Counter[str], prefer: Sequence[
         says = any(says_lesion(word) for name in mask.regions for word in words_of(name))
         return not says, -max((names[name] for name in mask.regions), default=0), mask.regions, mask.key
 
+    masks = [each for each in series if each.is_mask]
     pattern = first_fitting([name for each in masks for name in each.regions], prefer)
     if pattern is None:
         meant = [each for each in masks if not organs_of_regions(each)]
@@ -57,7 +55,7 @@ def _masks(masks: Sequence[ListedSeries], names: Counter[str], prefer: Sequence[
 
 
 def _scan(
-    one: ListedSeries, found: dict[str, list[ListedSeries]], masks: Sequence[ListedSeries]
+    series: Sequence[ListedSeries], found: dict[str, list[ListedSeries]], masks: Sequence[ListedSeries]
 ) -> ListedScan:
     images, chosen = {}, {}
     for modality, (first, *others) in found.items():
@@ -66,14 +64,13 @@ def _scan(
         if others:
             keys = ", ".join(f"#{each.key}" for each in others)
             chosen[column] = f"of {1 + len(others)} series of {modality}, #{first.key} was taken, not {keys}"
-
-    if masks and (len(masks) > 1 or masks[0].files > 1):
-        chosen["mask"] = _taken_of(masks)
+    if told := _told_of_masks(series, masks):
+        chosen["mask"] = told
     mask = min(masks[0].paths).absolute() if masks else None
     regions = masks[0].regions if masks else ()
     return ListedScan(
-        patient=one.patient,
-        scan=one.scan,
+        patient=series[0].patient,
+        scan=series[0].scan,
         images=images,
         mask=mask,
         regions=regions,
@@ -81,14 +78,21 @@ def _scan(
     )
 
 
-def _taken_of(masks: Sequence[ListedSeries]) -> str:
-    """What is said of several masks. It names no region: whoever drew one may have called it by the patient."""
+def _told_of_masks(series: Sequence[ListedSeries], masks: Sequence[ListedSeries]) -> str:
+    """What is said of a scan's masks where the first of these is not the only one; "" where it is, or there is none. It
+    names no region but organs: whoever drew one may have called it by the patient."""
+    if not masks:
+        return ""
+    told = []
     first, *others = masks
-    which = f"a file of #{first.key} was taken"
-    if not others:
-        return f"of {count_of(first.files, 'mask')}, {which}"
-    not_taken = ", ".join(f"#{each.key}" for each in others)
-    return f"of {count_of(sum(each.files for each in masks), 'mask')}, {which}, not {not_taken}: look at their regions"
+    if others or first.files > 1:
+        of = f"of {count_of(sum(each.files for each in masks), 'mask')}, a file of #{first.key} was taken"
+        not_taken = ", ".join(f"#{each.key}" for each in others)
+        told.append(f"{of}, not {not_taken}: look at their regions" if others else of)
+    left_out = [each for each in series if each.is_mask and each not in masks]
+    if organs := sorted({organ for each in left_out for organ in organs_of_regions(each)}):
+        told.append(f"{count_of(len(left_out), 'mask')} of organs ({', '.join(organs)}) left out")
+    return "; ".join(told)
 
 
 def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:

@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import json
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -56,29 +57,34 @@ def at_work(unfinished: Path) -> Iterator[None]:
     """Hold a lock that says that this process makes the folder, of `make_unfinished`; and before, delete those of the
     same name that processes which were killed left.
 
-    Where nothing can be locked, nothing is deleted either.
+    Deleted is what a process of this machine left: on some file systems a lock keeps out the processes of one machine
+    alone. Where nothing can be locked, nothing is deleted either. What ends this at its start leaves no folder.
     """
-    name, *_ = unfinished.name.rsplit(".", 2)
-    for left in unfinished.parent.glob(f"{glob.escape(name)}.*{_ENDING}{_LOCK}"):
-        _delete_left(left)
+    name, own, _ = unfinished.name.rsplit(".", 2)
     with contextlib.ExitStack() as held:
-        with contextlib.suppress(InputError, StorageError):
+        held.callback(shutil.rmtree, unfinished, ignore_errors=True)  # at an interrupt, too
+        # As many letters as its own: that of `cohort` is none of `cohort.zarr`.
+        for left in unfinished.parent.glob(f"{glob.escape(name)}.{'?' * len(own)}{_ENDING}{_LOCK}"):
+            _delete_left(left)
+        with contextlib.suppress(InputError, StorageError, OSError):
             lock = unfinished.with_name(unfinished.name + _LOCK)
             # Whoever looks for what is left finds the lock only once it is held.
             unheld = lock.with_name(lock.name + ".new")
             held.enter_context(locked(unheld))
+            unheld.write_text(platform.node())
             unheld.rename(lock)
             held.callback(lock.unlink, missing_ok=True)
         yield
 
 
 def _delete_left(lock: Path) -> None:
-    """Delete an unfinished folder with its lock, unless a living process holds that."""
+    """Delete an unfinished folder with its lock, unless a living process holds that, or another machine made it."""
     folder = lock.with_name(lock.name.removesuffix(_LOCK))
-    with contextlib.suppress(BlockingIOError, InputError, StorageError), locked(lock):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():  # else the next one tries again
-            lock.unlink(missing_ok=True)
+    with contextlib.suppress(InputError, StorageError, OSError), locked(lock):
+        if lock.read_text() == platform.node():
+            shutil.rmtree(folder, ignore_errors=True)
+            if not folder.exists():  # else the next one tries again
+                lock.unlink(missing_ok=True)
 
 
 def write_marker(folder: Path, marker: str, command: str, content: dict[str, Any]) -> dict[str, Any]:

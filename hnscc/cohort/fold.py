@@ -1,7 +1,7 @@
 """One fold: which slices stand in which split and which are scored, the bounds of training slices, and its files."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -200,7 +200,6 @@ def write_fold(
     `replace` it (nothing has been trained on it yet).
     """
     existing = intact_split(folder)
-    damaged = _damaged(folder, existing)
     if existing and not replace:
         check_same_data(folder, store, division, data.bounds)
     contents = {
@@ -211,9 +210,9 @@ def write_fold(
     drawn = kept_of_store.read_masks(store, division.whole_scans)
     if drawn:
         contents[folder.drawn] = kept_of_store.masks_to_bytes(drawn)
-    split = _split_file(
-        store, division, data, {path.name: sha256(each) for path, each in contents.items()}, drawn
-    )
+    digests = {path.name: sha256(each) for path, each in contents.items()}
+    split = _split_file(store, division, data, digests, drawn)
+    damaged = _damaged(folder, existing, digests)
     if existing != split or damaged:
         for path, content in contents.items():
             write_bytes(path, content)
@@ -221,11 +220,12 @@ def write_fold(
     return damaged
 
 
-def _damaged(folder: FoldFolder, split: SplitFile | None) -> tuple[str, ...]:
-    """The fold's files that are not what was written; split: what its split.json says, None where that is not whole."""
+def _damaged(folder: FoldFolder, split: SplitFile | None, names: Iterable[str]) -> tuple[str, ...]:
+    """Which of these files are not what was written; split: what split.json says, None where that is not whole."""
     if split is None:
         return (folder.split.name,) if folder.split.is_file() else ()
-    return tuple(name for name, digest in split.files.items() if not _holds(folder.root / name, digest))
+    files = split.files
+    return tuple(name for name in names if name in files and not _holds(folder.root / name, files[name]))
 
 
 def _holds(path: Location, digest: str) -> bool:

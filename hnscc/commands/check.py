@@ -24,7 +24,6 @@ from hnscc.commands.checked import (
     TrialFacts,
     VariantFacts,
     disk_of,
-    is_done,
     memory_of,
     repeats_facts,
 )
@@ -132,7 +131,6 @@ def _described(
         "memory_mib": memory_of(study, store, divisions, parameters),
         "time": _time(study, states, {device for device, _ in chosen.values()}),
         "repeats_for_width": _repeats(study, folder, states, half_width),
-        "done": is_done(study, folder, states.values()),
         "search": {"configurations": number_to_try(rules)} | rules.model_dump(mode="json", exclude_none=True)
         if rules
         else None,

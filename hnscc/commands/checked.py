@@ -1,16 +1,13 @@
 """What `hnscc check` tells of a study, as typed mappings: all of it, and its parts; the memory and the disk that
 the study takes, as far as they are known before an image is read."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 from hnscc.cohort.splits import Division
 from hnscc.cohort.store import Store
 from hnscc.scores.intervals import RepeatsForWidth
-from hnscc.study.loading import kept_study
-from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
-from hnscc.training.states import TrialState
 
 # Weights, gradients, the two moments of Adam, and the weights of the best epoch: float32 each.
 COPIES_OF_WEIGHTS = 5
@@ -174,17 +171,6 @@ class OtherVersions(TypedDict):
     trials: list[str]
 
 
-def is_done(study: Study, folder: RunFolder, states: Collection[TrialState]) -> bool:
-    """Return whether `hnscc run` would change nothing: every trial is completed, and the tables and the report are of
-    all of them, and of these settings."""
-    if study.search or not all(state.completed for state in states) or not folder.study.is_file():
-        return False
-    from hnscc.aggregation.query import not_in_tables  # here, for DuckDB is needed at the end alone
-
-    written = folder.html.is_file() and folder.table("trials").is_file()
-    return written and kept_study(folder) == study and not not_in_tables(folder)
-
-
 class Checked(TypedDict):
     """What `check_study` found.
 
@@ -193,8 +179,7 @@ class Checked(TypedDict):
     many there are, and how many are in each state; trial_states: each of them (of a search, the completed and failed
     ones). left_out: variant -> trained trials that the study no longer has, so that no table holds them.
     other_versions: empty where all trained trials are of the versions installed here. disk_mib: at most so much.
-    repeats_for_width: None unless asked for. done: whether `hnscc run` would change nothing. search: None, or its
-    settings and how many configurations it tries.
+    repeats_for_width: None unless asked for. search: None, or its settings and how many configurations it tries.
     """
 
     study: dict[str, Any]
@@ -215,5 +200,4 @@ class Checked(TypedDict):
     memory_mib: MemoryFacts
     time: TimeFacts
     repeats_for_width: RepeatsFacts | None
-    done: bool
     search: dict[str, Any] | None

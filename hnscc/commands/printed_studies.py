@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hnscc.base import fewest
 from hnscc.base.console import Console, print_line, print_rows
 from hnscc.base.in_words import count_of, noun_of
-from hnscc.base.locations import locate
 from hnscc.study.fields import yaml_value
-from hnscc.study.run_folder import RunFolder
 from hnscc.training.earlier import told_left_out
 
 if TYPE_CHECKING:
@@ -145,13 +143,10 @@ def print_check(found: Checked, console: Console, named: str) -> None:
             for line in lines_of_repeats(found["repeats_for_width"], found["to_predict"]["variants"]):
                 print_line(console, line)
         print_line(console, f"time:    {_time(found['time'])}")
-    if found["done"]:
-        from rayjobs.run_end import to_read
-
-        opened, asked = to_read(RunFolder(locate(found["run_folder"])))
-        print_line(console, f"next:    {opened}\nor:      {asked}")
-    else:
-        print_line(console, f"next:    hnscc {'search' if search else 'run'} {named}")
+    trials = found["trials"]
+    trained = not search and trials.get("completed", 0) == trials["in_all"]
+    again = " (nothing is left to train: it makes the tables and the report again)" if trained else ""
+    print_line(console, f"next:    hnscc {'search' if search else 'run'} {named}{again}")
 
 
 def _print_of_data(found: Checked, console: Console) -> None:

@@ -59,8 +59,8 @@ def check(
     address: the running Ray cluster whose machines are asked what they have; RAY_ADDRESS unless given, and without
     either this machine.
     The result has the keys study, run_folder, store, variants, splits, leakage_checks, proven, odd, warnings, trials,
-    trial_states, to_predict, left_out, other_versions, disk_mib, memory_mib, time, repeats_for_width, done and search,
-    of which hnscc.commands.checked.Checked says what each means.
+    trial_states, to_predict, left_out, other_versions, disk_mib, memory_mib, time, repeats_for_width and search, of
+    which hnscc.commands.checked.Checked says what each means.
     InputError for a setting that is wrong, a store that does not fit, a run folder of other settings, and a trial that
     asks for more CPUs or GPUs than any machine has.
     """

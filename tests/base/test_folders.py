@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -79,25 +80,50 @@ def test_what_came_while_the_results_were_made_stays(tmp_path, overwrite):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+KILLED = """if True:
+    import contextlib, os, sys
+    from pathlib import Path
+    from hnscc.base.folders import at_work, make_unfinished
+    folder, *names = sys.argv[1:]
+    with contextlib.ExitStack() as held:
+        for name in names:
+            held.enter_context(at_work(made := make_unfinished(Path(folder), name)))
+            (made / "a.nii.gz").write_text("half of it")
+        os.kill(os.getpid(), 9)
+"""
+
+
 def test_what_a_killed_process_left_is_deleted_by_the_next_one_of_that_name(tmp_path):
-    """And what a process makes that still runs stays, as does what is of another name."""
-    killed = """if True:
-        import contextlib, os, sys
-        from pathlib import Path
-        from hnscc.base.folders import at_work, make_unfinished
-        with contextlib.ExitStack() as held:
-            for name in (".out", ".other"):
-                held.enter_context(at_work(folder := make_unfinished(Path(sys.argv[1]), name)))
-                (folder / "a.nii.gz").write_text("half of it")
-            os.kill(os.getpid(), 9)
-    """
-    subprocess.run([sys.executable, "-c", killed, tmp_path], check=False)
-    (other,) = tmp_path.glob(".other.*.unfinished")
-    (left,) = tmp_path.glob(".out.*.unfinished")
+    """And what a process makes that still runs stays, as does what is of another name, a longer one too."""
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path, ".out", ".out.zarr", ".other"], check=False)
+    (left,) = tmp_path.glob(".out.????????.unfinished")
+    others = {path.name for path in tmp_path.iterdir() if not path.name.startswith(left.name)}
+    assert len(others) == 4, "two folders, each with its lock"
     running = make_unfinished(tmp_path, ".out")
     with at_work(running):
-        assert not left.exists() and other.exists()
+        assert not left.exists()
         fill(tmp_path / "out")
         assert running.exists()
-        running.rmdir()
-    assert {path.name for path in tmp_path.iterdir()} == {"out", other.name, f"{other.name}.lock"}
+    assert {path.name for path in tmp_path.iterdir()} == {"out", *others}
+
+
+def test_what_another_machine_makes_stays(tmp_path):
+    """On some file systems a lock keeps out the processes of one machine alone: a lock that is free says nothing."""
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path, ".out"], check=False)
+    (lock,) = tmp_path.glob(".out.*.lock")
+    lock.write_text("another machine")
+    fill(tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"out", lock.name, lock.name.removesuffix(".lock")}
+
+
+def test_an_interrupt_while_something_is_deleted_leaves_no_folder(tmp_path, monkeypatch):
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path, ".out"], check=False)
+    before = {path.name for path in tmp_path.iterdir()}
+
+    def interrupted(path: Path) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during, pytest.raises(KeyboardInterrupt):
+        during.setattr(Path, "read_text", interrupted)
+        fill(tmp_path / "out")
+    assert {path.name for path in tmp_path.iterdir()} == before

@@ -45,6 +45,9 @@ def scanned(hnscc, tmp_path, patients, *options):
         ([["Muscle"], ["Tumour bed"]], ("RS1", "Tumour bed")),
         ([["Parotid_L", "SpinalCord"], ["lesion in the lung"]], ("RS1", "lesion in the lung")),
         ([["Head and neck"]], ("RS0", "Head and neck")),
+        ([["PTV_70"], ["SCC_Larynx"]], ("RS0", "PTV_70")),  # either may be meant, and the choice is told
+        ([["SCC_Larynx"]], ("RS0", "SCC_Larynx")),
+        ([["Lung met"], ["Lung_L"]], ("RS0", "Lung met")),
         ([["Bladder"]], ("FILL-IN", "")),
         ([["Bladder"], ["Left Kidney"]], ("FILL-IN", "")),
         ([["Bladder", "GTV"]], ("RS0", "")),  # the user says which of the two
@@ -53,10 +56,27 @@ def scanned(hnscc, tmp_path, patients, *options):
 def test_masks_of_organs_are_no_lesions(hnscc, tmp_path, sets, taken):
     rows, out = scanned(hnscc, tmp_path, [sets])
     assert rows == [taken]
-    assert "of 2 masks" not in out or sets == [["Muscle"], ["Tumour bed"]]
-    organs = "bladder, kidney" if len(sets) == 2 else "bladder"
+    organs = ("bladder, kidney" if ["Left Kidney"] in sets else "bladder") if taken[0] == "FILL-IN" else None
     why = f"p001_1: a mask was left out, since its name says {organs}, which is no lesion; its cell says FILL-IN"
-    assert (why in out) == (taken[0] == "FILL-IN")
+    assert (why in out) == (organs is not None)
+
+
+@pytest.mark.parametrize(
+    ("sets", "told"),
+    [
+        ([["Bladder"], ["GTV_Mass"]], "1 mask of organs (bladder) left out"),
+        (
+            [["Parotid_L", "SpinalCord"], ["Left Kidney"], ["GTV"]],
+            "2 masks of organs (cord, kidney, parotid) left out",
+        ),
+        ([["Muscle"], ["Tumour bed"]], "was taken, not #"),
+        ([["PTV_70"], ["SCC_Larynx"]], "was taken, not #"),
+        ([["GTV"]], None),
+    ],
+)
+def test_a_mask_that_was_not_taken_is_told(hnscc, tmp_path, sets, told):
+    out = scanned(hnscc, tmp_path, [sets])[1]
+    assert ("look at p001_1: " in out) == (told is not None) and (told or "") in out
 
 
 def test_of_several_that_may_be_the_lesion_the_one_taken_is_told(hnscc, tmp_path):

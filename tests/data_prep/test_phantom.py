@@ -138,7 +138,6 @@ def test_follow_ups_show_the_same_head_in_another_state(store):
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_pet_and_mri_together_beat_pet_and_pet_beats_mri(sklearn, store):
     """Pooled Dice of a per-pixel classifier on local features; six folds, so each has five patients with
     lesion to learn from. (With two folds, three such patients, the order was found by chance only.)"""
