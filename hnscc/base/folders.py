@@ -33,16 +33,13 @@ def new_folder(out: str | Path, marker: str, command: str, *, overwrite: bool = 
         final.parent.mkdir(parents=True, exist_ok=True)
         unfinished = make_unfinished(final.parent, f".{final.name}")
     with at_work(unfinished):
-        try:
-            with write_errors(unfinished):
-                yield unfinished
-            _check_vacant(final, marker, command, overwrite)  # it may have come while the block ran
-            with write_errors(final.parent):
-                replaced = put_in_place(unfinished, final)
-            if replaced:
-                shutil.rmtree(replaced, ignore_errors=True)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
+        with write_errors(unfinished):
+            yield unfinished
+        _check_vacant(final, marker, command, overwrite)  # it may have come while the block ran
+        with write_errors(final.parent):
+            replaced = put_in_place(unfinished, final)
+        if replaced:
+            shutil.rmtree(replaced, ignore_errors=True)
 
 
 def make_unfinished(beside: Path, name: str) -> Path:
@@ -54,26 +51,28 @@ def make_unfinished(beside: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def at_work(unfinished: Path) -> Iterator[None]:
-    """Hold a lock that says that this process makes the folder, of `make_unfinished`; and before, delete those of the
-    same name that processes which were killed left.
+    """Hold a lock that says that this process makes the folder, of `make_unfinished`, and delete those of the same name
+    that processes which were killed left. At the end the folder is deleted, unless it was renamed.
 
     Deleted is what a process of this machine left: on some file systems a lock keeps out the processes of one machine
-    alone. Where nothing can be locked, nothing is deleted either. What ends this at its start leaves no folder.
+    alone. Where nothing can be locked, nothing is deleted either.
     """
     name, own, _ = unfinished.name.rsplit(".", 2)
+    # As many letters as its own: that of `cohort` is none of `cohort.zarr`.
+    left = [*unfinished.parent.glob(f"{glob.escape(name)}.{'?' * len(own)}{_ENDING}{_LOCK}")]
     with contextlib.ExitStack() as held:
-        held.callback(shutil.rmtree, unfinished, ignore_errors=True)  # at an interrupt, too
-        # As many letters as its own: that of `cohort` is none of `cohort.zarr`.
-        for left in unfinished.parent.glob(f"{glob.escape(name)}.{'?' * len(own)}{_ENDING}{_LOCK}"):
-            _delete_left(left)
         with contextlib.suppress(InputError, StorageError, OSError):
             lock = unfinished.with_name(unfinished.name + _LOCK)
             # Whoever looks for what is left finds the lock only once it is held.
             unheld = lock.with_name(lock.name + ".new")
             held.enter_context(locked(unheld))
+            held.callback(unheld.unlink, missing_ok=True)
             unheld.write_text(platform.node())
             unheld.rename(lock)
             held.callback(lock.unlink, missing_ok=True)
+        held.callback(shutil.rmtree, unfinished, ignore_errors=True)  # while the lock is held
+        for each in left:
+            _delete_left(each)
         yield
 
 
