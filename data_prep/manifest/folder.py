@@ -254,8 +254,8 @@ def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:
 
 
 def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedScan]:
-    """Return the scans that hold an image, or a mask, by patient. prefer: patterns of names of files and of
-    regions of DICOM.
+    """Return the scans that hold an image, or a mask, by patient. prefer: patterns of names of files and of regions
+    of DICOM.
 
     Where the only masks of a scan are of something else than a lesion, its mask is unclear. InputError where there are
     patterns and no name fits any of them.

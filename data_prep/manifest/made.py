@@ -6,11 +6,12 @@ import csv
 import io
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from data_prep.files.names import MASK
 from data_prep.manifest.columns import LESION_FREE, TO_FILL_IN, USUAL
+from data_prep.manifest.folder import FolderListing
 from data_prep.manifest.listed import ListedScan
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_errors, write_text
@@ -83,6 +84,11 @@ class ManifestNotes:
     to_fill_in: tuple[str, ...]
     without_region: tuple[str, ...]
     without_image: tuple[str, ...]
+
+
+def with_notes(listing: FolderListing, made: ManifestNotes) -> FolderListing:
+    """Return the listing with what must be looked at in the manifest that was made of it."""
+    return replace(listing, **{**vars(made), "notes": (*listing.notes, *made.notes)})
 
 
 def check_new(manifest: Path) -> None:

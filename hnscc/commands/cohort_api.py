@@ -143,13 +143,12 @@ def scan(
     for a cell, those that fit the first pattern that fits any. progress: called with the files done and their number.
     InputError is raised where nothing can be read, the manifest is there already, or the pseudonyms are no such table.
     """
-    from dataclasses import replace
-
     from data_prep.manifest.folder import list_scans_below, scans_in
     from data_prep.manifest.made import (
         check_new,
         read_pseudonyms,
         taken_back_unless_done,
+        with_notes,
         write_manifest,
         write_pseudonyms,
     )
@@ -170,13 +169,7 @@ def scan(
         if manifest is not None:
             made = write_manifest(scans_in(listing, prefer), Path(manifest))
             undone.enter_context(taken_back_unless_done(Path(manifest)))
-            listing = replace(
-                listing,
-                notes=(*listing.notes, *made.notes),
-                to_fill_in=made.to_fill_in,
-                without_region=made.without_region,
-                without_image=made.without_image,
-            )
+            listing = with_notes(listing, made)
         if pseudonyms is not None:
             write_pseudonyms(listing.pseudonyms, Path(pseudonyms))
     return listing

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
-from data_prep.manifest.made import image_columns, taken_back_unless_done, write_manifest
+from data_prep.manifest.made import image_columns, taken_back_unless_done, with_notes, write_manifest
 from data_prep.settings import PrepareSettings
 from hnscc.base import fewest
 from hnscc.base.errors import InputError
@@ -87,9 +87,7 @@ def begin_study(
         made = write_manifest(scans, manifest)
         with taken_back_unless_done(manifest):
             write_text(path, text)
-    notes = (*listing.notes, *made.notes)
-    told = {name: getattr(made, name) for name in ("to_fill_in", "without_region", "without_image")}
-    return Begun(path, manifest, store, replace(listing, notes=notes, **told))
+    return Begun(path, manifest, store, with_notes(listing, made))
 
 
 def init_study(
