@@ -224,7 +224,9 @@ def record_deaths(ready: ReadyRun, dead: Mapping[Trial, str]) -> None:
 
     The record keeps the attempts that the newest checkpoint names; later ones left nothing that says where they were.
     """
-    # Here, for it loads PyTorch, and processes seldom die.
+    if not dead:
+        return
+    # Here, for it loads PyTorch, which takes seconds, and processes seldom die.
     from hnscc.training.boundary import begin, write_failure
 
     for trial, error in dead.items():

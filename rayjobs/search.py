@@ -7,14 +7,13 @@ follows from the trials' own files alone, so that the same command goes on after
 import argparse
 import contextlib
 import functools
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import ray
 
 from hnscc.base import option_help
-from hnscc.base.errors import InputError, exit_code_of
+from hnscc.base.errors import InputError, exit_code_of, leave
 from hnscc.base.files import write_text
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
@@ -223,4 +222,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -12,6 +12,7 @@ import json
 import os
 import pickle
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -62,6 +63,14 @@ def await_standby() -> None:
             print(f"processes still load after {LOADED_WITHIN:g} s: training starts all the same", flush=True)
             return
         time.sleep(0.02)
+
+
+def load_beside(module: str, after: float = 0.0) -> None:
+    """Load a module that this process needs later, which takes a second and more, while it waits for others. after:
+    so many seconds, until it begins."""
+    timer = threading.Timer(after, importlib.import_module, (module,))
+    timer.daemon = True
+    timer.start()
 
 
 def _answered(folder: Path, question: Callable[[], T]) -> T:

@@ -2,9 +2,7 @@
 
 import argparse
 import contextlib
-import importlib
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -14,7 +12,7 @@ import ray
 
 from hnscc.base import option_help
 from hnscc.base.console import counted, terminal
-from hnscc.base.errors import InputError, exit_code_of
+from hnscc.base.errors import InputError, exit_code_of, leave
 from hnscc.base.files import write_text
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
@@ -24,7 +22,7 @@ from hnscc.study.loading import dump_study, load_study
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.section_schema import UntilPrecise
-from hnscc.study.trials import Trial, trials_of
+from hnscc.study.trials import Trial, due, trials_of
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.hardware import may_have_gpu, resources_here
@@ -50,7 +48,7 @@ from rayjobs.requests import check_study_requests, resolve_here, trials_at_once,
 from rayjobs.run_end import RunEnd, run_end_of, tell_run_end
 from rayjobs.shadowed import refuse_shadowed
 from rayjobs.shared import prove_shared
-from rayjobs.standby import await_standby, standing_by
+from rayjobs.standby import await_standby, load_beside, standing_by
 from rayjobs.surroundings import given_or_set
 
 
@@ -111,7 +109,7 @@ def _begin_training(during: contextlib.ExitStack) -> None:
     await_standby()
     if not ray.is_initialized():
         during.enter_context(connected(None))
-    threading.Thread(target=importlib.import_module, args=("rayjobs.aggregate",), daemon=True).start()
+    load_beside("rayjobs.aggregate", after=3)  # Tune starts meanwhile, and would be slower beside it
 
 
 @contextlib.contextmanager
@@ -134,8 +132,6 @@ def _with_tables(ready: ReadyRun, end: RunEnd) -> RunEnd:
 
 def _next(ready: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
     """The trials to be trained now; one that failed is not tried again by the same command."""
-    from hnscc.aggregation.enough_repeats import due
-
     free = set(trials_of(ready.study)) - set(tried)
     more = due(ready.study, [trial for trial in left if trial in free])
     return more[: None if limit is None else limit - len(tried)]
@@ -195,6 +191,7 @@ def _ready_to_train_here(
     store_and_divisions = _refuse_at_once(study, folder)
     answer = during.enter_context(standing_by(*_standby_of(study), _question_of(study, *store_and_divisions)))
     during.enter_context(connected(None))
+    load_beside("rayjobs.scheduling")
     check_study_requests(study, [resources_here()])
 
     def check(*networks: object) -> None:
@@ -296,4 +293,4 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

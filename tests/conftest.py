@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 from processes import running_cluster, set_local_ray
 
-from hnscc.commands.cli import main
+from hnscc.commands.cli import run_command
 
 # The same commit gives the same result. `pytest --hypothesis-profile=default tests/scores` chooses other examples.
 settings.register_profile("same_examples", derandomize=True)
@@ -150,10 +150,9 @@ def hnscc(capsys, monkeypatch):
 
     def run(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["hnscc", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = run_command()
         out, error = capsys.readouterr()
-        return ended.value.code or 0, out, error
+        return code, out, error
 
     return run
 

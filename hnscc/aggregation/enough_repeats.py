@@ -1,4 +1,4 @@
-"""Which variants of a run folder have enough repeats by now, and which trials are due next.
+"""Which variants of a run folder have enough repeats by now.
 
 What is looked at is what Table 1 tells of the repeats: the pooled Dice of the test slices at 0.5. It is looked at for
 its spread alone: neither its height nor a difference between variants decides how many repeats are trained. Looking
@@ -6,7 +6,7 @@ again and again does not cost the interval its level: it covers the median about
 simulation, for with few values it covers it more often.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from hnscc.aggregation.results import Results, read_trials, repeat_slices
@@ -15,27 +15,7 @@ from hnscc.scores.metrics import DICE
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.study.section_schema import UntilPrecise
-from hnscc.study.trials import Trial
-
-STEP = 4  # repeats between two looks
-
-
-def looks_at(rule: UntilPrecise) -> list[int]:
-    """Return the numbers of repeats after which the rule looks at a variant."""
-    return [*range(rule.first, rule.max, STEP), rule.max]
-
-
-def due(study: Study, left: Sequence[Trial]) -> list[Trial]:
-    """Of the trials that are left, those to be trained before the next look; all of them where nobody looks."""
-    rule = study.repeats
-    if not isinstance(rule, UntilPrecise):
-        return list(left)
-    wanted = []
-    for variant in study.variants:
-        own = [trial for trial in left if trial.variant == variant]
-        look = min((look for look in looks_at(rule) if any(trial.repeat < look for trial in own)), default=0)
-        wanted += [trial for trial in own if trial.repeat < look]
-    return sorted(wanted, key=lambda trial: trial.repeat)
+from hnscc.study.trials import Trial, looks_at
 
 
 def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:

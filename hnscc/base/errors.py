@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NoReturn
 
 from hnscc.base.in_words import count_of
 
@@ -103,8 +103,8 @@ def several(faults: Sequence[InputError]) -> InputError:
 
 def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = None) -> int:
     """Run a command as the last thing that this process does; an error that is told is printed on standard error, and
-    so is that memory ran out. Returns the exit code, or at StorageError ends the process with it. arguments: those that
-    the command was given, if not by this process's command line."""
+    so is that memory ran out. Returns the exit code. arguments: those that the command was given, if not by this
+    process's command line."""
     try:
         _check_arguments(sys.argv[1:] if arguments is None else arguments)
         return command()
@@ -115,12 +115,16 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
         # One that a task on another machine raised comes from Ray with a traceback around it.
         error = getattr(error, "cause", None) or error
         print(f"error: {error}", file=sys.stderr)
-        if isinstance(error, StorageError):
-            # A request that an outage left hanging may abort the process while Python shuts down.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(error.exit_code)
         return error.exit_code
+
+
+def leave(code: int) -> NoReturn:
+    """End this process with this exit code, at once: Python takes a second to take apart what a command has loaded, and
+    a request that an outage left hanging may abort it then. What was opened must be closed; what was printed is written
+    out here."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _check_arguments(words: Sequence[str]) -> None:

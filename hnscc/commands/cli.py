@@ -1,12 +1,12 @@
 """The `hnscc` command: its commands in the order of use, and what happens to their errors."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from hnscc import __version__
-from hnscc.base.errors import exit_code_of
+from hnscc.base.errors import exit_code_of, leave
 from hnscc.commands.cohort_commands import fetch, phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.options import FORMER_OPTIONS
@@ -32,10 +32,16 @@ for command in (
     app.command(context_settings=FORMER_OPTIONS if command in (check, plan) else None)(command)
 
 
-def main() -> None:
-    """Run a command; bad input gives one message on standard error and exit code 2, failing storage exit code 1."""
+def main() -> NoReturn:
+    """Run a command, and end the process."""
+    leave(run_command())
+
+
+def run_command() -> int:
+    """Run the command that this process was called with, and return its exit code; bad input gives one message on
+    standard error and exit code 2, failing storage exit code 1."""
     prepare_streams()
-    sys.exit(exit_code_of(_run))
+    return exit_code_of(_run)
 
 
 def _run() -> int:

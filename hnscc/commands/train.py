@@ -10,7 +10,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from hnscc.base.errors import InputError, exit_code_of
+from hnscc.base.errors import InputError, exit_code_of, leave
 from hnscc.base.option_help import ACCEPT_VERSIONS, OUT, STUDY
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import run_folder_of
@@ -118,4 +118,4 @@ def _tell_end(ready: ReadyRun, trial: Trial) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

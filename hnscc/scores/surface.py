@@ -183,7 +183,9 @@ def _nearest(of: Elements, to: Elements, absent: float) -> Floats:
     """The distance in mm of each element from the nearest of the other surface: (N,); `absent` if that has none."""
     if not len(of.size) or not len(to.size):
         return np.full(len(of.size), absent)
-    found: Floats = np.round(cKDTree(to.position).query(of.position)[0], _DECIMALS)
+    # Cells lie on a grid, so halving boxes is as good as halving numbers of points, and takes a third of the time.
+    tree = cKDTree(to.position, balanced_tree=False, compact_nodes=False)
+    found: Floats = np.round(tree.query(of.position)[0], _DECIMALS)
     return found
 
 

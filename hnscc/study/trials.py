@@ -1,9 +1,13 @@
-"""A study expands to a fixed list of trials before anything starts."""
+"""A study expands to a fixed list of trials before anything starts; some are due before repeats are looked at."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hnscc.base.errors import InputError
 from hnscc.study.schema import Study
+from hnscc.study.section_schema import UntilPrecise
+
+LOOK_EVERY = 4  # repeats between two looks
 
 
 def fold_name(fold: int) -> str:
@@ -57,3 +61,21 @@ def find_trial(study: Study, trial_id: str) -> Trial:
         found=trial_id,
         do="variants are named in the study file; folds and repeats count from 0",
     )
+
+
+def looks_at(rule: UntilPrecise) -> list[int]:
+    """Return the numbers of repeats after which the rule looks at a variant."""
+    return [*range(rule.first, rule.max, LOOK_EVERY), rule.max]
+
+
+def due(study: Study, left: Sequence[Trial]) -> list[Trial]:
+    """Of the trials that are left, those to be trained before the next look; all of them where nobody looks."""
+    rule = study.repeats
+    if not isinstance(rule, UntilPrecise):
+        return list(left)
+    wanted = []
+    for variant in study.variants:
+        own = [trial for trial in left if trial.variant == variant]
+        look = min((look for look in looks_at(rule) if any(trial.repeat < look for trial in own)), default=0)
+        wanted += [trial for trial in own if trial.repeat < look]
+    return sorted(wanted, key=lambda trial: trial.repeat)

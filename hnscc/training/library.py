@@ -6,34 +6,9 @@ without the compiler (torch 2.14, torchvision 0.29, 2026-11), in each process th
 later gets it.
 """
 
-import contextlib
-import sys
-from collections.abc import Iterator
-from types import ModuleType
+from hnscc.training.process import without_compiler
 
-import torch  # noqa: F401 (first, for its own parts may ask for the compiler)
-
-COMPILER, HELPERS = "torch._dynamo", "torch._dynamo.utils"
-
-
-@contextlib.contextmanager
-def _without_compiler() -> Iterator[None]:
-    """Who asks for the compiler within a `with` block learns that it compiles on no device, and nothing of what it is
-    told to leave alone."""
-    if COMPILER in sys.modules:
-        yield
-        return
-    compiler, helpers = ModuleType(COMPILER), ModuleType(HELPERS)
-    compiler.disable = lambda function, *_, **__: function  # type: ignore[attr-defined]
-    helpers.is_compile_supported = lambda device: False  # type: ignore[attr-defined]
-    sys.modules |= {COMPILER: compiler, HELPERS: helpers}
-    try:
-        yield
-    finally:
-        del sys.modules[COMPILER], sys.modules[HELPERS]
-
-
-with _without_compiler():
+with without_compiler():
     import segmentation_models_pytorch as smp
 
 __all__ = ["smp"]

@@ -5,15 +5,13 @@ And what its errors of the GPU say: that its memory is full, or that the process
 
 import contextlib
 import ctypes
-import importlib
 import os
 import platform
-import tempfile
+import sys
 from collections.abc import Iterator
+from types import ModuleType
 
 import torch
-
-from hnscc.base.environment import in_environment
 
 # What a process takes of a GPU before its first tensor: CUDA's context and the kernels' libraries. A guess, for while
 # others are on the same GPU nobody can tell their memory from this process's.
@@ -23,6 +21,7 @@ M_MXFAST, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3
 # How CUDA and its libraries say that a GPU's memory is full where PyTorch's own allocator does not: cuBLAS
 # (CUBLAS_STATUS_ALLOC_FAILED), cuDNN (CUDNN_STATUS_ALLOC_FAILED, ..._INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED), CUDA.
 MEMORY_IS_FULL = ("_ALLOC_FAILED", "_ALLOCATION_FAILED", "CUDA error: out of memory")
+COMPILER, HELPERS = "torch._dynamo", "torch._dynamo.utils"
 _NO_MEMORY = "DefaultCPUAllocator: "  # how PyTorch begins to say that the processor's memory is full
 
 
@@ -110,11 +109,22 @@ def peak_gpu_bytes(gpus: float) -> int:
     return peak + total - free - torch.cuda.memory_reserved()
 
 
-def load_meta_kernels() -> None:
-    """Load the part of PyTorch that computes without data. While it is loaded it makes a folder for what it would
-    compile, which is nothing here: so it is given the folder of temporary files, which is there."""
-    with in_environment({"TORCHINDUCTOR_CACHE_DIR": tempfile.gettempdir()}):
-        importlib.import_module("torch._dynamo")
+@contextlib.contextmanager
+def without_compiler() -> Iterator[None]:
+    """Who asks for PyTorch's compiler within a `with` block learns that it compiles on no device, and nothing of what
+    it is told to leave alone. To be told so it would be loaded: seconds and 150 MB for nothing, for nothing is compiled
+    here. Whoever asks for it afterwards gets it."""
+    if COMPILER in sys.modules:
+        yield
+        return
+    compiler, helpers = ModuleType(COMPILER), ModuleType(HELPERS)
+    compiler.disable = lambda function, *_, **__: function  # type: ignore[attr-defined]
+    helpers.is_compile_supported = lambda device: False  # type: ignore[attr-defined]
+    sys.modules |= {COMPILER: compiler, HELPERS: helpers}
+    try:
+        yield
+    finally:
+        del sys.modules[COMPILER], sys.modules[HELPERS]
 
 
 def raise_if_memory_ran_out(error: Exception) -> None:

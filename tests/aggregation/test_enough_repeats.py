@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from run_folders import Slice, add_failure, add_trial, small_study, write_run
 
-from hnscc.aggregation.enough_repeats import due, looks_at, repeats_shown, settle
+from hnscc.aggregation.enough_repeats import repeats_shown, settle
 from hnscc.base.errors import InputError
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.intervals import is_known_within, median_interval, repeats_for_width
 from hnscc.study.loading import parse_study
-from hnscc.study.trials import trials_of
+from hnscc.study.trials import due, looks_at, trials_of
 
 
 def study_until(until: float, most: int = 14, **settings):

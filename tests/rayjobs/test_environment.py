@@ -3,20 +3,26 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import processes
 import pytest
+from stores import make_store, study_of
+
+from hnscc.study.loading import dump_study
+from hnscc.training.hardware import may_have_gpu
 
 # A user of a number alone, as in `docker run --user 12345`.
 NOBODY = ["unshare", "--user", "--map-user=12345"]
 TRIED = """
-import os
+import os, sys
 from hnscc.study.variant_schema import Network
 from hnscc.training.network import check_network
 
 before = dict(os.environ)
 check_network(Network(architecture="paper", width=2), 1, 32, [2], loss="binary_cross_entropy")
 assert dict(os.environ) == before
+assert "torch._dynamo" not in sys.modules
 """
 CONNECTED = """
 import os
@@ -35,15 +41,28 @@ left = {name for name in os.environ if os.environ[name] != before.get(name)}
 assert not left & {"RAY_AUTH_TOKEN", "GLIBC_TUNABLES"}, left
 """
 
+RUN = """
+import sys
+from hnscc.commands.cli import run_command
 
-def python(code: str, tmp_path, *before: str, **changed: str) -> subprocess.CompletedProcess[str]:
+print(run_command(), "torch" in sys.modules)
+"""
+
+
+def python(
+    code: str, tmp_path, *before: str, arguments: Sequence[object] = (), **changed: str
+) -> subprocess.CompletedProcess[str]:
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(processes.ROOT),
         "TMPDIR": str(tmp_path),
     } | changed
     return subprocess.run(
-        [*before, sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+        [*before, sys.executable, "-c", code, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -58,10 +77,20 @@ def test_without_a_home_ray_is_imported_all_the_same(tmp_path):
 
 @pytest.mark.slow
 def test_trying_a_network_leaves_no_folder_and_no_variable(tmp_path):
-    """PyTorch's compiler, which nothing here uses, left an empty folder `torchinductor_USER`."""
+    """PyTorch's compiler, which nothing here uses, left an empty folder `torchinductor_USER`, and took two seconds."""
     done = python(TRIED, tmp_path, HOME=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(may_have_gpu(), reason="beside a GPU the driving process asks PyTorch itself")
+def test_the_process_that_drives_a_run_never_loads_pytorch(tmp_path, tmp_path_factory):
+    """It did at the end of every run, two seconds long, to record deaths of which there were none."""
+    study = tmp_path / "study.yaml"
+    study.write_text(dump_study(study_of(make_store(tmp_path, patients=10, size=16).location, repeats=1)))
+    done = python(RUN, tmp_path_factory.mktemp("r"), arguments=["run", study, "--out", tmp_path / "run"])
+    assert done.stdout.splitlines()[-1:] == ["0 False"], done.stderr
 
 
 @pytest.mark.slow

@@ -6,11 +6,14 @@ import sys
 import pytest
 
 LOAD = """
-import sys, time
+import sys
+from hnscc.study.variant_schema import Network
 from hnscc.training.library import smp
+from hnscc.training.network import check_network
 print([name for name in sys.modules if name.startswith(("torch._dynamo", "torch._inductor", "sympy"))])
 import torch, torchvision
 smp.create_model("unet", "resnet18", encoder_weights=None, in_channels=2)(torch.zeros(2, 2, 64, 64))
+check_network(Network(architecture="unet", encoder="resnet18"), 2, 64, [2], loss="binary_cross_entropy")
 print("torch._dynamo" in sys.modules)
 from torch._dynamo.utils import is_compile_supported
 print(is_compile_supported("cpu"), callable(torch._dynamo.optimize), torch._dynamo is sys.modules["torch._dynamo"])
