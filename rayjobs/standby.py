@@ -68,9 +68,7 @@ def await_standby() -> None:
 def load_beside(module: str, after: float = 0.0) -> None:
     """Load a module that this process needs later, which takes a second and more, while it waits for others. after:
     so many seconds, until it begins."""
-    timer = threading.Timer(after, importlib.import_module, (module,))
-    timer.daemon = True
-    timer.start()
+    threading.Timer(after, importlib.import_module, (module,)).start()
 
 
 def _answered(folder: Path, question: Callable[[], T]) -> T:

@@ -5,7 +5,13 @@ import atexit
 from hnscc.base.errors import leave
 from rayjobs.standby import load
 
+
+def _leave() -> None:
+    """End the process once all else that is registered for its end is done. Else Python would take PyTorch apart, a
+    second of a processor that the driving process needs for the tables."""
+    atexit.unregister(_leave)
+    leave(0)
+
+
 load()
-# The last thing that such a process does: else Python would take PyTorch apart, a second of a processor that the
-# driving process needs for the tables.
-atexit.register(leave, 0)
+atexit.register(_leave)

@@ -13,6 +13,7 @@ from data_prep.placing.way_back import back_as_drawn
 from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.aggregation.trials import Completed, Result, StoredPredictions, load_predicted
 from hnscc.base.arrays import StoredProbabilities
+from hnscc.base.cores import cores
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, Counts, count, positive
 from hnscc.scores.metrics import DICE, dice
@@ -37,7 +38,7 @@ def drawn_scores(
         pred = back_as_drawn(positive(probabilities[fold.scan_rows[scan]], k), placement, drawn)
         return score_scan(pred, drawn.voxels, drawn.spacing_mm, tolerance_mm)
 
-    with ThreadPoolExecutor(SCANS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(min(SCANS_AT_ONCE, cores())) as pool:
         return dict(zip(fold.drawn, pool.map(score, fold.drawn), strict=True))
 
 

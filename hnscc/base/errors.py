@@ -1,5 +1,6 @@
 """The errors that are told without a traceback: bad input, a storage that gave way, a process that died."""
 
+import atexit
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -119,11 +120,16 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
 
 
 def leave(code: int) -> NoReturn:
-    """End this process with this exit code, at once: Python takes a second to take apart what a command has loaded, and
-    a request that an outage left hanging may abort it then. What was opened must be closed; what was printed is written
-    out here."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """End this process with this exit code, at once, when what is registered for its end (atexit) is done: Python takes
+    a second more to take apart what a command has loaded, and a request that an outage left hanging may abort it then.
+    What was opened must be closed. Where what was printed cannot be written, 0 becomes 120, as Python has it."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:  # it is where it was closed before Python started
+                stream.flush()
+        except (OSError, StorageError):
+            code = code or 120
     os._exit(code)
 
 

@@ -1,8 +1,8 @@
 """Adam (Kingma and Ba 2015) by PyTorch's functional form and its fused kernel.
 
-PyTorch's class loads the compiler of PyTorch into the process at its first use (so does segmentation-models-pytorch,
-for its networks). A worker that trained the paper's network for an epoch had 1,277 MiB at its peak with that class,
-and 1,131 MiB with this one: 11 % less (medians of 5 interleaved processes each, torch 2.14, Ray loaded, 2026-11).
+PyTorch's class loads the compiler of PyTorch into the process at its first use. A worker that trained the paper's
+network for an epoch had 1,277 MiB at its peak with that class, and 1,131 MiB with this one: 11 % less (medians of 5
+interleaved processes each, torch 2.14, Ray loaded, 2026-11).
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,8 +1,12 @@
 """Errors that are told: what stands where in their messages, and what ends a command without a traceback."""
 
 import copy
+import os
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 
 from hnscc.base.errors import InputError, exit_code_of, several
 
@@ -47,3 +51,32 @@ def test_the_arguments_that_are_checked_are_those_of_the_command(monkeypatch, ca
     assert exit_code_of(lambda: 0, ["run"]) == 0
     assert exit_code_of(lambda: 0, ["run", "\udcff"]) == 2
     assert "argument 2" in capsys.readouterr().err
+
+
+LEAVES = """
+import atexit, sys
+from hnscc.base.errors import leave
+
+atexit.register(print, "registered")
+print("printed")
+leave(int(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "to", "ends", "written"),
+    [
+        (3, "", 3, "printed\nregistered\n"),
+        (3, ">&-", 3, ""),
+        (0, "2>&-", 0, "printed\nregistered\n"),
+        (0, "> /dev/full", 120, ""),
+        (2, "> /dev/full", 2, ""),
+    ],
+)
+def test_a_process_that_leaves_ends_what_is_registered_and_keeps_its_exit_code(code, to, ends, written):
+    """Also where a stream is closed, or cannot be written: then 0 alone becomes another, as without it."""
+    line = f'exec "$0" -c "$1" {code} {to}'
+    buffered = os.environ | {"PYTHONUNBUFFERED": ""}
+    command = ["sh", "-c", line, sys.executable, LEAVES]
+    done = subprocess.run(command, env=buffered, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (ends, written, "")
