@@ -85,7 +85,7 @@ def run_study(
             every = trials_of(ready.study)
             interrupted = train_trials(ready, todo, token, all_trials=every, left=left, pause_after={})
             tried += todo
-            states = {trial: ready.state(trial).status for trial in todo}
+            states = {trial: ready.state(trial, just_trained=True).status for trial in todo}
             left = [trial for trial in left if states.get(trial) != "completed"]
             if interrupted or "missing" in states.values():
                 break

@@ -34,7 +34,7 @@ from hnscc.training.earlier import (
     with_enough,
 )
 from hnscc.training.provenance import add_invocation
-from hnscc.training.records import Attempt
+from hnscc.training.records import NEEDED, Attempt
 from hnscc.training.states import TrialState, trial_state
 
 
@@ -101,10 +101,13 @@ class ReadyRun:
             pause_after=pause_after,
         )
 
-    def state(self, trial: Trial) -> TrialState:
-        """What a trial of the study is by now: completed where it predicted what the study evaluates."""
+    def state(self, trial: Trial, *, just_trained: bool = False) -> TrialState:
+        """What a trial of the study is by now: completed where it predicted what the study evaluates. just_trained: by
+        this command, whose worker compared its weights with their hash already, so that they are not read again."""
         return trial_state(
-            self.folder.trial(trial.trial_id), others_digest=self.folds[trial.fold].others_digest
+            self.folder.trial(trial.trial_id),
+            others_digest=self.folds[trial.fold].others_digest,
+            check=NEEDED if just_trained else None,
         )
 
     def not_completed(self) -> list[Trial]:
