@@ -53,8 +53,8 @@ WHY = {
     "small things that stay there from the first trial on, kernels and Python's objects, into which the arrays of a "
     "step no longer fit; glibc cannot move them",
     "prepare, ": "the plain loop looks for nothing that is odd; most of our time goes into that",
-    "from the last step to the end": "about 2 s are Ray's end, 2.5 s scores of the median models' whole scans (after "
-    "one epoch they mark much), 2.5 s figures, each as PNG and as SVG, by a library that one thread alone may use",
+    "from the last step to the end": "about 2 s are scores of the median models' whole scans (after one epoch they "
+    "mark much), 2.5 s figures, each as PNG and as SVG, by a library that one thread alone may use",
     "default Tune against this executor": "our seconds hold the start of two workers and the end of Ray, which 200 "
     "trials that do nothing hardly outweigh",
 }
