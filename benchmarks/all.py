@@ -49,14 +49,14 @@ WHY = {
     "roofline: the paper's network": "the rest is dropout's random numbers, pooling, concatenation and the optimiser: "
     "no convolutions",
     "aggregation against pandas": "resampling the patients 2,000 times and writing Parquet are the same for both",
-    "memory of a process after 6 trials": "no trial keeps anything (in use on the heap); what grows are holes between "
-    "small things that stay there from the first trial on, kernels and Python's objects, into which the arrays of a "
-    "step no longer fit; glibc cannot move them",
+    "memory of a process after 6 trials": "no trial keeps anything (in use on the heap); from the first one on there "
+    "are the kernels that it compiled, and holes between small things that stay, into which the arrays of a step no "
+    "longer fit; glibc cannot move them",
     "prepare, ": "the plain loop looks for nothing that is odd; most of our time goes into that",
     "from the last step to the end": "about 2 s are scores of the median models' whole scans (after one epoch they "
     "mark much), 2.5 s figures, each as PNG and as SVG, by a library that one thread alone may use",
-    "default Tune against this executor": "our seconds hold the start of two workers and the end of Ray, which 200 "
-    "trials that do nothing hardly outweigh",
+    "a study of trials that do nothing, default Tune": "our seconds hold the start of two workers and the end of Ray, "
+    "which 200 trials that do nothing hardly outweigh",
 }
 NO_GPU = "not measured: no GPU"
 # Benchmarks that are run by hand alone, on data or for a time of their own, and where the page on them is.

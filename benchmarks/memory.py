@@ -2,7 +2,8 @@
 
     python benchmarks/memory.py [--rounds 3] [--trials 6]
 
-Each measurement is a fresh process, as Ray's workers are. It imports what a trial needs and makes a fold's slices (266
+Each measurement is a fresh process, as Ray's workers are. It imports what they do, Ray Tune too (which loads pandas; or
+else PyArrow would at the end of the first trial, and the second would start from more), and makes a fold's slices (266
 of training, 48 of validation, 58 of test, as the paper's study has of the phantom cohort; all workers of a machine
 share one copy). What it then has resident is the worker's. It trains trials by `steps_of_trial`; the peak is
 what the kernel keeps (VmHWM), forgotten before the first trial.
@@ -38,6 +39,7 @@ from roofline import MODALITIES, SETTINGS, fit_of, slices, slices_of, study_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+import rayjobs.worker  # noqa: F401 (of what Ray's workers import)
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Pixels

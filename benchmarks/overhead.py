@@ -3,8 +3,9 @@
     python benchmarks/overhead.py STUDY [--repeats 200] [--epochs 200] [--rounds 3]
 
 STUDY is trained for one trial without Ray in every round, so that the overhead can be set against a real trial's time.
-All sides in turn in one run on one machine; tells the two ratios. Default Tune starts a process for every repeat, so
-that a round takes minutes.
+All sides in turn in one run on one machine; tells the three ratios. A further trial takes what a study of all repeats
+takes less what one of FEW takes, so that the start of workers and the end of Ray are apart. Default Tune starts a
+process for every repeat, so that a round takes minutes.
 """
 
 import argparse
@@ -35,6 +36,7 @@ from hnscc.training.ready import ReadyRun, make_run_ready
 from hnscc.training.trial import steps_of_trial
 from rayjobs.cluster import connected
 
+FEW = 2  # repeats of the study whose seconds are those of the start
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.5, "val_soft_jaccard": 0.5, "seconds": 0.0}
 
 
@@ -120,7 +122,8 @@ def no_op_run(run: ReadyRun, folder: Path, repeats: int, epochs: int) -> ReadyRu
     return replace(run, study=study.model_copy(update=changes), folder=RunFolder(folder))
 
 
-def report(run: ReadyRun, no_op: ReadyRun, rounds: int) -> None:
+def report(run: ReadyRun, no_op: ReadyRun, few: ReadyRun, rounds: int) -> None:
+    """few: as no_op, of FEW repeats."""
     repeats, epochs = no_op.study.repeats, no_op.study.training.epochs
     assert isinstance(repeats, int)
     sides = (
@@ -128,8 +131,10 @@ def report(run: ReadyRun, no_op: ReadyRun, rounds: int) -> None:
         lambda: without_ray(no_op),
         lambda: by_executor(no_op),
         lambda: by_default_tune(repeats, epochs),
+        lambda: by_executor(few),
+        lambda: by_default_tune(FEW, epochs),
     )
-    real, alone, ours, default = in_turn(*sides, rounds=rounds)
+    real, alone, ours, default, our_start, default_start = in_turn(*sides, rounds=rounds)
     lanes = (os.cpu_count() or 1) / run.study.resources.cpus
     # Ray's workers wait for their imports once: that is in ours, as it is in every study.
     each = [(with_ray - without) * lanes / repeats for with_ray, without in zip(ours, alone, strict=True)]
@@ -155,6 +160,20 @@ def report(run: ReadyRun, no_op: ReadyRun, rounds: int) -> None:
             "workers' start included",
         )
     )
+    our_more, default_more = (
+        [(all_of - start) / (repeats - FEW) for all_of, start in zip(*side, strict=True)]
+        for side in ((ours, our_start), (default, default_start))
+    )
+    milliseconds = [1000 * statistics.median(side) for side in (default_more, our_more)]
+    tell(
+        Figure(
+            "Ray: a further trial that does nothing, default Tune against this executor",
+            50,
+            ratios(default_more, our_more),
+            "x",
+            f"{milliseconds[0]:.0f} ms against {milliseconds[1]:.1f} ms, of {repeats} repeats less {FEW}",
+        )
+    )
 
 
 def main() -> None:
@@ -167,7 +186,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = make_run_ready(load_study(options.study), Path(folder) / "run")
         no_op = no_op_run(run, Path(folder) / "no_op", options.repeats, options.epochs)
-        report(run, no_op, options.rounds)
+        few = no_op_run(run, Path(folder) / "few", FEW, options.epochs)
+        report(run, no_op, few, options.rounds)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ SHARES = [0, 0.1, 1, 33.3, 50, 90, 99, 99.9, 100]
 
 
 def volumes_of(kind, scale):
-    """Arrays of one to 22,140 values, in several orders in memory, with and without values that come again."""
+    """Arrays of one to 57,330 values, in several orders in memory, with and without values that come again."""
     rng = np.random.default_rng(0)
-    for shape in ((1,), (2, 1), (7, 5, 3), (60, 41, 9)):
+    for shape in ((1,), (2, 1), (7, 5, 3), (60, 41, 9), (90, 91, 7)):
         values = (scale * rng.standard_normal(shape)).astype(kind)
         yield from (values, np.abs(values), -np.abs(values), values.round(), np.zeros_like(values))
         yield np.asfortranarray(values)[::-1]
@@ -33,6 +33,24 @@ def test_one_percentile_and_the_median_are_those_of_numpy(kind):
             assert percentile(each, share) == np.percentile(each, share)
         assert median(each) == np.median(each)
         assert median(each).dtype == np.median(each).dtype
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_values_of_which_a_few_say_nothing_of_the_rest(kind):
+    """Every n-th value, by which it is guessed where a rank stands, lies above or below all others; or all are in order
+    or alike."""
+    values = np.random.default_rng(2).standard_normal(100_000).astype(kind)
+    above, below = values.copy(), values.copy()
+    above[::24], below[::24] = 50, -50
+    for each in (
+        above,
+        below,
+        np.sort(values),
+        np.sort(values)[::-1],
+        np.where(values > 2, 1, 0).astype(kind),
+    ):
+        assert (percentiles(each, SHARES) == np.percentile(each, SHARES)).all()
+        assert median(each) == np.median(each)
 
 
 def test_values_stay_in_their_order():
