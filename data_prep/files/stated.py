@@ -2,6 +2,7 @@
 and how the file is written."""
 
 import io
+import os
 
 import nibabel as nib
 import numpy as np
@@ -113,15 +114,22 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
 def by_spm(image: SpatialImage, where: str) -> str:
     """`SPM` where an image is an Analyze pair with a .mat of SPM beside it, which nibabel has read, else nothing.
 
-    InputError where its voxels are of other sizes than the header's, or it states two places.
+    InputError where it cannot be read, its voxels are of other sizes than the header's, or it states two places.
     """
     if not isinstance(image, Spm99AnalyzeImage):
         return ""
     try:
         with image.file_map["mat"].get_prepare_fileobj() as file:
             content = file.read()
-    except OSError:  # as nibabel asks whether it is there
+    except FileNotFoundError:
         return ""
+    except OSError as error:  # nibabel takes it for none, and the volume would lie elsewhere
+        raise _refused(
+            "The .mat beside the Analyze pair, which says how it lies, cannot be read.",
+            where,
+            "a file that you may read, or none",
+            os.strerror(error.errno or 0),
+        ) from None
     if not content:
         return ""
     _check_voxels(image.affine, image.header.get_zooms(), image.shape, where, SPM)

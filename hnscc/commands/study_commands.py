@@ -184,14 +184,20 @@ def _unknown(key: str) -> InputError:
     from hnscc.study.settings_page import names_in, nearest
 
     close = nearest(key)
+    section = key.rpartition(".")[0]
+    beside = names_in(section) if section else ()
     return InputError(
         "There is no such setting.",
         where="hnscc settings",
         expected=f"{' or '.join(close)}?"
         if close
+        else f"of {section}: {', '.join(beside)}"
+        if beside
         else f"one of {', '.join(names_in(''))}, or what these hold",
         found=key,
-        do=f"hnscc settings {close[0]}" if close else "`hnscc settings` prints all of them",
+        do=f"hnscc settings {close[0] if close else section}"
+        if close or beside
+        else "`hnscc settings` prints all of them",
     )
 
 

@@ -13,7 +13,7 @@ from hnscc.study.faults import faults_of, without_effect_of
 from hnscc.study.presets import SEARCHED, in_lower_case, merge, preset_of
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
-from hnscc.study.without_effect import given_without_effect
+from hnscc.study.without_effect import given_without_effect, unused_modalities
 from hnscc.study.yaml_text import MOST_NESTED, KeyPath, read_yaml, write_yaml
 
 
@@ -78,7 +78,8 @@ def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | N
     lines: for the path of each setting, its line in the file `where`, which messages then name.
     """
     study = _checked(raw, where, lines or {})
-    faults = without_effect_of(given_without_effect(study), where, lines or {})
+    unused = [*given_without_effect(study), *unused_modalities(raw)]
+    faults = without_effect_of(unused, where, lines or {})
     if faults:
         raise several(faults)
     return study

@@ -4,10 +4,11 @@ Who gives one in a study file expects something of it, so the file is refused wi
 or a run folder of before, is no fault.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hnscc.study.schema import Study
+from hnscc.study.section_schema import UntilPrecise
 from hnscc.study.settings_page import all_settings
 from hnscc.study.variant_schema import Augmentation
 from hnscc.study.yaml_text import KeyPath
@@ -35,6 +36,15 @@ def given_without_effect(study: Study) -> Iterator[tuple[KeyPath, Any, str]]:
             yield path, value, reason
 
 
+def unused_modalities(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any, str]]:
+    """Yield the modalities that a file with valid settings gives for all variants, with the reason, where each of these
+    names its own: the schema sees those of variants alone."""
+    variants = raw.get("variants")
+    own = isinstance(variants, dict) and all(each and "modalities" in each for each in variants.values())
+    if "modalities" in raw and own:
+        yield ("modalities",), raw["modalities"], "every variant names its own"
+
+
 def unused_beside(copies: object) -> tuple[str, ...]:
     """Return the names of the settings of an augmentation that change nothing beside so many copies."""
     return OF_COPIES if copies == 0 else ()
@@ -47,6 +57,9 @@ def _of_study(study: Study) -> Iterator[tuple[KeyPath, str]]:
         yield ("sampling", "negatives"), "sampling.ratio: 0 chooses no slice without lesion"
     if study.evaluation.slices == "sampled":
         yield ("evaluation", "tolerance_mm"), "evaluation.slices: sampled scores no whole scan"
+    if isinstance(study.repeats, UntilPrecise):
+        for name in study.repeats.enough.keys() - study.variants.keys():
+            yield ("repeats", "enough", name), f"no variant is named {name}"
     if study.search and study.training.epochs == 1:
         yield ("search", "stopping"), "training.epochs: 1 leaves no epoch to stop before"
 

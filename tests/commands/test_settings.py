@@ -53,6 +53,7 @@ def test_the_page_of_documentation(settings):
         ("architecture", "training.network.architecture?"),
         ("training.epoch", "training.epochs?"),
         ("validation", "split.validation or augmentation.validation?"),
+        ("training.network.depth", "of training.network: architecture, encoder"),
         ("xyz", "one of name, store"),
     ],
 )

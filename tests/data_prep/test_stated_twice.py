@@ -67,3 +67,13 @@ def test_a_mat_of_several_places(tmp_path):
     scipy.io.savemat(tmp_path / "a.mat", {"mat": np.stack([mat, 2 * mat], axis=2)})
     with pytest.raises(InputError, match=r"SPM's \.mat states several places"):
         read_grid(tmp_path / "a.hdr", "S")
+
+
+def test_a_mat_that_cannot_be_read_is_refused(tmp_path):
+    """The volume would lie as its header alone says."""
+    nib.Spm99AnalyzeImage(DATA, LIES).to_filename(tmp_path / "a.img")
+    (tmp_path / "a.mat").unlink()
+    assert read_grid(tmp_path / "a.img", "S").stated_by != "SPM's .mat"
+    (tmp_path / "a.mat").mkdir()
+    with pytest.raises(InputError, match=r"The \.mat .* cannot be read"):
+        read_grid(tmp_path / "a.img", "S")

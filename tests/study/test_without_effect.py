@@ -39,6 +39,13 @@ WITHOUT_EFFECT = [
         ["evaluation.tolerance_mm"],
         {"protocol": "as_written", "evaluation": {"slices": "all", "tolerance_mm": 3}},
     ),
+    ({"modalities": ["mri"]}, ["modalities"], {"modalities": ["mri"], "variants": {"mri": None}}),
+    ({"modalities": 12}, ["modalities"], {}),
+    (
+        {"repeats": {"max": 50, "until": 0.02, "enough": {"pet": 6, "mri": 6}}},
+        ["repeats.enough.mri"],
+        {"repeats": {"max": 50, "until": 0.02, "enough": {"pet": 6}}},
+    ),
     *(
         (
             {"augmentation": {name: value}},
