@@ -118,16 +118,25 @@ class NewScan:
         return sorted(unseen_slices(self.placement, modalities))
 
 
-def list_scans(scans: Scans, needed: Sequence[str], reference: str | None = None) -> list[Row]:
+def list_scans(
+    scans: Scans,
+    needed: Sequence[str],
+    reference: str | None = None,
+    pseudonyms: str | Path | None = None,
+) -> list[Row]:
     """Return the rows of the scans that a manifest, a file for each modality, or folders of scans name, with the files
     of the needed modalities alone.
 
     A manifest may lack the column `mask`, and what its columns of other modalities hold does not matter. The ids of
     scans that no manifest names are made up: scan-1 of patient-1 for files, the pseudonyms of `hnscc scan` for folders.
-    reference: that of the needed modalities which every variant needs. No volume is opened. InputError tells every
-    fault of the manifest, which needed modalities are missing, or that the scans are none of these.
+    reference: that of the needed modalities which every variant needs. pseudonyms: of folders, the CSV that keeps which
+    patient each pseudonym stands for. No volume is opened. InputError tells every fault of the manifest, which needed
+    modalities are missing, that the scans are none of these, or no folders though pseudonyms are to be kept.
     """
+    if pseudonyms is not None:
+        check_places(pseudonyms=pseudonyms)
     if isinstance(scans, Mapping):
+        _refuse_pseudonyms(pseudonyms)
         return [row_of_files(scans, needed, reference)]
     listed = scans if isinstance(scans, Sequence) and not isinstance(scans, str) else [scans]
     for each in listed:
@@ -135,12 +144,24 @@ def list_scans(scans: Scans, needed: Sequence[str], reference: str | None = None
     paths = [Path(each) for each in listed]
     kinds = {_kind(path) for path in paths}
     if kinds == {_FOLDER}:
-        return rows_of_folders(paths, needed, reference)
+        return rows_of_folders(paths, needed, reference, None if pseudonyms is None else Path(pseudonyms))
     if len(paths) != 1 or kinds != {_MANIFEST}:
         raise _no_scans(len(paths), kinds)
+    _refuse_pseudonyms(pseudonyms)
     rows, faults = examine_manifest(paths[0], needed=needed, reference=reference)
     raise_all(faults)
     return [replace(row, files={name: row.files[name] for name in needed}) for row in rows]
+
+
+def _refuse_pseudonyms(pseudonyms: str | Path | None) -> None:
+    if pseudonyms is not None:
+        raise InputError(
+            "There are no pseudonyms to keep.",
+            where="--pseudonyms",
+            expected="folders of scans, whose patients are given pseudonyms",
+            found="scans whose ids do not come from their files",
+            do="Leave --pseudonyms out, or name the scans by their folders.",
+        )
 
 
 def _kind(path: Path) -> str:

@@ -8,6 +8,7 @@ from data_prep.dicom.series_volume import names_dicom
 from data_prep.manifest.columns import LESION_FREE, cell_says, why_needed
 from data_prep.manifest.folder import FolderListing, list_scans_below, scans_in
 from data_prep.manifest.listed import ListedScan
+from data_prep.manifest.made import read_pseudonyms, write_pseudonyms
 from data_prep.manifest.manifest import Row, files_twice, named_file
 from data_prep.manifest.of_series import COLUMNS
 from hnscc.base.errors import InputError, several
@@ -91,14 +92,18 @@ def _given_file(name: str, cell: str, where: str, do: str) -> Path:
 
 
 def rows_of_folders(
-    folders: Sequence[Path], needed: Sequence[str], reference: str | None = None
+    folders: Sequence[Path],
+    needed: Sequence[str],
+    reference: str | None = None,
+    pseudonyms: Path | None = None,
 ) -> list[Row]:
     """Return the rows that `hnscc scan` would write of the scans in some folders, with the needed modalities alone.
 
     A mask of several regions, or one of several files, of which a user would have to choose, is left out; `told` says
-    so. reference: the modality that every variant needs. InputError tells every scan that lacks a modality.
+    so. reference: the modality that every variant needs. pseudonyms: as of `hnscc scan`, which keeps them there.
+    InputError tells every scan that lacks a modality, or that the pseudonyms are no such table.
     """
-    listing = list_scans_below(folders)
+    listing = list_scans_below(folders, read_pseudonyms(pseudonyms) if pseudonyms else {})
     scans = scans_in(listing)
     faults = [
         _lacking(each, name, listing, reference)
@@ -112,6 +117,8 @@ def rows_of_folders(
         ]
     if faults:
         raise several(faults)
+    if pseudonyms:
+        write_pseudonyms(listing.pseudonyms, pseudonyms)
     return [_row(each, needed) for each in scans]
 
 

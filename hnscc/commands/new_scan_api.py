@@ -25,6 +25,7 @@ def predict(
     keep_identity: bool = False,
     overwrite: bool = False,
     accept_odd: str | None = None,
+    pseudonyms: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Predicted:
     """Predict lesions in new scans by the trained models of a finished study; writes the folder `out`, or nothing.
@@ -46,6 +47,7 @@ def predict(
     - overwrite: replace such a folder.
     - accept_odd: the reason why scans whose files state another unit of values than the study's are right as they are;
       predictions.json keeps it.
+    - pseudonyms: of folders, a CSV that keeps which patient each pseudonym stands for, as of `scan`.
     - progress: called with the scans done, their number, and the current one's id.
 
     The folder holds:
@@ -78,6 +80,7 @@ def predict(
         keep_identity=keep_identity,
         overwrite=overwrite,
         accept_odd=accept_odd,
+        pseudonyms=pseudonyms,
     )
     check_places(out=out)
     return predict_scans(open_run(run), scans, out, options, progress)

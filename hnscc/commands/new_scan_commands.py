@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -56,6 +57,13 @@ AcceptOdd = Annotated[
         help="Why scans in another unit of values than the study's are right; predictions.json keeps it.",
     ),
 ]
+Pseudonyms = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Of folders: CSV of pseudonyms and patients' ids to keep and add to. It identifies patients.",
+    ),
+]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a column, as in a manifest
 
@@ -73,6 +81,7 @@ def predict(
     keep_identity: KeepIdentity = False,
     overwrite: Overwrite = False,
     accept_odd: AcceptOdd = None,
+    pseudonyms: Pseudonyms = None,
     as_json: AsJson = False,
 ) -> None:
     """Predict the lesions of new scans by a finished study's models. Writes a mask and a picture per scan.
@@ -103,6 +112,7 @@ def predict(
         keep_identity=keep_identity,
         overwrite=overwrite,
         accept_odd=accept_odd,
+        pseudonyms=pseudonyms,
     )
     with counted("predicting scans") as tell:
         found = predict_scans(open_run(run), _named(scans), out, options, tell)

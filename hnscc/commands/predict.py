@@ -58,8 +58,8 @@ class PredictOptions:
     variant, ensemble: as of `models_of`. probabilities, disagreement: maps of these too. pet_is_suv: the modality `pet`
     is in SUV, though its files do not say so. rtstruct: of scans in DICOM, contours too. keep_identity: masks in DICOM
     bear the source's patient, not a pseudonym. overwrite: replace a folder that an earlier prediction made. accept_odd:
-    why scans in another unit of values than the study's are right. InputError for a flag that is neither True nor
-    False, and for a reason without words.
+    why scans in another unit of values than the study's are right. pseudonyms: as of `list_scans`. InputError for a
+    flag that is neither True nor False, and for a reason without words.
     """
 
     variant: str | None = None
@@ -71,6 +71,7 @@ class PredictOptions:
     keep_identity: bool = False
     overwrite: bool = False
     accept_odd: str | None = None
+    pseudonyms: str | Path | None = None
 
     def __post_init__(self) -> None:
         check_flags(
@@ -90,7 +91,7 @@ def predict_scans(
 ) -> Predicted:
     """Predict every scan that is named and write the folder `out`, whole or not at all; see `hnscc.predict`."""
     models = models_of(run, options.variant, ensemble=options.ensemble)
-    rows = list_scans(scans, models.needed, models.placing["reference"])
+    rows = list_scans(scans, models.needed, models.placing["reference"], options.pseudonyms)
     _check(models, options)
     check_names([row.scan_id for row in rows])
     tell = progress or (lambda *now: None)
@@ -275,8 +276,7 @@ def _write_dicom(
 
 def _write_tables(folder: PredictionFolder, found: Sequence[_Done], models: Models) -> None:
     lesions = [lesion for each in found for lesion in each.lesions]
-    columns = lesion_columns(models.needed, lesions)
-    _write_csv(folder.lesions, columns, lesions)
+    _write_csv(folder.lesions, lesion_columns(models.needed, lesions), lesions)
     write_json(folder.lesions_as_json, lesions)
     if scored := [each.scores for each in found if each.scores]:
         _write_csv(folder.scores, SCORES, scored)

@@ -100,6 +100,27 @@ def test_folders_of_dicom_are_the_rows_that_scan_writes(hnscc, trained, tmp_path
     assert not [path for path, text in listed.items() if b"SECRET" in text]
 
 
+def test_pseudonyms_that_scan_kept_name_the_patients_of_folders(hnscc, trained, tmp_path):
+    """The study's cohort has p001: a new patient is another one, in whatever folders, and the table says who it is."""
+    kept = tmp_path / "kept.csv"
+    patient(tmp_path / "cohort" / "a", 1)
+    assert hnscc("scan", tmp_path / "cohort", "--pseudonyms", kept)[0] == 0
+    folders = [patient(tmp_path / "new" / str(at), at) for at in (3, 2)]
+    asked = ("--variant", "pet_mri", "--pseudonyms", kept)
+    code, out, error = hnscc("predict", trained.root, *folders, "--out", tmp_path / "masks", *asked)
+    assert code == 0 and "SECRET" not in out + error, error
+    facts = (tmp_path / "masks" / "predictions.json").read_text()
+    assert [scan["patient_id"] for scan in json.loads(facts)["scans"]] == ["p002", "p003"]
+    rows = list(csv.reader(kept.read_text().splitlines()))
+    assert rows[1:] == [["p001", "SECRET1"], ["p002", "SECRET2"], ["p003", "SECRET3"]]
+    assert kept.stat().st_mode & 0o077 == 0
+    assert "SECRET" not in facts and kept.name not in facts
+    files = [f"{name}={folders[0]}" for name in ("pet", "mri")]
+    for scans in ([write_scans(tmp_path / "listed", {"p9": scan_of(1)}, UPRIGHT)], files):
+        error = refused(hnscc("predict", trained.root, *scans, "--out", tmp_path / "no", *asked))
+        assert "--pseudonyms" in error and "folders of scans" in error and "SECRET" not in error
+
+
 def test_folders_of_nifti_are_the_rows_that_scan_writes(hnscc, trained, tmp_path):
     """Two patients, of whom the second has two masks: neither is taken, and the scan is not scored."""
     folder = write_scans(tmp_path / "new", {f"SECRET{at}": scan_of(at) for at in (1, 2)}, UPRIGHT).parent
