@@ -39,7 +39,11 @@ SCANS: dict[str, tuple[pa.DataType, str]] = {
         "too, else 0",
     ),
     **{
-        metric.name: (REAL, f"{metric.meaning}: {metric.column}. In `patients` the mean over the scans")
+        metric.name: (
+            REAL,
+            f"{metric.meaning}: {metric.column}. In `patients` the mean over the scans with lesion, or over all of a "
+            "patient without",
+        )
         for metric in SCAN_METRICS
     },
     "lesions": (WHOLE, "number of true lesions, connected in 3D"),

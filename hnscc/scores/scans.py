@@ -18,6 +18,7 @@ from hnscc.scores.millilitres import Millilitres, millilitres_of, millilitres_to
 from hnscc.scores.surface import SCAN_METRICS, surface_distances
 
 _COUNTS = ("slices", "truth_px", "pred_px", "overlap_px")
+_SURFACES = tuple(each.name for each in SCAN_METRICS)
 _STORED_AS = {"millilitres": "volumes"}  # by field: trials keep it under this name
 
 
@@ -76,14 +77,15 @@ def score_scans(
 
 
 def scans_together(scans: Sequence[ScanScore]) -> ScanScore:
-    """Return a patient's scans: voxels, ml and lesions add up; distances and surface Dice are means over
-    the scans."""
+    """Return a patient's scans: voxels, ml and lesions add up; distances and surface Dice are means over those with
+    lesion (over all, where none holds one), since a scan that has nothing to be found makes no distance smaller."""
+    with_lesion = [each for each in scans if each.truth_px] or scans
     return ScanScore(
         slices=sum(each.slices for each in scans),
         truth_px=sum(each.truth_px for each in scans),
         pred_px=sum(each.pred_px for each in scans),
         overlap_px=sum(each.overlap_px for each in scans),
-        surface={each.name: _mean([scan.surface[each.name] for scan in scans]) for each in SCAN_METRICS},
+        surface={name: _mean([each.surface[name] for each in with_lesion]) for name in _SURFACES},
         millilitres=millilitres_together([each.millilitres for each in scans]),
         lesions=lesions.lesions_together([each.lesions for each in scans]),
     )

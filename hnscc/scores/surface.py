@@ -117,7 +117,7 @@ def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
 
 @dataclass(frozen=True)
 class ScanMetric:
-    """A score of a whole scan by the distances of its surfaces, as data; of several scans it is their mean.
+    """A score of a whole scan by the distances of its surfaces, as data; of several, the mean of those with lesion.
 
     name: of its value in `ScanScore.surface`, of its column, and in column `metric`. label: how a report writes it.
     measured_in: mm, None of a ratio. meaning: what it is, in a few words; column: the rest of its column's meaning.

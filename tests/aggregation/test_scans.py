@@ -179,3 +179,19 @@ def test_missing_one_more_lesion_never_improves_a_score(seed):
         for name, value in now.items():
             assert before is None or WORSE[name] * (value - before[name]) >= -1e-12, name
         before = now
+
+
+@pytest.mark.parametrize("alarm", [False, True])
+def test_a_second_scan_without_lesion_leaves_a_patient_s_distances_and_counts_its_alarm(alarm):
+    truth, empty = np.zeros((2, 2, 9, 9), bool)
+    truth[0, 2:5, 2:5] = True
+    predicted, beside = truth & (np.arange(9) > 2), empty.copy()
+    beside[1, 8, 8] = alarm
+    ill = score_scan(predicted, truth, (3.0, 1.0, 1.0), 0.5)
+    well = score_scan(beside, empty, (3.0, 1.0, 1.0), 0.5)
+    for both in (scans_together([ill, well]), scans_together([well, ill])):
+        assert both.surface == ill.surface and ill.surface["hd95_mm"] > 0
+        assert (both.slices, both.lesions.scans, both.lesions.false) == (4, 2, int(alarm))
+        assert both.millilitres.fp_ml == pytest.approx(0.003 * alarm)
+    assert scans_together([well, well]).surface == well.surface
+    assert scans_together([ill, ill]).surface == pytest.approx(ill.surface)
