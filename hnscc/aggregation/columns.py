@@ -184,7 +184,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "n_empty": (WHOLE, "number of these slices whose truth and prediction are both empty"),
     "mean": (
         REAL,
-        "mean over repeats and patients, each counting alike, measured in what the metric is: mm, ml, or a ratio",
+        "mean over repeats and patients, each counting alike, measured in what the metric is: mm, ml, or a ratio; of a "
+        "patient that several folds validate on, the mean over these folds",
     ),
     "means.low": (REAL, "lower end of the 95 % interval of mean over patients and repeats (two-way t)"),
     "means.high": (REAL, "upper end of the 95 % interval of mean over patients and repeats (two-way t)"),

@@ -6,6 +6,8 @@ their lesions alone. Overlap that pools the pixels of all patients is compared i
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from statistics import fmean
 
 import numpy as np
 
@@ -23,7 +25,9 @@ from hnscc.scores.paired_tests import Comparison, signed_rank
 from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS, PatientMetric, Pooling
 from hnscc.scores.scans import ScanScore, scans_together
 
-Patients = Mapping[str, ScanScore]  # by patient, in sorted order: all of a split
+# By patient, in sorted order, all of a split: its scans together, once for each fold in which it stands there. One is
+# tested in one fold; validation patients are drawn anew in each.
+Patients = Mapping[str, Sequence[ScanScore]]
 NO_LESION = "no {split} patient has a lesion"
 ONE_REPEAT = "one repeat: no interval over repeats"
 NOT_TRAIN = "training scans are not scored whole: no precision, and no lesions found"
@@ -65,21 +69,22 @@ def _complete(results: Results, variant: str, split: str) -> tuple[list[Patients
 
 
 def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]], split: str) -> Patients | None:
-    """The scores of the patients of a split, of all folds together, since folds may validate on the same patients; None
-    where a scan of one of them is not scored whole."""
+    """The scores of the patients of a split, by each fold that has them there; None where a scan of one of them is not
+    scored whole."""
     found: dict[str, list[ScanScore]] = {}
     for fold, scans in parts:
         for patient, names in fold.scan_ids[split].items():
             if not all(name in scans for name in names):
                 return None
-            found.setdefault(patient, []).extend(scans[name] for name in names)
-    return {patient: scans_together(found[patient]) for patient in sorted(found)} or None
+            found.setdefault(patient, []).append(scans_together([scans[name] for name in names]))
+    return {patient: found[patient] for patient in sorted(found)} or None
 
 
 def metric_values(metric: PatientMetric, patients: Patients) -> Floats:
-    """Its value of each patient that it has one of, float64 (P,), in what it is measured in."""
-    scores = [each for each in patients.values() if metric.of_all or each.truth_px]
-    return np.array([metric.of(each) for each in scores], np.float64)
+    """Its value of each patient that it has one of, float64 (P,), in what it is measured in: the mean over the folds in
+    which the patient stands."""
+    scores = [each for each in patients.values() if metric.of_all or each[0].truth_px]
+    return np.array([fmean(map(metric.of, each)) for each in scores], np.float64)
 
 
 def mean_rows(results: Results) -> Iterator[TableRow]:
@@ -147,16 +152,18 @@ def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRo
 
 def _pooled(metric: PatientMetric, repeats: Sequence[Patients], split: str) -> Estimate:
     """Of one model, or the mean over repeats. It exists wherever a patient has a lesion, whatever is predicted."""
-    if not any(score.truth_px for score in repeats[0].values()):
+    if not any(folds[0].truth_px for folds in repeats[0].values()):
         return Estimate(None, reason=NO_LESION.format(split=split))
-    value = float(np.mean([metric.of(scans_together(list(patients.values()))) for patients in repeats]))
+    value = float(np.mean([metric.of(scans_together([*chain(*each.values())])) for each in repeats]))
     return (
         replace(_over_patients(metric.pooling, repeats), value=value) if metric.pooling else Estimate(value)
     )
 
 
 def _over_patients(pooling: Pooling, repeats: Sequence[Patients]) -> Estimate:
-    counts = np.array([[pooling.counts(score) for score in patients.values()] for patients in repeats])
+    counts = np.array(
+        [[pooling.counts(scans_together(folds)) for folds in each.values()] for each in repeats]
+    )
     overlap, pred, truth = np.moveaxis(counts.astype(np.float64), -1, 0)
     return fraction_interval((overlap, pred, truth), pooling.fraction)
 

@@ -117,3 +117,37 @@ def test_where_scans_are_not_whole_or_a_fold_is_missing_there_is_a_reason(tmp_pa
     untrained = write_run(tmp_path / "untrained", small_study(("pet",), repeats=2), [slices])
     write_tables(untrained)
     assert {each["reason"] for each in rows(untrained, "means")} == {"no repeat is completed"}
+
+
+def test_a_patient_that_every_fold_validates_on_counts_once(tmp_path):
+    """`v` is missed beside an alarm in each of three folds, and found in the third of repeat 1."""
+    folds = [
+        [
+            Slice("train", "t", mask(0)),
+            Slice("validation", "v", mask(*LESION)),
+            Slice("validation", f"w{fold}", mask(*LESION)),
+            Slice("test", f"s{fold}", mask(*LESION)),
+        ]
+        for fold in range(3)
+    ]
+    study = small_study(("pet",), repeats=2, split={"folds": 3})
+    run = write_run(tmp_path, study, folds)
+    found = dict.fromkeys(LESION, 900)
+    for trial in trials_of(study):
+        of_v = found if (trial.fold, trial.repeat) == (2, 1) else {15: 900}
+        add_trial(run, study, trial, levels({0: 900}, of_v, found, found))
+    assert write_tables(run) == []
+    check_tables(run)
+    ml = 4 * 3 / 1000
+    missed = (1 + 2 / 3) / 2  # mean over both repeats of the share of folds
+    expected = {
+        "fn_ml": ml * missed,
+        "false_lesions": missed,
+        "fp_ml": 0.003 * missed,
+        "detected": 4 - missed,
+    }
+    expected |= {"patient_dice": 4 - missed, "volume_error_ml": 0.009 * missed}
+    for metric, of_v in expected.items():
+        value = row(run, "means", split="validation", metric=metric)
+        assert value["patients"] == 4
+        assert value["mean"] == pytest.approx(of_v / 4), metric
