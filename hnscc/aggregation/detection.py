@@ -2,8 +2,9 @@
 lesions are found, and are probabilities right.
 
 Every patient is tested by one model of each fold: the median models at their chosen thresholds, or those of one repeat
-at 0.5. The AUC goes by the highest probability in a scan, which needs no threshold; by predicted
-ml, all scans in which nothing is predicted would be alike.
+at 0.5. The AUC goes by the highest probability in a scan, which needs no threshold; by predicted ml, all scans in
+which nothing is predicted would be alike. It compares scans of one fold alone: the probabilities of two models lie on
+two scales.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from hnscc.aggregation.folds import Fold
 from hnscc.aggregation.results import Results, join_reasons, shared_threshold, why_unscored
 from hnscc.aggregation.scans import SAMPLED
 from hnscc.aggregation.trials import Completed
-from hnscc.base.arrays import Bools
+from hnscc.base.arrays import Bools, Integers
 from hnscc.base.split_names import HELD_OUT
 from hnscc.scores.calibration import Calibration, ScanCalibration, brier, reliability
 from hnscc.scores.counts import HALF, threshold_of
@@ -127,8 +128,8 @@ def _all_of(scans: list[SeenScan], unit: Unit, reasons: list[str | None]) -> Tab
     """All that a row says of the scans; None without one."""
     if not scans:
         return _nothing() | {"reason": join_reasons(reasons)}
-    calls, overlap = _calls(scans, unit)
-    row = _told_apart(calls, overlap) | _of_lesions(lesions_together([each.score.lesions for each in scans]))
+    row = _told_apart(*_calls(scans, unit))
+    row |= _of_lesions(lesions_together([each.score.lesions for each in scans]))
     row["brier"] = brier(_calibration(scans))
     return row | {"reason": join_reasons([*reasons, *_undefined(row, unit)])}
 
@@ -136,7 +137,7 @@ def _all_of(scans: list[SeenScan], unit: Unit, reasons: list[str | None]) -> Tab
 def _nothing() -> TableRow:
     """The same columns without values."""
     empty = Calls(np.zeros(0, bool), np.zeros(0, bool), np.zeros(0))
-    row = _told_apart(empty, np.zeros(0, bool)) | _of_lesions(Lesions((), 0, 0.0, 0))
+    row = _told_apart(empty, np.zeros(0, bool), np.zeros(0, int)) | _of_lesions(Lesions((), 0, 0.0, 0))
     return dict.fromkeys([*row, "brier"])
 
 
@@ -144,28 +145,35 @@ def _calibration(scans: list[SeenScan]) -> Calibration:
     return reduce(add, (each.calibration.calibration for each in scans))
 
 
-def _calls(scans: list[SeenScan], unit: Unit) -> tuple[Calls, Bools]:
-    """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is
-    predicted: (n,)."""
+def _calls(scans: list[SeenScan], unit: Unit) -> tuple[Calls, Bools, Integers]:
+    """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is predicted, and
+    its fold, both (n,)."""
     truth, called, overlap = (
         np.array([getattr(each.score, f"{name}_px") > 0 for each in scans])
         for name in ("truth", "pred", "overlap")
     )
     calls = Calls(truth, called, np.array([each.calibration.highest for each in scans]))
+    fold = np.array([each.fold for each in scans])
     if unit == "scan":
-        return calls, overlap
+        return calls, overlap, fold
     # Validation patients of several folds stand once for each.
-    names, patient = np.unique([f"{each.fold} {each.patient}" for each in scans], return_inverse=True)
-    return calls.by_patient(patient, len(names)), np.bincount(patient, overlap, len(names)) > 0
+    names = [f"{each.fold} {each.patient}" for each in scans]
+    patients, first, patient = np.unique(names, return_index=True, return_inverse=True)
+    found = np.bincount(patient, overlap, len(patients)) > 0
+    return calls.by_patient(patient, len(patients)), found, fold[first]
 
 
-def _told_apart(calls: Calls, overlap: Bools) -> TableRow:
-    """Counts and rates of N calls; overlap: bool (N,), whether a voxel of the lesion is predicted."""
+def _told_apart(calls: Calls, overlap: Bools, fold: Integers) -> TableRow:
+    """Counts and rates of N calls; overlap: bool (N,), whether a voxel of the lesion is predicted. fold: int (N,)."""
     truth, called = calls.truth, calls.called
     counts = {"n": truth | True, "with_lesion": truth, "tp": truth & called, "fn": truth & ~called}
     counts |= {"fp": ~truth & called, "tn": ~truth & ~called, "misplaced": truth & called & ~overlap}
     row: TableRow = {name: int(each.sum()) for name, each in counts.items()}
-    return row | {"sensitivity": sensitivity(calls), "specificity": specificity(calls), "auc": auc(calls)}
+    return row | {
+        "sensitivity": sensitivity(calls),
+        "specificity": specificity(calls),
+        "auc": auc(calls, fold),
+    }
 
 
 def _of_lesions(found: Lesions) -> TableRow:
@@ -187,5 +195,7 @@ def _undefined(row: TableRow, unit: Unit) -> Iterator[str]:
         yield f"no {unit} holds lesion: no sensitivity, no AUC"
     if row["specificity"] is None:
         yield f"every {unit} holds lesion: no specificity, no AUC"
+    if row["auc"] is None and None not in (row["sensitivity"], row["specificity"]):
+        yield f"no fold has {unit}s both with lesion and without: no AUC"
     if row["lesions"] and any(row[f"sensitivity_{name}"] is None for name in SIZES):
         yield "no lesion is of the size whose sensitivity is null"

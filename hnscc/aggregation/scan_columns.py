@@ -96,7 +96,9 @@ DETECTION: dict[str, tuple[pa.DataType, str]] = {
     "auc": (
         REAL,
         "area under the ROC curve, 0 to 1: how often one with lesion has a higher probability than one without, by "
-        "the highest of any voxel; ties count half, and the threshold plays no part",
+        "the highest of any voxel; ties count half, and the threshold plays no part. Of several folds the mean of "
+        "their own areas, weighted by pairs of one with lesion and one without: none is compared with one of another "
+        "fold",
     ),
     "false_per_scan": (REAL, "false_lesions / scans; lesions are counted over all scans, whatever the unit"),
     "lesion_sensitivity": (REAL, "lesions_found / lesions, 0 to 1"),

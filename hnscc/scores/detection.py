@@ -66,14 +66,18 @@ def specificity(calls: Calls) -> float | None:
     return float((~positive).mean()) if len(positive) else None
 
 
-def auc(calls: Calls) -> float | None:
+def auc(calls: Calls, model: Integers | None = None) -> float | None:
     """Return the area under the ROC curve, 0..1: how often one with lesion has a higher score than one without.
 
-    Equal scores count half (Mann and Whitney). None unless there are both, with lesion and without.
+    Equal scores count half (Mann and Whitney). model: int (N,), which of several gave each score, as of folds: scores
+    of different models lie on different scales, so that pairs of one model alone are compared, which is the mean of the
+    models' own areas, weighted by their pairs. None unless a model has both, with lesion and without.
     """
-    with_lesion = int(calls.truth.sum())
-    without = len(calls.truth) - with_lesion
-    if not with_lesion or not without:
-        return None
-    ranks = rankdata(calls.score)[calls.truth].sum()
-    return float((ranks - with_lesion * (with_lesion + 1) / 2) / (with_lesion * without))
+    models = np.zeros(len(calls.truth), int) if model is None else model
+    in_order, pairs = 0.0, 0
+    for one in np.unique(models):
+        truth, score = calls.truth[models == one], calls.score[models == one]
+        with_lesion = int(truth.sum())
+        pairs += with_lesion * (len(truth) - with_lesion)
+        in_order += rankdata(score)[truth].sum() - with_lesion * (with_lesion + 1) / 2
+    return float(in_order / pairs) if pairs else None

@@ -115,7 +115,10 @@ def test_rates_auc_brier_and_reliability_are_scikit_learn_s(sklearn, tmp_path, f
         truth = np.array([each.any() for _, each in scans])
         highest = np.array([each.max() for each, _ in scans])
         assert found["n"] == len(scans) == 12 * folds // 3
-        assert found["auc"] == pytest.approx(sklearn.metrics.roc_auc_score(truth, highest), abs=1e-12)
+        parts = [*zip(np.split(truth, folds), np.split(highest, folds), strict=True)]
+        areas = [sklearn.metrics.roc_auc_score(*each) for each in parts]
+        assert len({each.sum() for each, _ in parts}) == 1  # every fold has as many pairs
+        assert found["auc"] == pytest.approx(np.mean(areas), abs=1e-12)
         assert found["sensitivity"] == pytest.approx(
             sklearn.metrics.recall_score(truth, highest >= 0.5), abs=1e-12
         )

@@ -29,6 +29,16 @@ def test_one_kind_of_cases_has_no_auc():
     assert [each(calls([], [], [])) for each in (sensitivity, specificity, auc)] == [None] * 3
 
 
+def test_scores_of_two_models_are_not_compared():
+    """The second model's scores are all higher: in one order, one of four pairs would be wrong."""
+    found = calls([1, 0, 1, 0], [1, 0, 1, 1], [0.4, 0.1, 0.9, 0.6])
+    assert (auc(found), auc(found, np.array([0, 0, 1, 1]))) == (0.75, 1.0)
+    # Two pairs of one model, of which one is in order, and one of another; a third has none with lesion.
+    found = calls([1, 0, 0, 1, 0, 0], [1] * 6, [0.5, 0.7, 0.1, 0.3, 0.2, 0.9])
+    assert auc(found, np.array([0, 0, 0, 1, 1, 2])) == 2 / 3
+    assert auc(calls([1, 1, 0], [1] * 3, [0.5, 0.7, 0.1]), np.array([4, 4, 7])) is None
+
+
 @pytest.mark.quick(2)
 @pytest.mark.parametrize("seed", range(5))
 def test_rates_and_auc_are_scikit_learn_s(sklearn, seed):

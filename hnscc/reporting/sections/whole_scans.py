@@ -42,8 +42,9 @@ DRAWN = (
 DETECTION = (
     "Positive is where anything is predicted, wherever: sensitivity is of those with lesion, specificity of others. "
     "AUC: how often one with lesion has a higher probability than one without, by the highest in it, whatever the "
-    "threshold. F1 of lesions counts misses and false ones. Brier score: mean squared error of the probabilities of "
-    "all voxels, 0 being perfect. Median model at its chosen threshold; in brackets the range over repeats at 0.5."
+    "threshold, and of one fold where there are several. F1 of lesions counts misses and false ones. Brier score: mean"
+    " squared error of the probabilities of all voxels, 0 being perfect. Median model at its chosen threshold; in "
+    "brackets the range over repeats at 0.5."
 )
 
 MEANS = (
