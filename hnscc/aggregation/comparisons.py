@@ -172,7 +172,8 @@ def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
             estimate = fraction_difference(counts_a, counts_b, metric.fraction, paired=a.paired)
             better = chance_of_better(*(_of_patients(each, metric) for each in pooled))
             patients, margin = pooled[0].truth.shape[-1], study.evaluation.margin
-            found[metric.name] = as_comparison(patients, estimate, better, margin, paired=a.paired)
+            most = metric.range[1] - metric.range[0]
+            found[metric.name] = as_comparison(patients, estimate, better, most, margin, paired=a.paired)
     return found
 
 

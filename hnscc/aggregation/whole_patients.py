@@ -211,16 +211,25 @@ def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric, paired: bool
     found = mean_difference(of_a, of_b, paired, bounds=metric.bounds)
     sign = 1 if metric.higher_is_better else -1
     better = chance_of_better(sign * of_a, sign * of_b)
-    return as_comparison(of_a.shape[1], found, better, paired=paired)
+    most = metric.bounds and metric.bounds[1]
+    return as_comparison(of_a.shape[1], found, better, most, paired=paired)
 
 
 def as_comparison(
-    patients: int, found: Estimate, better: Estimate, margin: float | None = None, *, paired: bool
+    patients: int,
+    found: Estimate,
+    better: Estimate,
+    most: float | None,
+    margin: float | None = None,
+    *,
+    paired: bool,
 ) -> Comparison:
-    """Return a difference over patients and repeats, and the chance that one has the better score, of a row."""
-    reason = found.reason
-    if better.value is not None and better.reason:
-        reason = reason or f"no interval of `better`: {better.reason}"
+    """Return a difference over patients and repeats, and the chance that one has the better score, of a row. most: the
+    largest difference that there can be, None where there is none."""
+    seen = smallest_seen_by(found, most)
+    reasons = [found.reason, seen if isinstance(seen, str) else None]
+    if better.value is not None and better.reason and not found.reason:
+        reasons.append(f"no interval of `better`: {better.reason}")
     return Comparison(
         n=patients,
         p=found.p,
@@ -230,12 +239,12 @@ def as_comparison(
         repeats_a=found.repeats[0],
         repeats_b=found.repeats[1],
         effective_patients=found.effective_patients,
-        smallest_seen=smallest_seen_by(found),
+        smallest_seen=None if isinstance(seen, str) else seen,
         margin=margin,
         p_equal=None if margin is None else equivalence(found, margin),
         better=better.value,
         better_low=better.low,
         better_high=better.high,
         paired=paired,
-        reason=reason,
+        reason=join_reasons(reasons),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import harmonic_mean
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -22,7 +23,6 @@ from hnscc.scores.forecasts import (
     designs_at_limits,
     power,
     smallest_seen,
-    smallest_seen_by,
 )
 from hnscc.scores.intervals import HARDLY_ANY
 from hnscc.scores.metrics import DICE
@@ -174,7 +174,7 @@ def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
     }
     if reason is None and not isinstance(design, str):
         see, chance = asked.see, asked.power
-        facts["seen_from"] = smallest_seen_by(found, chance)
+        facts["seen_from"] = smallest_seen(design, found.patients, harmonic_mean(found.repeats), chance)
         facts["short"] = _short(found, design)
         facts["patients_needed"] = _facts(patients_needed(found, see, repeats, chance, paired=paired))
         facts["repeats_needed"] = _facts(repeats_needed(found, see, found.patients, chance, paired=paired))

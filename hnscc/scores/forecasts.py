@@ -23,7 +23,7 @@ from hnscc.scores.two_way_t import satterthwaite, variance_of
 
 POWER = 0.8
 LEAST_CHANCE = 0.5  # of finding a difference that a study is planned for
-ROUNDING = 1e-9  # of a chance or a difference
+ROUNDING = 1e-9  # of a chance, a difference or a weight
 RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
 STEPS = 4, 8, 12  # of the cohort's weights, of the patients' part as it is found, of each variant's repeats'
 # Of simulated studies, as docs/explanation/statistics.md tells: where lesions are log-normal in size, 1 / effective
@@ -105,7 +105,7 @@ def power(design: Design, difference: float, patients: int, repeats: int) -> flo
     """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided.
 
     Averaged over the patients that the study may have, and the parts of variance that it may find. Raises ValueError
-    below 2 patients or 2 repeats.
+    below 4 patients or 2 repeats.
     """
     return _studies(design, patients, repeats).find(abs(difference))
 
@@ -114,7 +114,7 @@ def smallest_seen(design: Design, patients: int, repeats: float, chance: float =
     """The smallest true difference that a study of this size finds with this chance, 0.5 or more and below 1.
 
     Averaged over the patients that the study may have, and the parts of variance that it may find. Raises ValueError
-    for another chance, and below 2 patients or 2 repeats.
+    for another chance, and below 4 patients or 2 repeats.
     """
     check_chance(chance)
     studies, error = _studies(design, patients, repeats), math.sqrt(design.variance(patients, repeats))
@@ -131,12 +131,12 @@ def _studies(design: Design, patients: int, repeats: float) -> _Studies:
     variant's is the larger: of the 12 x 12 the 78 that differ are kept.
 
     Which patients a study has decides both how far its estimate scatters and how wide its limits are. ValueError below
-    2 patients or 2 repeats, of which no variance can be told.
+    4 patients, of which no p is told, or 2 repeats.
     """
-    if patients < fewest.PATIENTS or repeats < fewest.REPEATS:
+    if patients < fewest.PATIENTS_FOR_P or repeats < fewest.REPEATS:
         raise ValueError(
-            f"a study to forecast has at least {fewest.PATIENTS} patients with lesion and {fewest.REPEATS} repeats of "
-            f"each variant, not {patients:g} and {repeats:g}; give more"
+            f"a study to forecast has at least {fewest.PATIENTS_FOR_P} patients with lesion and {fewest.REPEATS} "
+            f"repeats of each variant, not {patients:g} and {repeats:g}; give more"
         )
     joint = design.joint / (patients * repeats)
     side = (design.repeats / repeats + joint) * _steps(STEPS[2], repeats - 1)
@@ -167,7 +167,7 @@ def _mean(values: Floats, weights: Floats) -> float:
 def _cohorts(number: int, weight: float) -> Floats:
     """So many equally likely true values of a patients' part, 0 or more, (number,), whose mean is 1, as the patients'
     weights differ from cohort to cohort; where all weigh alike, they are 1."""
-    return _steps(number, COHORT / (1 - weight) ** 2) if weight < 1 else np.ones(number)
+    return _steps(number, COHORT / (1 - weight) ** 2) if weight < 1 - ROUNDING else np.ones(number)
 
 
 def _steps(number: int, degrees: float) -> Floats:
@@ -178,12 +178,16 @@ def _steps(number: int, degrees: float) -> Floats:
     return inside
 
 
-def smallest_seen_by(found: Estimate, chance: float = POWER) -> float | None:
-    """The smallest true difference that a study like this one finds with this chance; None where it has no interval."""
+def smallest_seen_by(found: Estimate, most: float | None) -> float | str:
+    """The smallest true difference that 80 of 100 studies like this one find; where it has no p, or this would be more
+    than `most`, the largest difference that there can be, why there is none."""
     design = design_of(found, paired=len(found.repeat_variance) < len(found.repeats))
-    if found.spread is None or isinstance(design, str):
-        return None
-    return smallest_seen(design, found.patients, harmonic_mean(found.repeats), chance)
+    if found.p is None or isinstance(design, str):
+        return found.reason or "there is no test, so no difference is found"
+    seen = smallest_seen(design, found.patients, harmonic_mean(found.repeats))
+    if most is None or seen <= most:
+        return seen
+    return f"not even a difference of {most:g}, the largest there can be, is found by 80 of 100 such studies"
 
 
 def check_chance(chance: float) -> None:

@@ -81,6 +81,16 @@ def test_a_variant_without_any_trial(tmp_path):
     assert row(run, "protocol", variant="odd", reading="corrected")["trial_ids"] is None
 
 
+def test_of_three_patients_with_lesion_no_difference_is_seen(tmp_path):
+    """They have no p, so that no difference is found: the report said "no p from 3 patients; seen from 0.125"."""
+    run = random_run(tmp_path, small_study(repeats=2), patients=9)
+    write_tables(run)
+    check_tables(run)
+    found = row(run, "comparisons", metric="dice", slice_set="all", method="two_way_t")
+    assert found["low"] is not None and found["p"] is found["smallest_seen"] is None
+    assert found["reason"].startswith("no p from 3 patients, 4 are needed")
+
+
 def test_equal_variants_do_not_differ(tmp_path):
     slices = many_slices()
     run = two_variants(tmp_path, slices, perfect(slices))

@@ -138,7 +138,9 @@ def check_tables(run: RunFolder) -> None:
             for column in EXPLAINED.get(name, []):
                 assert each[column] is not None or each["reason"], (name, column, each)
             if each.get("method") == "two_way_t":
-                assert None not in (each["low"], each["better_low"]) or each["reason"], each
+                told = (each["low"], each["better_low"], each["smallest_seen"])
+                assert None not in told or each["reason"], each
+                assert each["p"] is not None or each["smallest_seen"] is None, each
             if name == "pooled":
                 of_scans = [each[column] for column in table.column_names if column.startswith(OF_SCANS)]
                 assert (None in of_scans) == bool(each["scans_reason"]), each

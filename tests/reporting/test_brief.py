@@ -94,6 +94,18 @@ def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):
     assert "no interval; <code>repeats: 5</code> or more gives one to rely on" in text
 
 
+@pytest.mark.parametrize(
+    ("patients", "told"),
+    [(3, "an interval needs at least 2 patients with lesion, and there is 1"), (12, "`repeats: 5` or more")],
+)
+def test_one_repeat_is_named_as_the_cause_only_where_more_would_help(tmp_path, patients, told):
+    """Of one patient with lesion no number of repeats gives an interval."""
+    run = random_run(tmp_path, small_study(repeats=1), patients=patients)
+    write_tables(run)
+    (said,) = compared(read_source(run))
+    assert told in said and ("`repeats: 5`" in said) == (patients > 3)
+
+
 def test_what_is_odd_in_the_data_is_repeated(tmp_path):
     run = random_run(tmp_path, small_study(repeats=1))
     where = run.fold(0).split

@@ -1,6 +1,7 @@
 """What is forecast of the next study, by hand and against simulated studies."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from hnscc.scores.forecasts import (
     designs_at_limits,
     power,
     smallest_seen,
+    smallest_seen_by,
 )
 
 
@@ -154,6 +156,37 @@ def test_parts_of_many_pilots_are_the_true_ones_whoever_has_more_repeats(repeats
         found.append(design_of(mean_difference(a + own, b)))
     assert np.mean([each.repeats for each in found]) == pytest.approx(TRUE.repeats, rel=0.2)
     assert np.mean([each.joint for each in found]) == pytest.approx(TRUE.joint, rel=0.1)
+
+
+@pytest.mark.parametrize("patients", range(4, 61))
+def test_lesions_alike_in_size_are_taken_as_alike_whatever_is_lost_by_rounding(patients):
+    """1 / the sum of squares of equal weights is often just below their number: a chi-square value of 1e32 degrees gave
+    wrong numbers, or NaN."""
+    rng = np.random.default_rng(patients)
+    whole = np.full((3, patients), 100.0)
+    a, b = ((whole * rng.uniform(0.6, 0.9, whole.shape), whole, whole) for _ in range(2))
+    found = pooled_difference(a, b)
+    assert found.effective_patients == pytest.approx(patients, rel=1e-12)
+    exact = smallest_seen_by(replace(found, effective_patients=float(patients)), None)
+    for rounded in (found.effective_patients, patients * (1 - 1e-15), np.nextafter(patients, 0)):
+        assert smallest_seen_by(replace(found, effective_patients=rounded), None) == pytest.approx(
+            exact, rel=1e-9
+        )
+
+
+@pytest.mark.parametrize("patients", [1, 2, 3, 4])
+def test_a_study_without_p_sees_no_difference(patients):
+    found = study(np.random.default_rng(1), patients, 3)
+    seen = smallest_seen_by(found, None)
+    assert isinstance(seen, str) == (found.p is None) == (patients < 4)
+    assert seen == found.reason or patients == 4
+
+
+def test_more_than_the_largest_difference_there_can_be_is_not_seen():
+    found = study(np.random.default_rng(1), 5, 2, training=0.8)
+    beyond = smallest_seen_by(found, None)
+    assert beyond > 1 and smallest_seen_by(found, beyond) == beyond, "of a score without a largest value"
+    assert "not even a difference of 1, the largest there can be" in smallest_seen_by(found, 1.0)
 
 
 def test_the_smallest_difference_seen_is_found_with_that_chance():

@@ -91,7 +91,7 @@ def test_what_more_repeats_cannot_do_is_said():
 @pytest.mark.parametrize(
     ("forecast", "told"),
     [
-        (lambda pilot: repeats_needed(pilot, 0.3, patients=1), "at least 2 patients .*, not 1 and 2"),
+        (lambda pilot: repeats_needed(pilot, 0.3, patients=1), "at least 4 patients .*, not 1 and 2"),
         (lambda pilot: patients_needed(pilot, 0.3, repeats=1), "2 repeats of each variant, not 4 and 1"),
         (lambda pilot: power(design_of(pilot), 0.3, 1, 5), "not 1 and 5"),
         (lambda pilot: smallest_seen(design_of(pilot), 5, 1), "not 5 and 1"),

@@ -7,7 +7,7 @@ from hnscc.base import fewest
 from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import p_value, score, signed
-from hnscc.scores.intervals import ALPHA, HARDLY_ANY, mostly_collapsed
+from hnscc.scores.intervals import ALPHA, HARDLY_ANY, few_repeats, mostly_collapsed
 
 ONE_EACH = (
     f"only one repeat each: no interval; `repeats: {fewest.KNOWN_REPEATS}` or more gives one to rely on"
@@ -103,7 +103,8 @@ def _difference(source: Source, row: TableRow) -> str:
     if value is None:
         return f"{name} ({row['reason']})"
     if low is None:
-        return f"{name} {signed(value)} ({ONE_EACH if source.study.most_repeats == 1 else row['reason']})"
+        one_each = source.study.most_repeats == 1 and row["reason"] == few_repeats((1, 1))
+        return f"{name} {signed(value)} ({ONE_EACH if one_each else row['reason']})"
     p = row["reason"] if row["p_holm"] is None else f"p {p_value(row['p_holm'])} after Holm"
     seen = f"; seen from {score(row['smallest_seen'])}" if row["smallest_seen"] is not None else ""
     equal = (
