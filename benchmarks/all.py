@@ -64,6 +64,7 @@ BY_HAND = {
     "search_peers": "searches against others: [search](explanation/search.md#does-it-find-better-configurations)",
     "means_and_medians": "other intervals: [statistics](explanation/statistics.md#intervals-all-are-95-)",
     "limits": "which limits: [statistics](explanation/statistics.md#intervals-all-are-95-)",
+    "unlike": "repeats unlike in number or spread: [statistics](explanation/statistics.md#intervals-all-are-95-)",
     "registration": "a known motion, undone, on scans of your own: [the manifest](how-to/manifest.md)",
     "sent_back": "what placing masks on slices loses, of your own: [new patients](how-to/new-patients.md)",
 }

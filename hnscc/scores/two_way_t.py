@@ -1,18 +1,16 @@
-"""The two-way t distribution: the parts of the variance of a score over patients and repeats, and how far a value may
-lie off by chance.
+"""The two-way t distribution: the parts of a score's variance over patients and repeats, and how far off luck may go.
 
 Pooled scores weigh patients by their pixels, so their variance over patients is a weighted mean of two estimates: the
 jackknife (which trusts nothing, and is noisy) and one that takes the scores of large and small lesions to spread alike.
 The weights 3/4 and 1/4 are a compromise found by simulation (docs/explanation/validity.md).
 
 The sum of two variances that are known by different degrees of freedom has no t distribution. Satterthwaite's degrees
-take the shares of both parts for known: with 2 repeats, whose variance is often small by chance, they called equal
-variants different far too often. Cochran (1964, Biometrics 20: 191-195) takes the mean of the t limits of both parts,
-weighted by their shares of the variance: right where one part is all, too careful in between. Here it is the mean of
-their squares, which are limits of F: at the small chances that Holm's correction asks for it lies nearer to the larger
-of both. The repeats' limit weighs by a power of their share, a higher one with fewer patients, whose own limit is then
-wide enough for a variance of repeats that is small by chance. The patients' degrees are divided by the patients' share,
-as in Satterthwaite's formula, but once instead of squared.
+take the shares of both for known: with 2 repeats, whose variance is often small by chance, equal variants were called
+different far too often. Cochran (1964, Biometrics 20: 191-195) takes the mean of both t limits, weighted by the shares:
+right where one part is all, too careful in between. Here it is the mean of their squares, limits of F: at the small
+chances that Holm's correction asks for it lies nearer to the larger. The repeats' limit weighs by a power of their
+share, a higher one with fewer patients, whose own limit is then wide enough for a variance of repeats that is small by
+chance. The patients' degrees are divided by the patients' share, as in Satterthwaite's formula, but once, not squared.
 """
 
 import math
@@ -120,6 +118,12 @@ def satterthwaite(variance: Number, squares: Sequence[tuple[Number, float]]) -> 
     return variance**2 / below if np.any(below) else variance * 0 + squares[0][1]
 
 
+def _of_sum(variances: Sequence[float], degrees: Sequence[int]) -> float:
+    """Satterthwaite's degrees of freedom of the sum of these variances, each known by its own."""
+    squares = [(part**2, own) for part, own in zip(variances, degrees, strict=True)]
+    return satterthwaite(sum(variances), squares)
+
+
 @dataclass(frozen=True)
 class VarianceParts:
     """A value and the parts of its variance: of patients, of the repeats of each variant (with their degrees of
@@ -147,11 +151,14 @@ class VarianceParts:
     @property
     def spread(self) -> Spread:
         """What an interval and p rest on, where anything varies. The degrees of freedom of the repeats are
-        Satterthwaite's: variants may spread unlike, and have unlike numbers of repeats."""
+        Satterthwaite's, for variants may spread unlike. With unlike numbers of repeats they are at most those of
+        trainings that spread alike: where the few vary little by luck, the degrees would be those of the many."""
         repeats = sum(self.repeat)
-        squares = [(part**2, own) for part, own in zip(self.repeat, self.repeat_degrees, strict=True)]
         # One model has no repeats, which then weigh nothing.
-        degrees = satterthwaite(repeats, squares) if squares else 1.0
+        degrees = _of_sum(self.repeat, self.repeat_degrees) if self.repeat else 1.0
+        if len(set(self.repeat_degrees)) > 1:
+            alike = [1 / (own + 1) for own in self.repeat_degrees]
+            degrees = min(degrees, _of_sum(alike, self.repeat_degrees))
         share = repeats / (self.patient + repeats)
         return Spread(math.sqrt(self.variance), share, self.patients - 1.0, degrees)
 
@@ -199,8 +206,7 @@ def pooled_parts(
     """
     sides = [_side(*each, lesion) for each in zip(signs, nums, dens, strict=True)]
     patients, free = int(lesion.sum()), int((~lesion).sum())
-    # (n - 1) / n of each patient's stratum.
-    spared = np.where(lesion, 1 - 1 / max(patients, 1), 1 - 1 / max(free, 1))
+    spared = np.where(lesion, 1 - 1 / max(patients, 1), 1 - 1 / max(free, 1))  # (n - 1) / n of its stratum
     weight = np.mean([each.weight for each in sides], axis=0)
     crowding = float((weight**2).sum())  # 1 / effective number of lesion patients
     # Of the whole score's variance, of which false alarms in patients without lesion are a part too.
@@ -210,16 +216,13 @@ def pooled_parts(
     alarm = np.sum([each.alarm for each in sides], axis=0)
     even = float(of_each.var(ddof=1)) * concentration
     even += free * float(alarm.var(ddof=1)) if free > 1 else 0.0
-    variance = JACKKNIFE * float((spared * left**2).sum()) + (1 - JACKKNIFE) * even
     repeat, degrees = _repeat_parts([each.theta for each in sides], paired=paired)
-    joint = sum(_joint(*each, spared, concentration) for each in _varying(sides, paired))
-    value = float(sum(each.theta.mean() for each in sides))
     return VarianceParts(
-        value=value,
-        patient=variance,
+        value=float(sum(each.theta.mean() for each in sides)),
+        patient=JACKKNIFE * float((spared * left**2).sum()) + (1 - JACKKNIFE) * even,
         repeat=repeat,
         repeat_degrees=degrees,
-        joint=joint,
+        joint=sum(_joint(*each, spared, concentration) for each in _varying(sides, paired)),
         patients=patients,
         effective=1 / crowding,
     )
@@ -258,8 +261,7 @@ def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Fl
         own, size = num[:, stratum].sum(1, keepdims=True), den[:, stratum].sum(1, keepdims=True)
         filled = members / (members - 1)
         above = total - own + (own - num[:, stratum]) * filled
-        below = whole - size + (size - den[:, stratum]) * filled
-        out[:, stratum] = above / below
+        out[:, stratum] = above / (whole - size + (size - den[:, stratum]) * filled)
     return out
 
 
@@ -279,16 +281,14 @@ def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool
         if len(own) >= fewest.REPEATS
     )
     repeat, degrees = _repeat_parts(means, paired=paired)
-    variance = float(each.var(ddof=1)) / patients
-    nothing = NOTHING * largest**2
     return VarianceParts(
         value=float(each.mean()),
-        patient=variance,
+        patient=float(each.var(ddof=1)) / patients,
         repeat=repeat,
         repeat_degrees=degrees,
         joint=joint,
         patients=patients,
-        nothing=nothing,
+        nothing=NOTHING * largest**2,
     )
 
 

@@ -15,9 +15,17 @@ def limit_of(
     weight = share ** (1.75 * (1 + 4 / (patients - 1)))
     square = (1 - weight) * scipy.stats.t.isf(chance / 2, own) ** 2
     if share:
-        below = sum(part**2 / (number - 1) for part, number in zip(repeat, repeats, strict=True))
-        square += weight * scipy.stats.t.isf(chance / 2, sum(repeat) ** 2 / below) ** 2
+        square += weight * scipy.stats.t.isf(chance / 2, _degrees(repeat, repeats)) ** 2
     return math.sqrt(square)
+
+
+def _degrees(repeat: Sequence[float], repeats: Sequence[int]) -> float:
+    """Satterthwaite's, at most those of parts that go by 1 / number."""
+    alike = [1 / number for number in repeats]
+    return min(
+        sum(parts) ** 2 / sum(part**2 / (number - 1) for part, number in zip(parts, repeats, strict=True))
+        for parts in (repeat, alike)
+    )
 
 
 def variance_of(patient: float, repeat: Sequence[float], joint: float) -> float:
