@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pyarrow.compute as pc
+import pytest
 from reports import Page, report, words
 from run_folders import (
     Slice,
@@ -16,6 +17,7 @@ from run_folders import (
 
 from hnscc.aggregation.query import read_table
 from hnscc.reporting.blocks import Section
+from hnscc.reporting.sections import comparisons
 from hnscc.reporting.sections.overlap import pooled_block
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study import paper
@@ -151,3 +153,12 @@ def test_table_4_is_by_the_reading_as_written(tmp_path):
     assert page.rows("Table 2. Overlap slice by slice, test slices")[0][5].startswith("0.500 ± ")
     assert "so few patients with lesion" not in page.text  # one variant: nothing is compared
     assert "2 patients with lesion cannot carry a conclusion" in page.text
+
+
+@pytest.mark.parametrize(("repeats", "told"), [(6, False), ({"max": 6, "until": 0.5}, True)])
+def test_the_tests_of_a_study_with_until_are_said_to_call_equal_variants_different_more_often(
+    tmp_path, repeats, told
+):
+    run = random_run(tmp_path, small_study(("pet", "mri"), repeats=repeats))
+    text, _ = words(run, lambda source: Section("", tuple(comparisons.tests(source))))
+    assert ("repeats.until" in text) == told
