@@ -16,6 +16,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 
+from hnscc.base.files import delete
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.trials import Trial
 from hnscc.training.ready import ReadyRun
@@ -145,7 +146,7 @@ def _forget_failure(folder: TrialFolder) -> None:
     """
     record = read_record(folder)
     if not isinstance(record, Trained) or not (is_completed(folder) or with_weights(folder)):
-        folder.record.unlink(missing_ok=True)
+        delete(folder.record)
     elif record.failure:
         write_record(folder, record.model_copy(update={"failure": None, "error": None}))
 

@@ -14,7 +14,7 @@ import ray
 
 from hnscc.base import option_help
 from hnscc.base.errors import InputError, exit_code_of, leave
-from hnscc.base.files import write_text
+from hnscc.base.files import delete, write_text
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
 from hnscc.searching.ledger import Curve, Key, Wanted
@@ -138,7 +138,7 @@ def train_wanted(
 def _drop_weights(folder: RunFolder, trials: Sequence[Trial]) -> None:
     """No reading of a search needs weights, and they are most of what a trial holds."""
     for trial in trials:
-        folder.trial(trial.trial_id).weights.unlink(missing_ok=True)
+        delete(folder.trial(trial.trial_id).weights)
 
 
 def _curve(ready: ReadyRun, key: Key) -> Curve | None:

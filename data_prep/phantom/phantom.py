@@ -15,7 +15,6 @@ import gzip
 import io
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from hnscc.base.arrays import Floats
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_bytes, write_errors, write_text
+from hnscc.base.folders import make_unfinished
 from hnscc.base.seeds import generator
 from hnscc.base.steps import Progress
 
@@ -78,9 +78,8 @@ def make_phantom(
     with write_errors(final.absolute().parent):
         _check(final, patients, seed)
         final.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".unfinished", dir=final.parent))
+        unfinished = make_unfinished(final.parent, f".{final.name}")
     try:
-        unfinished.chmod(0o755)
         scans = made_up_scans(patients, seed)
         _make_all(scans, unfinished, seed, progress or (lambda done, total, text: None))
         with write_errors(final.absolute().parent):

@@ -4,8 +4,8 @@ import contextlib
 import glob
 import json
 import platform
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,10 @@ def new_folder(out: str | Path, marker: str, command: str, *, overwrite: bool = 
 
 
 def make_unfinished(beside: Path, name: str) -> Path:
-    """Make an empty folder for what is not whole yet; its name is `name.*.unfinished`. OSError where it cannot be."""
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{name}.", suffix=_ENDING, dir=beside))
-    unfinished.chmod(0o755)  # mkdtemp is for the owner alone; a cluster's other nodes read stores too
+    """Make an empty folder for what is not whole yet; its name is `name.*.unfinished`. Who may read it is what the
+    umask says, as of any folder that a user makes. OSError where it cannot be made."""
+    unfinished = beside / f"{name}.{secrets.token_hex(4)}{_ENDING}"
+    unfinished.mkdir()
     return unfinished
 
 

@@ -74,6 +74,8 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
         name = "hnscc-store" if isinstance(final, S3Path) else f".{final.name}"
         unfinished = make_unfinished(folder, name)
         undo.callback(discard, unfinished)
+        if isinstance(final, S3Path):
+            unfinished.chmod(0o700)  # in a folder that all users of the machine see, and no one else needs it
         zarr.create_group(zarr_store(unfinished), zarr_format=3)
         zarr.create_group(zarr_store(unfinished), path=SCANS_GROUP, zarr_format=3)
         undo.pop_all()

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from hnscc.aggregation.query import ended_trials, not_in_tables, read_table
 from hnscc.base.errors import InputError
+from hnscc.base.files import delete
 from hnscc.base.in_words import count_of
 from hnscc.study.loading import kept_study
 from hnscc.study.run_folder import RunFolder
@@ -44,7 +45,7 @@ def _prune(run: RunFolder) -> Pruned:
         weights = run.trial(trial_id).weights
         if trial_id not in needed and weights.is_file():
             files, size = files + 1, size + weights.stat().st_size
-            weights.unlink()
+            delete(weights)
     return Pruned(files, size)
 
 

@@ -16,7 +16,7 @@ import google_crc32c
 import torch
 from safetensors.torch import load as load_safetensors
 
-from hnscc.base.files import overwrite, storage_errors, write_sealed
+from hnscc.base.files import delete, overwrite, storage_errors, write_sealed
 from hnscc.study.run_folder import Slot, TrialFolder
 from hnscc.training.records import SlotFacts, SoFar, slots_by_epoch
 
@@ -36,7 +36,7 @@ class Checkpoint:
 def save_checkpoint(slot: Slot, so_far: SoFar, tensors: Mapping[str, torch.Tensor]) -> None:
     """Write over what the slot holds; tensors of any shape. StorageError where the disk is full or gone."""
     parts = _safetensors(tensors)
-    slot.facts.unlink(missing_ok=True)  # for they vouch for what is written over now
+    delete(slot.facts)  # for they vouch for what is written over now
     overwrite(slot.tensors, parts)
     write_sealed(slot.facts, so_far.model_dump(mode="json") | {"crc32c": _crc32c(parts)}, durable=False)
 

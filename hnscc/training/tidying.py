@@ -3,17 +3,19 @@
 import contextlib
 from pathlib import Path
 
+from hnscc.base.files import delete
 from hnscc.study.run_folder import RunFolder, TrialFolder
 
 
 def tidy(folder: TrialFolder) -> None:
-    """Delete the checkpoints of a trained trial, and what killed processes left half-written."""
+    """Delete the checkpoints of a trained trial, and what killed processes left half-written. StorageError where the
+    disk does not answer."""
     for slot in folder.slots:
-        slot.facts.unlink(missing_ok=True)
-        slot.tensors.unlink(missing_ok=True)
+        delete(slot.facts)
+        delete(slot.tensors)
     if isinstance(folder.checkpoint, Path) and folder.checkpoint.is_dir():
         for each in folder.half_written():
-            each.unlink(missing_ok=True)
+            delete(each)
         with contextlib.suppress(OSError):  # another process of this trial, cut off, still writes there
             folder.checkpoint.rmdir()
 
@@ -22,7 +24,7 @@ def tidy_run(folder: RunFolder, completed: set[str]) -> None:
     """Delete what killed processes left in a run folder that nobody works in: half-written files, proofs that it
     is shared, and checkpoints of `completed` trials."""
     for path in [*folder.checkpoints(completed), *folder.proofs(), *folder.half_written()]:
-        path.unlink(missing_ok=True)
+        delete(path)
     for emptied in folder.passing():
         with contextlib.suppress(OSError):  # it is not empty
             emptied.rmdir()

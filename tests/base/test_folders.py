@@ -1,6 +1,8 @@
 """A folder of results replaces its own kind alone, and never what someone else put there."""
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +36,17 @@ def test_a_folder_of_the_same_command_is_replaced_where_that_is_asked_for(tmp_pa
     marker = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert marker == {"written_by": "hnscc export", "study": "s", "files": ["model.onnx"]}
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o077, 0o700), (0o022, 0o755), (0o002, 0o775)])
+def test_who_may_read_it_is_what_the_umask_says(tmp_path, umask, mode):
+    """Results of patients were readable for all users of the machine, whatever its umask said."""
+    before = os.umask(umask)
+    try:
+        fill(tmp_path / "out")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == mode
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,13 @@
 """When checkpoints are written, and by a thread of their own, as on a GPU: here the processor's rule is set to that."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import processes
 import pytest
@@ -188,6 +190,22 @@ def test_a_full_disk_ends_the_trial_and_it_goes_on_once_there_is_room(
     list(training(small, folder))
     assert read_record(folder).attempts[-1].from_epoch == 2
     assert ended_as(undisturbed, folder)
+
+
+def test_a_disk_that_is_lost_where_a_file_is_deleted_is_no_fault_of_the_trial(small, tmp_path, monkeypatch):
+    """It was recorded as failed, and never trained again by that run."""
+    folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
+    whole = Path.unlink
+
+    def _fail(path, missing_ok=False):
+        if path == folder.slot(0).facts:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        whole(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", _fail)
+    with pytest.raises(StorageError, match="does not answer"):
+        list(training(small, folder))
+    assert read_record(folder) is None
 
 
 KILLED = """
