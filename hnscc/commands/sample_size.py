@@ -24,7 +24,7 @@ from hnscc.scores.forecasts import (
     power,
     smallest_seen,
 )
-from hnscc.scores.intervals import HARDLY_ANY
+from hnscc.scores.intervals import found_hardly_any
 from hnscc.scores.metrics import DICE
 from hnscc.scores.needed import Needed, patients_needed, repeats_needed, smallest_study
 from hnscc.study.loading import kept_study
@@ -240,7 +240,7 @@ def _no_pilot(results: Results, pooled: Mapping[str, Counts]) -> str | None:
                 f"{variant} mostly collapsed: its repeats tell nothing of how much trainings that work differ"
             )
     scores = [DICE.of(each.pooled()) for each in pooled.values()]
-    if all(len(each) and np.median(each) < HARDLY_ANY for each in scores):
+    if all(len(each) and found_hardly_any(float(np.median(each))) for each in scores):
         medians = " and ".join(f"{np.median(each):.3f}" for each in scores)
         return (
             f"both find hardly any lesion (median test Dice {medians}): their repeats tell nothing of how much "

@@ -21,7 +21,7 @@ ALPHA = 0.05
 ALL_ALIKE = "all are alike: there is nothing that an interval could rest on"
 # The median of n normal values varies as their mean does, times this (large n).
 MEDIAN_FACTOR = math.sqrt(math.pi / 2)
-HARDLY_ANY = 0.1  # a Dice below it means that hardly any lesion was found
+_HARDLY_ANY = 0.1
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,12 @@ def mostly_collapsed(trainings: Sequence[bool]) -> bool:
     return 2 * sum(trainings) > len(trainings)
 
 
+def found_hardly_any(dice: float) -> bool:
+    """Whether a variant found hardly any lesion, by the median pooled Dice (0 to 1) of its repeats on test: that such
+    repeats, or two such variants, lie close together says nothing of trainings that find lesions."""
+    return dice < _HARDLY_ANY
+
+
 def half_width(scores: Sequence[float]) -> float | None:
     """How far the 95 % interval of the median reaches to its farther side; None where there is none."""
     interval = median_interval(scores)
@@ -140,7 +146,7 @@ def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth
                 "completed repeats say nothing of their spread",
             ),
         )
-    if (middle := median(scores)) < HARDLY_ANY:
+    if found_hardly_any(middle := median(scores)):
         return unknown(n, f"it finds hardly any lesion (median test Dice {middle:.3f})")
     sd = float(np.std(scores, ddof=1))
     ends = [sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(q, n - 1)) for q in (1 - ALPHA / 2, ALPHA / 2)]

@@ -216,6 +216,40 @@ def test_a_plain_difference_holds_up(tmp_path):
     assert re.search(r"test against a difference of 0\.1 or more: p [01]\.\d{3} after Holm\)", text)
 
 
+def test_two_variants_that_found_hardly_anything_are_not_called_equal(tmp_path):
+    """Both mark three pixels of a hundred of each lesion: equal up to a margin of 0.1, and from 0.0 on seen."""
+    study = small_study(repeats=4, evaluation={"cutoff_px": 2, "bootstraps": 200, "margin": 0.1})
+    run = random_run(tmp_path, study, patients=24)
+    masks = np.load(run.fold(0).truth)["masks"]
+    for trial in trials_of(study):
+        rng = np.random.default_rng([trial.repeat, trial.variant == "pet"])
+        add_trial(run, study, trial, levels_of(masks * (rng.random(masks.shape) < 0.03)))
+    page = Page(report(run)[0])
+    (row,) = (
+        each
+        for each in read_table(run, "comparisons").to_pylist()
+        if (each["metric"], each["slice_set"], each["method"]) == ("dice", "all", "two_way_t")
+    )
+    assert verdict(row) == "equal" and row["smallest_seen"] < 0.1
+    assert "both found hardly any lesion; " in page.text and VERDICTS["hardly"] in page.text
+    for said in (VERDICTS["equal"], "seen from 0.", "test against a difference"):
+        assert said not in page.text
+    (cells,) = page.rows("Table 2, reach of the t test. All test slices")
+    assert cells[2].startswith("\N{EN DASH}")
+
+
+def test_what_could_have_been_seen_is_not_told_of_a_pair_that_collapsed(tmp_path):
+    """Of each variant three repeats of four marked nothing."""
+    study = small_study(repeats=4)
+    run = random_run(tmp_path, study, patients=24)
+    masks = np.load(run.fold(0).truth)["masks"]
+    for trial in trials_of(study):
+        if trial.repeat:
+            add_trial(run, study, trial, levels_of(0.3 * masks), collapsed=True)
+    text = Page(words(run)[0]).text
+    assert "both mostly collapsed; there is nothing to compare." in text and "seen from 0." not in text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("repeats", [2, 3])
 def test_equal_variants_of_two_or_three_repeats_do_not_hold_up(tmp_path, repeats):

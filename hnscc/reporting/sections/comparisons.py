@@ -7,7 +7,8 @@ from hnscc.base import fewest
 from hnscc.reporting.blocks import Block, Cell, Points, ReportTable, report_table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
-from hnscc.reporting.values import interval, known, p_value, score, scores, signed, whole
+from hnscc.reporting.values import DASH, interval, known, p_value, score, signed, whole
+from hnscc.scores.intervals import found_hardly_any, mostly_collapsed
 from hnscc.scores.metrics import DICE, Metric
 from hnscc.scores.patient_metrics import PATIENT_METRICS, PatientMetric
 from hnscc.study.section_schema import UntilPrecise
@@ -37,6 +38,7 @@ READ_REACH = (
     "often. First higher: the chance that a new training of the first scores higher than one of the second on a new "
     "patient with lesion; 0.5 is even."
 )
+LEARNT_NOTHING = "trainings that found hardly any lesion tell nothing of others"
 OTHERS = "Table 2, other scores. Differences of whole test scans, patient by patient"
 READ_OTHERS = (
     "The t test over patients and repeats again, all repeats at threshold 0.5, of the mean over patients: those with "
@@ -63,6 +65,29 @@ def pairs_of_variants(source: Source) -> list[TableRow]:
 def pair(source: Source, row: TableRow) -> str:
     """Return the two variants in the direction of every difference."""
     return f"{source.appearances[row['variant_a']].label} minus {source.appearances[row['variant_b']].label}"
+
+
+def collapsed_of_pair(source: Source, row: TableRow) -> list[str]:
+    """Return which variants of a pair mostly collapsed."""
+    found = []
+    for variant in (row["variant_a"], row["variant_b"]):
+        trials = source.rows("trials", variant=variant, status="completed")
+        if mostly_collapsed([each["collapsed"] for each in trials]):
+            found.append(variant)
+    return found
+
+
+def both_found_hardly_any(source: Source, row: TableRow) -> bool:
+    """Tell whether both variants of a pair found hardly any lesion, by the median over their repeats."""
+    pooled = [source.row("pooled", split="test", variant=row[f"variant_{side}"]) for side in "ab"]
+    medians = [None if each is None else each["dice_repeats_median"] for each in pooled]
+    return all(each is not None and found_hardly_any(each) for each in medians)
+
+
+def tells_of_others(source: Source, row: TableRow) -> bool:
+    """Tell whether a pair's spread says anything of other trainings; as in `hnscc plan`, it does not where a variant
+    mostly collapsed or both found hardly any lesion."""
+    return not collapsed_of_pair(source, row) and not both_found_hardly_any(source, row)
 
 
 def comparison_block(source: Source, title: str, metric: Metric) -> ReportTable:
@@ -92,10 +117,16 @@ def comparison_block(source: Source, title: str, metric: Metric) -> ReportTable:
 def _reach(source: Source) -> ReportTable:
     """Write a report table with one row per pair: how small a difference the main test could have seen, and who may be
     expected to be better."""
+
+    def seen_from(row: TableRow) -> Cell:
+        if row["smallest_seen"] is not None and not tells_of_others(source, row):
+            return Cell(DASH, LEARNT_NOTHING)
+        return known(row, "smallest_seen", score)
+
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Pair: first minus second": lambda row: pair(source, row),
         "Difference in pooled Dice (95 %)": _difference,
-        "Seen from": scores("smallest_seen"),
+        "Seen from": seen_from,
         "First higher (95 %)": lambda row: interval(row, "better", "better_low", "better_high", score),
     }
     return report_table(REACH, READ_REACH, columns, pairs_of_variants(source))

@@ -4,10 +4,16 @@ from collections.abc import Iterator
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base import fewest
-from hnscc.reporting.sections.comparisons import pair, pairs_of_variants
+from hnscc.reporting.sections.comparisons import (
+    both_found_hardly_any,
+    collapsed_of_pair,
+    pair,
+    pairs_of_variants,
+    tells_of_others,
+)
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import p_value, score, signed
-from hnscc.scores.intervals import ALPHA, HARDLY_ANY, few_repeats, mostly_collapsed
+from hnscc.scores.intervals import ALPHA, few_repeats
 
 ONE_EACH = (
     f"only one repeat each: no interval; `repeats: {fewest.KNOWN_REPEATS}` or more gives one to rely on"
@@ -16,6 +22,7 @@ VERDICTS = {
     "clear": "the difference holds up, for patients and trainings like these.",
     "suggestive": "a hint, which does not hold up once corrected for the number of comparisons.",
     "collapsed": "there is nothing to compare.",
+    "hardly": "that no difference is shown says nothing of trainings that find lesions.",
     "untested": "there is no test, so this cannot tell.",
     "equal": "no difference is shown, and they are equal up to the margin that the study names.",
     "open": "no difference is shown.",
@@ -31,9 +38,11 @@ def compared(source: Source) -> Iterator[str]:
     for row in sorted(
         pairs_of_variants(source), key=lambda row: {row["variant_a"], row["variant_b"]} != best
     ):
-        said, collapsed = verdict(row), _collapsed(source, row)
+        said, collapsed = verdict(row), collapsed_of_pair(source, row)
         if said != "none" and len(collapsed) == 2:
             said = "collapsed"
+        elif said in ("equal", "open") and both_found_hardly_any(source, row):
+            said = "hardly"
         found.add(said)
         yield f"{_difference(source, row)}: {_higher(source, row, collapsed)}{VERDICTS[said]}"
     if "open" in found:
@@ -48,16 +57,6 @@ def _best_two(source: Source) -> set[str]:
     rows = [row for row in source.rows("pooled", split="test") if row["dice_repeats_median"] is not None]
     rows.sort(key=lambda row: row["dice_repeats_median"], reverse=True)
     return {row["variant"] for row in rows[:2]}
-
-
-def _collapsed(source: Source, row: TableRow) -> list[str]:
-    """Return which variants of a pair mostly collapsed."""
-    found = []
-    for variant in (row["variant_a"], row["variant_b"]):
-        trials = source.rows("trials", variant=variant, status="completed")
-        if mostly_collapsed([each["collapsed"] for each in trials]):
-            found.append(variant)
-    return found
 
 
 def verdict(row: TableRow) -> str:
@@ -85,16 +84,11 @@ def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
     if len(collapsed) == 2:
         return "both mostly collapsed; "
     alone = f"{source.appearances[collapsed[0]].label} mostly collapsed; " if collapsed else ""
+    hardly = "both found hardly any lesion; " if both_found_hardly_any(source, row) else ""
     if signed(row["difference"]) == signed(0.0):
-        return f"both {'found hardly any lesion' if _hardly_any(source, row) else 'scored the same'}; {alone}"
+        return f"{hardly or 'both scored the same; '}{alone}"
     better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]
-    return f"{source.appearances[better].label} scored higher; {alone}"
-
-
-def _hardly_any(source: Source, row: TableRow) -> bool:
-    """Tell whether both variants of a pair found hardly any lesion, by the median over their repeats."""
-    pooled = [source.row("pooled", split="test", variant=row[f"variant_{side}"]) for side in "ab"]
-    return all(each and each["dice_repeats_median"] < HARDLY_ANY for each in pooled)
+    return f"{hardly}{source.appearances[better].label} scored higher; {alone}"
 
 
 def _difference(source: Source, row: TableRow) -> str:
@@ -106,10 +100,11 @@ def _difference(source: Source, row: TableRow) -> str:
         one_each = source.study.most_repeats == 1 and row["reason"] == few_repeats((1, 1))
         return f"{name} {signed(value)} ({ONE_EACH if one_each else row['reason']})"
     p = row["reason"] if row["p_holm"] is None else f"p {p_value(row['p_holm'])} after Holm"
-    seen = f"; seen from {score(row['smallest_seen'])}" if row["smallest_seen"] is not None else ""
+    told = tells_of_others(source, row)
+    seen = f"; seen from {score(row['smallest_seen'])}" if told and row["smallest_seen"] is not None else ""
     equal = (
         ""
-        if row["p_equal_holm"] is None
+        if not told or row["p_equal_holm"] is None
         else f"; test against a difference of {row['margin']:g} or more: "
         f"p {p_value(row['p_equal_holm'])} after Holm"
     )
