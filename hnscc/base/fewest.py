@@ -5,6 +5,8 @@ Each limit has one name, and docs/explanation/statistics.md prints those of stat
 
 PATIENTS = 2  # of any interval over patients: one tells nothing of the others
 REPEATS = 2  # of any interval over repeats
+# Of fewer distances, ml or counts the interval, made on the scale of logarithms, reaches over powers of ten.
+PATIENTS_FOR_LOGARITHMS = 4
 PATIENTS_FOR_P = 4  # with fewer patients the two-way t test rejects too often in simulation
 PAIRED_REPEATS = 5  # with fewer pairs of repeats the paired test rejects too often
 KNOWN_REPEATS = 5  # with fewer a study hardly knows how much its repeats spread: intervals are wide
@@ -23,6 +25,7 @@ LESION_PATIENTS_FOR_FOLDS = 10  # each is tested once from there on, and enough 
 
 IN_WORDS = {
     "an interval over patients": f"{PATIENTS} patients (of pooled scores, with lesion)",
+    "an interval of a mean of mm, ml or counts": f"{PATIENTS_FOR_LOGARITHMS} patients",
     "an interval over repeats, or of a difference": f"{REPEATS} repeats (of both variants)",
     "p of the two-way t test": f"{PATIENTS_FOR_P} patients and {REPEATS} repeats of both variants",
     "the same in pairs": f"{PAIRED_REPEATS} repeats that both variants completed",

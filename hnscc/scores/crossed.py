@@ -245,16 +245,19 @@ def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
     on the logit scale, else on that of logarithms. Every patient counts alike. Of (P,) it is a t interval over
     patients, which says nothing of another training; of (R, P) a two-way t interval over patients and repeats. Of
     strongly skewed distances it covers too seldom, since few values move such a mean: docs/explanation/statistics.md
-    has how often in simulation. No interval with fewer than 2 patients, of (R, P) with fewer
-    than 2 repeats, nor where nothing is seen to vary, as where all are 0. Raises ValueError for scores of another shape
-    or range.
+    has how often in simulation. No interval with fewer than 2 patients, on the scale of logarithms fewer
+    than 4, of (R, P) with fewer than 2 repeats, nor where nothing is seen to vary, as where all are 0. Raises
+    ValueError for scores of another shape or range.
     """
     values = scores_of(scores)
     check_flag("share", share)
     _check_range(values, share)
     repeats, patients = len(values), values.shape[1]
     mean = float(values.mean()) if values.size else None
-    lacking = too_few(patients, "patients")
+    if share:
+        lacking = too_few(patients, "patients")
+    else:
+        lacking = too_few(patients, "patients, of distances, ml or counts", fewest.PATIENTS_FOR_LOGARITHMS)
     if np.ndim(scores) > 1:
         lacking = lacking or too_few(repeats, "repeats")
     if lacking:

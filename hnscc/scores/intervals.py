@@ -33,13 +33,13 @@ class Interval:
     reason: str | None = None
 
 
-def too_few(number: int, what: str = "patients with lesion") -> str | None:
+def too_few(number: int, what: str = "patients with lesion", least: int = fewest.PATIENTS) -> str | None:
     """Return why so many patients, or repeats, give no interval, or None where they do. Of a pooled score those with
     lesion are counted: no overlap comes from the others."""
-    if number >= fewest.PATIENTS:
+    if number >= least:
         return None
     are = "is 1" if number == 1 else f"are {number}"
-    return f"an interval needs at least {fewest.PATIENTS} {what}, and there {are}"
+    return f"an interval needs at least {least} {what}, and there {are}"
 
 
 def few_repeats(repeats: tuple[int, ...]) -> str | None:

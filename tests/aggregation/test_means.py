@@ -102,7 +102,7 @@ def test_by_hand(tmp_path):
         found = row(run, "means", split="test", metric=metric)
         assert found["mean"] == pytest.approx(mean)
         assert found["patients"] == (3 if metric == "false_lesions" else 2)
-    assert "neither patients nor repeats" in found["reason"]
+    assert "at least 4 patients, of distances, ml or counts, and there are 3" in found["reason"]
 
 
 def test_where_scans_are_not_whole_or_a_fold_is_missing_there_is_a_reason(tmp_path):

@@ -8,7 +8,7 @@ from two_way import limit_of, variance_of
 
 from hnscc.scores.crossed import mean_of_patients
 
-DISTANCES = np.array([[1.0, 5.0, 9.0], [3.0, 5.0, 13.0]])
+DISTANCES = np.array([[1.0, 5.0, 9.0, 5.0], [3.0, 5.0, 13.0, 7.0]])
 
 
 def by_hand(scores):
@@ -25,14 +25,14 @@ def by_hand(scores):
 
 
 def test_of_distances_by_hand():
-    """Patients' means 2, 5, 11; repeats' 5 and 7; the rest moves by 0, -2 and +2 from repeat to repeat, less 2."""
+    """Patients' means 2, 5, 11, 6; repeats' 5 and 7; the rest moves by 0, -2, +2 and 0 from repeat to repeat."""
     found = mean_of_patients(DISTANCES, share=False)
-    assert (found.value, found.patients, found.repeats) == (6.0, 3, (2,))
-    assert found.patient_variance == pytest.approx((16 + 1 + 25) / 2 / 3)
+    assert (found.value, found.patients, found.repeats) == (6.0, 4, (2,))
+    assert found.patient_variance == pytest.approx((16 + 1 + 25 + 0) / 3 / 4)
     assert found.repeat_variance == pytest.approx((1,))
-    assert found.joint_variance == pytest.approx((0 + 2 + 2) / (2 * 3 * 2))
+    assert found.joint_variance == pytest.approx((0 + 2 + 2 + 0) / (2 * 4 * 3))
     error, limit = by_hand(DISTANCES)
-    assert error == pytest.approx((7 + 1 - 1 / 3) ** 0.5)
+    assert error == pytest.approx((3.5 + 1 - 1 / 6) ** 0.5)
     half = limit * error / 6
     assert (found.low, found.high) == pytest.approx((6 * np.exp(-half), 6 * np.exp(half)))
 
@@ -98,7 +98,10 @@ def test_the_interval_of_a_share_covers():
         (np.zeros((3, 4)), False, "neither patients nor repeats"),
         (np.full((3, 4), 3.0), False, "neither patients nor repeats"),
         ([[0, 1], [1, 0]], True, "neither patients nor repeats"),  # what varies is both together
-        ([[0, 2], [2, 0]], False, "neither patients nor repeats"),
+        ([[0, 2, 0, 2], [2, 0, 2, 0]], False, "neither patients nor repeats"),
+        # Of the two it reached from 1.5e-5 to 1.6e6 mm.
+        ([0.0, 10.0], False, "at least 4 patients, of distances, ml or counts, and there are 2"),
+        ([[5.0, 6.0, 40.0], [5.0, 7.0, 44.0]], False, "at least 4 patients, of distances"),
     ],
 )
 def test_where_there_is_no_interval_the_reason_says_why(scores, share, reason):
