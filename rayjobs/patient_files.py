@@ -36,7 +36,13 @@ _ENDINGS = {
     # What a run folder holds of patients: masks, predictions, ids.
     ".npy": "array file",
     ".npz": "array file",
-    ".parquet": "table of patients",
+    ".parquet": "Parquet table",
+    ".html": "HTML page",
+    # What may hold any of these, or a list of names.
+    **dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar"), "archive"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "spreadsheet"),
+    **dict.fromkeys((".h5", ".hdf5", ".mat", ".pkl", ".pt", ".pth"), "array file"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"), "picture"),
 }
 _ZARR_DOCUMENTS = (ZARR_ROOT, ".zgroup", ".zarray")
 # Where each format's mark stands: (offset in bytes, mark).

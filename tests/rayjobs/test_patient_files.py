@@ -165,6 +165,33 @@ def test_ray_uploads_code_and_study_files_alone(project):
         assert {name for name in package.namelist() if not name.endswith("/")} == expected
 
 
+# What patients' images and names lie in, too; none of it is imaging by its ending or its first bytes.
+OTHERS = (
+    *("dicom.zip", "export.tar.gz", "PATIENTS.XLSX", "report.html", "slice.png"),
+    *("vol.h5", "vol.mat", "mask.pt"),
+)
+
+
+def test_of_studies_only_study_files_are_uploaded(project):
+    before = names(uploaded(project), project)
+    (project / "studies/mine").mkdir()
+    for name in (*OTHERS, "roster.tsv", "notes.txt", "w.safetensors", "mine/vol.h5", "IM0001"):
+        (project / "studies" / name).write_bytes(b"anything")
+    (project / "studies/own.yaml").write_text("name: own\n")
+    assert names(uploaded(project), project) == before | {"studies/own.yaml"}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_may_hold_patients_is_told_in_a_folder_of_ones_own(name, project):
+    with (project / ".rayignore").open("a") as file:
+        file.write("!/mine\n")
+    (project / "mine").mkdir()
+    (project / "mine" / name).write_bytes(b"anything")
+    assert sum(check_working_dir(project).patient_files.values()) == 1
+    with pytest.raises(InputError, match="patient files among the code"):
+        refuse_patient_files(project / "mine")
+
+
 def test_a_clean_folder_may_be_submitted_and_one_with_scans_not(hnscc, project):
     code, out, _ = hnscc("doctor", "--working-dir", project)
     files = names(uploaded(project), project)
@@ -172,7 +199,7 @@ def test_a_clean_folder_may_be_submitted_and_one_with_scans_not(hnscc, project):
     assert code == 0
     told = re.search(r"(\d+) files, ([\d.]+) MiB", out)
     assert (int(told[1]), float(told[2])) == (len(files), pytest.approx(mib, abs=0.0051))
-    dicom(project / "studies/IM0001")  # has no ending that .rayignore could name
+    dicom(project / "rayjobs/IM0001")  # has no ending that .rayignore could name
     code, out, _ = hnscc("doctor", "--working-dir", project, "--json")
     told = json.loads(out)["working_dir"]
     assert (code, told["patient_files"]) == (2, {"DICOM file": 1})
