@@ -30,6 +30,33 @@ def resolve_device(training: Training) -> tuple[str, str]:
     return device, precision
 
 
+def refuse_without_gpu(device: str) -> None:
+    """InputError, with the machine's name, where a trial is to be trained on a GPU (device: cuda) and PyTorch can use
+    none here any more: its driver was changed, or it fell off the bus. No trial is to blame."""
+    if device != "cuda" or torch.cuda.is_available():
+        return
+    raise InputError(
+        "PyTorch can use no GPU of a machine that is to train on one.",
+        where=f"machine {platform.node()}",
+        expected="a GPU that works, as where this run was begun",
+        found=why_no_gpu(),
+        do="mend that machine (its driver, its GPU, the PyTorch there) or take it out of the cluster; then the same "
+        "command goes on, and no trial counts as failed",
+    )
+
+
+def why_no_gpu() -> str:
+    """Why PyTorch can use no GPU of this machine, in its own words."""
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (
+        RuntimeError,
+        AssertionError,
+    ) as error:  # the latter from a PyTorch that is built for processors alone
+        return f"PyTorch {torch.__version__}: {' '.join(str(error).split())[:300]}"
+    return f"PyTorch {torch.__version__} counts {count_of(torch.cuda.device_count(), 'GPU')}"
+
+
 def resolve_unasked(training: Training) -> tuple[str, str]:
     """What `auto` would choose on machines that are not up yet, as far as the settings tell: a GPU if they name one,
     in the format that GPUs have."""

@@ -24,6 +24,7 @@ from hnscc.study.schema import Study
 from hnscc.study.trials import Trial
 from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.boundary import begin, boundary, own_weights
+from hnscc.training.devices import refuse_without_gpu
 from hnscc.training.feeding import Fed, batches, batches_of, hold, holding
 from hnscc.training.fit import Epoch, Fit
 from hnscc.training.inference import EVALUATION_BATCH, in_order
@@ -47,8 +48,10 @@ def steps_of_trial(task: Task) -> Generator[Epoch | None]:
     Continues from the trial's own checkpoint where there is one. A trained trial whose predictions are damaged, or of
     other slices than the fold scores now (`evaluation.slices`), is predicted again by its weights and yields no epoch;
     it is trained again where these are gone. Weights of other versions, if these were accepted, predict too: the record
-    says by which. What goes wrong becomes a record, but for what `boundary` raises.
+    says by which. What goes wrong becomes a record, but for what `boundary` raises; InputError where this machine's GPU
+    cannot be used.
     """
+    refuse_without_gpu(task.device)
     digest = task.data.digest
     began = begin(task.study, task.trial, digest, device=task.device, precision=task.precision)
     attempts = [*task.attempts]

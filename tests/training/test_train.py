@@ -1,16 +1,19 @@
 import json
+import platform
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors.numpy import load_file
 from small_trials import TRIAL, fit
 from stores import make_store, study_of
 from trials import train_trial
 
 import hnscc.training.saving
+from hnscc.base.errors import InputError
 from hnscc.commands.train import main
 from hnscc.scores.metrics import dice
 from hnscc.study.run_folder import RunFolder, TrialFolder
@@ -203,6 +206,24 @@ def test_a_failing_trial_fails_alone_with_its_traceback(small, tmp_path):
     assert not is_completed(folder)
     fit(small[0], small[1], tmp_path)
     assert is_completed(folder)
+
+
+def test_a_machine_without_the_gpu_that_it_is_to_train_on_is_told_and_no_trial_fails(
+    small, tmp_path, monkeypatch
+):
+    """A new process there cannot begin CUDA: it failed one trial after another, each within seconds."""
+    why = "Unexpected error from cudaGetDeviceCount(). Error 804: forward compatibility was attempted"
+
+    def _init():
+        raise RuntimeError(why)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", _init)
+    folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
+    with pytest.raises(InputError, match="can use no GPU of a machine") as told:
+        list(train_trial(small[0], TRIAL, small[1], folder, device="cuda", precision="fp32"))
+    assert (platform.node() in told.value.where, why in told.value.found) == (True, True)
+    assert not folder.root.exists()
 
 
 def test_weights_are_finite_and_whole(small, undisturbed):
