@@ -5,6 +5,7 @@ from pathlib import Path
 
 from hnscc.base.files import delete
 from hnscc.study.run_folder import RunFolder, TrialFolder
+from hnscc.training.in_use import writing_tables
 
 
 def tidy(folder: TrialFolder) -> None:
@@ -21,10 +22,11 @@ def tidy(folder: TrialFolder) -> None:
 
 
 def tidy_run(folder: RunFolder, completed: set[str]) -> None:
-    """Delete what killed processes left in a run folder that nobody works in: half-written files, proofs that it
-    is shared, and checkpoints of `completed` trials."""
-    for path in [*folder.checkpoints(completed), *folder.proofs(), *folder.half_written()]:
-        delete(path)
+    """Delete what killed processes left in a run folder that nobody trains in: half-written files, proofs that it
+    is shared, and checkpoints of `completed` trials. Another process that writes the tables is waited for."""
+    with writing_tables(folder):
+        for path in [*folder.checkpoints(completed), *folder.proofs(), *folder.half_written()]:
+            delete(path)
     for emptied in folder.passing():
         with contextlib.suppress(OSError):  # it is not empty
             emptied.rmdir()
