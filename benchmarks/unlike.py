@@ -50,8 +50,8 @@ FREE = [(8, 1, 1), (8, 2, 1), (8, 4, 1), (20, 1, 1), (20, 4, 1), (8, 1, 3), (8, 
 def unbounded(found: Estimate) -> float:
     """p without the upper bound of the repeats' degrees of freedom."""
     assert found.spread and found.value is not None
-    squares = [(part**2, own - 1) for part, own in zip(found.repeat_variance, found.repeats, strict=True)]
-    return replace(found.spread, repeats=satterthwaite(sum(found.repeat_variance), squares)).p(found.value)
+    degrees = satterthwaite(found.repeat_variance, [own - 1 for own in found.repeats])
+    return replace(found.spread, repeats=degrees).p(found.value)
 
 
 def pair(

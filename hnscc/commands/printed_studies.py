@@ -60,23 +60,34 @@ def lines_of_plan(found: SampleSize) -> list[str]:
 
 def _lines_of_pair(pair: PairFacts, see: float) -> list[str]:
     name = f"{pair['variant_a']} and {pair['variant_b']}"
-    size = f"{count_of(pair['patients'], 'patient')} with lesion, {count_of(pair['repeats'], 'repeat')}"
+    repeats = _repeats_of(pair)
     some = [
         f"    {number} of the trainings of {variant} collapsed, and {noun_of(number, 'counts', 'count')} in every "
         "number above"
         for variant, number in pair["collapsed"].items()
     ]
-    if pair["seen_from"] is None:
-        return [f"{name}: not known ({pair['reason'] or 'nothing varied in the pilot'})"]
+    if pair["reason"]:
+        return [f"{name}: not known ({pair['reason']})"]
     return [
-        f"{name}: this study ({size}) sees differences from {pair['seen_from']:.3f} on; "
-        f"more {pair['short']} would help most",
-        f"    patients with lesion, at {count_of(pair['repeats'], 'repeat')}: {_told(pair['patients_needed'])}",
+        f"{name}: this study ({count_of(pair['patients'], 'patient')} with lesion, {repeats}) sees differences "
+        f"from {_seen(pair['seen_from'])} on; with twice the patients from {_seen(pair['of_twice_patients'])} on, "
+        f"with twice the repeats from {_seen(pair['of_twice_repeats'])} on",
+        f"    patients with lesion, at {repeats}: {_told(pair['patients_needed'])}",
         f"    repeats of each, with {count_of(pair['patients'], 'patient')}: {_told(pair['repeats_needed'])}",
         _smallest_line(pair),
         *([_line_of_size_asked(pair["planned"], see)] if pair["planned"] else ()),
         *some,
     ]
+
+
+def _repeats_of(size: PairFacts | DesignFacts) -> str:
+    if size["repeats_a"] == size["repeats_b"]:
+        return count_of(size["repeats_a"], "repeat")
+    return f"{size['repeats_a']} and {count_of(size['repeats_b'], 'repeat')}"
+
+
+def _seen(difference: float | None) -> str:
+    return "more than 1" if difference is None else f"{difference:.3f}"
 
 
 def _smallest_line(pair: PairFacts) -> str:
@@ -95,9 +106,9 @@ def _smallest_line(pair: PairFacts) -> str:
 
 def _line_of_size_asked(size: DesignFacts, see: float) -> str:
     return (
-        f"    {count_of(size['patients'], 'patient')} and {count_of(size['repeats'], 'repeat')} see "
-        f"differences from {size['seen_from']:.3f} on ({size['seen_from_low']:.3f} to "
-        f"{size['seen_from_high']:.3f}), and {see:g} in {100 * size['chance']:.0f} of 100 studies "
+        f"    {count_of(size['patients'], 'patient')}, {_repeats_of(size)}: differences from "
+        f"{_seen(size['seen_from'])} on ({_seen(size['seen_from_low'])} to {_seen(size['seen_from_high'])}), and "
+        f"{see:g} in {100 * size['chance']:.0f} of 100 studies "
         f"({100 * size['chance_low']:.0f} to {100 * size['chance_high']:.0f})"
     )
 

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import harmonic_mean
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import Estimate, pooled_difference
 from hnscc.scores.forecasts import (
     Design,
+    RepeatsOfBoth,
     design_of,
     designs_at_limits,
     power,
@@ -52,16 +52,17 @@ class SmallestFacts(TypedDict):
 class DesignFacts(TypedDict):
     """What a study of this size would see, as far as the pilot tells.
 
-    patients: with lesion, tested on; repeats: of each variant. seen_from: the smallest true difference that is
-    found with the chance asked for; chance: with which the difference asked for is found, 0 to 1. Each low and high:
-    the middle 80 % of the pilot's own uncertainty.
+    patients: with lesion, tested on; repeats_a, repeats_b: of either variant. seen_from: the smallest true difference
+    that is found with the chance asked for, None where not even a difference of 1 is; chance: with which the difference
+    asked for is found, 0 to 1. Each low and high: the middle 80 % of the pilot's own uncertainty.
     """
 
     patients: int
-    repeats: int
-    seen_from: float
-    seen_from_low: float
-    seen_from_high: float
+    repeats_a: int
+    repeats_b: int
+    seen_from: float | None
+    seen_from_low: float | None
+    seen_from_high: float | None
     chance: float
     chance_low: float
     chance_high: float
@@ -70,21 +71,24 @@ class DesignFacts(TypedDict):
 class PairFacts(TypedDict):
     """What the pilot tells of one pair of variants, by pooled test Dice of all repeats at 0.5.
 
-    patients: with lesion. repeats: the fewer of both variants'. seen_from: the smallest true difference that a study
-    like the pilot finds with the chance asked for. short: of which the pilot has too few to see more, by their shares
-    of the difference's variance. patients_needed: at the pilot's repeats; repeats_needed: of each variant, with the
-    pilot's patients. smallest_study: where both may differ from the pilot's, None where even the most of both do not
-    suffice. planned: a study of the size asked for, None where none was. collapsed: of each variant, how many
-    of its trainings marked no pixel, where any did. Where `reason` is not None there are no numbers.
+    patients: with lesion. repeats_a, repeats_b: of either variant. seen_from: the smallest true difference that a study
+    like the pilot finds with the chance asked for; of_twice_patients, of_twice_repeats: that of one with twice as many
+    of these. None where not even a difference of 1 is found so. patients_needed: at the pilot's repeats;
+    repeats_needed: of each variant, with the pilot's patients. smallest_study: where both may differ from the pilot's,
+    None where even the most of both do not suffice. planned: a study of the size asked for, None where none was.
+    collapsed: of each variant, how many of its trainings marked no pixel, where any did. Where `reason` is not None
+    there are no numbers.
     """
 
     variant_a: str
     variant_b: str
     difference: float | None
     patients: int
-    repeats: int
+    repeats_a: int
+    repeats_b: int
     seen_from: float | None
-    short: Literal["patients", "repeats"] | None
+    of_twice_patients: float | None
+    of_twice_repeats: float | None
     patients_needed: NeededFacts
     repeats_needed: NeededFacts
     smallest_study: SmallestFacts | None
@@ -153,7 +157,6 @@ def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
     _check_size(asked, paired)
     pooled = [repeat_slices(of_pair, each, "test").by_patient() for each in (a, b)]
     found = _difference(*pooled, paired=paired)
-    repeats = min(found.repeats)
     design = design_of(found, paired)
     reason = _no_pilot(results, dict(zip((a, b), pooled, strict=True))) or found.reason
     reason = reason or (design if isinstance(design, str) else None)
@@ -162,9 +165,11 @@ def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
         "variant_b": b,
         "difference": found.value,
         "patients": found.patients,
-        "repeats": repeats,
+        "repeats_a": found.repeats[0],
+        "repeats_b": found.repeats[1],
         "seen_from": None,
-        "short": None,
+        "of_twice_patients": None,
+        "of_twice_repeats": None,
         "patients_needed": _facts(Needed(None, None, None, reason)),
         "repeats_needed": _facts(Needed(None, None, None, reason)),
         "smallest_study": None,
@@ -173,11 +178,12 @@ def _pair(results: Results, a: str, b: str, asked: Asked) -> PairFacts:
         "reason": reason,
     }
     if reason is None and not isinstance(design, str):
-        see, chance = asked.see, asked.power
-        facts["seen_from"] = smallest_seen(design, found.patients, harmonic_mean(found.repeats), chance)
-        facts["short"] = _short(found, design)
+        see, chance, patients, repeats = asked.see, asked.power, found.patients, found.repeats
+        facts["seen_from"] = _seen(design, patients, repeats, chance)
+        facts["of_twice_patients"] = _seen(design, 2 * patients, repeats, chance)
+        facts["of_twice_repeats"] = _seen(design, patients, tuple(2 * n for n in repeats), chance)
         facts["patients_needed"] = _facts(patients_needed(found, see, repeats, chance, paired=paired))
-        facts["repeats_needed"] = _facts(repeats_needed(found, see, found.patients, chance, paired=paired))
+        facts["repeats_needed"] = _facts(repeats_needed(found, see, patients, chance, paired=paired))
         if smallest := smallest_study(found, see, chance, paired=paired):
             facts["smallest_study"] = {"repeats": smallest[0], "patients_needed": _facts(smallest[1])}
         facts["planned"] = _of_size_asked(found, design, asked)
@@ -200,21 +206,23 @@ def _check_size(asked: Asked, paired: bool) -> None:
             )
 
 
-def _short(found: Estimate, design: Design) -> Literal["patients", "repeats"]:
-    by_patients = design.patients / found.patients
-    return "patients" if by_patients >= design.repeats / min(found.repeats) else "repeats"
+def _seen(design: Design, patients: int, repeats: RepeatsOfBoth, chance: float) -> float | None:
+    seen = smallest_seen(design, patients, repeats, chance)
+    return seen if seen <= DICE.range[1] - DICE.range[0] else None
 
 
 def _of_size_asked(found: Estimate, design: Design, asked: Asked) -> DesignFacts | None:
     if asked.patients is None and asked.repeats is None:
         return None
-    size = asked.patients or found.patients, asked.repeats or min(found.repeats)
+    patients = asked.patients or found.patients
+    repeats = (asked.repeats,) * 2 if asked.repeats else found.repeats
     each = (design, *designs_at_limits(found, design))
-    seen, low, high = (smallest_seen(known, *size, asked.power) for known in each)
-    chance, chance_high, chance_low = (power(known, asked.see, *size) for known in each)
+    seen, low, high = (_seen(known, patients, repeats, asked.power) for known in each)
+    chance, chance_high, chance_low = (power(known, asked.see, patients, repeats) for known in each)
     return {
-        "patients": size[0],
-        "repeats": size[1],
+        "patients": patients,
+        "repeats_a": repeats[0],
+        "repeats_b": repeats[1],
         "seen_from": seen,
         "seen_from_low": low,
         "seen_from_high": high,

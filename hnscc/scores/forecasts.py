@@ -3,6 +3,7 @@
 A difference varies by patients, by repeats, and by both together (scores.crossed). Of P lesion patients and R repeats
 of each variant, V = patients / P + repeats / R + joint / (P R). The pilot knows these parts no better than its own few
 patients and repeats allow: what is told has a range, from the chi-square limits of each part.
+Where the variants have unlike numbers of repeats, R is their harmonic mean: their repeats are taken to vary alike.
 """
 
 import math
@@ -19,7 +20,7 @@ from hnscc.base.arrays import Floats
 from hnscc.scores import two_way_t
 from hnscc.scores.crossed import Estimate
 from hnscc.scores.intervals import ALPHA
-from hnscc.scores.two_way_t import satterthwaite, variance_of
+from hnscc.scores.two_way_t import degrees_of_repeats, variance_of
 
 POWER = 0.8
 LEAST_CHANCE = 0.5  # of finding a difference that a study is planned for
@@ -31,6 +32,7 @@ STEPS = 4, 8, 12  # of the cohort's weights, of the patients' part as it is foun
 # the correlation of a difference with the logarithm of the variance that its study finds.
 COHORT = 3.0
 TOGETHER = 0.3
+RepeatsOfBoth = int | tuple[int, ...]  # of each variant, or of one and of the other
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ class Design:
     paired: bool = False
     weight: float = 1.0
 
-    def variance(self, patients: int, repeats: float) -> float:
-        return self.patients / patients + self.repeats / repeats + self.joint / (patients * repeats)
+    def variance(self, patients: int, repeats: RepeatsOfBoth) -> float:
+        mean = harmonic_mean(_of_both(repeats))
+        return self.patients / patients + self.repeats / mean + self.joint / (patients * mean)
 
     def known(self, patients: int) -> float:
         """The degrees of freedom by which so many patients tell the patients' part: their weight, but at most one fewer
@@ -56,11 +59,14 @@ class Design:
         return max(1.0, min(self.weight * patients, patients - 1))
 
 
+def _of_both(repeats: RepeatsOfBoth) -> tuple[int, ...]:
+    return (repeats, repeats) if isinstance(repeats, int) else repeats
+
+
 def design_of(found: Estimate, paired: bool = False) -> Design | str:
     """The parts that a pilot's difference found, or why there are none."""
     if found.patient_variance is None or found.joint_variance is None or not found.repeat_variance:
         return found.reason or "the pilot has no difference over patients and repeats"
-    # The repeats of both variants may differ in number; their harmonic mean is the number where they do not.
     patients, repeats = found.patients, harmonic_mean(found.repeats)
     joint = patients * repeats * found.joint_variance
     design = Design(
@@ -70,7 +76,7 @@ def design_of(found: Estimate, paired: bool = False) -> Design | str:
         paired,
         min(1.0, (found.effective_patients or patients) / patients),
     )
-    if design.variance(patients, min(found.repeats)) <= 0:
+    if design.variance(patients, found.repeats) <= 0:
         return "nothing varied in the pilot"
     return design
 
@@ -101,7 +107,7 @@ class _Studies:
         return _mean(scipy.special.ndtr(above) + scipy.special.ndtr(below), self.weights)
 
 
-def power(design: Design, difference: float, patients: int, repeats: int) -> float:
+def power(design: Design, difference: float, patients: int, repeats: RepeatsOfBoth) -> float:
     """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided.
 
     Averaged over the patients that the study may have, and the parts of variance that it may find. Raises ValueError
@@ -110,7 +116,7 @@ def power(design: Design, difference: float, patients: int, repeats: int) -> flo
     return _studies(design, patients, repeats).find(abs(difference))
 
 
-def smallest_seen(design: Design, patients: int, repeats: float, chance: float = POWER) -> float:
+def smallest_seen(design: Design, patients: int, repeats: RepeatsOfBoth, chance: float = POWER) -> float:
     """The smallest true difference that a study of this size finds with this chance, 0.5 or more and below 1.
 
     Averaged over the patients that the study may have, and the parts of variance that it may find. Raises ValueError
@@ -125,32 +131,35 @@ def smallest_seen(design: Design, patients: int, repeats: float, chance: float =
     )
 
 
-def _studies(design: Design, patients: int, repeats: float) -> _Studies:
+def _studies(design: Design, patients: int, repeats: RepeatsOfBoth) -> _Studies:
     """One study for each equally likely set of the cohort's weights, the variance that is found of patients, and that
-    of the repeats of both variants (4, 8, 12 x 12), or of patients and pairs (4, 8, 12). It does not matter which
-    variant's is the larger: of the 12 x 12 the 78 that differ are kept.
+    of the repeats of both variants (4, 8, 12 x 12), or of patients and pairs (4, 8, 12). With as many repeats of both
+    it does not matter which variant's is the larger: of the 12 x 12 the 78 that differ are kept.
 
     Which patients a study has decides both how far its estimate scatters and how wide its limits are. ValueError below
     4 patients, of which no p is told, or 2 repeats.
     """
-    if patients < fewest.PATIENTS_FOR_P or repeats < fewest.REPEATS:
+    of_both = _of_both(repeats)
+    if patients < fewest.PATIENTS_FOR_P or min(of_both) < fewest.REPEATS:
         raise ValueError(
             f"a study to forecast has at least {fewest.PATIENTS_FOR_P} patients with lesion and {fewest.REPEATS} "
-            f"repeats of each variant, not {patients:g} and {repeats:g}; give more"
+            f"repeats of each variant, not {patients:g} and {min(of_both):g}; give more"
         )
-    joint = design.joint / (patients * repeats)
-    side = (design.repeats / repeats + joint) * _steps(STEPS[2], repeats - 1)
-    if design.paired:
-        brought, squares, weights = side, side**2, np.ones(len(side))
-    else:
-        a, b = np.triu_indices(len(side))
-        brought, squares = (side[a] + side[b]) / 2, (side[a] ** 2 + side[b] ** 2) / 4
-        weights = np.where(a == b, 1.0, 2.0)
+    mean, steps = harmonic_mean(of_both), STEPS[2]
+    joint = design.joint / (patients * mean)
+    of_one = design.repeats + design.joint / patients
+    sides = [of_one / number * _steps(steps, number - 1) for number in of_both]
+    parts, weights = sides[:1], np.ones(steps)
+    if not design.paired:
+        alike = of_both[0] == of_both[1]
+        a, b = np.triu_indices(steps) if alike else np.divmod(np.arange(steps**2), steps)
+        parts, weights = [sides[0][a] / 2, sides[1][b] / 2], np.where(alike & (a != b), 2.0, 1.0)
     weights /= weights.sum()
+    brought = np.sum(parts, axis=0)
     of_cohort = ((design.patients / patients + joint) * _cohorts(STEPS[0], design.weight))[:, None, None]
     own = of_cohort * _steps(STEPS[1], design.known(patients))[:, None]
-    degrees = satterthwaite(brought, [(squares, repeats - 1)])
-    found, true = variance_of(own, brought, joint), of_cohort + design.repeats / repeats
+    degrees = degrees_of_repeats(parts, [number - 1 for number in of_both[: len(parts)]])
+    found, true = variance_of(own, brought, joint), of_cohort + design.repeats / mean
     limit = np.sqrt(found) * two_way_t.limits(ALPHA, brought / (own + brought), patients - 1.0, degrees)
     wide = np.log(found / true)
     wide -= _mean(wide, weights)
@@ -184,7 +193,7 @@ def smallest_seen_by(found: Estimate, most: float | None) -> float | str:
     design = design_of(found, paired=len(found.repeat_variance) < len(found.repeats))
     if found.p is None or isinstance(design, str):
         return found.reason or "there is no test, so no difference is found"
-    seen = smallest_seen(design, found.patients, harmonic_mean(found.repeats))
+    seen = smallest_seen(design, found.patients, found.repeats)
     if most is None or seen <= most:
         return seen
     return f"not even a difference of {most:g}, the largest there can be, is found by 80 of 100 such studies"
@@ -200,7 +209,8 @@ def check_chance(chance: float) -> None:
 
 def designs_at_limits(found: Estimate, design: Design) -> tuple[Design, Design]:
     """The design at the lower and the upper limit of its parts, as far as the pilot's few patients and repeats tell."""
-    patients, repeats = design.known(found.patients), (1 if design.paired else 2) * (min(found.repeats) - 1)
+    patients = design.known(found.patients)
+    repeats = (1 if design.paired else 2) * harmonic_mean([number - 1 for number in found.repeats])
 
     def scaled(tail: float) -> Design:
         of_patients = patients / float(scipy.stats.chi2.ppf(tail, patients))

@@ -12,6 +12,7 @@ from hnscc.scores.forecasts import (
     POWER,
     ROUNDING,
     Design,
+    RepeatsOfBoth,
     check_chance,
     design_of,
     designs_at_limits,
@@ -32,9 +33,10 @@ class Needed:
 
 
 def patients_needed(
-    found: Estimate, difference: float, repeats: int, chance: float = POWER, *, paired: bool = False
+    found: Estimate, difference: float, repeats: RepeatsOfBoth, chance: float = POWER, *, paired: bool = False
 ) -> Needed:
-    """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant.
+    """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant, or
+    of the one and of the other.
 
     At least 4, since no p is given of fewer. paired: whether the repeats are, of the pilot and of the next study.
     Raises ValueError for a difference of 0 or none, a chance that is not from 0.5 to below 1, and below 2 repeats.
@@ -45,6 +47,7 @@ def patients_needed(
         found,
         partial(_finds, difference=difference, repeats=repeats, chance=chance),
         range(fewest.PATIENTS_FOR_P, MOST_PATIENTS + 1),
+        found.patients,
         paired,
     )
     return _since(needed, f"not even {MOST_PATIENTS} suffice: so few repeats leave too much to chance")
@@ -64,6 +67,7 @@ def repeats_needed(
         found,
         lambda design, n: _finds(design, patients, difference=difference, repeats=n, chance=chance),
         range(_fewest_repeats(paired), MOST_REPEATS + 1),
+        max(found.repeats),
         paired,
     )
     return _since(needed, f"not even {MOST_REPEATS} suffice: so few patients leave too much to chance")
@@ -90,7 +94,7 @@ def smallest_study(
         if most < fewest.PATIENTS_FOR_P:
             break
         finds = partial(_finds, difference=difference, repeats=repeats, chance=chance)
-        if patients := _least(design, finds, range(fewest.PATIENTS_FOR_P, most + 1)):
+        if patients := _least(design, finds, range(fewest.PATIENTS_FOR_P, most + 1), found.patients):
             best, least = repeats, repeats * patients
     return (best, patients_needed(found, difference, best, chance, paired=paired)) if best else None
 
@@ -103,7 +107,9 @@ def _check_difference(difference: float) -> None:
         )
 
 
-def _finds(design: Design, patients: int, *, difference: float, repeats: int, chance: float) -> bool:
+def _finds(
+    design: Design, patients: int, *, difference: float, repeats: RepeatsOfBoth, chance: float
+) -> bool:
     """Whether a study of this size finds this true difference with this chance."""
     return power(design, difference, patients, repeats) >= chance - ROUNDING
 
@@ -112,12 +118,15 @@ def _fewest_repeats(paired: bool) -> int:
     return fewest.PAIRED_REPEATS if paired else fewest.REPEATS
 
 
-def _needed(found: Estimate, suffices: Callable[[Design, int], bool], numbers: range, paired: bool) -> Needed:
+def _needed(
+    found: Estimate, suffices: Callable[[Design, int], bool], numbers: range, own: int, paired: bool
+) -> Needed:
+    """The least of these numbers that suffices, as `_least` has it. own: the pilot's."""
     design = design_of(found, paired)
     if isinstance(design, str):
         return Needed(None, None, None, design)
     favourable, adverse = designs_at_limits(found, design)
-    value, low, high = (_least(each, suffices, numbers) for each in (design, favourable, adverse))
+    value, low, high = (_least(each, suffices, numbers, own) for each in (design, favourable, adverse))
     return Needed(value, low, high)
 
 
@@ -126,14 +135,16 @@ def _since(needed: Needed, reason: str) -> Needed:
     return needed if needed.value or needed.reason else replace(needed, reason=reason)
 
 
-def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: range) -> int | None:
+def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: range, own: int) -> int | None:
     """The least of these numbers that suffices; None where none does.
 
-    Looked for in steps, and within a step by bisection: with 2 or 3 repeats more patients may see less, since what the
-    repeats bring is then all that varies, and so few tell little of it.
+    Looked for in steps, at the pilot's own number among them, and within a step by bisection: with 2 or 3 repeats more
+    patients may see less, since what the repeats bring is then all that varies, and so few tell little of it. So what
+    the pilot itself sees may lie between two steps.
     """
     before = numbers[0]
-    for number in [*_growing(numbers[0], numbers[-1]), numbers[-1]]:
+    steps = {*_growing(numbers[0], numbers[-1]), numbers[-1], min(max(own, numbers[0]), numbers[-1])}
+    for number in sorted(steps):
         if suffices(design, number):
             between = range(before, number + 1)
             return between[bisect_left(between, True, key=lambda n: suffices(design, n))]

@@ -107,21 +107,26 @@ def variance_of(patient: Number, repeats: Number, joint: Floats | float) -> Numb
     return variance
 
 
-def satterthwaite(variance: Number, squares: Sequence[tuple[Number, float]]) -> Number:
-    """The degrees of freedom of a variance that is the sum of independent parts; where none varies, the first part's.
+def satterthwaite(variances: Sequence[Number], degrees: Sequence[float]) -> Number:
+    """The degrees of freedom of a sum of independent variances, each known by its own; where none varies, the first's.
 
-    squares: of each part its square, or of parts with the same degrees of freedom the sum of theirs, and these degrees.
     Variances, whatever measured in: numbers, or arrays of any shape, all of the same one.
     """
-    first, *others = (square / degrees for square, degrees in squares)
-    below: Number = first + sum(others)
-    return variance**2 / below if np.any(below) else variance * 0 + squares[0][1]
+    whole: Any = sum(variances)
+    below: Any = sum(part**2 / own for part, own in zip(variances, degrees, strict=True))
+    found: Number = whole**2 / below if np.any(below) else whole * 0 + degrees[0]
+    return found
 
 
-def _of_sum(variances: Sequence[float], degrees: Sequence[int]) -> float:
-    """Satterthwaite's degrees of freedom of the sum of these variances, each known by its own."""
-    squares = [(part**2, own) for part, own in zip(variances, degrees, strict=True)]
-    return satterthwaite(sum(variances), squares)
+def degrees_of_repeats(variances: Sequence[Number], degrees: Sequence[int]) -> Number:
+    """The degrees of freedom of the sum of the variants' variances of repeats: Satterthwaite's, for variants may spread
+    unlike. With unlike numbers of repeats they are at most those of trainings that spread alike: where the few vary
+    little by luck, the degrees would be those of the many. Numbers, or arrays of any shape, all of the same one."""
+    found: Any = satterthwaite(variances, degrees)
+    if len(set(degrees)) > 1:
+        found = np.minimum(found, satterthwaite([1 / (own + 1) for own in degrees], degrees))
+    least: Number = found
+    return least
 
 
 @dataclass(frozen=True)
@@ -150,15 +155,10 @@ class VarianceParts:
 
     @property
     def spread(self) -> Spread:
-        """What an interval and p rest on, where anything varies. The degrees of freedom of the repeats are
-        Satterthwaite's, for variants may spread unlike. With unlike numbers of repeats they are at most those of
-        trainings that spread alike: where the few vary little by luck, the degrees would be those of the many."""
+        """What an interval and p rest on, where anything varies."""
         repeats = sum(self.repeat)
         # One model has no repeats, which then weigh nothing.
-        degrees = _of_sum(self.repeat, self.repeat_degrees) if self.repeat else 1.0
-        if len(set(self.repeat_degrees)) > 1:
-            alike = [1 / (own + 1) for own in self.repeat_degrees]
-            degrees = min(degrees, _of_sum(alike, self.repeat_degrees))
+        degrees = float(degrees_of_repeats(self.repeat, self.repeat_degrees)) if self.repeat else 1.0
         share = repeats / (self.patient + repeats)
         return Spread(math.sqrt(self.variance), share, self.patients - 1.0, degrees)
 

@@ -1,6 +1,7 @@
 """`hnscc plan`: what a finished study tells of the next one."""
 
 import json
+import shutil
 from dataclasses import asdict
 
 import numpy as np
@@ -41,7 +42,57 @@ def test_what_the_pilot_itself_sees_is_what_the_table_says(finished):
         if (each["metric"], each["slice_set"], each["method"]) == ("dice", "all", "two_way_t")
     ]
     assert pair["seen_from"] == pytest.approx(row["smallest_seen"])
-    assert (pair["difference"], pair["repeats"]) == (pytest.approx(row["difference"]), row["repeats_a"])
+    assert pair["difference"] == pytest.approx(row["difference"])
+    assert pair["repeats_a"] == pair["repeats_b"] == row["repeats_a"] == 5
+
+
+@pytest.fixture(scope="module")
+def unlike(tmp_path_factory):
+    """The same, of which one variant has 2 repeats and the other 5."""
+    study = small_study(repeats=5)
+    run = random_run(tmp_path_factory.mktemp("unlike"), study, patients=30)
+    masks = np.load(run.fold(0).truth)["masks"]
+    for trial in trials_of(study):
+        rng = np.random.default_rng([trial.repeat, trial.variant == "pet"])
+        add_trial(run, study, trial, noisy_levels(masks, rng, noise=rng.uniform(0.23, 0.27)))
+        if trial.variant == "pet" and trial.repeat > 1:
+            shutil.rmtree(run.trial(trial.trial_id).root)
+    write_tables(run)
+    return run
+
+
+def test_of_unlike_numbers_of_repeats_every_line_says_the_same(unlike):
+    """What the study sees went by their harmonic mean, the patients needed by the fewer: the study saw from 0.132 on,
+    and for 0.15 not even 10000 patients sufficed."""
+    (row,) = [
+        each
+        for each in read_table(unlike, "comparisons").to_pylist()
+        if (each["metric"], each["slice_set"], each["method"]) == ("dice", "all", "two_way_t")
+    ]
+    own = row["smallest_seen"]
+    plan = hnscc.plan(unlike.root, see=own + 1e-6, patients=10)
+    (pair,) = plan["pairs"]
+    assert (pair["repeats_a"], pair["repeats_b"]) == (row["repeats_a"], row["repeats_b"]) == (2, 5)
+    assert pair["seen_from"] == pytest.approx(own)
+    assert pair["patients_needed"]["value"] <= pair["patients"] == 10
+    planned = pair["planned"]
+    assert (planned["repeats_a"], planned["repeats_b"], planned["seen_from"]) == (2, 5, pytest.approx(own))
+    told = "\n".join(lines_of_plan(plan))
+    assert "this study (10 patients with lesion, 2 and 5 repeats) sees differences from" in told
+    assert "patients with lesion, at 2 and 5 repeats: about" in told
+    assert "10 patients, 2 and 5 repeats: differences from" in told
+
+
+def test_what_twice_as_many_would_see_is_asked_of_the_design_itself(unlike):
+    """More patients were said to help most, by their share of the variance, also where they let a study see less."""
+    (pair,) = (plan := hnscc.plan(unlike.root, patients=20))["pairs"]
+    assert pair["of_twice_patients"] == pair["planned"]["seen_from"] > pair["seen_from"]
+    assert pair["of_twice_repeats"] < pair["seen_from"]
+    told = (
+        f"from {pair['seen_from']:.3f} on; with twice the patients from {pair['of_twice_patients']:.3f} on, "
+        f"with twice the repeats from {pair['of_twice_repeats']:.3f} on"
+    )
+    assert told in lines_of_plan(plan)[1]
 
 
 @pytest.mark.slow
@@ -52,7 +103,7 @@ def test_less_to_see_needs_more(finished):
     assert "not even 10000 suffice: so few repeats" in small["patients_needed"]["reason"]
     needed, fewer = small["repeats_needed"], large["repeats_needed"]
     assert needed["low"] <= needed["value"] <= needed["high"]
-    assert fewer["value"] < small["repeats"] < needed["value"]
+    assert fewer["value"] < small["repeats_a"] < needed["value"]
     assert large["patients_needed"]["value"] < small["patients"]
 
 
@@ -63,7 +114,7 @@ def test_where_neither_suffices_alone_both_are_told_together(finished):
     (pair,) = plan["pairs"]
     assert pair["patients_needed"]["value"] is pair["repeats_needed"]["value"] is None
     repeats, patients = pair["smallest_study"]["repeats"], pair["smallest_study"]["patients_needed"]["value"]
-    assert repeats > pair["repeats"] and patients > pair["patients"]
+    assert repeats > pair["repeats_a"] and patients > pair["patients"]
     (planned,) = hnscc.plan(finished.root, see=0.005, patients=patients, repeats=repeats)["pairs"]
     assert 0.8 <= planned["planned"]["chance"] < 0.805
     told = "\n".join(lines_of_plan(plan))
@@ -85,7 +136,7 @@ def test_a_collapsed_variant_gets_no_number(finished, tmp_path):
     assert "pet mostly collapsed" in pair["reason"] and pair["collapsed"] == {"pet": 4}
     for needed in (pair["patients_needed"], pair["repeats_needed"]):
         assert needed == {"value": None, "low": None, "high": None, "reason": pair["reason"]}
-    assert pair["seen_from"] is pair["planned"] is pair["short"] is pair["smallest_study"] is None
+    assert pair["seen_from"] is pair["planned"] is pair["of_twice_patients"] is pair["smallest_study"] is None
 
 
 def test_a_pair_that_found_hardly_any_lesion_gets_no_number(tmp_path):
@@ -121,9 +172,9 @@ def test_a_given_design_sees_what_the_pilot_of_that_size_sees(finished):
     """At the pilot's own size it is the table's number; a larger study sees less, within the pilot's uncertainty."""
     (own,), (larger,) = (hnscc.plan(finished.root, see=0.02, repeats=n)["pairs"] for n in (5, 50))
     assert own["planned"]["seen_from"] == pytest.approx(own["seen_from"], rel=0.01), "but for degrees"
-    assert own["short"] == "repeats", "equal variants whose trainings differ most"
+    assert own["of_twice_repeats"] < own["of_twice_patients"], "equal variants whose trainings differ most"
     planned = larger["planned"]
-    assert (planned["patients"], planned["repeats"]) == (larger["patients"], 50)
+    assert (planned["patients"], planned["repeats_a"], planned["repeats_b"]) == (larger["patients"], 50, 50)
     assert planned["seen_from_low"] < planned["seen_from"] < planned["seen_from_high"]
     assert planned["seen_from"] < own["seen_from"]
     assert planned["chance_low"] < planned["chance"] < planned["chance_high"]

@@ -204,6 +204,21 @@ def test_forecasts_are_what_simulated_studies_find(patients, repeats):
     assert np.mean(found) == pytest.approx(power(TRUE, 0.1, patients, repeats), abs=0.07)
 
 
+@pytest.mark.parametrize("repeats", [(2, 20), (10, 3)])
+def test_of_unlike_numbers_of_repeats_as_much_is_found_as_forecast(repeats):
+    seen = smallest_seen(TRUE, 20, repeats)
+    assert seen == pytest.approx(smallest_seen(TRUE, 20, repeats[::-1]), abs=1e-8)
+    assert smallest_seen(TRUE, 20, max(repeats)) < seen < smallest_seen(TRUE, 20, min(repeats))
+    assert TRUE.variance(20, repeats) < TRUE.variance(20, min(repeats))
+    found = []
+    for n in range(400):
+        rng = np.random.default_rng([6, n])
+        own = rng.normal(0, PATIENTS, 20)
+        a, b = (rng.normal(0, TRAINING, (each, 1)) + rng.normal(0, TOGETHER, (each, 20)) for each in repeats)
+        found.append(mean_difference(a + own + seen, b).p < 0.05)
+    assert np.mean(found) == pytest.approx(0.8, abs=0.07)
+
+
 @pytest.mark.parametrize(("patients", "repeats"), [(20, 2), (20, 3), (20, 4)])
 def test_with_few_repeats_the_planned_study_is_not_taken_to_know_its_spread(patients, repeats):
     """Trainings differ most; by the limits of the true parts 80 of 100 would be promised."""

@@ -24,6 +24,14 @@ def test_more_patients_may_see_less_with_two_repeats_and_the_least_are_found_all
     assert smallest_seen(design, 10_000, 2) > aim
 
 
+def test_what_a_pilot_sees_takes_no_more_patients_than_it_has():
+    """14 patients see most by 2 and 3 repeats, fewer and more see less, and between 12 and 15 no number was tried."""
+    pilot = true_pilot(14, 2)
+    seen = {n: smallest_seen(design_of(pilot), n, (2, 3)) for n in range(12, 16)}
+    assert min(seen, key=seen.get) == 14
+    assert patients_needed(pilot, seen[14] + 1e-8, (2, 3)).value == 14
+
+
 def test_numbers_needed_are_the_least_that_suffice():
     pilot = study(np.random.default_rng(4), 60, 20)
     design = design_of(pilot)

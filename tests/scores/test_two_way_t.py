@@ -88,8 +88,7 @@ def test_with_equal_numbers_of_repeats_the_degrees_are_satterthwaites_to_the_las
 ):
     repeat = variances[:1] if paired else variances
     parts = VarianceParts(0.1, 1.0, repeat, (number - 1,) * len(repeat), 0.0, 20)
-    squares = [(part**2, number - 1) for part in repeat]
-    assert parts.spread.repeats == satterthwaite(sum(repeat), squares)
+    assert parts.spread.repeats == satterthwaite(repeat, parts.repeat_degrees)
 
 
 def test_equal_variants_of_unlike_numbers_of_repeats_are_not_called_different_too_often():
