@@ -1,4 +1,5 @@
-"""What goes wrong with S3-compatible storage, in the words of this project: no answer, no right, no room, no bucket."""
+"""What goes wrong with S3-compatible storage, in the words of this project: no answer, no right, no room, no bucket,
+a wrong clock, a storage that cannot do what is asked."""
 
 import os
 import re
@@ -6,7 +7,11 @@ import re
 from hnscc.base.errors import InputError, StorageError
 
 ENDPOINT_URL = "AWS_ENDPOINT_URL"
-REFUSED = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"}
+# The credentials themselves are wrong; any other refusal is a right that they lack.
+REFUSED = {
+    *("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"),
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch"),
+}
 _AGAIN = "then give the same command again: it continues"
 FULL = {"QuotaExceeded", "InsufficientStorage"}
 
@@ -33,8 +38,33 @@ def error_of(where: str, bucket: str, text: str) -> InputError | StorageError:
             found=found,
             do=f"make room there, {_AGAIN}",
         )
-    if found in REFUSED or (status and status[1] in ("401", "403")):
+    if found == "RequestTimeTooSkewed":
+        return _refused(
+            "The clock of this machine is wrong: the S3 storage refuses its requests.",
+            bucket,
+            "a clock within 15 minutes of the storage's",
+            found,
+            "have this machine's clock set by a time server (chrony), then give the same command again",
+        )
+    if found in REFUSED or (status and status[1] == "401"):
         return misconfigured(bucket, "credentials that may list, read, write and delete there", found)
+    if status and status[1] == "403":
+        return _refused(
+            "The S3 storage refuses this to the credentials that are in use.",
+            bucket,
+            "credentials that may list, read, write and delete there",
+            found,
+            "give their owner, the user of AWS_ACCESS_KEY_ID or else the role of this machine, these rights in the "
+            "bucket; if it is not the owner that you meant, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    if status and status[1] == "501":
+        return _refused(
+            "The S3 storage cannot do what is asked of it.",
+            bucket,
+            "a storage that writes on a condition (If-None-Match, If-Match), and does all else that S3 does",
+            found,
+            "use another storage or a newer version of its server, or a folder that all machines share",
+        )
     stated = f"AWS_REGION: {os.environ.get('AWS_REGION') or 'none'}"
     if "redirect without LOCATION" in text or (status and status[1].startswith("3")):
         return misconfigured(bucket, "the region of the bucket", f"another ({stated})", "AWS_REGION")
@@ -47,6 +77,10 @@ def error_of(where: str, bucket: str, text: str) -> InputError | StorageError:
         found=found,
         do=f"check the storage and the network, {_AGAIN}",
     )
+
+
+def _refused(problem: str, bucket: str, expected: str, found: str, do: str) -> InputError:
+    return InputError(problem, where=f"s3://{bucket}", expected=expected, found=found, do=do)
 
 
 def misconfigured(bucket: str, expected: str, found: str, variable: str | None = None) -> InputError:
