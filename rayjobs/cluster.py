@@ -4,6 +4,7 @@ question to it, or a trial, waits for a free machine."""
 import contextlib
 import logging
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -175,6 +176,13 @@ def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
     """`resolve_in_process` as answered by a machine that trains: the one that drives often has no GPU of its own."""
     with_gpu = any(each.get("GPU") for each in machines_of_cluster())
 
+    @cache
+    def _tell_no_gpu(cpus: float, wanted: str) -> None:
+        """Ray counts GPUs, and the whole study will be trained on processors."""
+        print(
+            answer_to(remote_task(_auto_is_cpu, cpus, ANY_GPU).remote(), wanted), file=sys.stderr, flush=True
+        )
+
     def _resolve(training: Training) -> tuple[str, str]:
         training = with_share(study, training)
         gpus = ANY_GPU if with_gpu and training.device != "cpu" else 0.0
@@ -182,6 +190,8 @@ def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
         question = remote_task(resolve_in_process, cpus, gpus).remote(training)
         wanted = f"a machine with {amounts_in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
         answer: tuple[str, str] = answer_to(question, wanted)
+        if gpus and (training.device, answer[0]) == ("auto", "cpu"):
+            _tell_no_gpu(cpus, wanted)
         return answer
 
     return _resolve
@@ -197,6 +207,12 @@ def asked_first(study: Study, address: str) -> Iterator[Callable[[Training], tup
     with connected(address):
         check_study_requests(study, machines_of_cluster())
         yield resolve_on_cluster(study) if machines_that_train() else _resolve_unasked
+
+
+def _auto_is_cpu() -> str:
+    from hnscc.training.devices import auto_is_cpu
+
+    return auto_is_cpu()
 
 
 def _resolve_unasked(training: Training) -> tuple[str, str]:

@@ -8,6 +8,6 @@ Others make a run ready (`ready.make_run_ready`), check a network (`network.chec
 
 It may import base, study, scores and cohort. Inside, imports point one way: trial -> boundary, results_of_trial ->
 ready, saving -> feeding, fit -> export, inference -> members -> checkpoint, earlier, network, provenance, states,
-subpixel, tidying -> adam, augment, devices, hardware, in_use, library, losses, paper_unet, records,
-resizing -> process.
+subpixel, tidying -> adam, augment, devices, in_use, library, losses, paper_unet, records,
+resizing -> hardware, process.
 """

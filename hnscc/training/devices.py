@@ -1,20 +1,26 @@
 """What trials are trained on, and in which number format, where a study says `auto`."""
 
 import platform
+import sys
+from functools import cache
 
 import torch
 
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.study.variant_schema import Training
+from hnscc.training.hardware import may_have_gpu
 
 
 def resolve_device(training: Training) -> tuple[str, str]:
     """What `auto` chooses here: device cpu or cuda, precision fp32 or bf16 (where the hardware computes in it; older
-    GPUs emulate it). InputError for `device: cuda` where PyTorch can use no GPU."""
+    GPUs emulate it). InputError for `device: cuda` where PyTorch can use no GPU; where `auto` is a processor though the
+    machine seems to have a GPU, that is told once."""
     device = training.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+        if device == "cpu" and may_have_gpu():
+            tell_once(auto_is_cpu())
     elif device == "cuda" and not torch.cuda.is_available():
         gpus = count_of(torch.cuda.device_count(), "GPU")
         raise InputError(
@@ -43,6 +49,22 @@ def refuse_without_gpu(device: str) -> None:
         do="mend that machine (its driver, its GPU, the PyTorch there) or take it out of the cluster; then the same "
         "command goes on, and no trial counts as failed",
     )
+
+
+def auto_is_cpu() -> str:
+    """Return what is told of this machine where it seems to have a GPU and `device: auto` is its processor: why, and
+    what to do."""
+    return (
+        f"machine {platform.node()} seems to have a GPU, and `device: auto` trains on its processor, for PyTorch can "
+        f"use none there ({why_no_gpu()}): mend its driver or its PyTorch before anything is trained, or set "
+        "training.device to cpu if that is meant"
+    )
+
+
+@cache
+def tell_once(line: str) -> None:
+    """Print a line on standard error, the first time that this process is asked to."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def why_no_gpu() -> str:

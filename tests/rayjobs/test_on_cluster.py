@@ -17,7 +17,7 @@ import rayjobs.study
 import rayjobs.worker
 from hnscc.study.trials import trials_of
 from hnscc.training.ready import make_run_ready
-from rayjobs.cluster import connected
+from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.gpu_shares import gpu_shares
 from rayjobs.worker import TrialWorker
 
@@ -71,6 +71,17 @@ def test_a_gpu_that_cannot_be_measured_is_not_shared(cluster, store, tmp_path, c
         shares = gpu_shares(run, {"pet": trials_of(study)[0]})
     assert "pet: its GPU memory cannot be measured" in capsys.readouterr().out
     assert shares == {"pet": 1.0}
+
+
+@without_gpu
+def test_a_gpu_that_ray_counts_and_pytorch_cannot_use_is_told_once(cluster, store, capsys):
+    """Where `device: auto` then is cpu, a whole study would be trained on processors without a word."""
+    study = study_of(store, training={"device": "auto"})
+    with connected(cluster[0]):
+        resolve = resolve_on_cluster(study)
+        assert [resolve(study.variants[name].training)[0] for name in ("pet", "pet_mri")] == ["cpu", "cpu"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "`device: auto` trains on its processor" in line and f"(PyTorch {torch.__version__}: " in line
 
 
 def test_what_a_cluster_can_never_give_is_refused_by_check_and_run(cluster, here, hnscc, store, tmp_path):

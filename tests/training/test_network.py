@@ -245,6 +245,25 @@ def test_what_auto_chooses_here():
     assert resolve_device(named) == ("cpu", "fp32")
 
 
+def test_a_gpu_that_auto_cannot_take_is_told_once_with_why_and_what_to_do(monkeypatch, tmp_path, capsys):
+    """A study for the GPU was trained on the processor, and nothing that was printed named a device."""
+
+    def _init():
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).")
+
+    monkeypatch.setattr("hnscc.training.hardware.GPU_FILES", (str(tmp_path),))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", _init)
+    training = Training(**CORRECTED["training"])
+    asked = [training, training.model_copy(update={"precision": "fp32"})]
+    assert [resolve_device(each)[0] for each in asked] == ["cpu", "cpu"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "`device: auto` trains on its processor" in line and "set training.device to cpu" in line
+    assert f"PyTorch {torch.__version__}: The NVIDIA driver on your system is too old" in line
+    assert resolve_device(training.model_copy(update={"device": "cpu"}))[0] == "cpu"
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("major", "precision"), [(7, "fp32"), (8, "bf16")])
 def test_auto_takes_no_format_that_the_gpu_would_emulate(monkeypatch, major, precision):
     """A V100 or T4 (7.0, 7.5) computes bf16 by float32, slower than that; an A100 (8.0) has it."""
