@@ -6,6 +6,7 @@ never counted as patients. What does not exist is None with a reason; nothing he
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -19,8 +20,9 @@ from hnscc.base.in_words import count_of
 ALPHA = 0.05
 # Why there is no t interval: one without width would say that the value is known exactly.
 ALL_ALIKE = "all are alike: there is nothing that an interval could rest on"
-# The median of n normal values varies as their mean does, times this (large n).
-MEDIAN_FACTOR = math.sqrt(math.pi / 2)
+_VERY_MANY = 10_000
+# Where equally likely values of a middle one are taken.
+_QUANTILES = (np.arange(64) + 0.5) / 64
 _HARDLY_ANY = 0.1
 
 
@@ -68,10 +70,14 @@ def median_interval(values: Sequence[float]) -> Interval:
             None, None, f"an interval of a median needs at least {fewest.VALUES_FOR_MEDIAN} values"
         )
     ordered = np.sort(np.asarray(values, float))
-    # k such that fewer than k values below the median happen with at most 2.5 %.
-    k = int(scipy.stats.binom.ppf(ALPHA / 2, len(ordered), 0.5))
-    k -= scipy.stats.binom.cdf(k - 1, len(ordered), 0.5) > ALPHA / 2
+    k = _rank(len(ordered))
     return Interval(float(ordered[k - 1]), float(ordered[-k]))
+
+
+def _rank(n: int) -> int:
+    """The k of n values' interval: fewer than k of them lie below the median with at most 2.5 %. 0 where no k does."""
+    k = int(scipy.stats.binom.ppf(ALPHA / 2, n, 0.5))
+    return k - int(scipy.stats.binom.cdf(k - 1, n, 0.5) > ALPHA / 2)
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
@@ -91,8 +97,8 @@ class RepeatsForWidth:
     """How many repeats a half-width needs, as a pilot tells.
 
     pilot_repeats: how many the pilot has. sd: the standard deviation of their scores (n - 1). repeats: how many are
-    needed; low, high: the 95 % range of that, since the pilot's own standard deviation is known no better. Where a
-    pilot cannot tell, all others are None and `reason` says why.
+    needed, of which half of all such sets reach it; low, high: the 95 % range of that, since the pilot's own standard
+    deviation is known no better. Where a pilot cannot tell, all others are None and `reason` says why.
     """
 
     pilot_repeats: int
@@ -130,8 +136,8 @@ def is_known_within(scores: Sequence[float], within: float) -> bool:
 
 
 def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth:
-    """How many repeats it takes until the interval of the median reaches `within` to either side, were the scores
-    spread normally.
+    """How many repeats it takes until the interval of the median reaches `within` to either side in half of all such
+    sets, were the scores spread normally.
 
     scores: pooled Dice (0 to 1) of each repeat. Fewer than 2 cannot tell, and neither can those of a variant that finds
     hardly any lesion: that they lie close together says nothing of repeats that learn.
@@ -160,5 +166,50 @@ def unknown(pilot_repeats: int, reason: str) -> RepeatsForWidth:
 
 
 def _count(sd: float, within: float) -> int:
+    """The fewest values of that standard deviation of whose sets half reach `within` by the rule of `half_width`.
+
+    Of all numbers whose interval is from the k-th lowest to the k-th highest value, the fewest have the shortest one.
+    Of very many values the limit of that: the median varies as their mean does, times the root of pi / 2, and the
+    farther side is as much longer than both as the larger of two normal values is in the median.
+    """
     z = float(scipy.stats.norm.ppf(1 - ALPHA / 2))
-    return max(fewest.VALUES_FOR_MEDIAN, math.ceil((z * MEDIAN_FACTOR * sd / within) ** 2))
+    least = (z * math.sqrt(math.pi / 2) * sd / within) ** 2
+    if least > _VERY_MANY:
+        larger = float(scipy.stats.norm.ppf(math.sqrt(0.5)))
+        return math.ceil(least * (1 + 2 * larger / math.sqrt(math.sqrt(least))))
+
+    def half_reach(k: int) -> bool:
+        return _share_within(_fewest_of_rank(k), within / sd if sd else math.inf) >= 0.5
+
+    most = 1
+    while not half_reach(most):
+        most *= 2
+    k = bisect_left(range(most), True, lo=1, key=half_reach)
+    # Even numbers and odd ones differ a little, so that one just below may do as well.
+    return _fewest_of_rank(next(each for each in range(max(k - 4, 1), k + 1) if half_reach(each)))
+
+
+def _fewest_of_rank(k: int) -> int:
+    return bisect_left(range(6 * k + 1), k, lo=2 * k, key=_rank)
+
+
+def _share_within(n: int, within: float) -> float:
+    """The share of sets of n standard normal values whose `half_width` is at most `within`, exact but for the steps of
+    the sum over the middle value, or over both middle ones of an even n.
+
+    Where the middle is known, the values above it and those below are independent of one another: as many of either
+    must lie near it as stand between it and the interval's end.
+    """
+    beyond = (n - 1) // 2  # values above the middle one or ones, and as many below
+    if n % 2:
+        low = high = scipy.stats.norm.ppf(scipy.stats.beta.ppf(_QUANTILES, beyond + 1, beyond + 1))
+    else:
+        first = scipy.stats.beta.ppf(_QUANTILES, beyond + 1, beyond + 2)[:, None]
+        # The least of the values above the first.
+        second = 1 - (1 - first) * (1 - _QUANTILES) ** (1 / (beyond + 1))
+        low, high = scipy.stats.norm.ppf(first), scipy.stats.norm.ppf(second)
+    middle, cdf = (low + high) / 2, scipy.stats.norm.cdf
+    above = (cdf(middle + within) - cdf(high)) / cdf(-high)
+    below = (cdf(low) - cdf(middle - within)) / cdf(low)
+    near = (scipy.stats.binom.sf(beyond - _rank(n), beyond, np.clip(each, 0, 1)) for each in (above, below))
+    return float(math.prod(near).mean())

