@@ -17,6 +17,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 
 from hnscc.base.files import delete
+from hnscc.study.identity import hash_of_weights
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.trials import Trial
 from hnscc.training.ready import ReadyRun
@@ -80,11 +81,18 @@ def _assignments(
         {
             "trial": vars(trial),
             "gpus": shares[trial.variant],
+            "weights": _hash_of_encoder(ready, trial),
             "attempts": [],
             "pause_after": pause_after.get(trial),
         }
         for trial in todo
     ]
+
+
+def _hash_of_encoder(ready: ReadyRun, trial: Trial) -> str | None:
+    """The hash of the file of encoder weights that a trial begins from, on this machine; None without such a file."""
+    path = ready.study.variants[trial.variant].training.network.encoder_weights
+    return hash_of_weights(path) if path else None
 
 
 def _begin_round(

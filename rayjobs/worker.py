@@ -7,9 +7,9 @@ import ray
 from ray import tune
 
 from hnscc.base.errors import InputError, StorageError
-from hnscc.study.identity import changed_values, versions_here
+from hnscc.study.identity import changed_values, hash_of_weights, versions_here
 from hnscc.study.trials import Trial
-from hnscc.training.ready import ReadyRun
+from hnscc.training.ready import ReadyRun, Task
 from hnscc.training.records import Attempt
 from hnscc.training.states import is_completed, trial_state
 from rayjobs.cluster import address_here
@@ -22,12 +22,14 @@ REPORT_SECONDS = 1.0
 class Assignment(TypedDict):
     """What a worker is told of the trial that it is to train, in the plain types that Tune hands on.
 
-    trial: as in study.trials.Trial. gpus: its share of a GPU. attempts: those that failed before (records.Attempt).
-    pause_after: the epoch after which it pauses; None for never.
+    trial: as in study.trials.Trial. gpus: its share of a GPU. weights: the hash of the file of encoder weights on the
+    machine that started the run; None without one. attempts: those that failed before (records.Attempt). pause_after:
+    the epoch after which it pauses; None for never.
     """
 
     trial: dict[str, Any]
     gpus: float
+    weights: str | None
     attempts: list[dict[str, Any]]
     pause_after: int | None
 
@@ -38,8 +40,8 @@ class TrialWorker(tune.Trainable):
     def setup(  # type: ignore[override]  # Tune passes the parameters of `with_parameters` by name
         self, config: dict[str, Any], ready: ReadyRun, token: str | None
     ) -> None:
-        """token: what `prove_shared` wrote; a machine that joined since must see it too. Nothing here may hang on a
-        file system: what hangs in a step is noticed."""
+        """token: what `prove_shared` wrote; a machine must see it whenever it begins a trial. Nothing here may hang on
+        a file system: what hangs in a step is noticed."""
         self.ready, self.token = ready, token
         self.reset_config(config)
 
@@ -54,6 +56,7 @@ class TrialWorker(tune.Trainable):
             attempts=[Attempt.model_validate(each) for each in assignment["attempts"]],
             pause_after=assignment["pause_after"],
         )
+        self.weights = assignment["weights"]
         self.steps = steps_of_trial(self.task)
         self.report: dict[str, Any] = {
             "trial": trial.trial_id,
@@ -73,12 +76,12 @@ class TrialWorker(tune.Trainable):
             return self.report
         until = time.monotonic() + REPORT_SECONDS
         try:
-            if self.token:
-                see_shared(self.ready.folder, self.token)
-                self.token = None
-            _check_versions(self.ready)
             if not self.begun:
                 self.begun = True
+                if self.token:  # for each trial: storage may have been unmounted since the one before
+                    see_shared(self.ready.folder, self.token)
+                _check_versions(self.ready)
+                _check_weights(self.task, self.weights)
                 # A process of this trial may have died after it had written its record, before Tune heard of it.
                 if is_completed(self.task.folder, self.task.data.others_digest):
                     return self._ended()
@@ -115,4 +118,20 @@ def _check_versions(ready: ReadyRun) -> None:
         expected="the versions of the machine that started this run",
         found="; ".join(changed_values(dict(ready.versions), versions_here())),
         do="install the same versions on every machine, or go on with --accept-versions",
+    )
+
+
+def _check_weights(task: Task, expected: str | None) -> None:
+    """InputError where the trial's file of encoder weights is not the one of the machine that started the run.
+    expected: the hash of that one; None without such a file."""
+    path = task.variant.training.network.encoder_weights
+    found = hash_of_weights(path) if path else None
+    if found == expected:
+        return
+    raise InputError(
+        "A machine of the cluster has another file of encoder weights.",
+        where=f"training.network.encoder_weights, machine {address_here()}",
+        expected=f"the file of the machine that started this run, SHA-256 {expected}",
+        found=f"one at the same path, SHA-256 {found}",
+        do="put the same file there on every machine, then give the same command again",
     )

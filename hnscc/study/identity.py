@@ -78,11 +78,12 @@ def trial_settings(
     variant["training"] |= {"device": device, "precision": precision}
     network = variant["training"]["network"]
     if network["encoder_weights"]:
-        network["encoder_weights"] = _hash_of_weights(network["encoder_weights"])
+        network["encoder_weights"] = hash_of_weights(network["encoder_weights"])
     return {**variant, DATA: fold_digest, "seeds": trial_seeds(study, trial), VERSIONS: versions_here()}
 
 
-def _hash_of_weights(path: str) -> str:
+def hash_of_weights(path: str) -> str:
+    """Return the hash of a file of encoder weights, 64 hexadecimal digits; InputError where it cannot be read."""
     try:
         file = Path(path).stat()
         return _hash_of(path, file.st_size, file.st_mtime_ns)

@@ -1,5 +1,6 @@
 """On one running cluster, whose GPU is declared and not there: what it can never give is refused, a GPU that cannot be
-measured is not shared, and the process that trains tells of a trial while it goes on."""
+measured is not shared, and the process that trains tells of a trial while it goes on, and of a machine that must not
+train it."""
 
 import contextlib
 import socket
@@ -15,10 +16,14 @@ from stores import make_store, study_of
 
 import rayjobs.study
 import rayjobs.worker
+from hnscc.base.errors import InputError
+from hnscc.study.identity import hash_of_weights
 from hnscc.study.trials import trials_of
 from hnscc.training.ready import make_run_ready
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.gpu_shares import gpu_shares
+from rayjobs.scheduling import train_trials
+from rayjobs.shared import prove_shared
 from rayjobs.worker import TrialWorker
 
 pytestmark = pytest.mark.slow
@@ -31,6 +36,16 @@ def store(tmp_path_factory):
     return make_store(tmp_path_factory.mktemp("store"), patients=12).location
 
 
+def assigned(trial, weights=None):
+    """What a worker is told of a trial. weights: the hash of the file of encoder weights."""
+    return {"trial": vars(trial), "gpus": 0.0, "weights": weights, "attempts": [], "pause_after": None}
+
+
+def last_report(worker):
+    """The report that ends the worker's trial."""
+    return next(report for report in iter(worker.train, None) if report["done"])
+
+
 def test_a_worker_reports_while_its_trial_predicts(cluster, monkeypatch, tmp_path):
     """Every report puts off the end of a trial that is taken to hang (`resources.hung_after`)."""
     monkeypatch.setattr(rayjobs.worker, "REPORT_SECONDS", 0.0)
@@ -38,7 +53,6 @@ def test_a_worker_reports_while_its_trial_predicts(cluster, monkeypatch, tmp_pat
     study = study_of(store.location, repeats=1, training={"epochs": 1})
     run = make_run_ready(study, tmp_path / "run")
     (trial, *_) = trials_of(study)
-    asked = {"trial": vars(trial), "gpus": 0.0, "attempts": [], "pause_after": None}
     signs = -(-len(run.folds[0].scored_at) // 32) + len(run.folds[0].spacing_mm)
     address, environment = cluster
     for name, value in environment.items():
@@ -52,13 +66,51 @@ def test_a_worker_reports_while_its_trial_predicts(cluster, monkeypatch, tmp_pat
             break
         time.sleep(0.2)
     with connected(address):
-        worker = tune.with_parameters(TrialWorker, ready=run, token=None)({"assignment": asked})
+        worker = tune.with_parameters(TrialWorker, ready=run, token=None)({"assignment": assigned(trial)})
         told = [worker.train()]
         while not told[-1]["done"]:
             told.append(worker.train())
     assert not ray.is_initialized()
     assert [each["epoch"] for each in told] == [0, *[1] * (1 + signs), 1]
     assert told[-1]["failed"] is None and told[-1]["val_dice"] >= 0
+
+
+def test_storage_that_is_unmounted_between_two_trials_is_told(cluster, store, tmp_path):
+    """A process looked at its first trial alone, and trained the later ones beneath the mount point."""
+    study = study_of(store, repeats=1, training={"epochs": 1})
+    run = make_run_ready(study, tmp_path / "run")
+    first, second = trials_of(study)
+    with connected(cluster[0]), prove_shared(run.folder) as token:
+        worker = tune.with_parameters(TrialWorker, ready=run, token=token)({"assignment": assigned(first)})
+        assert last_report(worker)["failed"] is None
+        run.folder.root.rename(tmp_path / "unmounted")
+        run.folder.root.mkdir()
+        worker.reset({"assignment": assigned(second)})
+        assert "does not share the run folder" in str(last_report(worker)["told"])
+    assert not list(run.folder.root.iterdir())
+
+
+def test_a_machine_with_another_file_of_encoder_weights_is_told(cluster, store, tmp_path):
+    """Each machine reads its own file at that path: trials of two files stood in the same tables."""
+    file = tmp_path / "encoder.safetensors"
+    network = {"architecture": "unet", "encoder": "resnet18", "encoder_weights": str(file)}
+    study = study_of(store, repeats=1, variants={"pet": {"modalities": ["pet"]}})
+    run = make_run_ready(study, tmp_path / "run")
+    study = study_of(
+        store, repeats=1, variants={"pet": {"modalities": ["pet"]}}, training={"network": network}
+    )
+    run, (trial,) = replace(run, study=study), trials_of(study)
+    file.write_bytes(b"of the machine that starts the run")
+    started = hash_of_weights(str(file))
+    with connected(cluster[0]):
+        train_trials(run, [trial], None, all_trials=[trial], left=[trial], pause_after={})
+        assert "no whole safetensors file" in run.state(trial).record.error, "the same file is read"
+        file.write_bytes(b"of another machine")
+        asked = {"assignment": assigned(trial, started)}
+        worker = tune.with_parameters(TrialWorker, ready=run, token=None)(asked)
+        told = last_report(worker)["told"]
+    assert isinstance(told, InputError) and "another file of encoder weights" in told.problem
+    assert (started in told.expected, hash_of_weights(str(file)) in told.found) == (True, True)
 
 
 @without_gpu
