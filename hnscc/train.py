@@ -8,7 +8,7 @@ from pathlib import Path
 if __name__ == "__main__" and Path(sys.path[0]) == Path.cwd() != Path(__file__).parents[1]:
     del sys.path[0]
 
-from hnscc.base.errors import leave
+from hnscc.base.command import leave
 from hnscc.commands.train import main
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from hnscc.aggregation.build import TrialProblem, write_tables
-from hnscc.base.errors import exit_code_of, leave
+from hnscc.base.command import exit_code_of, leave
 from hnscc.base.option_help import RUN
 from hnscc.reporting.report import write_report
 from hnscc.searching.report import write_search_report

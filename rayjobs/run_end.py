@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hnscc.base.command import INTERRUPTED
 from hnscc.base.console import print_rows, terminal, with_interval
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location
@@ -93,7 +94,7 @@ def tell_lost(names: Iterable[str]) -> None:
 def tell_interrupted() -> int:
     """Say that the command goes on where it stopped; the exit code."""
     print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
-    return 130
+    return INTERRUPTED
 
 
 def shown(root: Location) -> str:

@@ -13,7 +13,8 @@ from dataclasses import replace
 import ray
 
 from hnscc.base import option_help
-from hnscc.base.errors import InputError, exit_code_of, leave
+from hnscc.base.command import exit_code_of, leave
+from hnscc.base.errors import InputError
 from hnscc.base.files import delete, write_text
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location

@@ -2,7 +2,7 @@
 
 import atexit
 
-from hnscc.base.errors import leave
+from hnscc.base.command import leave
 from rayjobs.standby import load
 
 

@@ -11,8 +11,9 @@ from functools import partial
 import ray
 
 from hnscc.base import option_help
+from hnscc.base.command import exit_code_of, leave
 from hnscc.base.console import counted, terminal
-from hnscc.base.errors import InputError, exit_code_of, leave
+from hnscc.base.errors import InputError
 from hnscc.base.files import write_text
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import Location

@@ -1,10 +1,10 @@
 """What every other wing stands on: errors told without a traceback, files written whole, folders and S3, keyed seeds.
 
 Others may use every public name of it: of `errors`, `argument_checks`, `option_help`, `in_words` and `console` (what a
-user reads), `files`, `encode`, `locations` and `locks`, `seeds`, `arrays`, `facts`, `steps`, `split_names` and
-`fewest`, `cores` and `environment`.
+user reads), `command` (how one begins and ends), `files`, `encode`, `locations` and `locks`, `seeds`, `arrays`,
+`facts`, `steps`, `split_names` and `fewest`, `cores` and `environment`.
 
-It may import no other wing. Inside, imports point one way: folders -> locks -> files -> locations -> argument_checks,
-console, environment, s3_errors -> errors -> arrays, cores, encode, facts, fewest, in_words, option_help, seeds,
-split_names, steps.
+It may import no other wing. Inside, imports point one way: folders -> locks -> files -> command, locations ->
+argument_checks, console, environment, s3_errors, standard_streams -> errors -> arrays, cores, encode, facts, fewest,
+in_words, option_help, seeds, split_names, steps.
 """

@@ -8,5 +8,5 @@ It may import base, study, scores, cohort, data_prep, training, aggregation, rep
 imports point one way: docs -> cli -> cohort_commands, new_scan_commands, results_commands, study_commands ->
 cohort_api, new_scan_api, printed_studies, printing, results_api, study_api -> check, cohort_page, export, predict,
 sample_size -> checked, cohort_pictures, listing, predicted_scan -> prepared_cohort, formats, new_study, options,
-output_folders, prune, standard_streams, status, tables, train, usage, warned.
+output_folders, prune, status, tables, train, usage, warned.
 """

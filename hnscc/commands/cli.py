@@ -1,17 +1,15 @@
 """The `hnscc` command: its commands in the order of use, and what happens to their errors."""
 
-import sys
 from typing import Annotated, NoReturn
 
 import typer
 
 from hnscc import __version__
-from hnscc.base.errors import exit_code_of, leave
+from hnscc.base.command import exit_code_of, leave
 from hnscc.commands.cohort_commands import fetch, phantom, prepare, scan, verify
 from hnscc.commands.new_scan_commands import export, predict
 from hnscc.commands.options import FORMER_OPTIONS
 from hnscc.commands.results_commands import aggregate, plan, prune, query, report, tables
-from hnscc.commands.standard_streams import prepare_streams
 from hnscc.commands.study_commands import check, doctor, init, run, search, settings, status
 from hnscc.commands.usage import run_app
 
@@ -40,14 +38,7 @@ def main() -> NoReturn:
 def run_command() -> int:
     """Run the command that this process was called with, and return its exit code; bad input gives one message on
     standard error and exit code 2, failing storage exit code 1."""
-    prepare_streams()
-    return exit_code_of(_run)
-
-
-def _run() -> int:
-    code = run_app(app)
-    sys.stdout.flush()
-    return code
+    return exit_code_of(lambda: run_app(app))
 
 
 def _version(wanted: bool) -> None:

@@ -10,7 +10,8 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from hnscc.base.errors import InputError, exit_code_of, leave
+from hnscc.base.command import exit_code_of, leave
+from hnscc.base.errors import InputError
 from hnscc.base.option_help import ACCEPT_VERSIONS, OUT, STUDY
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import run_folder_of

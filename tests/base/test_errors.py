@@ -2,13 +2,15 @@
 
 import copy
 import os
+import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from hnscc.base.errors import InputError, exit_code_of, several
+from hnscc.base.command import exit_code_of
+from hnscc.base.errors import InputError, several
 
 
 def fault(where: str, do: str) -> InputError:
@@ -53,9 +55,32 @@ def test_the_arguments_that_are_checked_are_those_of_the_command(monkeypatch, ca
     assert "argument 2" in capsys.readouterr().err
 
 
+def _ended_by_ctrl_c() -> int:
+    signal.raise_signal(signal.SIGINT)
+    return 0
+
+
+def _ended_by_sigterm() -> int:
+    """As a process in which Ray was started ends by it."""
+    sys.exit(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("command", [_ended_by_ctrl_c, _ended_by_sigterm])
+def test_an_interrupt_is_one_line_and_exit_code_130(command, capsys):
+    """It was a traceback, or exit code 15 without a word."""
+    assert exit_code_of(command, []) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_another_exit_stays_what_it_is():
+    with pytest.raises(SystemExit) as ended:
+        exit_code_of(lambda: sys.exit(3), [])
+    assert ended.value.code == 3
+
+
 LEAVES = """
 import atexit, sys
-from hnscc.base.errors import leave
+from hnscc.base.command import leave
 
 atexit.register(print, "registered")
 print("printed")

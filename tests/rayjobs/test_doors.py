@@ -1,7 +1,12 @@
 """`hnscc` and `python -m rayjobs....` are two doors to the same: they tell the same and refuse the same."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import typer.main
+from processes import ROOT
 from stores import make_store, study_of
 
 import rayjobs.aggregate
@@ -48,3 +53,23 @@ def test_a_job_with_patient_files_is_refused_by_either_door(hnscc, capsys, tmp_p
         assert rayjobs.aggregate.main([str(run.root)]) == 2
         assert "1 NIfTI file" in capsys.readouterr().err
     assert not run.html.exists() and not run.table("trials").exists()
+
+
+@pytest.mark.parametrize(
+    "command", ["rayjobs.aggregate {run}", "rayjobs.study {study} --out {run} --limit 0"]
+)
+def test_a_job_whose_log_cannot_be_written_is_told_as_a_command_is(tmp_path, command):
+    """It was a traceback, or exit code 120."""
+    study = study_of(make_store(tmp_path).location)
+    run = make_run_ready(study, tmp_path / "run").folder
+    words = command.format(run=run.root, study=run.study)
+    done = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -m {words} > /dev/full'],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "error: What the command prints cannot be written.\n" in done.stderr
+    assert "Traceback" not in done.stderr

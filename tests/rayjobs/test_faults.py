@@ -12,7 +12,8 @@ from trials import train_trial
 
 import hnscc.commands.status
 from hnscc.aggregation.results import load_results
-from hnscc.base.errors import InputError, StorageError, exit_code_of
+from hnscc.base.command import exit_code_of
+from hnscc.base.errors import InputError, StorageError
 from hnscc.commands.status import run_status
 from hnscc.study.loading import dump_study
 from hnscc.study.run_folder import RunFolder

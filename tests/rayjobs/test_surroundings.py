@@ -27,7 +27,7 @@ RUN = ("-P", "-c", "from hnscc.commands.cli import main; main()", "run")
 NO_PROCESS = """
 import argparse, os, resource, sys
 import ray._private.runtime_env.uv_runtime_env_hook
-from hnscc.base.errors import exit_code_of
+from hnscc.base.command import exit_code_of
 from rayjobs.cluster import connected
 
 def start():
