@@ -25,7 +25,7 @@ from hnscc.scores.stored import (
     with_glycolysis,
 )
 from hnscc.scores.thresholds import has_collapsed, highest_probability
-from hnscc.study.identity import DATA, trial_seeds
+from hnscc.study.identity import DATA, other_settings, trial_seeds
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial
@@ -82,6 +82,7 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         return Result(trial=trial, seed=seed, status="missing", reason=state.reason, unusable=state.unusable)
     tolerance_mm = study.evaluation.tolerance_mm
     try:
+        _check_settings(study, trial, record)
         scores, highest_probability = _scores_of(record, state.contents, fold, tolerance_mm)
     except Damaged as damage:
         return Result(trial=trial, seed=seed, status="missing", reason=not_used(str(damage)), unusable=True)
@@ -97,6 +98,13 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         calibrations=scores.calibrations,
         kept_uptake=_keeps_uptake(state.contents[PREDICTIONS_FILE]),
     )
+
+
+def _check_settings(study: Study, trial: Trial, record: Trained) -> None:
+    """Raises Damaged where a trial was trained by other settings than the study's: two that were begun in one run
+    folder before either had trained a trial, one by one, did not see one another."""
+    if changed := other_settings(study, trial, record.settings):
+        raise Damaged(f"it was trained by other settings: {'; '.join(map(str, changed))}")
 
 
 def _keeps_uptake(predictions: bytes) -> bool:

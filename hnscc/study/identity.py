@@ -139,8 +139,18 @@ def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Cha
     hold an architecture in capitals, which is the same one."""
     before, now = ({k: v for k, v in in_lower_case(each).items() if k != VERSIONS} for each in (old, new))
     copies = {each.get("augmentation", {}).get("copies") for each in (before, now)}
-    idle = {f"augmentation.{name}" for name in (unused_beside(0) if copies == {0} else ())}
-    return [each for each in changes(before, now) if each.path not in idle]
+    idle = {f"augmentation.{name}" for name in unused_beside(0)} | {"seeds.augmentation"}
+    return [each for each in changes(before, now) if copies != {0} or each.path not in idle]
+
+
+def other_settings(study: Study, trial: Trial, recorded: Mapping[str, Any]) -> list[Change]:
+    """In what the settings and seeds that a record holds of a trial differ from those that the study gives it. What the
+    study does not decide (the data, versions, what `auto` chose, what a file of weights holds) is left aside, and what
+    only one of them has, as records of before."""
+    now = study.variants[trial.variant].model_dump(mode="json") | {"seeds": trial_seeds(study, trial)}
+    chosen = {f"training.{name}" for name in ("device", "precision", "network.encoder_weights")}
+    found = (each for each in changed_settings(recorded, now) if each.path not in chosen)
+    return [each for each in found if each.old is not None and each.new is not None]
 
 
 def changed_versions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -119,8 +119,8 @@ THE_PAPER = Elsewhere(
     study="Liedes et al. 2023", modality="PET-MRI", train=42, validation=7, test=13, dice=0.84
 )
 
-# What the authors' code does at training or before it, and no study of ours does: the reading as_coded is
-# computed from trainings of the study's own preset.
+# What the authors' code does at training or before it, and ours does not, or not by every preset: the reading as_coded
+# is computed from trainings of the study's own preset.
 NOT_REPRODUCED_IN_TRAINING = (
     "the test split by scan (20 % of the 62 scans), by which follow-ups of one patient could stand on "
     "both sides",
@@ -128,7 +128,9 @@ NOT_REPRODUCED_IN_TRAINING = (
     "MRI normalised by bounds taken over both channels together",
     "augmentation before the validation set was split off, so that altered copies of training images "
     "stood in validation, without the up-down flip in the last version of the code",
-    "one set of augmented copies for all repeats of the augmented variant, which once ran with patience 30",
+    "one set of augmented copies for all repeats of the augmented variant (the preset as_written has it), which once "
+    "ran with patience 30",
+    "Adam as Keras has it, whose epsilon weighs more in the first steps: they are smaller where gradients are tiny",
     "trainings of which only Python's own random numbers were seeded, so that none can be repeated exactly",
 )
 NOT_REPRODUCED_IN_PREPARATION = (

@@ -62,7 +62,8 @@ class Augmentation(Settings):
         float,
         Field(ge=0, lt=1),
         says(
-            "A copy is moved by at most this share of the slice's side, in either direction of each axis.",
+            "A copy is moved by at most this share of the slice's side, in either direction of each axis, by whole "
+            "pixels, rounded towards 0.",
             PAPER_PREPROCESSING,
         ),
     ]

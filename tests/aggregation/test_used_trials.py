@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from run_folders import Slice, add_failure, add_trial, small_study, write_run
 from small_tables import LESION, check_tables, levels, mask, repeats_run, row, rows
+from stores import make_store, study_of
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.folds import load_fold
@@ -21,7 +22,9 @@ from hnscc.scores.counts import Counts
 from hnscc.scores.slice_sets import in_set
 from hnscc.scores.stored import score_at_half, scores_to_bytes
 from hnscc.study.trials import Trial, trials_of
+from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
+from hnscc.training.trial import steps_of_trial
 
 AGAIN = "`hnscc run` trains it again, once the cause is mended"
 
@@ -53,6 +56,25 @@ def test_medians_on_validation_and_on_test_may_be_different_trials(tmp_path):
     assert row(run, "protocol", reading="corrected")["trial_ids"] == "pet-f0-r01"
     assert row(run, "protocol", reading="as_written")["trial_ids"] == "pet-f0-r00"
     assert row(run, "protocol", reading="as_coded")["trial_ids"] == "pet-f0-r00"
+
+
+def test_a_trial_that_another_study_of_the_same_folder_trained_is_not_used(tmp_path):
+    """Both were begun before either had trained a trial; the tables said the later one's settings of all trials."""
+    store = make_store(tmp_path / "store").location
+    pet = {"variants": {"pet": {"modalities": ["pet"]}}, "repeats": 2}
+    other = {"learning_rate": 0.02, "epochs": 1}
+    first, second = (
+        make_run_ready(study_of(store, training=each, **pet), tmp_path / "run", replace_folds=False)
+        for each in ({"epochs": 1}, other)
+    )
+    trials = trials_of(first.study)
+    for ready, trial in zip((first, second), trials, strict=True):
+        list(steps_of_trial(ready.task(trial)))
+    told, left = write_tables(first.folder)
+    rate = first.study.training.learning_rate
+    assert told.unusable and told.text.startswith("pet-f0-r00: not used: it was trained by other settings")
+    assert f"training.learning_rate: {rate} -> 0.02" in told.text and left.text == "1 of 2 trials is missing"
+    assert [each["status"] for each in rows(first.folder, "trials")] == ["missing", "completed"]
 
 
 def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):

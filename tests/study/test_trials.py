@@ -5,7 +5,7 @@ from searches import searched
 from stores import study_of
 
 from hnscc.base.errors import InputError
-from hnscc.study.identity import changed_values, identity, trial_seeds, trial_settings
+from hnscc.study.identity import changed_settings, changed_values, identity, trial_seeds, trial_settings
 from hnscc.study.loading import open_run
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial, find_trial, trials_of
@@ -81,6 +81,12 @@ def test_differences_name_the_setting():
         "d: None -> 4",
     ]
     assert list(changed_values({"a": 1}, {"a": 1})) == []
+
+
+@pytest.mark.parametrize("copies, differs", [(0, []), (2, ["seeds.augmentation"])])
+def test_seeds_of_copies_that_are_not_made_are_no_difference(copies, differs):
+    before, now = ({"augmentation": {"copies": copies}, "seeds": {"augmentation": seed}} for seed in (1, 2))
+    assert [each.path for each in changed_settings(before, now)] == differs
 
 
 def test_open_run_refuses_other_folders(tmp_path):
