@@ -38,11 +38,12 @@ def prove_shared(folder: RunFolder) -> Iterator[str]:
     try:
         asked = {_ask(node, folder, token): node for node in machines}
         ready, late = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_SECONDS)
-        answers = {asked[answer]: f"no answer within {ANSWER_SECONDS} s" for answer in late}
-        answers |= {asked[answer]: ray.get(answer) for answer in ready if not _lost(answer)}
+        answers = {asked[answer]: ray.get(answer) for answer in ready if not _lost(answer)}
         for node, wrong in answers.items():
             if found := wrong or _unseen(folder, node, token):
                 raise _not_shared(folder, machines[node], found)
+        if late:
+            raise _no_answer(machines[asked[late[0]]])
         yield token
     finally:
         for name in (token, *machines):
@@ -95,6 +96,17 @@ def _lost(answer: ray.ObjectRef[str | None]) -> bool:
     except ray.exceptions.RayError:
         return True
     return False
+
+
+def _no_answer(machine: str) -> InputError:
+    return InputError(
+        "A machine of the cluster does not answer.",
+        where=f"machine {machine}",
+        expected=f"an answer within {ANSWER_SECONDS} s",
+        found="none, so nobody knows whether it sees the run folder",
+        do="see what keeps Ray's processes from starting there (a slow start, a full disk, a broken environment), or "
+        "take it out of the cluster, then give the same command again",
+    )
 
 
 def _not_shared(folder: RunFolder, machine: str, found: str) -> InputError:

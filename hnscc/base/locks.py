@@ -88,15 +88,18 @@ def _locked_if_there(path: Path, how: int) -> int | None:
 
 
 def _no_lock(folder: Path, error: OSError) -> InputError:
-    without_locks = error.errno in _NO_LOCKS
+    if error.errno in _NO_LOCKS:
+        problem = "The run folder cannot be locked."
+        expected = "a file system with locks (Lustre: mounted with flock; NFS: with its lock service)"
+        do = "mount it so, or put the run folder on another file system"
+    else:
+        # Path.is_dir raises where a folder above may not be entered.
+        there = os.access(f"{folder}/.", os.F_OK)
+        problem = f"The run folder cannot be {'written to' if there else 'made'}."
+        expected = "a folder, or a name for a new one, that may be written to"
+        do = "have its owner give you the right to write there, or name another folder"
     return InputError(
-        "The run folder cannot be locked." if without_locks else "The run folder cannot be made.",
-        where=str(folder),
-        expected="a file system with locks (Lustre: mounted with flock; NFS: with its lock service)"
-        if without_locks
-        else "a folder, or a name for a new one, that may be written to",
-        found=os.strerror(error.errno or 0),
-        do="choose another folder with --out",
+        problem, where=str(folder), expected=expected, found=os.strerror(error.errno or 0), do=do
     )
 
 

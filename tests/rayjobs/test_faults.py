@@ -66,7 +66,7 @@ def test_an_address_without_a_cluster_is_told(study, here, tmp_path, address):
     [
         (errno.ENOLCK, "The run folder cannot be locked."),
         (errno.ENOSYS, "The run folder cannot be locked."),
-        (errno.EACCES, "The run folder cannot be made."),
+        (errno.EACCES, "The run folder cannot be written to."),
     ],
 )
 def test_a_file_system_without_locks_is_told(study, tmp_path, monkeypatch, number, problem):
@@ -74,8 +74,9 @@ def test_a_file_system_without_locks_is_told(study, tmp_path, monkeypatch, numbe
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(fcntl, "flock", _refuse)
-    with pytest.raises(InputError, match=problem):
+    with pytest.raises(InputError, match=problem) as refused:
         run_study(study, tmp_path / "run", None, None)
+    assert "--out" not in str(refused.value), "not every command that takes the lock has it"
     assert not (tmp_path / "run").exists()
 
 

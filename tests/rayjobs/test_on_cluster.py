@@ -18,8 +18,10 @@ import rayjobs.study
 import rayjobs.worker
 from hnscc.base.errors import InputError
 from hnscc.study.identity import hash_of_weights
+from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import trials_of
 from hnscc.training.ready import make_run_ready
+from rayjobs import shared
 from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.gpu_shares import gpu_shares
 from rayjobs.scheduling import train_trials
@@ -73,6 +75,18 @@ def test_a_worker_reports_while_its_trial_predicts(cluster, monkeypatch, tmp_pat
     assert not ray.is_initialized()
     assert [each["epoch"] for each in told] == [0, *[1] * (1 + signs), 1]
     assert told[-1]["failed"] is None and told[-1]["val_dice"] >= 0
+
+
+def test_a_machine_that_does_not_answer_in_time_is_not_told_to_share_its_disk(cluster, tmp_path, monkeypatch):
+    """It was told that it does not share the run folder, and to put that elsewhere."""
+    monkeypatch.setattr(shared, "ANSWER_SECONDS", 0)
+    with (
+        connected(cluster[0]),
+        pytest.raises(InputError, match="does not answer") as late,
+        prove_shared(RunFolder(tmp_path / "run")),
+    ):
+        pass
+    assert "share the run folder" not in str(late.value)
 
 
 def test_storage_that_is_unmounted_between_two_trials_is_told(cluster, store, tmp_path):
