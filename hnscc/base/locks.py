@@ -24,6 +24,8 @@ from hnscc.base.locations import S3Path
 
 # A lock file may be deleted by its owner so often while another process opens it.
 TRIES = 100
+# Who waits so long for a lock says so.
+TOLD_SECONDS = 5.0
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 # A lease that stays unchanged for so long is taken over: its owner was killed.
 LEASE_SECONDS = 30.0
@@ -38,15 +40,15 @@ WATCHED_AT_ONCE = 64
 def locked(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[None]:
     """Hold the lock of the file `path`, which is made where it is not there.
 
-    One process holds it alone, or with `shared` any number of processes hold it together. A process that holds it in
-    a way that does not go with this one is waited for, or without `wait` raises BlockingIOError. Whoever holds a lock
-    alone may delete its file. InputError where the folder cannot be made or its file system has no locks; StorageError
-    where the disk is full or gone.
+    One process holds it alone, or with `shared` any number of processes hold it together. A process that holds it in a
+    way that does not go with this one is waited for, which is told after TOLD_SECONDS, or without `wait` raises
+    BlockingIOError. Whoever holds a lock alone may delete its file. InputError where the folder cannot be made or its
+    file system has no locks; StorageError where the disk is full or gone.
     """
     how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     with contextlib.ExitStack() as stack:
         try:
-            with storage_errors(path):
+            with storage_errors(path), _waiting_told(path) if wait else contextlib.nullcontext():
                 lock = _open_locked(path, how)
                 stack.callback(os.close, lock)
         except BlockingIOError:
@@ -54,6 +56,19 @@ def locked(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[
         except OSError as error:
             raise _no_lock(path.parent, error) from None
         yield
+
+
+@contextlib.contextmanager
+def _waiting_told(path: Path) -> Iterator[None]:
+    """Say in one line, if a `with` block lasts long, for whose sake."""
+    said = f"{path}: waiting for the process that holds this lock"
+    tell = threading.Timer(TOLD_SECONDS, print, [said], {"file": sys.stderr, "flush": True})
+    tell.daemon = True
+    tell.start()
+    try:
+        yield
+    finally:
+        tell.cancel()
 
 
 def _open_locked(path: Path, how: int) -> int:
