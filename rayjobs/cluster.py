@@ -19,6 +19,7 @@ from hnscc.base.environment import in_environment
 from hnscc.base.errors import WorkerError
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training
+from hnscc.training.hardware import may_have_gpu
 from hnscc.training.ready import resolve_in_process
 from rayjobs.inside_ray import without_onlookers
 from rayjobs.requests import (
@@ -176,22 +177,16 @@ def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
     """`resolve_in_process` as answered by a machine that trains: the one that drives often has no GPU of its own."""
     with_gpu = any(each.get("GPU") for each in machines_of_cluster())
 
-    @cache
-    def _tell_no_gpu(cpus: float, wanted: str) -> None:
-        """Ray counts GPUs, and the whole study will be trained on processors."""
-        print(
-            answer_to(remote_task(_auto_is_cpu, cpus, ANY_GPU).remote(), wanted), file=sys.stderr, flush=True
-        )
-
     def _resolve(training: Training) -> tuple[str, str]:
         training = with_share(study, training)
         gpus = ANY_GPU if with_gpu and training.device != "cpu" else 0.0
         cpus = study.resources.cpus
-        question = remote_task(resolve_in_process, cpus, gpus).remote(training)
+        question = remote_task(_resolved_there, cpus, gpus).remote(training, bool(gpus))
         wanted = f"a machine with {amounts_in_words({'CPU': cpus, 'GPU': gpus})} free, to ask what it has"
-        answer: tuple[str, str] = answer_to(question, wanted)
-        if gpus and (training.device, answer[0]) == ("auto", "cpu"):
-            _tell_no_gpu(cpus, wanted)
+        answer: tuple[str, str]
+        answer, told = answer_to(question, wanted)
+        if told:
+            _tell_once(told)
         return answer
 
     return _resolve
@@ -209,10 +204,19 @@ def asked_first(study: Study, address: str) -> Iterator[Callable[[Training], tup
         yield resolve_on_cluster(study) if machines_that_train() else _resolve_unasked
 
 
-def _auto_is_cpu() -> str:
+def _resolved_there(training: Training, counted: bool) -> tuple[tuple[str, str], str | None]:
+    """What `resolve_in_process` says, and what is to be told where `auto` is the processor of a machine that seems to
+    have a GPU. counted: whether Ray counts one there; where a driver is broken it may count none."""
     from hnscc.training.devices import auto_is_cpu
 
-    return auto_is_cpu()
+    answer = resolve_in_process(training)
+    on_cpu = (training.device, answer[0]) == ("auto", "cpu")
+    return answer, auto_is_cpu() if on_cpu and (counted or may_have_gpu()) else None
+
+
+@cache
+def _tell_once(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _resolve_unasked(training: Training) -> tuple[str, str]:

@@ -14,7 +14,7 @@ from hnscc.base.in_words import count_of
 from hnscc.base.locations import ZARR_ROOT
 
 # By the end of a file's name, in lower case.
-_ENDINGS = {
+KIND_BY_ENDING = {
     ".nii": "NIfTI file",
     ".nii.gz": "NIfTI file",
     ".hdr": "Analyze file",
@@ -116,7 +116,7 @@ def kind_of_patient_file(path: Path) -> str | None:
 
 def kind_by_name(name: str) -> str | None:
     """What kind of patient file a file's name makes it, if any."""
-    return next((kind for ending, kind in _ENDINGS.items() if name.lower().endswith(ending)), None)
+    return next((kind for ending, kind in KIND_BY_ENDING.items() if name.lower().endswith(ending)), None)
 
 
 def _is_zarr(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from hnscc.scores.describe import quartered
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial, trials_of
 from hnscc.training.ready import ReadyRun
+from hnscc.training.states import BY_OTHER_SETTINGS
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ def tell_run_end(end: RunEnd) -> int:
         print(f"failed: {name}: {why}\n  traceback: {shown(end.folder.trial(name).record)}", file=sys.stderr)
     tell_lost(end.lost)
     for each in end.unused:
-        print(f"in no table: {each}; the same command mends it", file=sys.stderr)
+        cure = "" if BY_OTHER_SETTINGS in each else "; the same command mends it"
+        print(f"in no table: {each}{cure}", file=sys.stderr)
     for each in end.left_out:
         print(each, file=sys.stderr)
     if end.interrupted:

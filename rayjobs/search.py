@@ -36,7 +36,7 @@ from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import choose_devices
 from hnscc.training.hardware import resources_here
-from hnscc.training.in_use import alone
+from hnscc.training.in_use import alone, writing_tables
 from hnscc.training.ready import ReadyRun, check_networks
 from hnscc.training.tidying import tidy_run
 from rayjobs.cluster import connected, resolve_on_cluster
@@ -81,8 +81,9 @@ def run_search(
         if not interrupted and not lost:
             tidy_run(folder, set())
             tried = with_configurations(study, race.configurations)
-            standings = write_search_results(folder, tried, race)
-            write_search_report(folder, tried, race)
+            with writing_tables(folder):
+                standings = write_search_results(folder, tried, race)
+                write_search_report(folder, tried, race)
         return SearchEnd(folder, race.configurations, standings, lost, interrupted)
 
 

@@ -9,7 +9,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hnscc.base.errors import InputError, StorageError
-from hnscc.base.files import write_text
+from hnscc.base.files import storage_errors, write_text
 from hnscc.study.run_folder import RunFolder
 from rayjobs.cluster import address_here, machines_that_train
 from rayjobs.patient_files import in_job
@@ -55,8 +55,15 @@ def prove_shared(folder: RunFolder) -> Iterator[str]:
 
 
 def see_shared(folder: RunFolder, token: str) -> None:
-    """InputError where this machine does not see what the driving one wrote."""
-    if found := _unseen(folder, token, token):
+    """InputError where this machine does not see what the driving one wrote; StorageError where the storage does not
+    answer, which says nothing of that."""
+    proof = folder.proof(token)
+    try:
+        with storage_errors(proof):
+            found = None if proof.read_text() == token else "another content"
+    except OSError as error:
+        found = f"it cannot be read ({_why(error)})"
+    if found:
         raise _not_shared(folder, address_here(), found)
 
 
@@ -84,7 +91,9 @@ def _unseen(folder: RunFolder, name: str, token: str) -> str | None:
 
 
 def _why(error: OSError | InputError | StorageError) -> str:
-    return type(error).__name__ if isinstance(error, OSError) else f"{error.problem} {error.found}"
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return f"{error.problem} {error.found}"
 
 
 def _lost(answer: ray.ObjectRef[str | None]) -> bool:

@@ -132,7 +132,12 @@ def test_what_killed_processes_left_is_found_at_every_depth(tmp_path):
         trial.file(".record.json.0000000000000003.tmp"),
     }
     below = trial.checkpoint / ".slot-0.json.0000000000000004.tmp"
-    for path in [*left, below, trial.record, trial.slot(0).facts, run.proof("machine")]:
+    # Of the winners' run folder, where another process may be writing.
+    others = [
+        run.winners_run / each
+        for each in (".study.yaml.0000000000000005.tmp", "tables/.x.0000000000000006.tmp")
+    ]
+    for path in [*left, *others, below, trial.record, trial.slot(0).facts, run.proof("machine")]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert set(run.half_written()) == left

@@ -49,7 +49,7 @@ _PREDICTED = ("collapsed", "highest_probability")
 @dataclass(frozen=True)
 class TrialProblem:
     """A sentence to tell the user of trials that stand in no score. unusable: a trial left results that are not used,
-    which the same study's `hnscc run` mends."""
+    which the same study's `hnscc run` mends, but for one of other settings."""
 
     text: str
     unusable: bool = False

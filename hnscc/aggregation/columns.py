@@ -112,7 +112,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "unusable": (
         YES,
-        "whether the trial left results that are not used, since its files are damaged or are of other slices; "
+        "whether the trial left results that are not used, since its files are damaged or are of other slices, "
+        "or it was trained by other settings; "
         "`reason` says why",
     ),
     "device": (TEXT, "kind of device that the trial was trained on"),

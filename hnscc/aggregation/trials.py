@@ -25,12 +25,12 @@ from hnscc.scores.stored import (
     with_glycolysis,
 )
 from hnscc.scores.thresholds import has_collapsed, highest_probability
-from hnscc.study.identity import DATA, other_settings, trial_seeds
+from hnscc.study.identity import DATA, trial_seeds
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, SCORES_FILE, RunFolder
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial
 from hnscc.training.records import OUT_OF_MEMORY, Record, Trained
-from hnscc.training.states import OTHER_SLICES, READ_BY_TABLES, not_used, trial_state
+from hnscc.training.states import OTHER_SLICES, READ_BY_TABLES, not_used, trained_otherwise, trial_state
 
 # What to do about a failed trial, by the kind of its error.
 _TO_DO = {
@@ -101,10 +101,9 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
 
 
 def _check_settings(study: Study, trial: Trial, record: Trained) -> None:
-    """Raises Damaged where a trial was trained by other settings than the study's: two that were begun in one run
-    folder before either had trained a trial, one by one, did not see one another."""
-    if changed := other_settings(study, trial, record.settings):
-        raise Damaged(f"it was trained by other settings: {'; '.join(map(str, changed))}")
+    """Raises Damaged where a trial was trained by other settings than the study's."""
+    if told := trained_otherwise(study, trial, record):
+        raise Damaged(told)
 
 
 def _keeps_uptake(predictions: bytes) -> bool:

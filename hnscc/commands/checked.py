@@ -133,7 +133,7 @@ class VariantRepeats(TypedDict):
 
 class RepeatsFacts(TypedDict):
     """Repeats that each variant needs until the 95 % interval of its median test Dice reaches half_width to each side,
-    and no farther."""
+    and no farther, in half of all such sets of repeats."""
 
     half_width: float
     variants: dict[str, VariantRepeats]

@@ -92,3 +92,17 @@ class ExportFolder:
     def weights(self, trial_id: str, *, alone: bool) -> Path:
         """alone: whether it is the only trial."""
         return self.root / (WEIGHTS_FILE if alone else f"weights-{trial_id}.safetensors")
+
+
+def outside(out: str | Path, pseudonyms: str | Path | None) -> str | Path | None:
+    """Return the path of the pseudonyms, if any is given. InputError where this file, which identifies patients, would
+    stand in the folder `out` of predictions, which is handed on, and is written whole or not at all."""
+    if pseudonyms is not None and Path(out).absolute() in Path(pseudonyms).absolute().parents:
+        raise InputError(
+            "The file of pseudonyms would stand among the predictions.",
+            where="--pseudonyms",
+            expected="a file outside of --out: it identifies patients, and predictions do not",
+            found="one in it",
+            do="give --pseudonyms another path, where only those look who may know the patients",
+        )
+    return pseudonyms

@@ -24,7 +24,7 @@ from hnscc.base.files import write_json
 from hnscc.base.folders import new_folder, write_marker
 from hnscc.base.steps import Progress
 from hnscc.cohort.store_format import Placing
-from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder, check_names
+from hnscc.commands.output_folders import FACTS_FILE, PREDICT, PredictionFolder, check_names, outside
 from hnscc.commands.predicted_scan import (
     SCORES,
     ScanPrediction,
@@ -91,7 +91,7 @@ def predict_scans(
 ) -> Predicted:
     """Predict every scan that is named and write the folder `out`, whole or not at all; see `hnscc.predict`."""
     models = models_of(run, options.variant, ensemble=options.ensemble)
-    rows = list_scans(scans, models.needed, models.placing["reference"], options.pseudonyms)
+    rows = list_scans(scans, models.needed, models.placing["reference"], outside(out, options.pseudonyms))
     _check(models, options)
     check_names([row.scan_id for row in rows])
     tell = progress or (lambda *now: None)

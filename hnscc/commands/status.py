@@ -12,7 +12,7 @@ from hnscc.study.schema import Study
 from hnscc.study.trials import Trial, trials_of
 from hnscc.training.earlier import lines_of_left_out
 from hnscc.training.records import NEEDED, SlotFacts, newest_slot
-from hnscc.training.states import TrialState, trial_state
+from hnscc.training.states import TrialState, Why, trained_otherwise, trial_state
 
 STATES = ("completed", "failed", "started", "missing")
 # A checkpoint may be written over while it is read: it is tried so often.
@@ -75,6 +75,8 @@ def run_status(folder: RunFolder) -> Status:
     others = [_others_digest(folder, study, number) for number in range(study.split.folds)]
     for trial in trials_of(study):
         found, saved, written = _look(folder.trial(trial.trial_id), others[trial.fold])
+        if found.completed and (told := trained_otherwise(study, trial, found.completed)):
+            found = TrialState("missing", Why.UNUSABLE, told)
         state = "started" if saved else found.status
         # How many repeats a configuration of a search is to have, nobody knows yet.
         counts[trial.variant][state] += not (study.search and state == "missing")

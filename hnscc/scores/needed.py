@@ -59,7 +59,7 @@ def repeats_needed(
     """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients.
 
     At least 2, or 5 where they are paired, since fewer are not compared so; paired as for `patients_needed`. Raises
-    ValueError as that does, and below 2 patients.
+    ValueError as that does, and below 4 patients.
     """
     _check_difference(difference)
     check_chance(chance)

@@ -147,10 +147,25 @@ def other_settings(study: Study, trial: Trial, recorded: Mapping[str, Any]) -> l
     """In what the settings and seeds that a record holds of a trial differ from those that the study gives it. What the
     study does not decide (the data, versions, what `auto` chose, what a file of weights holds) is left aside, and what
     only one of them has, as records of before."""
-    now = study.variants[trial.variant].model_dump(mode="json") | {"seeds": trial_seeds(study, trial)}
-    chosen = {f"training.{name}" for name in ("device", "precision", "network.encoder_weights")}
-    found = (each for each in changed_settings(recorded, now) if each.path not in chosen)
-    return [each for each in found if each.old is not None and each.new is not None]
+    variant = study.variants[trial.variant].model_dump(mode="json")
+    now = {**variant, "seeds": trial_seeds(study, trial)}
+    found = changed_settings(*_in_both(in_lower_case(recorded), now))
+    return [each for each in found if not _left_open(each)]
+
+
+def _left_open(change: Change) -> bool:
+    """Whether the study leaves this to the machine, whose choice a record holds in its place."""
+    if change.path in ("training.device", "training.precision"):
+        return bool(change.new == "auto")
+    return change.path == "training.network.encoder_weights" and None not in (change.old, change.new)
+
+
+def _in_both(old: Any, new: Any) -> tuple[Any, Any]:
+    """Two nested JSON values, without the keys that only one of them has."""
+    if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
+        return old, new
+    both = {key: _in_both(old[key], new[key]) for key in old.keys() & new.keys()}
+    return {key: each[0] for key, each in both.items()}, {key: each[1] for key, each in both.items()}
 
 
 def changed_versions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

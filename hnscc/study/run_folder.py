@@ -99,8 +99,9 @@ class RunFolder:
 
     def half_written(self) -> list[Path]:
         """What killed processes left of files of the run folder, its folds and trials; none on S3, where a write is
-        one request."""
-        return _below(self.root, *(f"{depth}{HALF_WRITTEN}" for depth in ("", "*/", "*/*/")))
+        one request. The winners of a search are a run folder of their own."""
+        below = ("", ".shared/", "tables/", "figures/", "folds/*/", "trials/*/")
+        return _below(self.root, *(f"{each}{HALF_WRITTEN}" for each in below))
 
     def passing(self) -> list[Path]:
         """The folders that are deleted once they are empty; none on S3, which has no folders."""

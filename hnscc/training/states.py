@@ -7,12 +7,16 @@ from typing import Literal
 
 from hnscc.base.files import read_errors, sha256
 from hnscc.base.locations import S3Path
+from hnscc.study.identity import other_settings
 from hnscc.study.run_folder import PREDICTIONS_FILE, SCORES_FILE, TrialFolder, inside
+from hnscc.study.schema import Study
+from hnscc.study.trials import Trial
 from hnscc.training.records import NEEDED, Failed, Record, Trained, read_record, record_or_fault
 
 # What tables read of a trial: scores that are gone are computed again from the predictions.
 READ_BY_TABLES = (*NEEDED, SCORES_FILE)
 OTHER_SLICES = "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
+BY_OTHER_SETTINGS = "it was trained by other settings"
 _MENDED = {
     name: "; `hnscc run` predicts again by its weights, and trains it again only where these are gone"
     for name in (PREDICTIONS_FILE, SCORES_FILE)
@@ -64,6 +68,19 @@ class TrialState:
 def not_used(found: str) -> str:
     """Return what is told of a trial whose results are there and not used. found: what is wrong with them."""
     return f"not used: {found}"
+
+
+def trained_otherwise(study: Study, trial: Trial, record: Trained) -> str | None:
+    """Return what is told of a trial that was trained by other settings than the study's, with the cure; None of one
+    that was not. Two studies that were begun in one run folder before either had trained a trial, one by one, did not
+    see one another."""
+    changed = other_settings(study, trial, record.settings)
+    if not changed:
+        return None
+    return (
+        f"{BY_OTHER_SETTINGS}: {'; '.join(map(str, changed))} (give one of the two studies another --out, or move the "
+        "trial's folder away)"
+    )
 
 
 def trial_state(

@@ -18,12 +18,15 @@ from hnscc.aggregation.trials import Completed, failure_summary
 from hnscc.base.encode import npz_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, write_sealed
+from hnscc.commands.status import run_status
 from hnscc.scores.counts import Counts
 from hnscc.scores.slice_sets import in_set
 from hnscc.scores.stored import score_at_half, scores_to_bytes
+from hnscc.study.identity import other_settings
 from hnscc.study.trials import Trial, trials_of
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
+from hnscc.training.states import BY_OTHER_SETTINGS
 from hnscc.training.trial import steps_of_trial
 
 AGAIN = "`hnscc run` trains it again, once the cause is mended"
@@ -75,6 +78,25 @@ def test_a_trial_that_another_study_of_the_same_folder_trained_is_not_used(tmp_p
     assert told.unusable and told.text.startswith("pet-f0-r00: not used: it was trained by other settings")
     assert f"training.learning_rate: {rate} -> 0.02" in told.text and left.text == "1 of 2 trials is missing"
     assert [each["status"] for each in rows(first.folder, "trials")] == ["missing", "completed"]
+    status = run_status(first.folder)
+    assert status["variants"]["pet"]["completed"] == 1 and BY_OTHER_SETTINGS in status["remarks"][0]["remark"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "recorded", "differs"),
+    [
+        ("precision", "fp32", True),
+        ("precision", "bf16", False),
+        ("network", {"encoder_weights": "a hash"}, True),
+        ("network", {}, False),  # as a record of before the setting
+    ],
+)
+def test_what_a_study_names_itself_is_compared(setting, recorded, differs):
+    """Precision and weights of encoders were left aside, whatever the study said of them."""
+    study = study_of("s", training={"precision": "bf16"})
+    trial = trials_of(study)[0]
+    found = other_settings(study, trial, {"training": {setting: recorded, "device": "cpu"}})
+    assert bool(found) == differs
 
 
 def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):

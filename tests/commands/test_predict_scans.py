@@ -119,6 +119,9 @@ def test_pseudonyms_that_scan_kept_name_the_patients_of_folders(hnscc, trained, 
     for scans in ([write_scans(tmp_path / "listed", {"p9": scan_of(1)}, UPRIGHT)], files):
         error = refused(hnscc("predict", trained.root, *scans, "--out", tmp_path / "no", *asked))
         assert "--pseudonyms" in error and "folders of scans" in error and "SECRET" not in error
+    within = (*asked[:-1], tmp_path / "o" / "kept.csv")
+    error = refused(hnscc("predict", trained.root, *folders, "--out", tmp_path / "o", *within))
+    assert "among the predictions" in error and not (tmp_path / "o").exists()
 
 
 def test_folders_of_nifti_are_the_rows_that_scan_writes(hnscc, trained, tmp_path):

@@ -20,6 +20,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import trials_of
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
+from rayjobs.shared import see_shared
 from rayjobs.study import main, run_study
 
 
@@ -101,6 +102,17 @@ def test_a_disk_that_fails_while_results_are_read_is_not_taken_for_damage(run, m
     monkeypatch.setattr(Path, "read_bytes", _fail)
     with pytest.raises(StorageError, match="does not answer"):
         load_results(run)
+
+
+def test_a_disk_that_fails_where_a_trial_begins_is_not_called_one_that_is_not_shared(run, monkeypatch):
+    """The run ended with exit code 2, and the advice to put the run folder elsewhere."""
+
+    def _fail(path):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    monkeypatch.setattr(Path, "read_text", _fail)
+    with pytest.raises(StorageError, match="does not answer"):
+        see_shared(run, "token")
 
 
 def test_a_trial_that_ends_while_status_looks_is_counted_once(study, run, monkeypatch):

@@ -18,7 +18,7 @@ from stores import make_store
 from data_prep.files.read import VOLUME_ENDINGS
 from hnscc.base.errors import InputError
 from rayjobs.doctor import check_working_dir, uploaded
-from rayjobs.patient_files import patient_files, refuse_patient_files
+from rayjobs.patient_files import KIND_BY_ENDING, patient_files, refuse_patient_files
 
 pytestmark = pytest.mark.usefixtures("stand_in_project")
 
@@ -77,6 +77,10 @@ IGNORED = [
 def test_what_is_not_uploaded_for_its_name_is_known_as_a_patient_file(ending, tmp_path):
     (tmp_path / f"smith{ending}").write_bytes(b"anything")
     assert sum(patient_files(tmp_path).values()) == 1
+
+
+def test_what_a_job_refuses_for_its_name_is_not_uploaded_first():
+    assert {*KIND_BY_ENDING} <= {*IGNORED} and {each.upper() for each in KIND_BY_ENDING} <= {*IGNORED}
 
 
 @pytest.mark.parametrize("ending", VOLUME_ENDINGS)
@@ -184,7 +188,7 @@ def test_of_studies_only_study_files_are_uploaded(project):
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_may_hold_patients_is_told_in_a_folder_of_ones_own(name, project):
     with (project / ".rayignore").open("a") as file:
-        file.write("!/mine\n")
+        file.write("!/mine\n!/mine/*\n")  # the folder alone, and its code travels, but none of these
     (project / "mine").mkdir()
     (project / "mine" / name).write_bytes(b"anything")
     assert sum(check_working_dir(project).patient_files.values()) == 1

@@ -41,14 +41,14 @@ def compared(source: Source) -> Iterator[str]:
         said, collapsed = verdict(row), collapsed_of_pair(source, row)
         if said != "none" and len(collapsed) == 2:
             said = "collapsed"
-        elif said in ("equal", "open") and both_found_hardly_any(source, row):
+        elif said in ("equal", "open") and not tells_of_others(source, row):
             said = "hardly"
         found.add(said)
         yield f"{_difference(source, row)}: {_higher(source, row, collapsed)}{VERDICTS[said]}"
     if "open" in found:
         yield (
-            "Where no difference is shown there may be one all the same: the interval says how large, and `seen from` "
-            "which would have been found in 80 of 100 such studies."
+            "Where no difference is shown there may be one all the same: the interval says how large, and `seen from`, "
+            "where it is given, which would have been found in 80 of 100 such studies."
         )
 
 
