@@ -50,7 +50,7 @@ import ray
 import rayjobs.cluster
 from hnscc.study.loading import load_study
 
-rayjobs.cluster.resolve_in_process = lambda training: (str(os.getpid()), "fp32")
+rayjobs.cluster._resolved_there = lambda training, counted: ((str(os.getpid()), "fp32"), None)
 study = load_study(sys.argv[1])
 ray.init(address="local", num_cpus=1, num_gpus=1, include_dashboard=False, log_to_driver=False)
 resolve = rayjobs.cluster.resolve_on_cluster(study)
