@@ -4,7 +4,6 @@ question to it, or a trial, waits for a free machine."""
 import contextlib
 import logging
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -19,7 +18,7 @@ from hnscc.base.environment import in_environment
 from hnscc.base.errors import WorkerError
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training
-from hnscc.training.hardware import may_have_gpu
+from hnscc.training.hardware import may_have_gpu, tell_once
 from hnscc.training.ready import resolve_in_process
 from rayjobs.inside_ray import without_onlookers
 from rayjobs.requests import (
@@ -186,7 +185,7 @@ def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
         answer: tuple[str, str]
         answer, told = answer_to(question, wanted)
         if told:
-            _tell_once(told)
+            tell_once(told)
         return answer
 
     return _resolve
@@ -212,11 +211,6 @@ def _resolved_there(training: Training, counted: bool) -> tuple[tuple[str, str],
     answer = resolve_in_process(training)
     on_cpu = (training.device, answer[0]) == ("auto", "cpu")
     return answer, auto_is_cpu() if on_cpu and (counted or may_have_gpu()) else None
-
-
-@cache
-def _tell_once(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _resolve_unasked(training: Training) -> tuple[str, str]:

@@ -81,18 +81,12 @@ def _assignments(
         {
             "trial": vars(trial),
             "gpus": shares[trial.variant],
-            "weights": _hash_of_encoder(ready, trial),
+            "weights": hash_of_weights(ready.study.variants[trial.variant].training.network.encoder_weights),
             "attempts": [],
             "pause_after": pause_after.get(trial),
         }
         for trial in todo
     ]
-
-
-def _hash_of_encoder(ready: ReadyRun, trial: Trial) -> str | None:
-    """The hash of the file of encoder weights that a trial begins from, on this machine; None without such a file."""
-    path = ready.study.variants[trial.variant].training.network.encoder_weights
-    return hash_of_weights(path) if path else None
 
 
 def _begin_round(

@@ -57,13 +57,7 @@ def prove_shared(folder: RunFolder) -> Iterator[str]:
 def see_shared(folder: RunFolder, token: str) -> None:
     """InputError where this machine does not see what the driving one wrote; StorageError where the storage does not
     answer, which says nothing of that."""
-    proof = folder.proof(token)
-    try:
-        with storage_errors(proof):
-            found = None if proof.read_text() == token else "another content"
-    except OSError as error:
-        found = f"it cannot be read ({_why(error)})"
-    if found:
+    if found := _read(folder, token, token):
         raise _not_shared(folder, address_here(), found)
 
 
@@ -84,9 +78,20 @@ def _answer(folder: RunFolder, token: str, node: str) -> str | None:
 
 
 def _unseen(folder: RunFolder, name: str, token: str) -> str | None:
+    """What is wrong with a machine's proof, the storage's own faults too, or None."""
     try:
-        return None if folder.proof(name).read_text() == token else "another content"
-    except (OSError, InputError, StorageError) as error:
+        return _read(folder, name, token)
+    except (InputError, StorageError) as error:
+        return f"it cannot be read ({_why(error)})"
+
+
+def _read(folder: RunFolder, name: str, token: str) -> str | None:
+    """What is wrong with a machine's proof, or None; InputError and StorageError for faults of the storage."""
+    proof = folder.proof(name)
+    try:
+        with storage_errors(proof):
+            return None if proof.read_text() == token else "another content"
+    except OSError as error:
         return f"it cannot be read ({_why(error)})"
 
 

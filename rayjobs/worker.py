@@ -124,8 +124,7 @@ def _check_versions(ready: ReadyRun) -> None:
 def _check_weights(task: Task, expected: str | None) -> None:
     """InputError where the trial's file of encoder weights is not the one of the machine that started the run.
     expected: the hash of that one; None without such a file."""
-    path = task.variant.training.network.encoder_weights
-    found = hash_of_weights(path) if path else None
+    found = hash_of_weights(task.variant.training.network.encoder_weights)
     if found == expected:
         return
     raise InputError(

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from hnscc.base.arrays import Floats
 
-SAMPLE_VALUES = (
-    4096  # by which it is guessed where a rank stands; of less than eight times as many, none is guessed
-)
+# By so many it is guessed where a rank stands; of less than eight times as many, none is guessed.
+SAMPLE_VALUES = 4096
 
 
 def percentiles(values: NDArray[np.floating], shares: Sequence[float]) -> Floats:

@@ -82,8 +82,11 @@ def trial_settings(
     return {**variant, DATA: fold_digest, "seeds": trial_seeds(study, trial), VERSIONS: versions_here()}
 
 
-def hash_of_weights(path: str) -> str:
-    """Return the hash of a file of encoder weights, 64 hexadecimal digits; InputError where it cannot be read."""
+def hash_of_weights(path: str | None) -> str | None:
+    """Return the hash of a file of encoder weights, 64 hexadecimal digits; None where there is to be no such file.
+    InputError where it cannot be read."""
+    if not path:
+        return None
     try:
         file = Path(path).stat()
         return _hash_of(path, file.st_size, file.st_mtime_ns)
@@ -149,7 +152,7 @@ def other_settings(study: Study, trial: Trial, recorded: Mapping[str, Any]) -> l
     only one of them has, as records of before."""
     variant = study.variants[trial.variant].model_dump(mode="json")
     now = {**variant, "seeds": trial_seeds(study, trial)}
-    found = changed_settings(*_in_both(in_lower_case(recorded), now))
+    found = changed_settings(*_in_both(recorded, now))
     return [each for each in found if not _left_open(each)]
 
 

@@ -1,15 +1,13 @@
 """What trials are trained on, and in which number format, where a study says `auto`."""
 
 import platform
-import sys
-from functools import cache
 
 import torch
 
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.study.variant_schema import Training
-from hnscc.training.hardware import may_have_gpu
+from hnscc.training.hardware import may_have_gpu, tell_once
 
 
 def resolve_device(training: Training) -> tuple[str, str]:
@@ -61,20 +59,12 @@ def auto_is_cpu() -> str:
     )
 
 
-@cache
-def tell_once(line: str) -> None:
-    """Print a line on standard error, the first time that this process is asked to."""
-    print(line, file=sys.stderr, flush=True)
-
-
 def why_no_gpu() -> str:
     """Why PyTorch can use no GPU of this machine, in its own words."""
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
-    except (
-        RuntimeError,
-        AssertionError,
-    ) as error:  # the latter from a PyTorch that is built for processors alone
+    # The latter from a PyTorch that is built for processors alone.
+    except (RuntimeError, AssertionError) as error:
         return f"PyTorch {torch.__version__}: {' '.join(str(error).split())[:300]}"
     return f"PyTorch {torch.__version__} counts {count_of(torch.cuda.device_count(), 'GPU')}"
 

@@ -4,6 +4,7 @@ loaded to say so: that takes seconds."""
 import os
 import platform
 import sys
+from functools import cache
 from pathlib import Path
 
 from hnscc.base.cores import cores
@@ -17,6 +18,12 @@ DRIVER = Path("/proc/driver/nvidia/version")
 def may_have_gpu() -> bool:
     """Whether this machine has a driver of GPUs, by its files alone."""
     return any(Path(each).exists() for each in GPU_FILES)
+
+
+@cache
+def tell_once(line: str) -> None:
+    """Print a line on a machine's GPUs on standard error, the first time that this process is asked to."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def hardware() -> dict[str, str | int | None]:

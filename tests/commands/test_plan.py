@@ -20,15 +20,20 @@ from hnscc.study.loading import load_study
 from hnscc.study.trials import trials_of
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Equal variants whose trainings differ: each repeat is blurred by its own strength."""
+def pilot(folder):
+    """Equal variants whose trainings differ: each repeat is blurred by its own strength. Without tables."""
     study = small_study(repeats=5)
-    run = random_run(tmp_path_factory.mktemp("plan"), study, patients=30)
+    run = random_run(folder, study, patients=30)
     masks = np.load(run.fold(0).truth)["masks"]
     for trial in trials_of(study):
         rng = np.random.default_rng([trial.repeat, trial.variant == "pet"])
         add_trial(run, study, trial, noisy_levels(masks, rng, noise=rng.uniform(0.23, 0.27)))
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    run = pilot(tmp_path_factory.mktemp("plan"))
     write_tables(run)
     return run
 
@@ -49,14 +54,9 @@ def test_what_the_pilot_itself_sees_is_what_the_table_says(finished):
 @pytest.fixture(scope="module")
 def unlike(tmp_path_factory):
     """The same, of which one variant has 2 repeats and the other 5."""
-    study = small_study(repeats=5)
-    run = random_run(tmp_path_factory.mktemp("unlike"), study, patients=30)
-    masks = np.load(run.fold(0).truth)["masks"]
-    for trial in trials_of(study):
-        rng = np.random.default_rng([trial.repeat, trial.variant == "pet"])
-        add_trial(run, study, trial, noisy_levels(masks, rng, noise=rng.uniform(0.23, 0.27)))
-        if trial.variant == "pet" and trial.repeat > 1:
-            shutil.rmtree(run.trial(trial.trial_id).root)
+    run = pilot(tmp_path_factory.mktemp("unlike"))
+    for repeat in (2, 3, 4):
+        shutil.rmtree(run.trial(f"pet-f0-r{repeat:02d}").root)
     write_tables(run)
     return run
 

@@ -14,13 +14,13 @@ import yaml
 from ray import tune
 from stores import make_store, study_of
 
-import rayjobs.cluster
 import rayjobs.study
 import rayjobs.worker
 from hnscc.base.errors import InputError
 from hnscc.study.identity import hash_of_weights
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import trials_of
+from hnscc.training.hardware import tell_once
 from hnscc.training.ready import make_run_ready
 from rayjobs import shared
 from rayjobs.cluster import connected, resolve_on_cluster
@@ -143,7 +143,7 @@ def test_a_gpu_that_cannot_be_measured_is_not_shared(cluster, store, tmp_path, c
 @without_gpu
 def test_a_gpu_that_ray_counts_and_pytorch_cannot_use_is_told_once(cluster, store, capsys):
     """Where `device: auto` then is cpu, a whole study would be trained on processors without a word."""
-    rayjobs.cluster._tell_once.cache_clear()
+    tell_once.cache_clear()
     study = study_of(store, training={"device": "auto"})
     with connected(cluster[0]):
         resolves = [resolve_on_cluster(study) for _ in range(2)]  # a search asks in two places
