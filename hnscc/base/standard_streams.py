@@ -9,7 +9,8 @@ from hnscc.base.errors import StorageError
 
 
 def prepare_streams() -> None:
-    """Have standard output raise StorageError where it cannot be written, and streams that are closed lead nowhere.
+    """Have standard output raise StorageError where it cannot be written, and take each line as it is printed, which a
+    log of hours is read by meanwhile; and streams that are closed lead nowhere.
 
     Else an error of its own could not be told from one of another file; and the first file that is opened would stand
     in a closed stream's place, and be printed into. Where the reader of a pipe, as `head`, has what it wants, the
@@ -28,8 +29,7 @@ def prepare_streams() -> None:
             io.BufferedWriter(_Output(1, "w", closefd=False)),
             encoding=before.encoding,
             errors=before.errors,
-            line_buffering=before.line_buffering,
-            write_through=before.write_through,
+            line_buffering=True,
         )
 
 

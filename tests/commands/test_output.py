@@ -1,6 +1,7 @@
 """What a command prints, where it cannot be written or nobody reads it."""
 
 import os
+import select
 import subprocess
 import sys
 
@@ -36,6 +37,25 @@ def test_output_on_a_full_disk_is_told(command):
         error.startswith("error: What the command prints cannot be written.\n") and error.count("error") == 1
     )
     assert "found:      No space left on device\n" in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_each_line_can_be_read_while_the_command_works(unbuffered):
+    """Of a training whose log is a file or a pipe, nothing was seen for its first hundred epochs."""
+    work = (
+        "import sys; from hnscc.base.command import exit_code_of\n"
+        "exit_code_of(lambda: print('begun') or len(sys.stdin.readline()))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", work],
+        env=os.environ | {"PYTHONPATH": str(processes.ROOT), "PYTHONUNBUFFERED": unbuffered},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        told, _, _ = select.select([process.stdout], [], [], 20)
+        printed, _ = process.communicate(b"end\n")
+    assert told and printed == b"begun\n"
 
 
 @pytest.mark.slow
