@@ -108,6 +108,7 @@ def test_a_thousand_nested_levels_are_one_message(hnscc, tmp_path, text, command
     assert "it is nested far too deep" in refused(hnscc(command, study))
 
 
+@pytest.mark.slow
 def test_the_encoder_that_a_transformer_is_told_to_take_makes_a_network():
     """It was told to take resnet18, and with that, that it takes transformers alone."""
     with pytest.raises(ValidationError, match=r"dpt needs an encoder, for example tu-\w+ \(") as caught:

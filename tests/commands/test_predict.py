@@ -65,6 +65,7 @@ def predicted(trained, tmp_path_factory):
     )
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize("ensemble", [False, True])
 def test_predictions_are_the_mean_of_what_the_trials_stored(trained, tmp_path, ensemble):
     found = hnscc.predict(

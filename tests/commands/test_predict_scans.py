@@ -124,6 +124,7 @@ def test_pseudonyms_that_scan_kept_name_the_patients_of_folders(hnscc, trained, 
     assert "among the predictions" in error and not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_folders_of_nifti_are_the_rows_that_scan_writes(hnscc, trained, tmp_path):
     """Two patients, of whom the second has two masks: neither is taken, and the scan is not scored."""
     folder = write_scans(tmp_path / "new", {f"SECRET{at}": scan_of(at) for at in (1, 2)}, UPRIGHT).parent

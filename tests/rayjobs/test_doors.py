@@ -55,6 +55,7 @@ def test_a_job_with_patient_files_is_refused_by_either_door(hnscc, capsys, tmp_p
     assert not run.html.exists() and not run.table("trials").exists()
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(
     "command", ["rayjobs.aggregate {run}", "rayjobs.study {study} --out {run} --limit 0"]
 )

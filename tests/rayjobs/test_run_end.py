@@ -35,6 +35,7 @@ def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(trained, tm
     assert ended.missing == 1 and not ended.failed
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_a_fold_is_told_once_where_it_is_written_again(trained, tmp_path, capsys):
     run = RunFolder(shutil.copytree(trained.root, tmp_path / "run"))
     file, told = run.fold(0).truth, "folds/f0: damaged or gone, and written again: truth.npz\n"

@@ -155,6 +155,7 @@ def test_table_4_is_by_the_reading_as_written(tmp_path):
     assert "2 patients with lesion cannot carry a conclusion" in page.text
 
 
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(("repeats", "told"), [(6, False), ({"max": 6, "until": 0.5}, True)])
 def test_the_tests_of_a_study_with_until_are_said_to_call_equal_variants_different_more_often(
     tmp_path, repeats, told

@@ -37,7 +37,7 @@ def test_parts_of_a_pilot_by_hand():
     assert design.variance(20, 10) == pytest.approx(0.00125 + 0.001 + 0.000125)
 
 
-@pytest.mark.quick(2)
+@pytest.mark.quick(1)
 @pytest.mark.parametrize(("patients", "repeats"), [(10, 5), (5, 3), (10, 50)])
 @pytest.mark.parametrize(("effective", "weight"), [(4.0, 0.4), (None, 1.0), (12.0, 1.0)])
 def test_forecasts_are_those_of_studies_simulated_one_by_one(effective, weight, patients, repeats):
