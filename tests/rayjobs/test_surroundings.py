@@ -113,7 +113,9 @@ def test_row_11_a_port_where_something_else_listens_is_one_message(
     with listening(answer) as port:
         began = time.monotonic()
         done = here(main, study, "--out", tmp_path / "run", "--address", f"127.0.0.1:{port}")
-        assert time.monotonic() - began < 60, "a second of waiting, and the start of a Python on a loaded machine"
+        assert time.monotonic() - began < 60, (
+            "a second of waiting, and the start of a Python on a loaded machine"
+        )
     told(done, "No Ray cluster can be joined at this address.")
     assert not (tmp_path / "run").exists()
 
