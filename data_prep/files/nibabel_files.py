@@ -124,6 +124,7 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
         raise no_volume(
             "The volume does not hold real numbers.", where, "integers or floats", "complex or colour"
         )
+    _check_begin(image, where)
     stated = _by_library(lambda: placed_by(image, where), path, where)
     affine = np.asarray(image.affine, dtype=np.float64)
     # Whatever lengths are in: voxels in metres would else be taken for none (their size in mm is told later).
@@ -133,6 +134,18 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
             "The volume's affine cannot be inverted.", where, "a regular 4 x 4 matrix", "a singular one"
         )
     return Grid(shape, affine, oriented=bool(stated), stated_by=stated)
+
+
+def _check_begin(image: SpatialImage, where: str) -> None:
+    """InputError where a NIfTI file of header and values does not say where the values begin: nibabel would take the
+    header itself for the first of them, and all others for some voxels later; other programs begin at 348 or 352."""
+    if isinstance(image, nib.Nifti1Image) and not cast(ArrayProxy, image.dataobj).offset:
+        raise no_volume(
+            "The header does not say where the values begin (vox_offset).",
+            where,
+            "a byte behind the header",
+            "0, where the header itself stands",
+        )
 
 
 def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:

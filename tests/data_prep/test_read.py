@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scans import LPS, analyze, change, cohort, prepare, refused, save, scan_arrays, write
 
-from data_prep.files.read import read_volume
+from data_prep.files.read import read_grid, read_volume
 from hnscc.base.errors import InputError
 
 
@@ -76,6 +76,19 @@ def test_headers_that_make_no_sense_are_refused(tmp_path, name):
     assert "Jane" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind, at, number", [(nib.Nifti1Image, 108, "<f4"), (nib.Nifti2Image, 168, "<i8")])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_values_that_would_begin_with_the_header_itself_are_refused(tmp_path, kind, at, number, name):
+    """They were read from byte 0 on, 352 or 544 bytes off, with the header as the first voxels."""
+    kind(np.ones((40, 30, 5), np.int16), LPS).to_filename(tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[at : at + int(number[-1])] = np.zeros(1, number).tobytes()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    for read in (read_volume, read_grid):
+        with pytest.raises(InputError, match="does not say where the values begin"):
+            read(tmp_path / name, "scan S")
+
+
 @pytest.mark.parametrize("keep", [0, 3, 200, 400, 0.5, 0.9, -4, -1])
 def test_truncated_files_are_refused(tmp_path, keep):
     write(tmp_path / "a.nii.gz", np.random.default_rng(0).random((9, 9, 9), np.float32))
@@ -133,7 +146,7 @@ def test_analyze_pairs_of_another_shape_or_spacing_are_refused(tmp_path, spacing
 READ_WITHIN = """
 import sys
 from pathlib import Path
-from data_prep.files.read import read_volume
+from data_prep.files.read import read_grid, read_volume
 from hnscc.base.errors import InputError
 def most_memory():
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
