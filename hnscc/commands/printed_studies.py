@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list[str]:
     """Say how many repeats each variant needs, a line each. waiting: variants whose trained trials predict again
     first, which is the cure of one that does not tell."""
-    aim = f"the median test Dice within {found['half_width']:g} to either side (95 %)"
+    aim = (
+        f"the median test Dice within {found['half_width']:g} to either side (95 %), "
+        "which half of such sets reach,"
+    )
     lines = []
     for name, each in found["variants"].items():
         if each["repeats"] is None:

@@ -19,9 +19,13 @@ _KINDS = {"valid integer": "a whole number", "valid number": "a number", "valid 
 
 def run_app(app: typer.Typer) -> int:
     """Run the command that this process was called with, and return its exit code: 2, with help, where none is named.
-    InputError where no command takes the line."""
+    InputError where no command takes the line; KeyboardInterrupt after Ctrl-C, where Typer alone would say nothing."""
+    commands: Any = typer.main.get_command(app)
     try:
-        code = app(standalone_mode=False)
+        with commands.make_context("hnscc", sys.argv[1:]) as context:
+            code = commands.invoke(context)
+    except typer.Exit as ended:
+        return ended.exit_code
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error, file=sys.stderr)

@@ -205,7 +205,8 @@ def test_half_width_is_what_check_tells_and_needs_no_second_variant(finished, tm
     alone = random_run(tmp_path, small_study(("pet",), repeats=4), patients=12)
     told = CliRunner().invoke(app, ["plan", str(alone.root), "--half-width", "0.02"])
     assert told.exit_code == 0 and "To see" not in told.output
-    assert "repeats: pet: the median test Dice within 0.02 to either side (95 %) needs about" in told.output
+    aim = "the median test Dice within 0.02 to either side (95 %), which half of such sets reach, needs about"
+    assert f"repeats: pet: {aim}" in told.output
     before = CliRunner().invoke(app, ["plan", str(alone.root), "--precision", "0.02"])
     assert before.output == told.output, "what the option was called before still works"
     assert "--precision" not in CliRunner().invoke(app, ["plan", "--help"]).output

@@ -3,6 +3,8 @@
 import pytest
 from commands import advice, refused
 
+from hnscc.commands import results_api as api
+
 SAID = {
     "predict": ("lacks what it needs", "run: Run folder", "no run"),
     "export runs/x": ("lacks what it needs", "--out: New folder", "no --out"),
@@ -49,3 +51,13 @@ def test_an_argument_that_is_not_in_utf8_is_told(hnscc, tmp_path, command):
     error = refused(hnscc(command, tmp_path / "Jane\udcff"))
     assert error.startswith("error: An argument is not in UTF-8.\n") and "argument 2" in error
     assert "Jane" not in error and not [*tmp_path.iterdir()]
+
+
+def test_ctrl_c_is_one_line_whatever_the_command_does(hnscc, monkeypatch, tmp_path):
+    """Outside of trainings it was exit code 130 without a word."""
+
+    def _ended(*given: object) -> None:
+        raise KeyboardInterrupt  # as Python's handler of the signal does, wherever the command is
+
+    monkeypatch.setattr(api, "query", _ended)
+    assert hnscc("query", tmp_path, "select 1") == (130, "", "Interrupted.\n")
