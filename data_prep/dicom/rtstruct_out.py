@@ -40,7 +40,7 @@ def save_rtstruct(
     write_referring(
         path,
         source,
-        lambda slices, to: _made(slices, mask.astype(bool), patient_id, keep_identity).save_as(
+        lambda slices, to, keep: _made(slices, mask.astype(bool), patient_id, keep).save_as(
             to, enforce_file_format=True
         ),
         kind="structure set",

@@ -38,7 +38,7 @@ def save_seg(
     write_referring(
         path,
         source,
-        lambda slices, to: _made(slices, mask, patient_id, keep_identity).save_as(to),
+        lambda slices, to, keep: _made(slices, mask, patient_id, keep).save_as(to),
         kind="segmentation",
         keep_identity=keep_identity,
         where=where,

@@ -17,6 +17,7 @@ from trained_runs import scan_of
 
 import hnscc
 from data_prep.dicom.referred import write_referring
+from data_prep.dicom.seg_out import save_seg
 
 OBLIQUE = (*(0.98, 0.199, 0.0), *(-0.199 * 0.96, 0.98 * 0.96, 0.28))
 # How the slices of the same scan lie: direction, how its voxels (x, y, z to left, posterior, superior) are turned into
@@ -137,6 +138,18 @@ def test_nothing_of_the_patient_stands_in_what_is_written(predicted, trained, tm
         assert str(kept.PatientName).startswith("SECRET") and kept.StudyDate == "20200102"
 
 
+def test_what_the_source_calls_its_modality_is_not_copied(tmp_path):
+    made = series_of(scan_of(5)["pet"], "axial")
+    for each in made:
+        each.Modality = "SECRET"
+    write_series(tmp_path / "pet", made)
+    mask = np.ones((*made[0].pixel_array.shape[::-1], len(made)), np.uint8)
+    save_seg(
+        tmp_path / "a.dcm", mask, tmp_path / "pet", patient_id="p001", keep_identity=False, where="scan a"
+    )
+    assert SECRET not in (tmp_path / "a.dcm").read_bytes()
+
+
 def test_a_series_without_a_frame_of_reference_has_a_mask_alone(trained, tmp_path):
     made = series_of(scan_of(4)["pet"], "axial")
     for each in made:
@@ -162,12 +175,20 @@ def of_odd_attributes(made):
     return made
 
 
+def of_another_sex(made):
+    """A code as DICOM wants it, and none of its own; highdicom's error quotes it."""
+    for each in made:
+        each.PatientSex = "SECRET"
+    return made
+
+
 @pytest.mark.parametrize(
     "damage, said",
     [
         (lambda made: [enhanced(made[:2]), enhanced(made[2:])], "4 slices in 2 files"),
         (without_study, "a StudyInstanceUID in every file"),
         (of_odd_attributes, "attributes as DICOM defines them"),
+        (of_another_sex, "attributes as DICOM defines them"),
     ],
 )
 @pytest.mark.filterwarnings("ignore")  # of pydicom, while the files of the test are made
@@ -198,7 +219,7 @@ def test_a_fault_of_our_own_is_not_told_as_one_of_the_series(tmp_path):
     """Whatever failed was told as attributes that pydicom cannot write."""
     write_series(tmp_path / "sound", series_of(scan_of(5)["pet"], "axial"))
 
-    def save(slices, to):
+    def save(slices, to, keep_identity):
         raise TypeError("of this program")
 
     with pytest.raises(TypeError, match="of this program"):
