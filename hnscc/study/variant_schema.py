@@ -106,7 +106,7 @@ class Network(Settings):
         ),
     ] = None
     width: Annotated[
-        Annotated[int, Field(ge=1, le=1024)] | None,
+        Annotated[int, Field(ge=1, le=256)] | None,
         says("The filters of the first level of `paper`; each level below has twice as many.", PAPERS_CODE),
     ] = None
 

@@ -83,7 +83,7 @@ def test_every_key_of_the_presets_and_of_a_study_file_is_in_the_reference():
         ("training.precision", "auto, fp32 or bf16", "auto"),
         (
             "training.network.width",
-            "whole number, at least 1, at most 1024, or null",
+            "whole number, at least 1, at most 256, or null",
             "null (as_written: 16)",
         ),
         ("training.network", "section", ""),
