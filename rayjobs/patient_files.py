@@ -3,8 +3,8 @@
 Extensions cheat, DICOM files often have none: the first bytes are read as well.
 """
 
-import csv
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -109,8 +109,8 @@ def kind_of_patient_file(path: Path) -> str | None:
         return "Zarr store" if _is_zarr(path) and not _is_zarr(path.parent) else None
     if not path.is_file():
         return None
-    if path.suffix.lower() in (".csv", ".tsv"):
-        return "manifest" if _is_manifest(path) else None
+    if path.suffix.lower() in (".csv", ".tsv", ".txt") and _lists_patients(path):
+        return "patient list"
     return kind_by_name(path.name) or _kind_by_content(path)
 
 
@@ -123,11 +123,13 @@ def _is_zarr(folder: Path) -> bool:
     return folder.suffix == ".zarr" or any((folder / name).is_file() for name in _ZARR_DOCUMENTS)
 
 
-def _is_manifest(path: Path) -> bool:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = file.readline(1 << 16)
-    rows = (row for mark in ",;\t" for row in csv.reader([first.lower()], delimiter=mark))
-    return any("patient_id" in map(str.strip, row) for row in rows)
+def _lists_patients(path: Path) -> bool:
+    """Whether a header, in a table's first two lines (Excel may write `sep=;` before it), names ids of patients or
+    their pseudonyms: a manifest, or the file of pseudonyms, in whatever spelling and encoding prepare reads."""
+    with path.open("rb") as file:
+        lines = file.read(1 << 16).lower().splitlines()
+    words = [word for line in lines if (word := re.sub(rb"[^a-z0-9]", b"", line))]
+    return any(b"patientid" in word or b"pseudonym" in word for word in words[:2])
 
 
 def _kind_by_content(path: Path) -> str | None:

@@ -16,6 +16,7 @@ from ray._private.runtime_env import packaging
 from stores import make_store
 
 from data_prep.files.read import VOLUME_ENDINGS
+from data_prep.manifest.made import write_pseudonyms
 from hnscc.base.errors import InputError
 from rayjobs.doctor import check_working_dir, uploaded
 from rayjobs.patient_files import KIND_BY_ENDING, patient_files, refuse_patient_files
@@ -54,7 +55,7 @@ def scans(folder: Path) -> dict[str, int]:
         "NIfTI file": 4,
         "NRRD file": 1,
         "Zarr store": 1,
-        "manifest": 2,
+        "patient list": 2,
     }
 
 
@@ -73,7 +74,9 @@ IGNORED = [
 ]
 
 
-@pytest.mark.parametrize("ending", [each for each in IGNORED if each.lower() not in (".csv", ".zarr")])
+@pytest.mark.parametrize(
+    "ending", [each for each in IGNORED if each.lower() not in (".csv", ".tsv", ".zarr")]
+)
 def test_what_is_not_uploaded_for_its_name_is_known_as_a_patient_file(ending, tmp_path):
     (tmp_path / f"smith{ending}").write_bytes(b"anything")
     assert sum(patient_files(tmp_path).values()) == 1
@@ -89,6 +92,29 @@ def test_files_that_prepare_reads_are_patient_files_and_not_uploaded(ending, tmp
     (tmp_path / f"smith{ending}").write_bytes(b"anything")
     assert sum(patient_files(tmp_path).values()) == 1
     assert {ending, ending.upper()} <= {*IGNORED}
+
+
+@pytest.mark.parametrize("ending", [".csv", ".TSV", ".txt"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "patientId;Scan ID;PET;mask\n",
+        '\ufeff"Patient ID","scan_id"\n',
+        "sep=;\r\nPatient-ID;scan_id\r\n",
+        "\n\nPATIENT_ID\tscan_id\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+def test_a_manifest_is_known_however_it_is_written(ending, text, encoding, tmp_path):
+    (tmp_path / f"smith{ending}").write_text(text + "p001;p001_a\n", encoding)
+    assert patient_files(tmp_path) == {"patient list": 1}
+
+
+def test_the_file_of_pseudonyms_is_known(tmp_path):
+    write_pseudonyms({"Smith^John": "p001"}, tmp_path / "key.csv")
+    assert patient_files(tmp_path) == {"patient list": 1}
+    with pytest.raises(InputError, match="1 patient list"):
+        refuse_patient_files(tmp_path)
 
 
 def test_a_store_by_another_name_is_a_store(tmp_path):
