@@ -66,7 +66,8 @@ def modality_columns(
             _fault("The manifest has no modality.", _HEADER, "a column per modality, e.g. pet", "none")
         )
     checked = [*modalities, *(position for position, name in enumerate(cells.names) if name == "mask")]
-    faults += [fault for position in checked if (fault := _column_fault(cells, position, folder))]
+    named = len(missing) < len(REQUIRED)  # else the first row may be a scan's, with a patient's names
+    faults += [fault for at in checked if (fault := _column_fault(cells, at, folder, named=named))]
     if faults:
         raise several(faults)
     return tuple(cells.names[position] for position in modalities)
@@ -110,11 +111,12 @@ def _twice(cells: Cells) -> str | None:
     return None
 
 
-def _column_fault(cells: Cells, position: int, folder: Path) -> InputError | None:
-    """What is wrong with a column of paths as a whole; None where it may name files."""
+def _column_fault(cells: Cells, position: int, folder: Path, *, named: bool) -> InputError | None:
+    """What is wrong with a column of paths as a whole; None where it may name files. named: whether the first
+    row names columns: else none is called by what stands there."""
     name, filled = cells.names[position], [cell for cell in cells.column(position) if cell]
     number = f"column {cells.numbers[position]}"
-    column = f"column {name}" if SAFE.fullmatch(name) else number
+    column = f"column {name}" if named and SAFE.fullmatch(name) else number
     if (not name or name.startswith("Unnamed:")) and _counts_rows(filled):
         return _fault(
             "A column without a name counts the rows: it is the index that pandas writes.",

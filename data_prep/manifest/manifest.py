@@ -4,8 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_prep.dicom.instances import ENDINGS
 from data_prep.dicom.series_volume import named_series
 from data_prep.files.first_bytes import other_half
+from data_prep.files.read import VOLUME_ENDINGS
 from data_prep.manifest.cells import Cells, ManifestLine, read_cells, with_empty_column
 from data_prep.manifest.columns import (
     LESION_FREE,
@@ -34,7 +36,7 @@ _ONE_SPLIT = "Write one split into all rows of the patient, and prepare again."
 _ALL_SPLITS = "Write a split into every row, or into none, and prepare again."
 _OWN = "Name the file that belongs here, or leave the scan out."
 _A_PATH = f"a path relative to the manifest (every column but {', '.join(REQUIRED + OPTIONAL)} is a modality)"
-
+_OF_FILES = (*VOLUME_ENDINGS, *ENDINGS, ZARR_ROOT)  # of a store the last: beside folders of ids
 Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what is wrong with it
 
 
@@ -105,8 +107,8 @@ def examine_manifest(
 
 
 def _wrong_width(line: ManifestLine, width: int) -> InputError:
-    problem = "A row has another number of cells than the header."
-    return refused(problem, f"manifest row {line.number}", str(width), str(len(line.cells)), _CELLS)
+    where, found = f"manifest row {line.number}", str(len(line.cells))
+    return refused("A row has another number of cells than the header.", where, str(width), found, _CELLS)
 
 
 def _row(
@@ -143,9 +145,8 @@ def _row(
         )
     split = values.get("split") or None
     if split is not None and split not in SPLITS:
-        expected = ", ".join(SPLITS)
         found = f"another word, of {count_of(len(split), 'character')}"
-        faults.append(refused("The split is unknown.", f"{where}, column split", expected, found))
+        faults.append(refused("The split is unknown.", f"{where}, column split", ", ".join(SPLITS), found))
         split = _UNKNOWN
     mask = files.pop("mask", None)
     ids = values["patient_id"], values["scan_id"]
@@ -158,12 +159,11 @@ def _id_fault(name: str, value: str, where: str) -> InputError | None:
         return refused(f"The {name} is missing.", where, SAFE_NAMES, "an empty cell")
     if not SAFE.fullmatch(value):
         found = "other characters" if len(value) <= 100 else "more than 100 characters"
-        return refused(f"The {name} is unusable.", where, SAFE_NAMES, found)
-    if name == "scan_id" and value.lower() == ZARR_ROOT:  # a scan's part of the store is a folder of its id
-        return refused(
-            f"The {name} is unusable.", where, "another name than that of a file of every store", ZARR_ROOT
-        )
-    return None
+    elif value.lower().endswith(_OF_FILES):
+        found = "the name of a file"
+    else:
+        return None
+    return refused(f"The {name} is unusable.", where, SAFE_NAMES, found)
 
 
 def named_file(cell: str, folder: Path, where: str, expected: str = _A_PATH, do: str = "") -> Path:

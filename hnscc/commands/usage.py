@@ -2,6 +2,7 @@
 repeated: it may be a patient's file."""
 
 import difflib
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +14,8 @@ from hnscc.base.in_words import count_of, listed
 
 # What Typer raises for such a line; it has no public name.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+# A word that is repeated: no path, and nobody's name in capitals.
+_PLAIN = re.compile(r"[a-z]+|[-+.,e\d]+")
 # What a value should be, by the words of Typer's message.
 _KINDS = {"valid integer": "a whole number", "valid number": "a number", "valid float": "a number"}
 
@@ -55,7 +58,7 @@ def fault_of(error: Any, line: Sequence[str]) -> InputError:
     if not within:
         names = sorted(context.command.commands)
         near = difflib.get_close_matches(words[0], names) or names
-        return _no("The command is unknown.", command, listed(near, "or"), words[0])
+        return _no("The command is unknown.", command, listed(near, "or"), _shown(words[0]))
     takes = [each.name for each in context.command.params if each.param_type_name == "argument"]
     behind = [*line][line.index(context.info_name) + 1 :]
     _, left, _ = context.command.make_parser(context).parse_args(behind)  # without what options take
@@ -83,5 +86,9 @@ def _given(names: Sequence[str], line: Sequence[str]) -> str:
     for at, word in enumerate(line):
         name, equals, value = word.partition("=")
         if name in names:
-            return value if equals else "".join(line[at + 1 : at + 2])
+            return _shown(value if equals else "".join(line[at + 1 : at + 2]))
     return "another value"
+
+
+def _shown(word: str) -> str:
+    return word if _PLAIN.fullmatch(word) else "another word"

@@ -11,12 +11,19 @@ SAID = {
     "query runs/x": ("lacks what it needs", "sql: SQL", "no sql"),
     "rum x": ("The command is unknown.", "expected:   run", "found:      rum"),
     "nope": ("The command is unknown.", "aggregate, check, doctor", "nope"),
+    "DICOM/Jane": ("The command is unknown.", "aggregate, check, doctor", "found:      another word"),
     "run --nope x": ("The option is unknown.", "--out, --address, --limit or --accept-versions", "--nope"),
     "check x --accept": ("The option is unknown.", "expected:   --accept-versions", "--accept"),
     "--nope": ("The option is unknown.", "--version", "--nope"),
     "prepare m s --reference": ("--reference lacks its value", "--reference and a value", "alone"),
     "run s.yaml --limit x": ("--limit is not valid", "a whole number", "found:      x"),
     "run s.yaml --limit=2.5": ("--limit is not valid", "a whole number", "found:      2.5"),
+    "run s.yaml --limit scans/Jane.nii": (
+        "--limit is not valid",
+        "a whole number",
+        "found:      another word",
+    ),
+    "run s.yaml --limit=Jane": ("--limit is not valid", "a whole number", "found:      another word"),
     "plan runs/x --see much": ("--see is not valid", "a number", "found:      much"),
     "verify a.zarr Jane.zarr": ("takes no more arguments", "expected:   store", "1 argument more"),
     "check s.yaml Jane --out runs/x --half-width 0.1": (
@@ -32,7 +39,9 @@ def test_a_line_that_no_command_takes_is_told_as_every_other_error(hnscc, line):
     """Typer said `Input should be a valid integer, unable to parse string as an integer`, and nothing of what to do."""
     error = refused(hnscc(*line.split()))
     assert all(said in error for said in SAID[line]) and "Jane" not in error
-    command = "hnscc" if line.split()[0] in ("rum", "nope", "--nope") else f"hnscc {line.split()[0]}"
+    command = (
+        "hnscc" if line.split()[0] in ("rum", "nope", "DICOM/Jane", "--nope") else f"hnscc {line.split()[0]}"
+    )
     assert advice(error) == f"correct the command line; `{command} --help` lists what it takes"
 
 

@@ -30,7 +30,7 @@ def test_missing_and_doubled_things_are_named(tmp_path):
         (3, "scan_id", "", ["row 3", "column scan_id"]),
         (3, "scan_id", "../S1", ["row 3", "column scan_id"]),
         (3, "scan_id", "Jane Doe", ["row 3", "column scan_id"]),
-        (3, "scan_id", "Zarr.json", ["row 3", "column scan_id", "a file of every store"]),
+        (3, "scan_id", "Zarr.json", ["row 3", "column scan_id", "the name of a file"]),
         (3, "patient_id", "", ["row 3", "column patient_id", "missing"]),
         (3, "patient_id", "..", ["row 3", "column patient_id"]),
         (3, "pet", "s0/pet.nii.gz", ["row 3", "scan S1", "column pet", "scan S0"]),
@@ -201,6 +201,14 @@ def test_scan_ids_that_differ_by_spelling_alone_are_refused(tmp_path, first, sec
 def test_ids_that_differ_by_more_than_spelling_are_two(tmp_path, first, second):
     manifest = change(change(cohort(tmp_path, 2), 2, "patient_id", first), 3, "patient_id", second)
     assert [row.patient_id for row in read_manifest(manifest)] == [first, second]
+
+
+@pytest.mark.parametrize("name", ["Jane_pet.nii.gz", "Jane.DCM"])
+@pytest.mark.parametrize("column", ["patient_id", "scan_id"])
+def test_a_file_in_the_place_of_an_id_is_not_repeated(tmp_path, column, name):
+    """Cells that have shifted by one, in a flat folder, had made a scan's id of a patient's file."""
+    manifest = change(change(cohort(tmp_path, 2), 2, column, name), 2, "pet", "gone.nii")
+    assert "Jane" not in refused(manifest, "row 2", f"column {column}", "the name of a file")
 
 
 def test_all_faulty_rows_are_told_at_once(tmp_path):

@@ -90,6 +90,16 @@ def test_columns_of_other_things_are_told_by_number_where_their_name_may_not_be_
     assert "Smith" not in text
 
 
+def test_a_manifest_without_a_header_repeats_nothing_of_its_first_row(tmp_path):
+    """It had called the columns by a patient's file and date of birth."""
+    (tmp_path / "b.nii").touch()
+    rows = [["p1", "p1_a", "Jane.nii", "Jane_t1.nii", "19310307"], ["p2", "p2_a", "b.nii", "", "19320507"]]
+    text = refused(
+        save(tmp_path, rows), "no patient_id, scan_id, mask", "column 4 is empty", "column 5 holds"
+    )
+    assert "Jane" not in text and "1931" not in text
+
+
 def test_a_named_column_without_cells_and_a_mask_column_of_labels_are_refused(tmp_path):
     manifest = cohort(tmp_path, 2)
     whole = manifest.read_text()
