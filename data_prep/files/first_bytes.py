@@ -75,7 +75,9 @@ def cause_of(path: Path) -> Cause:
     if of_header != _NO_FIT:
         return Cause(f"{of_header.found}, as the .hdr", of_header.do)
     of_values = _of_size(values)
-    return Cause(f"{of_values.found}, as the .img", of_values.do) if of_values else _NO_FIT
+    if of_values:
+        return Cause(f"{of_values.found}, as the .img", of_values.do)
+    return _NO_FIT if _of_size(header.with_suffix(".mat")) else _NO_FIT_SPM
 
 
 def other_half(path: Path) -> Path | None:
@@ -129,6 +131,11 @@ def places_itself(head: bytes) -> bool:
 _GONE = Cause("no file any more", "Put the file back, and leave the files alone while they are read.")
 _EMPTY = Cause("an empty file (0 bytes)", _COPY)
 _NO_FIT = Cause("a header and values that do not fit together: the file is cut short or damaged", _COPY)
+_NO_FIT_SPM = Cause(
+    "a header, values and a .mat of SPM that do not fit together: one of them is cut short or damaged, or the .mat is "
+    "of version 7.3 (HDF5)",
+    f"{_COPY} Where the .mat is no place of the volume, take it out of the folder.",
+)
 
 
 def _cause(path: Path) -> Cause:

@@ -29,6 +29,12 @@ _PLACE = (
     ("elementspacing",),
 )
 _ORDER = ("binarydatabyteordermsb", "elementbyteordermsb")
+# Names of MetaImage that may be repeated in a message; programs write others, which may be anybody's.
+_NAMES = (
+    *(name for names in (*_PLACE, _ORDER) for name in names),
+    *("objecttype", "ndims", "dimsize", "elementtype", "elementsize", "elementnumberofchannels"),
+    *("binarydata", "compresseddata", "distanceunits", "anatomicalorientation", "centerofrotation"),
+)
 _CHUNK = 1 << 20
 _ENCODINGS = ("raw", "gzip", "gz", "ascii", "text", "txt", "hex", "bzip2", "bz2")
 _OTHER_UNITS = ("m", "cm", "um", "µm", "nm", "in", "meter", "centimeter", "micrometer", "pixels")
@@ -173,10 +179,11 @@ def _check_once(pairs: list[list[str]], where: str) -> None:
         values = [_number(word, math.nan) for word in value.split()]
         as_said = value.strip().lower() if any(map(math.isnan, values)) else values
         if stated.setdefault(first_name.get(thing, thing), as_said) != as_said:
+            called = name.strip() if thing in _NAMES else "each"
             raise _refused(
                 "The header states one thing twice, and not alike.",
                 where,
-                f"{name.strip()} once, by whichever of its names",
+                f"{called} once, by whichever of its names",
                 "two values",
             )
 

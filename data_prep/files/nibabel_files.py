@@ -15,6 +15,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, HeaderTypeError, SpatialImage
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
+from scipy.io.matlab import MatReadError
 
 from data_prep.dicom.header import quiet
 from data_prep.files.first_bytes import (
@@ -35,7 +36,7 @@ from hnscc.base.in_words import count_of
 MAX_HEADER_BYTES = 2**26  # bytes before the values: a header and its extensions
 MAX_PADDING_BYTES = 2**26  # bytes behind the values of a compressed file
 NIBABEL_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz")  # endings of files that nibabel reads
-# What nibabel, gzip and NumPy raise on files that are cut short, damaged, or not what their name says.
+# What nibabel, gzip, NumPy and SciPy raise on files that are cut short, damaged, or not what their name says.
 _UNREADABLE = (
     ImageFileError,
     HeaderDataError,
@@ -45,8 +46,11 @@ _UNREADABLE = (
     EOFError,
     zlib.error,
     ValueError,
+    TypeError,
     OverflowError,
     LookupError,
+    NotImplementedError,
+    MatReadError,
 )
 
 Answer = TypeVar("Answer")
@@ -107,7 +111,7 @@ def _is_gzip(path: Path) -> bool:
 
 
 def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
-    """What `read` gives, which only calls nibabel, gzip and NumPy on the file at `path`, which `where` names.
+    """What `read` gives, which only calls nibabel, gzip, NumPy and SciPy on the file at `path`, which `where` names.
 
     nibabel would log what it finds in a damaged header, in the header's own text.
     """

@@ -1,14 +1,19 @@
 """Masks of every kind, damaged in a few hundred ways, are refused with one error or read; nothing else happens."""
 
+import gzip
 from pathlib import Path
 
 import mask_damages
 import nibabel as nib
 import numpy as np
+import pytest
 import SimpleITK as sitk
 from dicom_damages import counted
 from dicom_masks import box, contour, segmentation, series_for_masks, structures
 from scans import LPS, to_itk, write
+
+from data_prep.files.read import read_grid
+from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 6)
 
@@ -35,3 +40,12 @@ def test_damaged_masks_are_refused_or_read_and_nothing_else(tmp_path):
     refused, read, mebibytes = counted(mask_damages, folder, 400, 5)
     assert refused + read == 400 and refused > 150 and read > 50
     assert mebibytes < 2000
+
+
+def test_an_mgz_that_ends_within_its_header_is_told(tmp_path):
+    """It ended in a TypeError of NumPy's."""
+    nib.MGHImage(np.zeros(SHAPE, np.uint8), LPS).to_filename(tmp_path / "a.mgz")
+    begin = gzip.decompress((tmp_path / "a.mgz").read_bytes())[:40]
+    (tmp_path / "a.mgz").write_bytes(gzip.compress(begin))
+    with pytest.raises(InputError, match="cut short or damaged"):
+        read_grid(tmp_path / "a.mgz", "S")

@@ -46,6 +46,15 @@ def test_a_metaimage(tmp_path, line, alike, before):
             read(tmp_path / "a.mha", "S")
 
 
+def test_a_name_that_a_metaimage_header_makes_up_is_not_repeated(tmp_path):
+    sitk.WriteImage(to_itk(DATA, LIES), tmp_path / "a.mha")
+    content, twice = (tmp_path / "a.mha").read_bytes(), b"Jane Doe = 1931\nJane Doe = 1932\nElementDataFile"
+    (tmp_path / "a.mha").write_bytes(content.replace(b"ElementDataFile", twice, 1))
+    with pytest.raises(InputError, match="each once") as refused:
+        read_grid(tmp_path / "a.mha", "S")
+    assert "Jane" not in str(refused.value)
+
+
 @pytest.mark.parametrize("moved, mirrored, alike", [(0, False, True), (0, True, True), (20, False, False)])
 def test_a_mat_of_spm(tmp_path, moved, mirrored, alike):
     """M and mat lay 20 mm apart, and mat counted, without a word."""
@@ -77,3 +86,21 @@ def test_a_mat_that_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "a.mat").mkdir()
     with pytest.raises(InputError, match=r"The \.mat .* cannot be read"):
         read_grid(tmp_path / "a.img", "S")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM",  # HDF5
+        b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + b"\x63\0\0\0\x08\0\0\0Jane Doe",
+        bytes(200),
+        b"\0",
+    ],
+)
+def test_a_mat_that_scipy_does_not_read_is_told(tmp_path, content):
+    """Each ended in a traceback of SciPy's."""
+    nib.Spm99AnalyzeImage(DATA, LIES).to_filename(tmp_path / "a.img")
+    (tmp_path / "a.mat").write_bytes(content)
+    with pytest.raises(InputError, match=r"a \.mat of SPM that do not fit") as refused:
+        read_grid(tmp_path / "a.hdr", "S")
+    assert "Jane" not in str(refused.value)
