@@ -8,7 +8,7 @@ from typing import Any
 
 from hnscc.base.command import INTERRUPTED
 from hnscc.base.console import print_rows, terminal, with_interval
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import as_typed, count_of
 from hnscc.base.locations import Location
 from hnscc.scores.describe import quartered
 from hnscc.study.run_folder import RunFolder
@@ -81,9 +81,9 @@ def tell_run_end(end: RunEnd) -> int:
     if end.missing:
         print("next:   the same command, which trains what is missing")
     if end.completed:
-        print(f"{'then' if end.missing else 'next'}:   open {shown(end.folder.html)}")
+        print(f"{'then' if end.missing else 'next'}:   open {as_typed(shown(end.folder.html))}")
         sql = "SELECT variant, dice, dice_low, dice_high FROM pooled WHERE split = 'test'"
-        print(f'or:     hnscc query {root} "{sql}"')
+        print(f'or:     hnscc query {as_typed(root)} "{sql}"')
     return 1 if end.failed or end.lost or end.unused else 0
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from hnscc.aggregation.query import read_table
 from hnscc.base.console import print_rows, terminal, with_interval
+from hnscc.base.in_words import as_typed
 from hnscc.searching.configurations import nothing_found
 from hnscc.searching.standings import Standing
 from hnscc.study.ranges import Configuration, name_of
@@ -40,9 +41,9 @@ def tell_search_end(end: SearchEnd) -> int:
         print(f"no configuration was trained to its end; tracebacks: {records}", file=sys.stderr)
         return 1
     _print_standings(end)
-    print(f"wrote {winners}\nnext:   hnscc run {winners}")
-    print(f"or:     open {shown(folder.html)}")
-    print(f'or:     hnscc query {shown(folder.root)} "SELECT * FROM configurations"')
+    print(f"wrote {winners}\nnext:   hnscc run {as_typed(winners)}")
+    print(f"or:     open {as_typed(shown(folder.html))}")
+    print(f'or:     hnscc query {as_typed(shown(folder.root))} "SELECT * FROM configurations"')
     return 0
 
 

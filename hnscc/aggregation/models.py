@@ -17,7 +17,7 @@ from hnscc.aggregation.query import chosen_k, ended_trials, not_in_tables, read_
 from hnscc.aggregation.trials import load_probabilities
 from hnscc.base.arrays import Floats, Integers, StoredProbabilities
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import as_typed, count_of
 from hnscc.cohort.split_file import SplitFile, read_split
 from hnscc.cohort.store import Store, open_store
 from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sweep
@@ -111,7 +111,7 @@ def _check_none_missing(run: RunFolder, study: Study, name: str, rows: Sequence[
             where=f"variant {name} in {run.root}",
             expected="no trial of the variant missing, and tables of the same trials",
             found=late if ended else left,
-            do=f"`hnscc aggregate {run.root}` makes the tables again"
+            do=f"`hnscc aggregate {as_typed(run.root)}` makes the tables again"
             if ended
             else "`hnscc run STUDY` trains what is missing and writes the tables",
         )

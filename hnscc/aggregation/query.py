@@ -17,7 +17,7 @@ from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, WRITT
 from hnscc.base.encode import table_of_parquet
 from hnscc.base.errors import InputError
 from hnscc.base.files import storage_errors
-from hnscc.base.in_words import count_of, noun_of
+from hnscc.base.in_words import as_typed, count_of, noun_of
 from hnscc.base.locations import Location
 from hnscc.scores.counts import k_of
 from hnscc.study.loading import kept_study
@@ -115,13 +115,14 @@ def _written(run: RunFolder, name: str) -> Location:
         where=str(run.root),
         expected=inside(lacking) + (", which is written after all others" if unfinished else ""),
         found="nothing",
-        do=f"hnscc aggregate {run.root}",
+        do=f"hnscc aggregate {as_typed(run.root)}",
     )
 
 
 def _of_another_kind(run: RunFolder, name: str) -> InputError:
     """The error of a table that no `hnscc aggregate` writes here: of a study where a search is, or the reverse."""
-    winners = f"`hnscc run {run.winners}` trains the study of its winners, whose run folder has this table"
+    command = f"hnscc run {as_typed(run.winners)}"
+    winners = f"`{command}` trains the study of its winners, whose run folder has this table"
     if not run.winners.is_file():
         winners = (
             "`hnscc search STUDY` goes on with the search; once it has winners, their study has this table"
@@ -191,7 +192,7 @@ def note_of_older_tables(run: RunFolder, named: str) -> str | None:
     lacking = not_in_tables(run)
     if not lacking:
         return None
-    do = f"`hnscc aggregate {named}` makes the tables again"
+    do = f"`hnscc aggregate {as_typed(named)}` makes the tables again"
     if run.holds_search:
         do = "`hnscc search STUDY` goes on with the search and makes them again"
     return f"The tables lack the results of {ended_trials(len(lacking))}: {do}"

@@ -1,5 +1,6 @@
-"""How messages name things of which there may be many."""
+"""How messages name things of which there may be many, and paths in the commands that they advise."""
 
+import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -89,6 +90,12 @@ def word_among(text: str, known: Collection[str]) -> str:
     """A word out of a file, where it is one of those that a format knows; else `none` or `another word`, since it may
     be anything, a name too."""
     return text if text in known else "another word" if text else "none"
+
+
+def as_typed(path: object) -> str:
+    """Return a path or an address as it is typed in a command: in quotes where a shell would take it for something
+    else, such as for two words where it holds a blank."""
+    return shlex.quote(str(path))
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:

@@ -7,6 +7,7 @@ import typer
 
 from data_prep.phantom import PATIENTS, SEED
 from data_prep.settings import PrepareSettings
+from hnscc.base.in_words import as_typed
 from hnscc.commands import cohort_api as api
 from hnscc.commands.options import AsJson, Prefer
 
@@ -54,7 +55,7 @@ def phantom(
 
     with counted("making scans") as tell:
         manifest = api.phantom(out, patients=patients, seed=seed, progress=tell)
-    print(f"wrote {manifest}\nnext:  hnscc prepare {manifest} {out}.zarr")
+    print(f"wrote {manifest}\nnext:  hnscc prepare {as_typed(manifest)} {as_typed(f'{out}.zarr')}")
 
 
 def fetch(
@@ -84,7 +85,7 @@ def fetch(
         manifest = api.fetch(cohort, out, copy=copy, progress=tell)
     print(f"wrote {manifest}")
     print(f"read:  {manifest.with_name(NOTICE)}: its licence (CC BY 3.0), and what to cite")
-    print(f"next:  hnscc prepare {manifest} {out}.zarr --pixel-mm 1.7")
+    print(f"next:  hnscc prepare {as_typed(manifest)} {as_typed(f'{out}.zarr')} --pixel-mm 1.7")
 
 
 def scan(
@@ -164,7 +165,10 @@ def prepare(
     print_store(store_facts(made), as_json)
     if not as_json:
         print(f"look:  {locate(store) / PAGE}")
-        print(f"next:  hnscc init {store} STUDY; or hnscc check STUDY, with `store: {store}` in a study file")
+        print(
+            f"next:  hnscc init {as_typed(store)} STUDY; "
+            f"or hnscc check STUDY, with `store: {store}` in a study file"
+        )
 
 
 def verify(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import print_line, print_rows, terminal
-from hnscc.base.in_words import count_of, noun_of
+from hnscc.base.in_words import as_typed, count_of, noun_of
 
 if TYPE_CHECKING:
     from data_prep.dicom.series_in_folder import ListedSeries
@@ -37,9 +37,8 @@ def print_listing(listing: FolderListing, manifest: Path | None, as_json: bool) 
     if manifest is None:
         print_line(console, "next:  hnscc scan FOLDER --manifest manifest.csv")
         return
-    print_line(
-        console, f"wrote {manifest}\nnext:  {_to_do(listing)}hnscc prepare {manifest} {manifest.stem}.zarr"
-    )
+    prepare = f"hnscc prepare {as_typed(manifest)} {as_typed(f'{manifest.stem}.zarr')}"
+    print_line(console, f"wrote {manifest}\nnext:  {_to_do(listing)}{prepare}")
 
 
 def print_begun(begun: Begun) -> None:
@@ -51,8 +50,9 @@ def print_begun(begun: Begun) -> None:
     for note in listing.notes:
         print_line(console, f"look at {note}", style="yellow")
     print_line(console, f"wrote {begun.manifest}\nwrote {begun.study}")
-    print_line(console, f"next:  {_to_do(listing)}hnscc prepare {begun.manifest} {begun.store}")
-    print_line(console, f"then:  hnscc check {begun.study}")
+    prepare = f"hnscc prepare {as_typed(begun.manifest)} {as_typed(begun.store)}"
+    print_line(console, f"next:  {_to_do(listing)}{prepare}")
+    print_line(console, f"then:  hnscc check {as_typed(begun.study)}")
 
 
 def _counts(listing: FolderListing) -> str:

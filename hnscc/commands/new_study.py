@@ -11,7 +11,7 @@ from data_prep.settings import PrepareSettings
 from hnscc.base import fewest
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_errors, write_text
-from hnscc.base.in_words import count_of, noun_of
+from hnscc.base.in_words import as_typed, count_of, noun_of
 from hnscc.base.locations import ZARR_ROOT, Location, locate
 from hnscc.base.steps import Progress
 from hnscc.cohort.patients import lesion_patients
@@ -69,8 +69,8 @@ def begin_study(
     manifest, store = path.with_suffix(".csv"), path.with_suffix(".zarr")
     if path in (manifest, store):
         raise _named_as_another(path)
-    _check_new(path, "study file", f"hnscc check {path}")
-    _check_new(manifest, "manifest", f"hnscc prepare {manifest} {store}")
+    _check_new(path, "study file", f"hnscc check {as_typed(path)}")
+    _check_new(manifest, "manifest", f"hnscc prepare {as_typed(manifest)} {as_typed(store)}")
     listing = list_scans_below([folder], progress=progress, needed=False)
     scans = scans_in(listing, prefer)
     if not listing.series and not listing.files:
@@ -122,7 +122,7 @@ def write_study(store: str | Location, study: Path | None = None) -> Path:
     _check_store(location)
     opened = open_store(location)
     path = Path(f"{location.name.removesuffix('.zarr')}.yaml") if study is None else study
-    _check_new(path, "study file", f"hnscc check {path}")
+    _check_new(path, "study file", f"hnscc check {as_typed(path)}")
     _check_size(opened.size)
     text = _text(_cohort(opened), str(store), path)
     _check(text, str(path))
@@ -216,12 +216,12 @@ def _check(text: str, where: str) -> None:
 
 def _text(cohort: CohortFacts, location: str, file: Path) -> str:
     """Write YAML with comments. location: the store as the study is to name it. file: where the text is to stand."""
-    name = _name(file.stem)
+    name, typed = _name(file.stem), as_typed(file)
     return "\n".join(
         [
             "# What is compared, and how. `hnscc settings` tells of every setting that may stand here.",
-            f"#   hnscc check {file}    what this file would do",
-            f"#   hnscc run {file}      trains what is missing, then writes tables and report to runs/{name}",
+            f"#   hnscc check {typed}    what this file would do",
+            f"#   hnscc run {typed}      trains what is missing, then writes tables and report to runs/{name}",
             f"name: {name}",
             f"store: {_plain(location)}    # from the working directory",
             "protocol: corrected    # the preset of all that is not said here",

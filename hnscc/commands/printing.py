@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hnscc.base.console import Console, print_line, print_rows
-from hnscc.base.in_words import count_of, noun_of
+from hnscc.base.in_words import as_typed, count_of, noun_of
 from hnscc.commands.status import STATES, Status
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def print_status(found: Status, console: Console, run: str) -> None:
     for line in found["left_out"]:
         print_line(console, f"left out: {line}")
     if found["tables"]:
-        print_line(console, f"tables: hnscc tables {run}")
+        print_line(console, f"tables: hnscc tables {as_typed(run)}")
 
 
 def print_tables(tables: Sequence[TableFacts], console: Console, run: str) -> None:
@@ -68,8 +68,8 @@ def print_tables(tables: Sequence[TableFacts], console: Console, run: str) -> No
         (column["column"], column["type"], column["meaning"]) for each in tables for column in each["columns"]
     )
     print_rows(console, ["column", "type", "meaning"], list(meanings))
-    print_line(console, f"one table:  hnscc tables {run} {tables[0]['table']}")
-    print_line(console, f'its rows:   hnscc query {run} "SELECT * FROM {tables[0]["table"]}"')
+    print_line(console, f"one table:  hnscc tables {as_typed(run)} {tables[0]['table']}")
+    print_line(console, f'its rows:   hnscc query {as_typed(run)} "SELECT * FROM {tables[0]["table"]}"')
 
 
 def print_table_facts(table: TableFacts, console: Console, run: str) -> None:
@@ -77,7 +77,7 @@ def print_table_facts(table: TableFacts, console: Console, run: str) -> None:
     print_line(console, f"{table['table']}: one row per {table['one_row_per']}; rows: {_rows(table)}")
     rows = [[each["column"], each["type"], each["meaning"]] for each in table["columns"]]
     print_rows(console, ["column", "type", "meaning"], rows)
-    print_line(console, f'its rows:  hnscc query {run} "SELECT * FROM {table["table"]}"')
+    print_line(console, f'its rows:  hnscc query {as_typed(run)} "SELECT * FROM {table["table"]}"')
 
 
 def _rows(table: TableFacts) -> str:

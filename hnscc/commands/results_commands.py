@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hnscc.base.argument_checks import POWER, SEE
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import as_typed, count_of
 from hnscc.commands import results_api as api
 from hnscc.commands.options import AsJson, HalfWidth, Run
 
@@ -23,7 +23,7 @@ def aggregate(run: Run) -> None:
     folder = open_run(run)
     for problem in again(folder):
         print(problem.text, file=sys.stderr)
-    print(f"wrote {folder.tables} and {folder.html}\nnext:  hnscc tables {folder.root}")
+    print(f"wrote {folder.tables} and {folder.html}\nnext:  hnscc tables {as_typed(folder.root)}")
 
 
 def report(run: Run) -> None:

@@ -11,6 +11,7 @@ import typer
 from hnscc.base import option_help
 from hnscc.base.argument_checks import check_whole
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import as_typed
 from hnscc.commands import study_api as api
 from hnscc.commands.options import AcceptVersions, Address, AsJson, HalfWidth, Out, Prefer, Run, StudyFile
 
@@ -42,7 +43,7 @@ def init(
     with counted("reading") as tell:
         begun = init_study(store, study, prefer or (), tell)
     if isinstance(begun, Path):
-        print(f"wrote {begun}\nnext:  hnscc check {begun}")
+        print(f"wrote {begun}\nnext:  hnscc check {as_typed(begun)}")
     else:
         print_begun(begun)
 
@@ -73,7 +74,7 @@ def check(
     elif as_json:
         print(json.dumps(found, indent=1))
     else:
-        print_check(found, terminal(), f"{study} --out {out}" if out else str(study))
+        print_check(found, terminal(), f"{as_typed(study)} --out {as_typed(out)}" if out else as_typed(study))
 
 
 def run(

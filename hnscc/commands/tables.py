@@ -8,6 +8,7 @@ import pyarrow as pa
 from hnscc.aggregation.query import names_of_tables, read_table, written_schema
 from hnscc.aggregation.schemas import TABLES, schema
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import as_typed
 from hnscc.study.run_folder import RunFolder
 
 
@@ -72,7 +73,8 @@ class Tables(Mapping[str, pa.Table]):
                 where=f"tables of {self._folder.root}",
                 expected=", ".join(self._names),
                 found=str(name),
-                do=f"name one of these tables; `hnscc tables {self._folder.root}` says what they hold",
+                do="name one of these tables; "
+                f"`hnscc tables {as_typed(self._folder.root)}` says what they hold",
             )
         return name
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hnscc.base.errors import InputError, several
+from hnscc.base.in_words import as_typed
 from hnscc.base.locations import ZARR_ROOT, Location, check_places, locate
 from hnscc.study.faults import faults_of, without_effect_of
 from hnscc.study.presets import SEARCHED, in_lower_case, merge, preset_of
@@ -63,7 +64,8 @@ def _instead(path: Location) -> tuple[str, str]:
         return "nothing", f"name the file {near}" if near.is_file() else "check the path"
     run = RunFolder(path)
     if run.study.is_file():
-        return "a run folder", f"name its study file, and the folder itself: {run.study} --out {path}"
+        typed = f"{as_typed(run.study)} --out {as_typed(path)}"
+        return "a run folder", f"name its study file, and the folder itself: {typed}"
     if (path / ZARR_ROOT).is_file():
         return "a store", "name a study file; its setting `store` names the store"
     files = sorted(each.name for each in path.glob("*.yaml"))
@@ -194,5 +196,5 @@ def _of_study_file(path: Location) -> tuple[str, str | None]:
         return "a study file", f"name its run folder: {folder.root}"
     return (
         "a study file",
-        f"name its run folder: {folder.root} once `hnscc run {path}` has made it, or the one given as --out",
+        f"name its run folder: {folder.root} once `hnscc run {as_typed(path)}` has made it, or the one given as --out",
     )

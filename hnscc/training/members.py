@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from hnscc.base.errors import InputError
+from hnscc.base.in_words import as_typed
 from hnscc.cohort.slices import Bounds
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder, inside
 from hnscc.training.states import trial_state
@@ -34,7 +35,7 @@ def read_weights(run: RunFolder, member: Member) -> bytes:
         found="those of another training than the tables tell of"
         if other
         else state.reason or "no such file: `hnscc prune` keeps those of the median models alone",
-        do=f"`hnscc aggregate {run.root}` makes the tables again, by the trainings that are there"
+        do=f"`hnscc aggregate {as_typed(run.root)}` makes the tables again, by the trainings that are there"
         if other
         else "restore the file; or leave --ensemble out, if it was given; or move the trial's folder away, and "
         "`hnscc run STUDY` trains it again",

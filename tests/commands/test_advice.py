@@ -1,6 +1,7 @@
 """Messages that name what is meant instead: whoever does what they say comes through."""
 
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -59,6 +60,30 @@ def test_a_run_folder_in_place_of_a_study_names_its_study_file(hnscc, store, tmp
         assert "found:      a run folder" in error
     code, out, _ = hnscc("check", *advice(error).partition(": ")[2].split())
     assert code == 0 and "elsewhere/mine" in out
+
+
+def test_commands_that_are_advised_can_be_typed_where_paths_hold_blanks_and_quotes(
+    hnscc, store, trained, tmp_path, monkeypatch
+):
+    """They stood without quotes: `hnscc check my study.yaml` was refused."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(store.location, "my scans.zarr")
+    shutil.copytree(trained.root, "Anna's runs")
+    for command in (
+        ("init", "my scans.zarr", "my study.yaml"),
+        *(("check", "Anna's runs/study.yaml", "--out", "Anna's runs"), ("status", "Anna's runs")),
+        *(("tables", "Anna's runs"), ("tables", "Anna's runs", "pooled"), ("aggregate", "Anna's runs")),
+    ):
+        code, out, error = hnscc(*command)
+        assert code == 0, error
+        advised = re.findall(r":  *(hnscc \w+ .*?)(?: \(nothing is left.*)?$", out, re.MULTILINE)
+        assert advised, out
+        for each in advised:
+            if not each.startswith("hnscc run"):
+                assert hnscc(*shlex.split(each)[1:])[0] == 0, each
+    error = refused(hnscc("run", "Anna's runs"))
+    given = shlex.split(advice(error).partition(": ")[2])
+    assert given == ["Anna's runs/study.yaml", "--out", "Anna's runs"]
 
 
 def test_other_folders_in_place_of_a_study_are_named(hnscc, store, made):
