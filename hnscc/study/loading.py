@@ -144,10 +144,14 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
     shared = {key: resolved[key] for key in ("augmentation", "training")}
     if "modalities" in raw:
         shared["modalities"] = raw["modalities"]
+    # Of a section that is none, what a variant lays over it would lack all the rest.
+    faulty = [key for key in ("augmentation", "training") if not isinstance(shared[key], dict)]
     variants = raw.get("variants")
     if isinstance(variants, dict):
         resolved["variants"] = {
-            name: merge(shared, difference or {}) if isinstance(difference, dict | None) else difference
+            name: merge(shared, {key: each for key, each in (difference or {}).items() if key not in faulty})
+            if isinstance(difference, dict | None)
+            else difference
             for name, difference in variants.items()
         }
     elif variants is not None:

@@ -46,6 +46,17 @@ def study_with(path: str, value: Any) -> dict[str, Any]:
     return raw
 
 
+@pytest.mark.parametrize("section", ["augmentation", "training"])
+@pytest.mark.parametrize("value", [None, "x", [1]])
+def test_a_section_that_is_none_is_told_once_whatever_variants_lay_over_it(section, value):
+    """All that the section of each variant lacked was told too, as missing from the study file."""
+    of_variant = {"augmentation": {"copies": 2}, "training": {"epochs": 2}}
+    raw = {**SMALL, section: value, "variants": {"pet": {"modalities": ["pet"], **of_variant}}}
+    with pytest.raises(InputError, match=rf"The setting {section} is not valid\.") as caught:
+        parse_study(raw)
+    assert caught.value.expected == "a section: keys and values below it" and "fault" not in str(caught.value)
+
+
 @pytest.mark.parametrize("path", [row.path for row in all_settings()])
 def test_no_wrong_value_of_any_setting_is_told_in_pydantics_terms(path):
     messages = []
