@@ -1,6 +1,6 @@
 """What determines a trial's result, and its hash: the trial's identity."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import version
@@ -135,6 +135,14 @@ def changes(old: Any, new: Any, path: str = "") -> Iterator[Change]:
 def changed_values(old: Any, new: Any) -> Iterator[str]:
     """Yield the `changes` in words, each as `path: old -> new`."""
     return map(str, changes(old, new))
+
+
+def told_changes(changed: Iterable[Change]) -> list[str]:
+    """Return changes of a trial in words. Those of its seeds are told as one, by what they follow from: no study file
+    holds them, and their numbers tell a reader nothing."""
+    follow = "they follow from seed, repeats.paired and augmentation.shared_by_repeats"
+    seeds = f"seeds: others than it was trained with ({follow})"
+    return list(dict.fromkeys(seeds if each.path.startswith("seeds.") else str(each) for each in changed))
 
 
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:

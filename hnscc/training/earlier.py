@@ -14,6 +14,7 @@ from hnscc.study.identity import (
     changed_versions,
     changes,
     identity,
+    told_changes,
     trial_settings,
 )
 from hnscc.study.loading import kept_study
@@ -135,10 +136,10 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
     """
     if identity(settings) == record.identity:
         return None
-    changed = [
-        "data: other than it was trained on" if each.path == DATA else str(each)  # two hashes tell nothing
-        for each in changed_settings(record.settings, settings)
-    ]
+    found = changed_settings(record.settings, settings)
+    changed = told_changes(each for each in found if each.path != DATA)
+    if any(each.path == DATA for each in found):  # two hashes tell nothing
+        changed.append("data: other than it was trained on")
     versions = changed_versions(record.settings, settings)
     if not changed:  # nor do versions, where the same settings were once spelt otherwise
         return "; ".join(versions) or None

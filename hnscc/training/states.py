@@ -7,7 +7,7 @@ from typing import Literal
 
 from hnscc.base.files import read_errors, sha256
 from hnscc.base.locations import S3Path
-from hnscc.study.identity import other_settings
+from hnscc.study.identity import other_settings, told_changes
 from hnscc.study.run_folder import PREDICTIONS_FILE, SCORES_FILE, TrialFolder, inside
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial
@@ -78,8 +78,8 @@ def trained_otherwise(study: Study, trial: Trial, record: Trained) -> str | None
     if not changed:
         return None
     return (
-        f"{BY_OTHER_SETTINGS}: {'; '.join(map(str, changed))} (give one of the two studies another --out, or move the "
-        "trial's folder away)"
+        f"{BY_OTHER_SETTINGS}: {'; '.join(told_changes(changed))} (give one of the two studies another --out, or move "
+        "the trial's folder away)"
     )
 
 

@@ -1,6 +1,7 @@
 """What an earlier invocation settled stays: versions, the split, records, and every entry of the provenance."""
 
 import json
+import re
 from importlib.metadata import version
 
 import pytest
@@ -133,6 +134,16 @@ def test_other_settings_are_refused_though_versions_are_accepted(store, tmp_path
     with pytest.raises(InputError, match="train otherwise") as caught:
         make_run_ready(other, tmp_path / "run", accept_versions=True)
     assert "training.epochs: 1 -> 2" in caught.value.found
+
+
+def test_repeats_that_become_pairs_are_told_by_what_their_seeds_follow_from(store, tmp_path):
+    """Four pairs of numbers were told, of 19 digits each, and that they be set back: no study file holds them."""
+    settings = {"epochs": 1, "patience": 1}
+    train_pet(study_of(store.location, training=settings, repeats=6), tmp_path / "run")
+    paired = study_of(store.location, training=settings, repeats={"number": 6, "paired": True})
+    with pytest.raises(InputError, match="train otherwise") as caught:
+        make_run_ready(paired, tmp_path / "run")
+    assert "repeats.paired" in caught.value.found and not re.search(r"\d{4}", caught.value.found)
 
 
 def test_another_split_is_refused_by_trained_trials_and_not_by_failed_ones(store, tmp_path):
