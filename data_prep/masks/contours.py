@@ -56,15 +56,17 @@ def fill_contours(
     odd_is_meant: outlines that cross one another are filled by the even-odd rule; otherwise they are refused, since
     nobody can know whether what they share is lesion. `where` (row, column, scan) is how errors name the mask.
 
-    InputError: outlines in no slice or plane of slices of the grid, outlines that cross, and a tenth or more of
-    what they enclose outside of the grid.
+    Outlines that enclose nothing (there and back, twice around) are left out, and told. InputError: where all are so,
+    outlines in no slice or plane of slices of the grid, outlines that cross, and a tenth or more of what they enclose
+    outside of the grid.
     """
     inverse = np.linalg.inv(grid.affine)
     in_voxels = [points @ inverse[:3, :3].T + inverse[:3, 3] for points in contours]
     _check_near(in_voxels, grid, where)
     axis = _across(in_voxels, where)
+    in_voxels, told = _enclosing(in_voxels, axis, where)
     planes = _planes(in_voxels, axis)
-    told = [] if odd_is_meant else _without_copies(planes, where)
+    told += [] if odd_is_meant else _without_copies(planes, where)
     thick, on_slices = _thickness([plane.at for plane in planes])
     shares, drawn = _shares(planes, thick, on_slices, grid, axis)
     told += _told([plane.at for plane in planes], thick, on_slices, shares)
@@ -103,6 +105,20 @@ def _across(in_voxels: list[Floats], where: str) -> int:
             f"one that runs through {count_of(leaving[axis] + 1, 'slice')}",
         )
     return axis
+
+
+def _enclosing(in_voxels: list[Floats], axis: int, where: str) -> tuple[list[Floats], list[str]]:
+    """The outlines (n, 3), in voxels, that enclose something in planes across the axis, and what is told of others."""
+    found = [points for points in in_voxels if area([np.delete(points, axis, axis=1)])]
+    if not found:
+        raise _refused(
+            "The contours enclose nothing.",
+            where,
+            "contours around the lesion",
+            f"{count_of(len(in_voxels), 'contour')}: there and back, or twice around",
+        )
+    left_out = len(in_voxels) - len(found)
+    return found, [f"contours that enclose nothing left out of the region: {left_out}"] if left_out else []
 
 
 def _planes(in_voxels: list[Floats], axis: int) -> list[_Plane]:

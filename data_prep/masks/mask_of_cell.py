@@ -192,10 +192,21 @@ def _filled(structure: Structure, grid: Grid, told: list[str], where: str) -> Ma
     _check_oriented(grid, where)
     lesion = np.zeros(grid.shape, dtype=bool)
     told = [*told, *structure.told]
+    lost = 0
     for region in structure.regions:
         drawn = fill_contours(region.contours, grid, where, odd_is_meant=region.odd_is_meant)
         lesion |= drawn.voxels
         told += drawn.told
+        lost += int(not drawn.voxels.any())
+    if not lesion.any():  # which would look like a scan without lesion
+        raise InputError(
+            "The lesion is lost on the image's grid: its contours cover half of no voxel.",
+            where=where,
+            expected="a lesion of at least one voxel",
+            found=count_of(sum(len(each.pieces) for each in structure.regions), "contour"),
+            do="Look whether the contours are those of the lesion, and not a slip of the pen; or take the scan out.",
+        )
+    told += [f"regions that cover half of no voxel, and are lost: {lost}"] if lost else []
     return Mask(Volume(lesion.astype(np.float32), grid), tuple(told), structure.whose)
 
 

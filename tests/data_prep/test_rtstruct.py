@@ -86,7 +86,12 @@ def test_points_and_contours_without_area_are_left_out_and_told(tmp_path):
     assert mask.told[1:] == told
 
 
+TWICE = box(1, 1, 4, 4, 1) * 2
+DOT = [5, 5, 3, 5.5, 5, 3, 5, 5.5, 3]  # an eighth of a pixel
 WRONG = {
+    "twice around": ([contour(TWICE)], "enclose nothing"),
+    "a line": ([contour([5, 5, 3, 7, 6, 3, 9, 7, 3])], "enclose nothing"),
+    "a dot": ([contour(DOT)], "cover half of no voxel"),
     "open": ([*LESION, contour(box(1, 1, 2, 2, 1), "OPEN_PLANAR")], "1 open one among 4"),
     "points alone": ([contour([1, 2, 3], "POINT")], "no closed contour"),
     "never drawn": ([], "no region"),
@@ -102,6 +107,18 @@ def test_regions_that_enclose_nothing_certain_are_refused(tmp_path, case):
     contours, words = WRONG[case]
     text = refused(with_contours(tmp_path, {"GTV of Doe": contours}), "row 2, scan S0, column mask", words)
     assert "Doe" not in text
+
+
+def test_contours_and_regions_of_which_nothing_is_left_are_told_beside_others(tmp_path):
+    """Alone, each of them had made a scan without lesion of one with a lesion."""
+    write(tmp_path / "mri.nii.gz", np.zeros(SHAPE, np.float32), LPS)
+    regions = {"GTV 1": [*LESION, contour(TWICE)], "GTV 2": [contour(DOT)]}
+    mask = read(structures(tmp_path / "a.dcm", regions), "gtv*")
+    assert mask.volume.data.sum() == 8 * 7 * 3
+    assert mask.told[2:] == (
+        "contours that enclose nothing left out of the region: 1",
+        "regions that cover half of no voxel, and are lost: 1",
+    )
 
 
 @pytest.mark.parametrize("text", [b"no numb.", b"nan     ", b"1e999999", b"7\\777777"])
