@@ -80,7 +80,7 @@ def _reader_of(path: str | Path) -> ItkReader:
     return READERS[Path(path).suffix.lower()]
 
 
-def read_itk_volume(path: Path, where: str) -> Volume:
+def read_itk_volume(path: Path, where: str, *, labels: bool = False) -> Volume:
     """Read the whole volume; `where` (row, column, scan) is how errors name it.
 
     InputError where the file is unreadable, cut short or damaged, is not one 3D volume of finite real numbers, or does
@@ -93,7 +93,7 @@ def read_itk_volume(path: Path, where: str) -> Volume:
     except OSError:
         raise _unreadable(path, where) from None
     values = np.ascontiguousarray(data.reshape(grid.shape[::-1]).T, dtype=np.float32)
-    return measured(values, grid, where)
+    return measured(values, grid, where, labels=labels)
 
 
 def read_itk_grid(path: Path, where: str) -> Grid:

@@ -71,7 +71,7 @@ def read_nibabel_numbers(path: Path, where: str) -> str:
     return np.dtype(_open(path, where).get_data_dtype()).name
 
 
-def read_nibabel_volume(path: Path, where: str) -> Volume:
+def read_nibabel_volume(path: Path, where: str, *, labels: bool = False) -> Volume:
     """Read a whole volume; arguments and errors as of `read.read_volume`."""
     image = _open(path, where)
     grid = _grid(image, path, where)
@@ -80,7 +80,7 @@ def read_nibabel_volume(path: Path, where: str) -> Volume:
     else:
         data = _by_library(lambda: _values(image).reshape(grid.shape), path, where)
         _check_behind(_behind_values(image), image, where)
-    return replace(measured(data, grid, where), written=written_as(image))
+    return replace(measured(data, grid, where, labels=labels), written=written_as(image))
 
 
 def _open(path: Path, where: str) -> SpatialImage:

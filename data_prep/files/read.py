@@ -25,26 +25,27 @@ from data_prep.volumes.volume import Grid, Volume
 @dataclass(frozen=True)
 class Format:
     """A kind of files. endings: of their names, in lower case; none where names say nothing (DICOM). is_mine: whether a
-    cell names one; read_volume (path, where, suv), read_grid (path, where) and read_numbers (path, where): as the
-    functions of these names."""
+    cell names one; read_volume (path, where, suv, labels), read_grid (path, where) and read_numbers (path, where): as
+    the functions of these names."""
 
     endings: tuple[str, ...]
     is_mine: Callable[[Path], bool]
-    read_volume: Callable[[Path, str, str], Volume]
+    read_volume: Callable[[Path, str, str, bool], Volume]
     read_grid: Callable[[Path, str], Grid]
     read_numbers: Callable[[Path, str], str] = lambda path, where: ""
 
 
-def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
+def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT, *, labels: bool = False) -> Volume:
     """Read the whole volume at `path`; `where` (row, column, scan) is how errors name it.
 
-    PET of DICOM is turned into SUV, by body weight ("bw") or lean body mass ("lbm"), as `suv` says.
+    PET of DICOM is turned into SUV, by body weight ("bw") or lean body mass ("lbm"), as `suv` says. labels: it is a
+    mask, of which no value stands for nothing.
 
     InputError is raised where the file is unreadable, cut short or damaged, is not one 3D volume of finite real
     numbers (NaN around the field of view is filled, and so is a value that stands for nothing:
     data_prep.volumes.padding), or does not say how it lies in space.
     """
-    return _format_of(path, where).read_volume(path, where, suv)
+    return _format_of(path, where).read_volume(path, where, suv, labels)
 
 
 def read_grid(path: Path, where: str) -> Grid:
@@ -86,15 +87,20 @@ FORMATS = (
     Format(
         NIBABEL_ENDINGS,
         is_nibabel_file,
-        lambda path, where, suv: read_nibabel_volume(path, where),
+        lambda path, where, suv, labels: read_nibabel_volume(path, where, labels=labels),
         read_nibabel_grid,
         read_nibabel_numbers,
     ),
-    Format((), names_dicom, read_dicom_volume, read_dicom_grid),
+    Format(
+        (),
+        names_dicom,
+        lambda path, where, suv, labels: read_dicom_volume(path, where, suv),
+        read_dicom_grid,
+    ),
     Format(
         tuple(READERS),
         is_itk_file,
-        lambda path, where, suv: read_itk_volume(path, where),
+        lambda path, where, suv, labels: read_itk_volume(path, where, labels=labels),
         read_itk_grid,
         read_itk_numbers,
     ),

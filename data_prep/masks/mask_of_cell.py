@@ -152,7 +152,7 @@ def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], whe
 
 def _volume(cell: MaskCell) -> Volume:
     """A mask on the grid of its own file: of a label map, 1 where it holds the label that the region names."""
-    volume = read_volume(cell.path, cell.where)
+    volume = read_volume(cell.path, cell.where, labels=True)
     _check_background(volume, cell.where)
     if cell.region is None:
         return volume

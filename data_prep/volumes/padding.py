@@ -101,13 +101,17 @@ def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
     return InputError(problem, where=where, expected=expected, found=found, do=do)
 
 
-def measured(data: NDArray[np.float32], grid: Grid, where: str, unit: str = "") -> Volume:
+def measured(
+    data: NDArray[np.float32], grid: Grid, where: str, unit: str = "", *, labels: bool = False
+) -> Volume:
     """The volume of values as a file holds them (x, y, z), in raw values: what holds no value around the field of view
     is filled.
 
+    labels: the values are those of a mask, of which one may lie far from all others and stand for something.
+
     InputError for values that are infinite, and for NaN or a value that stands for nothing within the volume.
     """
-    data, padding = without_padding(data, where)
+    data, padding = (data, None) if labels else without_padding(data, where)
     data, blank = without_nan(data, where)
     return Volume(data, grid, blank, unit, padding)
 

@@ -4,7 +4,21 @@ import csv
 
 import numpy as np
 import pytest
-from scans import change, cohort, place, prepare, read_manifest, refused, save, scan_arrays, volume, write
+import SimpleITK as sitk
+from scans import (
+    LPS,
+    change,
+    cohort,
+    place,
+    prepare,
+    read_manifest,
+    refused,
+    save,
+    scan_arrays,
+    to_itk,
+    volume,
+    write,
+)
 
 from data_prep.dicom.regions import chosen
 from data_prep.masks.mask_of_cell import MaskCell, read_mask
@@ -52,6 +66,21 @@ def test_a_label_that_stands_nowhere_is_no_lesion_and_told(tmp_path):
         "a mask without lesion",
         "an empty cell",
     ]
+
+
+@pytest.mark.parametrize("ending", [".nii", ".mha"])
+@pytest.mark.parametrize("at", [6, 0])
+def test_a_label_far_above_all_others_is_a_label(tmp_path, ending, at):
+    """Within the map it was refused as a value that stands for nothing; at the border, taken for no lesion."""
+    labels = np.random.default_rng(0).integers(0, 18, MASK.shape).astype(np.int16)
+    labels[at : at + 3, at : at + 3] = 200
+    path = tmp_path / f"labels{ending}"
+    if ending == ".nii":
+        write(path, labels)
+    else:
+        sitk.WriteImage(to_itk(labels, LPS), str(path))
+    mask = read_mask(MaskCell(path, "label:200", {}, "S"), {}, "")
+    np.testing.assert_array_equal(mask.volume.data, labels == 200)
 
 
 def test_a_region_without_a_mask_is_a_slip(tmp_path):
