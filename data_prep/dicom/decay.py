@@ -168,11 +168,11 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
         )
     start = _scan_start(headers, half_life, where)
     elapsed = (start - _injected_at(header, start, half_life, where)).total_seconds()
-    if not 0 <= elapsed <= MOST_HALF_LIVES * half_life:
+    if not 0 < elapsed <= MOST_HALF_LIVES * half_life:  # one time for both is what anonymisers leave
         raise unusable(
             "The times of injection and scan cannot both be right.",
             where,
-            f"an injection 0 to {MOST_HALF_LIVES:g} half-lives before the scan",
+            f"an injection before the scan, by {MOST_HALF_LIVES:g} half-lives at most",
             f"{elapsed / half_life:.3g} half-lives",
             f"Export it again with the right times, {OR_CONVERT}",
         )

@@ -8,6 +8,8 @@ the series behind a `#`: `scans/p01#1.2.840.113619.2.5` or `scans/p01#3f2a9c1e`,
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from data_prep.dicom.header import EXPORT_AGAIN, maybe_numbers, quiet, text_of, unusable, whose_is
 from data_prep.dicom.instances import is_dicom
 from data_prep.dicom.named_slices import slice_name
@@ -15,7 +17,7 @@ from data_prep.dicom.pixels import values_of_slices
 from data_prep.dicom.series import Series, all_series, choose_series
 from data_prep.dicom.slices import Slice, slices_of
 from data_prep.dicom.stack import stack_slices
-from data_prep.dicom.suv import BODY_WEIGHT, UNITS, suv_factors
+from data_prep.dicom.suv import BODY_WEIGHT, UNITS, check_activity, suv_factors
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.in_words import count_of
@@ -55,6 +57,9 @@ def read_dicom_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
         if series.modality == "PT":
             ordered = _in_suv(ordered, suv, where)
         values = values_of_slices(ordered, where)
+        if series.modality == "PT":
+            ml = float(np.prod(grid.spacing)) / 1000
+            check_activity(ordered[0].groups[-1], float(values.sum(dtype=np.float64)) * ml, where)
     return measured(values, grid, where, UNITS[suv] if series.modality == "PT" else _UNITS[series.modality])
 
 

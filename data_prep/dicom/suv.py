@@ -29,6 +29,9 @@ from hnscc.cohort.store_format import SUV_UNITS
 
 BODY_WEIGHT, LEAN_BODY_MASS = SUV
 UNITS = dict(zip(SUV, SUV_UNITS, strict=True))
+MOST_OF_DOSE = (
+    2.0  # times the injected activity: a PET cannot hold more than one, but for noise and its corrections
+)
 # What must be one for all slices of a series.
 _ONE = (
     *("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize", "PatientSex"),
@@ -90,6 +93,27 @@ def suv_factors(headers: Sequence[Dataset], weighting: str, where: str) -> list[
     if units == "BQML":
         return [mass / decayed_dose(headers, where)] * len(headers)
     return _philips_factors(headers, mass, weighting, where)
+
+
+def check_activity(header: Dataset, suv_ml: float, where: str) -> None:
+    """InputError where a PET holds more activity than was injected, so that dose, weight or a time cannot be right.
+
+    header: of a file of which `suv_factors` made a factor. suv_ml: the sum of the SUV of all voxels, times a voxel's
+    size in ml. By body weight it is the patient's weight in g where the PET shows all of the dose; by lean body mass
+    less. Of a PET that was in SUV already nothing is known.
+    """
+    if text_of(header, "Units", where) == "GML":
+        return
+    times = suv_ml / _mass(header, BODY_WEIGHT, where)
+    if times > MOST_OF_DOSE:
+        raise unusable(
+            "The PET holds more activity than was injected: its dose, its times or the weight cannot be right.",
+            where,
+            "as much as the injected dose, decayed to the scan, at most",
+            f"{times:.3g} times as much",
+            f"Look at RadionuclideTotalDose (in Bq), the times of injection and scan, and PatientWeight; export it "
+            f"again with the right ones, {OR_CONVERT}",
+        )
 
 
 def _is_enhanced(header: Dataset, where: str) -> bool:

@@ -108,17 +108,14 @@ def _across(in_voxels: list[Floats], where: str) -> int:
 
 
 def _enclosing(in_voxels: list[Floats], axis: int, where: str) -> tuple[list[Floats], list[str]]:
-    """The outlines (n, 3), in voxels, that enclose something in planes across the axis, and what is told of others."""
+    """Those of the outlines, each (n, 3) in voxels, as the result's, that enclose something in planes across the axis,
+    and what is told of the others."""
     found = [points for points in in_voxels if area([np.delete(points, axis, axis=1)])]
     if not found:
-        raise _refused(
-            "The contours enclose nothing.",
-            where,
-            "contours around the lesion",
-            f"{count_of(len(in_voxels), 'contour')}: there and back, or twice around",
-        )
-    left_out = len(in_voxels) - len(found)
-    return found, [f"contours that enclose nothing left out of the region: {left_out}"] if left_out else []
+        drawn = f"{count_of(len(in_voxels), 'contour')}: there and back, or twice around"
+        raise _refused("The contours enclose nothing.", where, "contours around the lesion", drawn)
+    lost = len(in_voxels) - len(found)
+    return found, [f"contours that enclose nothing left out of the region: {lost}"] if lost else []
 
 
 def _planes(in_voxels: list[Floats], axis: int) -> list[_Plane]:

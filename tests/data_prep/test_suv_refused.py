@@ -1,7 +1,8 @@
 """SUV from DICOM: what lacks an attribute, or bears one that gives no SUV, is refused by its name."""
 
+import numpy as np
 import pytest
-from pet_series import ge_private, philips, read
+from pet_series import STORED, ge_private, philips, read
 
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
@@ -119,3 +120,35 @@ def test_slices_of_different_weights_or_doses_are_refused(tmp_path):
 
     with pytest.raises(InputError, match="PatientWeight differs"):
         read(tmp_path, change=heavier)
+
+
+@pytest.mark.parametrize("time", ["000000", "120000.00"])
+def test_one_time_for_injection_and_scan_gives_no_suv(tmp_path, time):
+    """As anonymisers leave it; SUV were 0.68 of the right ones, without a word."""
+    times = dict.fromkeys(("SeriesTime", "AcquisitionTime", "RadiopharmaceuticalStartTime"), time)
+    with pytest.raises(InputError, match=r"cannot both be right[^$]*found: +0 half-lives"):
+        read(tmp_path, **times)
+
+
+@pytest.mark.parametrize("suv", ["bw", "lbm"])
+def test_a_pet_cannot_hold_more_than_was_injected(tmp_path, suv):
+    """By hand, in Bq; by lean body mass SUV are smaller, and so much more would be let through."""
+    of_patient = {"PatientSize": 1.75, "PatientSex": "M", "suv": suv}
+    held = float((STORED * np.array([0.5, 1.0, 4.0])).sum()) * 9e-3  # Bq in voxels of 2 x 1.5 x 3 mm
+    left = 0.5 ** (3600 / 6586.2)  # of the dose
+    share = 1.0 if suv == "bw" else lean_share(70, 1.75)
+    for times, dose in ((1.99, 1e5), (2.01, 1e5)):
+        slopes = np.array([0.5, 1.0, 4.0]) * times * dose * left / held / share
+        attributes = {**of_patient, "RadionuclideTotalDose": dose, "slopes": slopes}
+        if times < 2:
+            read(tmp_path / "1", **attributes)
+            continue
+        with pytest.raises(InputError, match="more activity than was injected") as refused:
+            read(tmp_path / "2", **attributes)
+        assert refused.value.found == "2.01 times as much" and "70" not in str(refused.value)
+        read(tmp_path / "3", **attributes, Units="GML", **({"SUVType": "LBMJANMA"} if suv == "lbm" else {}))
+
+
+def lean_share(weight: float, size: float) -> float:
+    """Of a man's weight in kg, his size in m, by Janmahasatian."""
+    return 9270 / (6680 + 216 * weight / size**2)
