@@ -1,7 +1,7 @@
 """A DICOM segmentation (SEG) as a mask on the grid of its own frames."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ TAGS = (
 HALF_FRACTION = 0.5  # of the largest value that a fraction may have: from there on it is lesion
 _ONE_PLANE_MM = 0.01  # mm: frames that lie no farther apart show one plane
 _UNEVEN_STEPS = 0.05  # of a step: how far a plane may lie from a whole number of steps
+_PARALLEL = 0.999  # cosine between the way from slice to slice and that from plane to plane, at least
 _MOST_COUNT = 2**16  # segments, frames and pixels of a side
 
 
@@ -85,6 +86,32 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
         tuple(pieces),
         whose_is(header, where),
     )
+
+
+def with_steps_of(own: Volume, grid: Grid) -> Volume:
+    """Return a mask whose planes are as far apart as the slices of the image that it was drawn on, on the grid of the
+    image, where each plane with lesion lies on one of these; else the same.
+
+    A file may state how thick the slices are and not how far apart: then one that leaves frames out does not tell.
+    """
+    normal = own.grid.affine[:3, 2] / own.grid.spacing[2]
+    lengths = np.abs(grid.affine[:3, :3].T @ normal)
+    axis = int(np.argmax(lengths))
+    step = float(lengths[axis])
+    planes = np.flatnonzero(own.data.any(axis=(0, 1)))
+    if not len(planes) or step < _PARALLEL * grid.spacing[axis]:
+        return own
+    affine = own.grid.affine.copy()
+    affine[:3, 3] += planes[0] * affine[:3, 2]
+    first = (np.linalg.inv(grid.affine) @ affine[:, 3])[axis]
+    along = (planes - planes[0]) * own.grid.spacing[2] / step
+    number = np.rint(along).astype(np.int64)
+    if max(abs(first - np.rint(first)), np.abs(along - number).max()) > _UNEVEN_STEPS:
+        return own
+    data = np.zeros((*own.grid.shape[:2], int(number[-1]) + 1), dtype=np.float32)
+    data[:, :, number] = own.data[:, :, planes]
+    affine[:3, 2] = normal * step
+    return replace(own, data=data, grid=replace(own.grid, shape=data.shape, affine=affine))
 
 
 def _corners(grid: Grid, plane: int) -> Floats:

@@ -15,7 +15,7 @@ from data_prep.dicom.mask_files import read_dicom_mask
 from data_prep.dicom.named_slices import check_named_slices
 from data_prep.dicom.regions import region_number
 from data_prep.dicom.rtstruct import Structure
-from data_prep.dicom.seg import Segmentation
+from data_prep.dicom.seg import Segmentation, with_steps_of
 from data_prep.files.read import read_grid, read_volume
 from data_prep.masks.contours import fill_contours
 from data_prep.masks.lesions import check_kept, covered, labelled
@@ -97,6 +97,8 @@ def read_mask(cell: MaskCell, grids: Mapping[str, Grid], reference: str) -> Mask
     told = [] if referred else [f"{what} that refer to no series of the row are taken as drawn on {name}"]
     told += beside
     if isinstance(found, Segmentation):
+        if referred:
+            found = replace(found, volume=with_steps_of(found.volume, grids[name]))
         return _on_grid_of(name, found, grids[name], told, cell.where)
     return _filled(found, grids[name], told, cell.where)
 

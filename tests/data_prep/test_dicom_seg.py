@@ -130,6 +130,26 @@ def test_segments_on_a_grid_of_their_own_are_brought_by_area_and_told(tmp_path):
     )
 
 
+@pytest.mark.parametrize("thickness", [0.5, 1.0, 2.5, 6.0])
+@pytest.mark.parametrize("orientation", [(1, 0, 0, 0, 1, 0), (1, 0, 0, 0, -1, 0), OBLIQUE])
+@pytest.mark.parametrize("slices", [[1, 2, 3], [1, 3], [0, 4], [2]])
+def test_planes_are_slices_of_the_image_however_thick_the_file_calls_them(
+    tmp_path, thickness, orientation, slices
+):
+    """Slices of 3 mm. Of frames at every second one each was taken for two slices, and of thin ones for none."""
+    lesion = np.zeros(SHAPE, bool)
+    lesion[6:14, 5:12, slices] = True
+    images = series(tmp_path / "mri", orientation=orientation)
+    written = dcmread(segmentation(tmp_path / "seg.dcm", images, lesion))
+    measures = written.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SliceThickness = thickness
+    del measures.SpacingBetweenSlices
+    written.save_as(tmp_path / "seg.dcm")
+    mask = on_image(tmp_path / "seg.dcm", mri=tmp_path / "mri")
+    np.testing.assert_array_equal(placed(mask, read_grid(tmp_path / "mri", "S")), lesion)
+    assert mask.told == ()
+
+
 def test_segments_lie_on_the_image_that_they_fit(tmp_path):
     """Images as NIfTI name no series: the one whose voxels the frames are."""
     manifest = cohort(tmp_path, 2)
