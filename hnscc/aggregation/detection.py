@@ -55,12 +55,13 @@ class SeenScan:
 
 @dataclass(frozen=True)
 class ModelsOfFolds:
-    """One model of each fold: what names their rows, and every whole scan that they saw; none where they have no
-    threshold, which `reasons` tell."""
+    """One model of each fold: what names their rows, and every whole scan that they saw. reasons: of what their rows
+    lack. unscored: whether they have no threshold and saw no scan for that, which `reasons` tell."""
 
     named: TableRow
     reasons: list[str | None]
     scans: list[SeenScan]
+    unscored: bool = False
 
 
 def detection_rows(results: Results) -> Iterator[TableRow]:
@@ -89,7 +90,7 @@ def _each(results: Results) -> Iterator[tuple[ModelsOfFolds, str, list[SeenScan]
         for models in _models(results, variant):
             for split in HELD_OUT:
                 scans = [each for each in models.scans if each.split == split]
-                absent = None if scans or any(models.reasons) else no_scan
+                absent = None if scans or models.unscored else no_scan
                 yield models, split, scans, [*models.reasons, absent]
 
 
@@ -97,14 +98,15 @@ def _models(results: Results, variant: str) -> Iterator[ModelsOfFolds]:
     """The median models of all folds, then each repeat that is completed in all of them."""
     medians = results.main_medians(variant)
     threshold, reasons = shared_threshold(medians)
+    unscored = why_unscored(medians) is not None
     scans = [
         scan
         for median in medians
-        if median and not why_unscored(medians)
+        if median and not unscored
         for scan in _seen_scans(median.fold, median.scans, median.result)
     ]
     # Each fold's own threshold leaves this column empty, and no score.
-    yield ModelsOfFolds(_named(variant, None, threshold), reasons, scans)
+    yield ModelsOfFolds(_named(variant, None, threshold), reasons, scans, unscored)
     for repeat, parts in results.completed_in_all_folds(variant).items():
         seen = [
             scan for each in parts for scan in _seen_scans(results.folds[each.trial.fold], each.scans, each)

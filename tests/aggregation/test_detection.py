@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from run_folders import Slice, add_trial, noisy_levels, small_study, write_run
+from run_folders import Slice, add_trial, noisy_levels, random_run, small_study, write_run
 from small_tables import check_tables, levels, mask, row, rows
 
 from hnscc.aggregation.build import write_tables
@@ -57,6 +57,17 @@ def test_what_does_not_exist_has_its_reason(tmp_path):
     assert len(rows(sampled, "detection")) == 8
     for each in rows(sampled, "detection"):
         assert each["n"] is each["auc"] is each["brier"] is None and "sampled slices alone" in each["reason"]
+
+
+def test_thresholds_that_differ_do_not_hide_why_nothing_exists(tmp_path):
+    settings = {"split": {"folds": 3}, "evaluation": {"slices": "sampled", "cutoff_px": 2, "bootstraps": 100}}
+    run = random_run(tmp_path, small_study(("pet",), repeats=1, **settings))
+    write_tables(run)
+    of_medians = rows(run, "detection", repeat=None)
+    assert len(of_medians) == 4
+    for each in of_medians:
+        assert each["n"] is None and each["threshold"] is None
+        assert "its own threshold" in each["reason"] and "sampled slices alone" in each["reason"]
 
 
 def test_median_models_stand_at_their_threshold_and_share_the_auc(tmp_path):
