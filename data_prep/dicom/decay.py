@@ -28,6 +28,7 @@ _DAY = r"(\d{4})\.?(\d{2})\.?(\d{2})"
 _CLOCK = r"([01]\d|2[0-3]):?([0-5]\d):?(?:([0-5]\d|60)(\.\d{1,6})?)?"
 _OFFSET = r"([+-])(0\d|1[0-4])([0-5]\d)"
 MOST_HALF_LIVES = 8.0  # between injection and scan
+MOST_AHEAD_H = 4.0  # hours from the start of a series to its first slice: more than a scan takes
 MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
 _GE, _SCAN_START = (0x0009, "GEMS_PETD_01"), 0x0D
 _GE_SCAN_START = private_name(_GE[0], _SCAN_START)
@@ -148,13 +149,8 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
     header = headers[0]
     (dose, half_life), *others = {(_dose(each, where), _half_life(each, where)) for each in headers}
     if others:
-        raise unusable(
-            "The injection differs between the slices.",
-            where,
-            "one for all",
-            f"{len(others) + 1}",
-            EXPORT_AGAIN,
-        )
+        found = f"{len(others) + 1}"
+        raise unusable("The injection differs between the slices.", where, "one for all", found, EXPORT_AGAIN)
     correction = text_of(header, "DecayCorrection", where)
     if correction == "ADMIN":
         return dose
@@ -230,7 +226,13 @@ def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> dat
     """
     series = _moment(headers[0], "Series", where)
     acquired = [_moment(each, "Acquisition", where) for each in headers]
-    if series <= min(acquired) + timedelta(seconds=1):
+    second = timedelta(seconds=1)
+    if series <= min(acquired) + second:
+        ahead = (min(acquired) + second - series).seconds / 3600  # of the day: dates may be an anonymiser's
+        if ahead > MOST_AHEAD_H:
+            expected = f"a series that begins at most {MOST_AHEAD_H:g} h before its first slice is acquired"
+            problem = "SeriesTime and AcquisitionTime cannot both be right."
+            raise unusable(problem, where, expected, f"{ahead:.3g} h before", EXPORT_AGAIN)
         return series
     private = private_value(headers[0], _GE, _SCAN_START, where)
     if private is not None:

@@ -121,3 +121,18 @@ def test_a_late_series_without_the_place_of_its_frames_is_refused(tmp_path, name
 
     with pytest.raises(InputError, match=f"{name} is missing"):
         read(tmp_path, change=lacking)
+
+
+@pytest.mark.parametrize("day", ["20200102", "19000101"])
+def test_a_series_that_begins_long_before_its_slices_is_refused(tmp_path, day):
+    """An anonymiser's 00:00, or its day: of the one SUV were 44 times too large; of the other they are right."""
+
+    def change(data, z):
+        data.SeriesDate = day
+
+    times = {"AcquisitionTime": "140000", "RadiopharmaceuticalStartTime": "130000"}
+    with pytest.raises(InputError, match=r"SeriesTime and AcquisitionTime cannot both be right[^$]*14 h"):
+        read(tmp_path / "1", change=change, SeriesTime="000000", **times)
+    assert factor(tmp_path / "2", change=change, SeriesTime="140000", **times) == pytest.approx(
+        BY_HAND, rel=1e-6
+    )
