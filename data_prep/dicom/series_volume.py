@@ -15,7 +15,7 @@ from data_prep.dicom.instances import is_dicom
 from data_prep.dicom.named_slices import slice_name
 from data_prep.dicom.pixels import values_of_slices
 from data_prep.dicom.series import Series, all_series, choose_series
-from data_prep.dicom.slices import Slice, slices_of
+from data_prep.dicom.slices import Slice, rescale_type, slices_of
 from data_prep.dicom.stack import stack_slices
 from data_prep.dicom.suv import BODY_WEIGHT, UNITS, check_activity, suv_factors
 from data_prep.volumes.padding import measured
@@ -23,7 +23,6 @@ from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.in_words import count_of
 
 _SEPARATOR = "#"
-_UNITS = {"CT": "HU", "MR": ""}
 
 
 def named_series(path: Path) -> tuple[Path, str | None]:
@@ -47,9 +46,9 @@ def read_dicom_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
     """Read the series that `path` names (see `named_series`), in the order of its slices along their normal.
 
     The array is (x, y, z): columns, rows, slices. PET is turned into SUV, by body weight or as `suv` says
-    (data_prep.dicom.suv); CT is in HU, MR in the file's values. InputError where a file cannot be read whole, where it
-    is not clear which series is meant, where its slices make no volume (data_prep.dicom.stack), and where a PET lacks
-    what SUV needs.
+    (data_prep.dicom.suv); CT is in HU, unless it says otherwise, MR in the file's values. InputError where a file
+    cannot be read whole, where it is not clear which series is meant, where its slices make no volume
+    (data_prep.dicom.stack), and where a PET lacks what SUV needs.
     """
     with quiet():
         series = _named(path, where, pixels=True)
@@ -60,7 +59,16 @@ def read_dicom_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
         if series.modality == "PT":
             ml = float(np.prod(grid.spacing)) / 1000
             check_activity(ordered[0].groups[-1], float(values.sum(dtype=np.float64)) * ml, where)
-    return measured(values, grid, where, UNITS[suv] if series.modality == "PT" else _UNITS[series.modality])
+        unit = _unit(series, ordered, suv, where)
+    return measured(values, grid, where, unit)
+
+
+def _unit(series: Series, ordered: list[Slice], suv: str, where: str) -> str:
+    """The unit of values; "" of MR, and of CT that states another than HU, as maps of iodine or density do."""
+    if series.modality == "PT":
+        return UNITS[suv]
+    others = {rescale_type(each, where) for each in ordered} - {"", "HU"}
+    return "HU" if series.modality == "CT" and not others else ""
 
 
 def read_dicom_grid(path: Path, where: str) -> Grid:

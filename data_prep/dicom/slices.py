@@ -181,6 +181,12 @@ def _scale(groups: Sequence[Dataset], modality: str, where: str) -> tuple[float,
     return slope, intercept
 
 
+def rescale_type(of: Slice, where: str) -> str:
+    """Return the unit of values that a slice states (RescaleType), in capitals; "" where it states none."""
+    holder = _holder(of.groups, "PixelValueTransformationSequence", "RescaleType", where)
+    return "" if holder is None else text_of(holder, "RescaleType", where)
+
+
 def _axes(cosines: tuple[float, ...], where: str) -> Floats:
     """The directions of rows and of columns, (2, 3), each of length 1. InputError where they are none at a
     right angle."""

@@ -186,3 +186,11 @@ def test_patient_ids_are_told_apart_by_their_capitals(tmp_path):
         made.write(tmp_path / str(number), scan)
     assert list_folders([tmp_path]).pseudonyms == {"Abc1": "p001", "aBC1": "p002"}
     assert list_folders([tmp_path], {"Abc1": "p007"}).pseudonyms == {"Abc1": "p007", "aBC1": "p001"}
+
+
+@pytest.mark.parametrize("stated, unit", [(None, "HU"), ("HU", "HU"), ("MGML", ""), ("US", "")])
+def test_ct_is_in_hu_unless_it_says_otherwise(tmp_path, stated, unit):
+    """A map of iodine, or of density, is CT by its SOP class too."""
+    more = {"RescaleType": stated} if stated else {}
+    series = made.classic_series(np.arange(60).reshape(5, 4, 3).astype(np.int16), modality="CT", **more)
+    assert read_volume(made.write(tmp_path / "s", series), "S").unit == unit
