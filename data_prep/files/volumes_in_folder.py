@@ -111,13 +111,14 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
 
 def _each_once(paths: Sequence[Path]) -> list[Path]:
     """The paths without links to files that stand there themselves, and of several links to one file the first."""
-    files = {os.path.realpath(path) for path in paths if not path.is_symlink()}
+    links = {path for path in paths if _is_link(path)}
+    files = {os.path.realpath(path) for path in paths if path not in links}
     kept: dict[str, Path] = {}
     for path in paths:
         # Path.resolve raises an error that has the path, where a link leads to itself.
         place = os.path.realpath(path)
-        if not path.is_symlink() or place not in files:
-            kept.setdefault(place if path.is_symlink() else str(path), path)
+        if path not in links or place not in files:
+            kept.setdefault(place if path in links else str(path), path)
     return list(kept.values())
 
 
@@ -170,6 +171,23 @@ def _channels(folder: Path) -> dict[str, str] | None:
         return {}
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
+
+
+def no_folder(path: Path) -> str:
+    """Return what a path names in place of a folder, in words; "" where it is one."""
+    try:
+        if path.is_dir():
+            return ""
+        return "a file, and no folder" if path.exists() else "no such folder"
+    except OSError as error:  # its text has the path
+        return f"no access ({os.strerror(error.errno or 0)})"
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:  # in a folder that may be listed and not entered
+        return False
 
 
 def _is_file(path: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data_prep.dicom.series_in_folder import ListedSeries, Listing, give_pseudonyms, list_folders, outermost
 from data_prep.files.names import MASK, of_patient, read_name
-from data_prep.files.volumes_in_folder import FolderFiles, FoundFile, find_files
+from data_prep.files.volumes_in_folder import FolderFiles, FoundFile, find_files, no_folder
 from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
@@ -182,7 +182,7 @@ def _nothing(folders: Sequence[Path], unreadable: int, others: Mapping[str, int]
     unread = (
         count_of(unreadable, "file that cannot be read", "files that cannot be read") if unreadable else ""
     )
-    nowhere = next((told for folder in folders if (told := _no_folder(folder))), "")
+    nowhere = next((told for folder in folders if (told := no_folder(folder))), "")
     return InputError(
         "There is no such folder."
         if nowhere
@@ -192,12 +192,6 @@ def _nothing(folders: Sequence[Path], unreadable: int, others: Mapping[str, int]
         found=nowhere or "; ".join(each for each in (unread, known) if each) or "none",
         do="Name the folder that the scans, or the export of a scanner or an archive, are in.",
     )
-
-
-def _no_folder(folder: Path) -> str:
-    if folder.is_dir():
-        return ""
-    return "a file, and no folder" if folder.exists() else "no such folder"
 
 
 def _patients(

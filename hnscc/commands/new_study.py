@@ -74,7 +74,7 @@ def begin_study(
     listing = list_scans_below([folder], progress=progress, needed=False)
     scans = scans_in(listing, prefer)
     if not listing.series and not listing.files:
-        raise _no_store(folder, "a folder without scans")
+        raise _no_store("the folder", "a folder without scans that can be read")
     with_lesion = {each.patient for each in scans if each.mask}
     # FILL-IN: with lesion or without, nobody said so yet.
     unknown = {each.patient for each in scans} - with_lesion
@@ -109,7 +109,10 @@ def init_study(
 
 def _is_folder_of_scans(location: Location) -> bool:
     """Tell whether a location is a folder on a disk, and no store."""
-    return isinstance(location, Path) and location.is_dir() and not (location / ZARR_ROOT).is_file()
+    try:
+        return isinstance(location, Path) and location.is_dir() and not (location / ZARR_ROOT).is_file()
+    except OSError:  # its text has the path; nothing is found below it, which is told
+        return True
 
 
 def write_study(store: str | Location, study: Path | None = None) -> Path:
@@ -178,7 +181,7 @@ def _check_store(location: Location) -> None:
     """Raise InputError that names the way to a store, where there is none."""
     if not (location / ZARR_ROOT).is_file():
         kind = "a file" if location.is_file() else "a folder of another kind"
-        raise _no_store(location, kind if location.exists() else "nothing there")
+        raise _no_store(str(location), kind if location.exists() else "nothing there")
 
 
 def _check_size(size: int) -> None:
@@ -195,10 +198,10 @@ def _check_size(size: int) -> None:
         )
 
 
-def _no_store(location: Location, found: str) -> InputError:
+def _no_store(where: str, found: str) -> InputError:
     return InputError(
         "There is no store to make a study of.",
-        where=str(location),
+        where=where,
         expected="a store made by hnscc prepare, or a folder of scans",
         found=found,
         do="make one of a manifest: `hnscc prepare manifest.csv STORE`; `hnscc scan FOLDER --manifest manifest.csv` "

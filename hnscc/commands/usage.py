@@ -53,6 +53,9 @@ def fault_of(error: Any, line: Sequence[str]) -> InputError:
         case "BadOptionUsage":
             return _no(f"{option} lacks its value.", command, f"{option} and a value", "the option alone")
         case "BadParameter":
+            if "is not readable" in str(error):  # which names the path
+                found = "one that may not be read"
+                return _no(f"{_name_of(param)} is not valid.", command, "a path that may be read", found)
             expected = next((kind for said, kind in _KINDS.items() if said in str(error)), str(error))
             return _no(f"{_name_of(param)} is not valid.", command, expected, _given(param.opts, line))
     if not within:

@@ -77,6 +77,28 @@ def test_links_that_lead_nowhere_are_listed_and_no_path_is_printed(hnscc, tmp_pa
     ] * 3
 
 
+def test_folders_that_may_be_listed_and_not_entered_are_told_without_a_path(hnscc, tmp_path, monkeypatch):
+    """As after `chmod -R 644`: each of these ended in a traceback that had the path."""
+    folder = fill(tmp_path / "in", {"SECRET_1/pet.nii": "pet"})
+    monkeypatch.chdir(tmp_path)
+    hnscc("scan", "in"), hnscc("init", "in/none", "mine.yaml")  # another user may not load what they need
+    tmp_path.chmod(0o755)
+    said = []
+    for closed in (folder / "SECRET_1", folder):
+        closed.chmod(0o644)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            said += [hnscc(*line) for line in (("scan", "in"), ("scan", "in/SECRET_1"), ("init", "in"))]
+        finally:
+            os.seteuid(os.getuid())
+            closed.chmod(0o755)
+    assert [code for code, _, _ in said] == [0, 0, 2, 2, 2, 2]
+    assert not [text for _, *texts in said for text in texts if "SECRET" in text]
+    assert "files that are taken for nothing, for the reason that stands beside them: 1" in said[0][1]
+    assert "no access (Permission denied)" in said[4][2]
+
+
 def test_its_manifest_is_prepared_as_it_is(hnscc, tmp_path):
     folder = fill(tmp_path / "in", LAYOUTS["BIDS"])
     rows_of(hnscc, folder, tmp_path / "m.csv")

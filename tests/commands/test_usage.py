@@ -1,5 +1,7 @@
 """A command line that no command takes is told as every other error, and repeats no path."""
 
+import os
+
 import pytest
 from commands import advice, refused
 
@@ -70,3 +72,15 @@ def test_ctrl_c_is_one_line_whatever_the_command_does(hnscc, monkeypatch, tmp_pa
 
     monkeypatch.setattr(api, "query", _ended)
     assert hnscc("query", tmp_path, "select 1") == (130, "", "Interrupted.\n")
+
+
+def test_a_path_that_may_not_be_read_is_not_repeated(hnscc, tmp_path):
+    (tmp_path / "Jane").mkdir(mode=0o300)
+    if os.getuid() == 0:
+        os.setreuid(65534, -1)  # by which Typer judges
+    try:
+        error = refused(hnscc("scan", tmp_path / "Jane"))
+    finally:
+        if os.geteuid() == 0:
+            os.setreuid(0, -1)
+    assert "folder is not valid" in error and "one that may not be read" in error and "Jane" not in error
