@@ -16,8 +16,9 @@ INTERRUPTED = 130
 
 def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = None) -> int:
     """Run a command as the last thing that this process does; an error that is told is printed on standard error, and
-    so is that memory ran out, that standard output cannot be written, or that the command was interrupted by Ctrl-C or
-    SIGTERM. Returns the exit code. arguments: those that the command was given, if not by this process's command line.
+    so is that memory ran out, that the system refuses access, that standard output cannot be written, or that the
+    command was interrupted by Ctrl-C or SIGTERM. Returns the exit code. arguments: those that the command was given, if
+    not by this process's command line.
     """
     prepare_streams()
     try:
@@ -35,6 +36,9 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
     except MemoryError as error:
         print(f"error: {_no_memory(error)}", file=sys.stderr)
         return WorkerError.exit_code
+    except PermissionError as error:
+        print(f"error: {_no_access(error)}", file=sys.stderr)
+        return InputError.exit_code
     except (InputError, StorageError, WorkerError) as error:
         # One that a task on another machine raised comes from Ray with a traceback around it.
         error = getattr(error, "cause", None) or error
@@ -79,6 +83,17 @@ def _no_memory(error: MemoryError) -> WorkerError:
         expected="enough memory for what the command was asked",
         found=" ".join(str(error).split())[:300] or "none left",
         do="end other programs on this machine, or give the command on one with more memory",
+    )
+
+
+def _no_access(error: PermissionError) -> InputError:
+    """What is told where nothing has told it closer by: not the path, which may be that of a patient's file."""
+    return InputError(
+        "A file or folder that this command needs may not be looked at, read or written.",
+        where="a path that it was given, or a file that it needs",
+        expected="files and folders that you may use, in folders that you may enter",
+        found=os.strerror(error.errno or 0),
+        do="mend the rights of these paths and of the folders above them (`namei -l PATH` shows both)",
     )
 
 

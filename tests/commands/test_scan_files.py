@@ -99,6 +99,30 @@ def test_folders_that_may_be_listed_and_not_entered_are_told_without_a_path(hnsc
     assert "no access (Permission denied)" in said[4][2]
 
 
+def test_a_path_in_a_folder_that_may_not_be_entered_is_told(hnscc, tmp_path, monkeypatch):
+    """Each ended in a traceback."""
+    fill(tmp_path / "in", {"P1/pet.nii": "pet"})
+    (tmp_path / "closed").mkdir(mode=0o644)
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    lines = [
+        ("scan", "in", "--manifest", "closed/SECRET.csv"),
+        ("scan", "in", "--pseudonyms", "closed/SECRET.csv"),
+        ("init", "in", "closed/SECRET.yaml"),
+        ("status", "closed/SECRET"),
+    ]
+    [hnscc(*map(lambda word: word.replace("closed", "none"), line)) for line in lines]
+    if os.geteuid() == 0:
+        os.seteuid(65534)  # who may not load what they need
+    try:
+        said = [hnscc(*line) for line in lines]
+    finally:
+        os.seteuid(os.getuid())
+    for each in said:
+        error = refused(each)
+        assert "Permission denied" in error and "SECRET" not in error, error
+
+
 def test_its_manifest_is_prepared_as_it_is(hnscc, tmp_path):
     folder = fill(tmp_path / "in", LAYOUTS["BIDS"])
     rows_of(hnscc, folder, tmp_path / "m.csv")
