@@ -24,7 +24,7 @@ from hnscc.scores.forecasts import (
     power,
     smallest_seen,
 )
-from hnscc.scores.intervals import found_hardly_any
+from hnscc.scores.intervals import hardly_overlaps
 from hnscc.scores.metrics import DICE
 from hnscc.scores.needed import Needed, patients_needed, repeats_needed, smallest_study
 from hnscc.study.loading import kept_study
@@ -240,18 +240,18 @@ def _difference(a: Counts, b: Counts, *, paired: bool) -> Estimate:
 
 
 def _no_pilot(results: Results, pooled: Mapping[str, Counts]) -> str | None:
-    """Why a pair is no pilot: one of both mostly collapsed, or both find hardly any lesion. Repeats then hardly differ,
-    which says nothing of those that work. pooled: counts of each variant's repeats by patient, (R, P)."""
+    """Why a pair is no pilot: one of both mostly collapsed, or both hardly overlap the lesions. Repeats then hardly
+    differ, which says nothing of those that work. pooled: counts of each variant's repeats by patient, (R, P)."""
     for variant in pooled:
         if results.mostly_collapsed(variant):
             return (
                 f"{variant} mostly collapsed: its repeats tell nothing of how much trainings that work differ"
             )
     scores = [DICE.of(each.pooled()) for each in pooled.values()]
-    if all(len(each) and found_hardly_any(float(np.median(each))) for each in scores):
+    if all(len(each) and hardly_overlaps(float(np.median(each))) for each in scores):
         medians = " and ".join(f"{np.median(each):.3f}" for each in scores)
         return (
-            f"both find hardly any lesion (median test Dice {medians}): their repeats tell nothing of how much "
+            f"both hardly overlap the lesions (median test Dice {medians}): their repeats tell nothing of how much "
             "trainings that work differ"
         )
     return None

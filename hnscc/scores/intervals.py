@@ -23,7 +23,7 @@ ALL_ALIKE = "all are alike: there is nothing that an interval could rest on"
 _VERY_MANY = 10_000
 # Where equally likely values of a middle one are taken.
 _QUANTILES = (np.arange(64) + 0.5) / 64
-_HARDLY_ANY = 0.1
+_HARDLY = 0.1
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,11 @@ def mostly_collapsed(trainings: Sequence[bool]) -> bool:
     return 2 * sum(trainings) > len(trainings)
 
 
-def found_hardly_any(dice: float) -> bool:
-    """Whether a variant found hardly any lesion, by the median pooled Dice (0 to 1) of its repeats on test: that such
-    repeats, or two such variants, lie close together says nothing of trainings that find lesions."""
-    return dice < _HARDLY_ANY
+def hardly_overlaps(dice: float) -> bool:
+    """Whether a variant hardly overlaps the lesions, by the median pooled Dice (0 to 1) of its repeats on test: that
+    such repeats, or two such variants, lie close together says nothing of trainings that work. Most lesions may be
+    found all the same, amid false alarms."""
+    return dice < _HARDLY
 
 
 def half_width(scores: Sequence[float]) -> float | None:
@@ -139,8 +140,8 @@ def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth
     """How many repeats it takes until the interval of the median reaches `within` to either side in half of all such
     sets, were the scores spread normally.
 
-    scores: pooled Dice (0 to 1) of each repeat. Fewer than 2 cannot tell, and neither can those of a variant that finds
-    hardly any lesion: that they lie close together says nothing of repeats that learn.
+    scores: pooled Dice (0 to 1) of each repeat. Fewer than 2 cannot tell, and neither can those of a variant that
+    hardly overlaps the lesions: that they lie close together says nothing of repeats that work.
     """
     n = len(scores)
     if n < fewest.REPEATS:
@@ -152,8 +153,8 @@ def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth
                 "completed repeats say nothing of their spread",
             ),
         )
-    if found_hardly_any(middle := median(scores)):
-        return unknown(n, f"it finds hardly any lesion (median test Dice {middle:.3f})")
+    if hardly_overlaps(middle := median(scores)):
+        return unknown(n, f"it hardly overlaps the lesions (median test Dice {middle:.3f})")
     sd = float(np.std(scores, ddof=1))
     ends = [sd * math.sqrt((n - 1) / scipy.stats.chi2.ppf(q, n - 1)) for q in (1 - ALPHA / 2, ALPHA / 2)]
     repeats, low, high = (_count(each, within) for each in (sd, *ends))

@@ -106,7 +106,9 @@ def test_a_variant_that_collapsed_or_finds_hardly_any_lesion_gets_no_number_of_r
         None,
         None,
     )
-    assert ("collapsed" if collapsed else "hardly any lesion (median test Dice 0.015)") in asked.reason
+    assert (
+        "collapsed" if collapsed else "hardly overlaps the lesions (median test Dice 0.015)"
+    ) in asked.reason
 
 
 @pytest.mark.parametrize("until", [pytest.param(0.02, marks=pytest.mark.slow), 0.03])

@@ -139,7 +139,7 @@ def test_a_collapsed_variant_gets_no_number(finished, tmp_path):
     assert pair["seen_from"] is pair["planned"] is pair["of_twice_patients"] is pair["smallest_study"] is None
 
 
-def test_a_pair_that_found_hardly_any_lesion_gets_no_number(tmp_path):
+def test_a_pair_that_hardly_overlaps_lesion_gets_no_number(tmp_path):
     """Half of the trainings of both collapsed: 4 patients and 2 repeats were said to suffice."""
     study = small_study(repeats=4)
     run = random_run(tmp_path, study, patients=24)
@@ -149,7 +149,7 @@ def test_a_pair_that_found_hardly_any_lesion_gets_no_number(tmp_path):
         shown[:, 0, 0] = trial.repeat % 2 or trial.variant == "pet"
         add_trial(run, study, trial, levels_of(shown))
     (pair,) = hnscc.plan(run.root)["pairs"]
-    assert pair["reason"].startswith("both find hardly any lesion (median test Dice 0.0")
+    assert pair["reason"].startswith("both hardly overlap the lesions (median test Dice 0.0")
     assert pair["patients_needed"]["value"] is pair["smallest_study"] is pair["seen_from"] is None
 
 

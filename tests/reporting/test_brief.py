@@ -216,7 +216,7 @@ def test_a_plain_difference_holds_up(tmp_path):
     assert re.search(r"test against a difference of 0\.1 or more: p [01]\.\d{3} after Holm\)", text)
 
 
-def test_two_variants_that_found_hardly_anything_are_not_called_equal(tmp_path):
+def test_two_variants_that_find_hardly_anything_are_not_called_equal(tmp_path):
     """Both mark three pixels of a hundred of each lesion: equal up to a margin of 0.1, and from 0.0 on seen."""
     study = small_study(repeats=4, evaluation={"cutoff_px": 2, "bootstraps": 200, "margin": 0.1})
     run = random_run(tmp_path, study, patients=24)
@@ -231,11 +231,25 @@ def test_two_variants_that_found_hardly_anything_are_not_called_equal(tmp_path):
         if (each["metric"], each["slice_set"], each["method"]) == ("dice", "all", "two_way_t")
     )
     assert verdict(row) == "equal" and row["smallest_seen"] < 0.1
-    assert "both found hardly any lesion; " in page.text and VERDICTS["hardly"] in page.text
+    assert "both hardly overlap the lesions; " in page.text and VERDICTS["hardly"] in page.text
     for said in (VERDICTS["equal"], "seen from 0.", "test against a difference"):
         assert said not in page.text
     (cells,) = page.rows("Table 2, reach of the t test. All test slices")
     assert cells[2].startswith("\N{EN DASH}")
+
+
+def test_a_low_dice_is_not_called_lesions_that_were_not_found(tmp_path):
+    """Every pixel is marked: so every lesion is found, amid false alarms."""
+    study = small_study(("pet",), repeats=2)
+    run = random_run(tmp_path, study)
+    everywhere = np.ones_like(np.load(run.fold(0).truth)["masks"])
+    for trial in trials_of(study):
+        add_trial(run, study, trial, levels_of(everywhere))
+    page = Page(report(run)[0])
+    (row,) = page.rows("Lesions in test scans")
+    found, _, lesions = row[2].partition(" of ")
+    assert found == lesions and int(found) > 0
+    assert "It hardly overlaps the lesions." in page.text and "hardly any lesion" not in page.text
 
 
 def test_what_could_have_been_seen_is_not_told_of_a_pair_that_collapsed(tmp_path):

@@ -12,7 +12,7 @@ from hnscc.reporting.sections.verdicts import compared
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import score
 from hnscc.scores.describe import quartered
-from hnscc.scores.intervals import found_hardly_any
+from hnscc.scores.intervals import hardly_overlaps
 
 DICE = (
     "Dice measures how far the model's outline and the true outline, that of the scan's mask, overlap: 1 is "
@@ -73,7 +73,9 @@ def _variant(source: Source, row: TableRow) -> str:
         return f"{found} {_collapse(source, row)}"
     if alone := _collapsed_folds(source, row):
         return f"{found} {alone}"
-    return f"{found} It found hardly any lesion." if found_hardly_any(row["dice_repeats_median"]) else found
+    return (
+        f"{found} It hardly overlaps the lesions." if hardly_overlaps(row["dice_repeats_median"]) else found
+    )
 
 
 def _spread(source: Source, row: TableRow) -> str:

@@ -8,7 +8,7 @@ from hnscc.reporting.blocks import Block, Cell, Points, ReportTable, report_tabl
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
 from hnscc.reporting.values import DASH, interval, known, p_value, score, signed, whole
-from hnscc.scores.intervals import found_hardly_any, mostly_collapsed
+from hnscc.scores.intervals import hardly_overlaps, mostly_collapsed
 from hnscc.scores.metrics import DICE, Metric
 from hnscc.scores.patient_metrics import PATIENT_METRICS, PatientMetric
 from hnscc.study.section_schema import UntilPrecise
@@ -38,7 +38,7 @@ READ_REACH = (
     "often. First higher: the chance that a new training of the first scores higher than one of the second on a new "
     "patient with lesion; 0.5 is even."
 )
-LEARNT_NOTHING = "trainings that found hardly any lesion tell nothing of others"
+LEARNT_NOTHING = "trainings that collapsed, or hardly overlap the lesions, tell nothing of others"
 OTHERS = "Table 2, other scores. Differences of whole test scans, patient by patient"
 READ_OTHERS = (
     "The t test over patients and repeats again, all repeats at threshold 0.5, of the mean over patients: those with "
@@ -77,17 +77,17 @@ def collapsed_of_pair(source: Source, row: TableRow) -> list[str]:
     return found
 
 
-def both_found_hardly_any(source: Source, row: TableRow) -> bool:
-    """Tell whether both variants of a pair found hardly any lesion, by the median over their repeats."""
+def both_hardly_overlap(source: Source, row: TableRow) -> bool:
+    """Tell whether both variants of a pair hardly overlap the lesions, by the median over their repeats."""
     pooled = [source.row("pooled", split="test", variant=row[f"variant_{side}"]) for side in "ab"]
     medians = [None if each is None else each["dice_repeats_median"] for each in pooled]
-    return all(each is not None and found_hardly_any(each) for each in medians)
+    return all(each is not None and hardly_overlaps(each) for each in medians)
 
 
 def tells_of_others(source: Source, row: TableRow) -> bool:
     """Tell whether a pair's spread says anything of other trainings; as in `hnscc plan`, it does not where a variant
-    mostly collapsed or both found hardly any lesion."""
-    return not collapsed_of_pair(source, row) and not both_found_hardly_any(source, row)
+    mostly collapsed or both hardly overlap the lesions."""
+    return not collapsed_of_pair(source, row) and not both_hardly_overlap(source, row)
 
 
 def comparison_block(source: Source, title: str, metric: Metric) -> ReportTable:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base import fewest
 from hnscc.reporting.sections.comparisons import (
-    both_found_hardly_any,
+    both_hardly_overlap,
     collapsed_of_pair,
     pair,
     pairs_of_variants,
@@ -22,7 +22,7 @@ VERDICTS = {
     "clear": "the difference holds up, for patients and trainings like these.",
     "suggestive": "a hint, which does not hold up once corrected for the number of comparisons.",
     "collapsed": "there is nothing to compare.",
-    "hardly": "that no difference is shown says nothing of trainings that find lesions.",
+    "hardly": "that no difference is shown says nothing of trainings that work.",
     "untested": "there is no test, so this cannot tell.",
     "equal": "no difference is shown, and they are equal up to the margin that the study names.",
     "open": "no difference is shown.",
@@ -84,7 +84,7 @@ def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
     if len(collapsed) == 2:
         return "both mostly collapsed; "
     alone = f"{source.appearances[collapsed[0]].label} mostly collapsed; " if collapsed else ""
-    hardly = "both found hardly any lesion; " if both_found_hardly_any(source, row) else ""
+    hardly = "both hardly overlap the lesions; " if both_hardly_overlap(source, row) else ""
     if signed(row["difference"]) == signed(0.0):
         return f"{hardly or 'both scored the same; '}{alone}"
     better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]
