@@ -23,9 +23,9 @@ from data_prep.dicom.header import (
 )
 from hnscc.base.in_words import count_of, word_among
 
-# Times and offsets that there are: 60 is a leap second.
+# Times and offsets that there are: 60 is a leap second. Midnight to the last digit is what anonymisers write.
 _DAY = r"(\d{4})\.?(\d{2})\.?(\d{2})"
-_CLOCK = r"([01]\d|2[0-3]):?([0-5]\d):?(?:([0-5]\d|60)(\.\d{1,6})?)?"
+_CLOCK = r"(?!0[0:.]*(?![\d:.]))([01]\d|2[0-3]):?([0-5]\d):?(?:([0-5]\d|60)(\.\d{1,6})?)?"
 _OFFSET = r"([+-])(0\d|1[0-4])([0-5]\d)"
 MOST_HALF_LIVES = 8.0  # between injection and scan
 MOST_AHEAD_H = 4.0  # hours from the start of a series to its first slice: more than a scan takes
@@ -291,6 +291,8 @@ def _moment(header: Dataset, name: str, where: str) -> datetime:
 
 def _length(text: str) -> str:
     """What is told of a text that is no moment: it may be anything."""
+    if re.fullmatch(f"({_DAY})?[0:.]+", text.strip()):
+        return "midnight, as anonymisers write it"
     return f"a text of {count_of(len(text), 'character')}"
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from pet_series import STORED, ge_private, philips, read
+from pet_series import BY_HAND, STORED, factor, ge_private, philips, read
 
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
@@ -122,12 +122,33 @@ def test_slices_of_different_weights_or_doses_are_refused(tmp_path):
         read(tmp_path, change=heavier)
 
 
-@pytest.mark.parametrize("time", ["000000", "120000.00"])
-def test_one_time_for_injection_and_scan_gives_no_suv(tmp_path, time):
+def test_one_time_for_injection_and_scan_gives_no_suv(tmp_path):
     """As anonymisers leave it; SUV were 0.68 of the right ones, without a word."""
-    times = dict.fromkeys(("SeriesTime", "AcquisitionTime", "RadiopharmaceuticalStartTime"), time)
+    times = dict.fromkeys(("SeriesTime", "AcquisitionTime", "RadiopharmaceuticalStartTime"), "120000.00")
     with pytest.raises(InputError, match=r"cannot both be right[^$]*found: +0 half-lives"):
         read(tmp_path, **times)
+
+
+@pytest.mark.parametrize(
+    ("name", "time"),
+    [
+        *(("RadiopharmaceuticalStartTime", time) for time in ("000000", "0000", "00:00:00", "000000.000000")),
+        *(("AcquisitionTime", "000000.0"), ("SeriesTime", "000000")),
+        *(("RadiopharmaceuticalStartDateTime", f"20200102000000{zone}") for zone in ("", ".0")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")  # pydicom, as the file is made
+def test_midnight_gives_no_suv(tmp_path, name, time):
+    """As anonymisers leave it: of a scan at 10:00, SUV were 30 or 44 times as large, without a word."""
+    with pytest.raises(InputError, match=rf"{name}[^$]*midnight, as anonymisers write it"):
+        read(tmp_path, **{name: time})
+
+
+def test_half_a_second_after_midnight_is_a_time(tmp_path):
+    times = {"SeriesTime": "010000.5", "AcquisitionTime": "010000.5"}
+    assert factor(tmp_path, RadiopharmaceuticalStartTime="000000.5", **times) == pytest.approx(
+        BY_HAND, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("suv", ["bw", "lbm"])

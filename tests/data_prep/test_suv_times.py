@@ -132,7 +132,7 @@ def test_a_series_that_begins_long_before_its_slices_is_refused(tmp_path, day):
 
     times = {"AcquisitionTime": "140000", "RadiopharmaceuticalStartTime": "130000"}
     with pytest.raises(InputError, match=r"SeriesTime and AcquisitionTime cannot both be right[^$]*14 h"):
-        read(tmp_path / "1", change=change, SeriesTime="000000", **times)
+        read(tmp_path / "1", change=change, SeriesTime="000100", **times)
     assert factor(tmp_path / "2", change=change, SeriesTime="140000", **times) == pytest.approx(
         BY_HAND, rel=1e-6
     )
