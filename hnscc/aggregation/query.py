@@ -233,12 +233,13 @@ def query(run: RunFolder, sql: str) -> pa.Table:
                 with _damage_told(path):
                     table_of_parquet(path.read_bytes())
             message = str(error)
+    described = "pooled" if "pooled" in names else names[-1]
     raise InputError(
         "The query cannot be answered.",
         where=" ".join(sql.split())[:200] or "an empty query",
         expected=f"one SELECT over {', '.join(names)}",
         found=message.strip(),
-        do=_quotes(sql, message) or "mend the SQL; `DESCRIBE pooled` lists the columns of a table",
+        do=_quotes(sql, message) or f"mend the SQL; `DESCRIBE {described}` lists the columns of a table",
     )
 
 

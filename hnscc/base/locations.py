@@ -196,10 +196,20 @@ def entries_of(folder: Location) -> set[str]:
 
 
 def locate(location: str | Location) -> Location:
-    """Return the location that a user names by a path or by an s3:// URL. InputError where a URL names none."""
+    """Return the location that a user names by a path or by an s3:// URL. InputError where a URL names none, and for a
+    path from ~ on: a folder of that name would be made."""
     if isinstance(location, S3Path):
         return location
     text = str(location)
+    if text.split("/")[0] == "~":
+        raise InputError(
+            "A path begins with ~, which stands for the home folder in shells and manifests alone.",
+            where=text,
+            expected="a path with its home folder written out",
+            found="~ as a folder's name",
+            do="write the home folder out, as `echo ~` prints it; a shell does so before it hands a path on, but not "
+            "within quotes, and not behind --out= (write --out and a blank)",
+        )
     if not re.match(r"[A-Za-z][\w+.-]+:/", text):
         return Path(location)
     # What it holds is not repeated: a URL may hold a password.

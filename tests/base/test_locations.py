@@ -44,6 +44,16 @@ def test_whatever_is_no_url_is_a_path(text):
     assert locate(text) == locate(Path(text)) == Path(text)
 
 
+@pytest.mark.parametrize("text", ["~", "~/runs/demo"])
+def test_a_path_from_the_home_folder_that_no_shell_wrote_out_is_refused(text):
+    """`--out=~/runs/x` made a folder named ~, and `store: ~/data/x.zarr` was told to be nothing that is there."""
+    for location in (text, Path(text)):
+        with pytest.raises(InputError, match="stands for the home folder") as caught:
+            locate(location)
+        assert "`echo ~`" in caught.value.do
+    assert locate("~mine.yaml") == Path("~mine.yaml")
+
+
 def test_a_url_is_a_bucket_and_a_prefix():
     assert locate("s3://my-bucket/runs/demo") == S3Path("my-bucket", "runs/demo")
     assert locate("s3://my-bucket/runs/demo/") == locate(locate("s3://my-bucket/runs/demo"))

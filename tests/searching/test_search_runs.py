@@ -19,6 +19,7 @@ import rayjobs.search
 import rayjobs.study
 from hnscc.aggregation.folds import load_fold
 from hnscc.aggregation.query import query
+from hnscc.base.errors import InputError
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import trials_of
@@ -95,6 +96,10 @@ def test_a_search_finds_a_winner_and_writes_its_study(searched):
         RunFolder(root), "SELECT configuration, learning_rate, copies FROM configurations ORDER BY score DESC"
     )
     assert asked.num_rows == 6
+    with pytest.raises(InputError) as caught:
+        query(RunFolder(root), "SELECT scor FROM configurations")
+    described = caught.value.do.split("`")[1]  # of `pooled` it was, which a search does not have
+    assert query(RunFolder(root), described).num_rows > 6
 
 
 def test_scores_are_of_the_validation_patients_and_no_test_slice_is_read(searched):
