@@ -1,6 +1,6 @@
 """The slice store, opened: every slice of every scan of a cohort, read whole or not at all. Its files: store_format."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -54,8 +54,8 @@ class Store:
     modalities: tuple[str, ...]
     size: int
     digest: str
-    scans: tuple[Scan, ...]
-    placed: CohortPlacement
+    scans: tuple[Scan, ...] = field(repr=False)  # a notebook would show thousands of lines
+    placed: CohortPlacement = field(repr=False)
 
     @property
     def odd(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from hnscc.base.errors import InputError
 from hnscc.base.files import hash_of, sha256
 from hnscc.base.seeds import derive_seed
+from hnscc.study.fields import yaml_value
 from hnscc.study.presets import in_lower_case
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial, fold_name
@@ -120,7 +121,7 @@ class Change:
     new: Any
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.old} -> {self.new}"
+        return f"{self.path}: {yaml_value(self.old)} -> {yaml_value(self.new)}"
 
 
 def changes(old: Any, new: Any, path: str = "") -> Iterator[Change]:

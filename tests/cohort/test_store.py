@@ -43,6 +43,13 @@ def test_what_is_written_is_read_back(tmp_path):
     assert verify_store(store) == 12
 
 
+def test_a_notebook_shows_a_store_in_a_line(original):
+    assert repr(original) == (
+        f"Store(location={original.location!r}, modalities={original.modalities}, size={original.size}, "
+        f"digest={original.digest!r})"
+    )
+
+
 def test_layout_is_the_contract(store):
     """One chunk per slice, one shard per scan, a crc32c last on every chunk, the scan's facts as attributes."""
     group = zarr.open_group(store.location, mode="r", zarr_format=3)

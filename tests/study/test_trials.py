@@ -78,9 +78,13 @@ def test_identity_survives_json():
 def test_differences_name_the_setting():
     assert list(changed_values({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}, "d": 4})) == [
         "a.c: 2 -> 3",
-        "d: None -> 4",
+        "d: null -> 4",
     ]
     assert list(changed_values({"a": 1}, {"a": 1})) == []
+    assert list(changed_values({"a": ["pet"], "b": True}, {"a": ["pet", "mri"], "b": False})) == [
+        "a: [pet] -> [pet, mri]",
+        "b: true -> false",
+    ]
 
 
 @pytest.mark.parametrize("copies, differs", [(0, []), (2, ["seeds.augmentation"])])
