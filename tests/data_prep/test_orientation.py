@@ -178,6 +178,7 @@ def test_a_form_that_holds_nan_is_refused_as_that_where_it_counts(tmp_path, fiel
     image.set_qform(LPS, code=codes[1])
     header, form = image.header.copy(), field.replace("srow_x", "sform").replace("qoffset_x", "qform")
     header[field] = [np.nan, 0, 0, 0] if form == "sform" else np.nan
+    header.set_data_offset(352)
     content = header.binaryblock + bytes(4) + bytes(4 * 8 * 9 * 5)
     (tmp_path / "a.nii").write_bytes(content)
     if not codes[form == "qform"]:
