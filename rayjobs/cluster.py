@@ -122,7 +122,7 @@ def _join(address: str) -> None:
     refuse_silent(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, ray.exceptions.RayError) as error:
+    except (OSError, ValueError, ray.exceptions.RayError) as error:
         raise no_cluster(str(error)) from None
 
 

@@ -128,8 +128,15 @@ def _lists_patients(path: Path) -> bool:
     their pseudonyms: a manifest, or the file of pseudonyms, in whatever spelling and encoding prepare reads."""
     with path.open("rb") as file:
         lines = file.read(1 << 16).lower().splitlines()
-    words = [word for line in lines if (word := re.sub(rb"[^a-z0-9]", b"", line))]
-    return any(b"patientid" in word or b"pseudonym" in word for word in words[:2])
+    rows = [[_word(cell) for cell in re.split(rb"[,;\t]", line)] for line in lines if _word(line)][:2]
+    if path.suffix.lower() == ".txt":  # whose prose may tell of patients too
+        return any(cell in (b"patientid", b"pseudonym") for row in rows for cell in row)
+    return any(name in b"".join(row) for row in rows for name in (b"patientid", b"pseudonym"))
+
+
+def _word(text: bytes) -> bytes:
+    """A text in lower case without blanks, signs, and what UTF-16 has beside its letters."""
+    return re.sub(rb"[^a-z0-9]", b"", text)
 
 
 def _kind_by_content(path: Path) -> str | None:

@@ -164,7 +164,9 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
         )
     start = _scan_start(headers, half_life, where)
     elapsed = (start - _injected_at(header, start, half_life, where)).total_seconds()
-    if not 0 < elapsed <= MOST_HALF_LIVES * half_life:  # one time for both is what anonymisers leave
+    # One time for all is what anonymisers leave; a scan may begin with the injection, and its slices come later.
+    one_time = elapsed == 0 and all(_moment(each, "Acquisition", where) <= start for each in headers)
+    if one_time or not 0 <= elapsed <= MOST_HALF_LIVES * half_life:
         raise unusable(
             "The times of injection and scan cannot both be right.",
             where,
@@ -265,13 +267,8 @@ def _into_scan(header: Dataset, half_life: float, where: str) -> float:
 def _private_moment(value: Any, where: str) -> datetime:
     moment = moment_at(str(value))
     if moment is None:
-        raise unusable(
-            f"The private attribute {_GE_SCAN_START} is unusable.",
-            where,
-            "a date and time",
-            _length(str(value)),
-            EXPORT_AGAIN,
-        )
+        problem = f"The private attribute {_GE_SCAN_START} is unusable."
+        raise unusable(problem, where, "a date and time", _length(str(value)), EXPORT_AGAIN)
     return moment
 
 

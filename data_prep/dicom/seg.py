@@ -45,7 +45,8 @@ _MOST_COUNT = 2**16  # segments, frames and pixels of a side
 class Segmentation:
     """A mask (1 where the chosen segments are lesion, together) on the grid of the frames, those left out included;
     the UIDs of its frame of reference ("" for none) and of the series it refers to; what is told of it; the frames of
-    these segments, by their corners, with the slices that they name; and whose the file is."""
+    these segments, by their corners, with the slices that they name; whose the file is; and whether it states how far
+    apart its planes are."""
 
     volume: Volume
     frame: str = field(repr=False)
@@ -53,6 +54,7 @@ class Segmentation:
     told: tuple[str, ...]
     pieces: tuple[Piece, ...]
     whose: Whose
+    apart_stated: bool
 
 
 def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmentation:
@@ -69,7 +71,7 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
     numbers = chosen(names, region, where)
     frames = _frames(header, where)
     pixels = _pixels(header, len(frames), where)
-    grid, planes = _grid(header, frames, where)
+    grid, planes, apart_stated = _grid(header, frames, where)
     data = np.zeros(grid.shape, dtype=np.float32)
     pieces = []
     for plane, frame, lesion in zip(planes, frames, _lesion(header, pixels, numbers, where), strict=True):
@@ -85,6 +87,7 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
         tuple(told),
         tuple(pieces),
         whose_is(header, where),
+        apart_stated,
     )
 
 
@@ -92,7 +95,8 @@ def with_steps_of(own: Volume, grid: Grid) -> Volume:
     """Return a mask whose planes are as far apart as the slices of the image that it was drawn on, on the grid of the
     image, where each plane with lesion lies on one of these; else the same.
 
-    A file may state how thick the slices are and not how far apart: then one that leaves frames out does not tell.
+    It is for a file that states how thick the slices are and not how far apart, which is not known of one that leaves
+    frames out.
     """
     normal = own.grid.affine[:3, 2] / own.grid.spacing[2]
     lengths = np.abs(grid.affine[:3, :3].T @ normal)
@@ -107,6 +111,9 @@ def with_steps_of(own: Volume, grid: Grid) -> Volume:
     along = (planes - planes[0]) * own.grid.spacing[2] / step
     number = np.rint(along).astype(np.int64)
     if max(abs(first - np.rint(first)), np.abs(along - number).max()) > _UNEVEN_STEPS:
+        return own
+    last = first + np.copysign(number[-1], grid.affine[:3, axis] @ normal)
+    if not 0 <= np.rint(min(first, last)) <= np.rint(max(first, last)) < grid.shape[axis]:
         return own
     data = np.zeros((*own.grid.shape[:2], int(number[-1]) + 1), dtype=np.float32)
     data[:, :, number] = own.data[:, :, planes]
@@ -164,8 +171,9 @@ def _group(header: Dataset, group: Dataset, sequence: str, where: str) -> Datase
     return first_item(group, sequence, where) or first_item(shared, sequence, where) or Dataset()
 
 
-def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, list[int]]:
-    """The grid of all planes from the first to the last, and the plane of each frame on it."""
+def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, list[int], bool]:
+    """The grid of all planes from the first to the last, the plane of each frame on it, and whether the file states how
+    far apart they are."""
     groups = value_of(header, "PerFrameFunctionalGroupsSequence", where)
     orientations = [
         numbers_of(
@@ -184,7 +192,7 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
     normal = np.cross(along_row, along_column)
     positions = np.array([frame.position for frame in frames])
     along = positions @ normal
-    step = _step(along, measures, where)
+    step, stated = _step(along, measures, where)
     planes = np.rint((along - along.min()) / step)
     first = positions[np.argmin(along)]
     aside = positions - first - np.outer(planes * step, normal)
@@ -204,7 +212,7 @@ def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, 
     columns, rows = (whole_number(header, name, 1, _MOST_COUNT, where) for name in ("Columns", "Rows"))
     deep = int(planes.max()) + 1
     _check_size(columns * rows * deep, where)
-    return Grid((columns, rows, deep), affine, True, "DICOM"), [int(plane) for plane in planes]
+    return Grid((columns, rows, deep), affine, True, "DICOM"), [int(plane) for plane in planes], stated
 
 
 def _check_size(voxels: int, where: str) -> None:
@@ -218,8 +226,8 @@ def _check_size(voxels: int, where: str) -> None:
         )
 
 
-def _step(along: Floats, measures: Dataset, where: str) -> float:
-    """The distance from plane to plane in mm: as the file states it, else the smallest between its planes.
+def _step(along: Floats, measures: Dataset, where: str) -> tuple[float, bool]:
+    """The distance from plane to plane in mm, and whether the file states it; else it is the smallest between planes.
 
     along: where each frame lies along the normal, (n,) in mm. Empty frames are left out, so that the smallest may be
     that of several planes; a thickness that fits it is right.
@@ -233,10 +241,10 @@ def _step(along: Floats, measures: Dataset, where: str) -> float:
             if not len(apart) or (
                 np.abs(steps - np.rint(steps)).max() <= _UNEVEN_STEPS and steps.min() > 0.5
             ):
-                return float(stated[0])
+                return float(stated[0]), name == "SpacingBetweenSlices"
     if not len(apart):
         raise lacking_attribute("SpacingBetweenSlices", where)
-    return float(apart.min())
+    return float(apart.min()), False
 
 
 def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:

@@ -55,12 +55,12 @@ def read_dicom_volume(path: Path, where: str, suv: str = BODY_WEIGHT) -> Volume:
         ordered, grid = series_stack(series, where)
         if series.modality == "PT":
             ordered = _in_suv(ordered, suv, where)
-        values = values_of_slices(ordered, where)
+        unit = _unit(series, ordered, suv, where)
+        volume = measured(values_of_slices(ordered, where), grid, where, unit)
         if series.modality == "PT":
             ml = float(np.prod(grid.spacing)) / 1000
-            check_activity(ordered[0].groups[-1], float(values.sum(dtype=np.float64)) * ml, where)
-        unit = _unit(series, ordered, suv, where)
-    return measured(values, grid, where, unit)
+            check_activity(ordered[0].groups[-1], float(volume.data.sum(dtype=np.float64)) * ml, where)
+    return volume
 
 
 def _unit(series: Series, ordered: list[Slice], suv: str, where: str) -> str:

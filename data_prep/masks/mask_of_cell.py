@@ -97,7 +97,7 @@ def read_mask(cell: MaskCell, grids: Mapping[str, Grid], reference: str) -> Mask
     told = [] if referred else [f"{what} that refer to no series of the row are taken as drawn on {name}"]
     told += beside
     if isinstance(found, Segmentation):
-        if referred:
+        if referred and not found.apart_stated:
             found = replace(found, volume=with_steps_of(found.volume, grids[name]))
         return _on_grid_of(name, found, grids[name], told, cell.where)
     return _filled(found, grids[name], told, cell.where)

@@ -37,7 +37,7 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
         print(f"error: {_no_memory(error)}", file=sys.stderr)
         return WorkerError.exit_code
     except PermissionError as error:
-        print(f"error: {_no_access(error)}", file=sys.stderr)
+        print(f"error: {_no_access(getattr(error, 'cause', None) or error)}", file=sys.stderr)
         return InputError.exit_code
     except (InputError, StorageError, WorkerError) as error:
         # One that a task on another machine raised comes from Ray with a traceback around it.

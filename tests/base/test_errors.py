@@ -1,6 +1,7 @@
 """Errors that are told: what stands where in their messages, and what ends a command without a traceback."""
 
 import copy
+import errno
 import os
 import signal
 import subprocess
@@ -70,6 +71,19 @@ def test_an_interrupt_is_one_line_and_exit_code_130(command, capsys):
     """It was a traceback, or exit code 15 without a word."""
     assert exit_code_of(command, []) == 130
     assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_a_refused_access_is_told_without_its_path_from_another_process_too(capsys):
+    """Ray gives what a task raised as the cause of an error that is of its kind, and has no number."""
+    refused = PermissionError()
+    refused.cause = PermissionError(errno.EACCES, "Permission denied", "/scans/smith")
+
+    def _refused() -> int:
+        raise refused
+
+    assert exit_code_of(_refused, []) == 2
+    told = capsys.readouterr().err
+    assert "found:      Permission denied" in told and "smith" not in told
 
 
 def test_another_exit_stays_what_it_is():

@@ -150,6 +150,19 @@ def test_planes_are_slices_of_the_image_however_thick_the_file_calls_them(
     assert mask.told == ()
 
 
+def test_planes_that_are_said_to_lie_farther_apart_than_the_slices_fill_those_between(tmp_path):
+    """Drawn on every second slice of 3 mm, in planes of 6 mm without a gap: not a lesion in three pieces."""
+    lesion = np.zeros(SHAPE, bool)
+    lesion[6:14, 5:12, [0, 2, 4]] = True
+    written = dcmread(segmentation(tmp_path / "seg.dcm", series(tmp_path / "mri"), lesion))
+    measures = written.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.SliceThickness = measures.SpacingBetweenSlices = 6.0
+    written.save_as(tmp_path / "seg.dcm")
+    mask = on_image(tmp_path / "seg.dcm", mri=tmp_path / "mri")
+    assert placed(mask, read_grid(tmp_path / "mri", "S"))[6:14, 5:12].all()
+    assert mask.told == ("segments on a grid of their own are brought to mri, by area",)
+
+
 def test_segments_lie_on_the_image_that_they_fit(tmp_path):
     """Images as NIfTI name no series: the one whose voxels the frames are."""
     manifest = cohort(tmp_path, 2)

@@ -126,7 +126,10 @@ def test_one_time_for_injection_and_scan_gives_no_suv(tmp_path):
     """As anonymisers leave it; SUV were 0.68 of the right ones, without a word."""
     times = dict.fromkeys(("SeriesTime", "AcquisitionTime", "RadiopharmaceuticalStartTime"), "120000.00")
     with pytest.raises(InputError, match=r"cannot both be right[^$]*found: +0 half-lives"):
-        read(tmp_path, **times)
+        read(tmp_path / "1", **times)
+    # A scan that begins with the injection, of which this is a later frame.
+    found = factor(tmp_path / "2", **times | {"AcquisitionTime": "125000"})
+    assert found == pytest.approx(70000 / 370e6, rel=1e-6)
 
 
 @pytest.mark.parametrize(

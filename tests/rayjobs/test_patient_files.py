@@ -110,6 +110,15 @@ def test_a_manifest_is_known_however_it_is_written(ending, text, encoding, tmp_p
     assert patient_files(tmp_path) == {"patient list": 1}
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["The patient identifiers, all, were removed.", "Inpatient IDs; none", "A cohort, pseudonymised"],
+)
+def test_prose_that_tells_of_patients_is_no_list(tmp_path, text):
+    (tmp_path / "README.txt").write_text(f"{text}\n")
+    assert patient_files(tmp_path) == {}
+
+
 def test_the_file_of_pseudonyms_is_known(tmp_path):
     write_pseudonyms({"Smith^John": "p001"}, tmp_path / "key.csv")
     assert patient_files(tmp_path) == {"patient list": 1}
