@@ -67,8 +67,9 @@ def _unit(series: Series, ordered: list[Slice], suv: str, where: str) -> str:
     """The unit of values; "" of MR, and of CT that states another than HU, as maps of iodine or density do."""
     if series.modality == "PT":
         return UNITS[suv]
-    others = {rescale_type(each, where) for each in ordered} - {"", "HU"}
-    return "HU" if series.modality == "CT" and not others else ""
+    if series.modality != "CT":
+        return ""
+    return "HU" if {rescale_type(each, where) for each in ordered} <= {"", "HU"} else ""
 
 
 def read_dicom_grid(path: Path, where: str) -> Grid:

@@ -29,9 +29,8 @@ from hnscc.cohort.store_format import SUV_UNITS
 
 BODY_WEIGHT, LEAN_BODY_MASS = SUV
 UNITS = dict(zip(SUV, SUV_UNITS, strict=True))
-MOST_OF_DOSE = (
-    2.0  # times the injected activity: a PET cannot hold more than one, but for noise and its corrections
-)
+# Times the injected activity: a PET cannot hold more than one, but for noise and its corrections.
+MOST_OF_DOSE = 2.0
 # What must be one for all slices of a series.
 _ONE = (
     *("Units", "SUVType", "DecayCorrection", "CorrectedImage", "PatientWeight", "PatientSize", "PatientSex"),

@@ -3,7 +3,7 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
@@ -111,7 +111,7 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
 
 def _each_once(paths: Sequence[Path]) -> list[Path]:
     """The paths without links to files that stand there themselves, and of several links to one file the first."""
-    links = {path for path in paths if _is_link(path)}
+    links = {path for path in paths if _is(Path.is_symlink, path)}
     files = {os.path.realpath(path) for path in paths if path not in links}
     kept: dict[str, Path] = {}
     for path in paths:
@@ -124,7 +124,7 @@ def _each_once(paths: Sequence[Path]) -> list[Path]:
 
 def _is_second_half(path: Path) -> bool:
     header = other_half(path) if path.suffix.lower() == ".img" else None
-    return header is not None and _is_file(header)
+    return header is not None and _is(Path.is_file, header)
 
 
 def _stem(path: Path) -> str:
@@ -183,23 +183,17 @@ def no_folder(path: Path) -> str:
         return f"no access ({os.strerror(error.errno or 0)})"
 
 
-def _is_link(path: Path) -> bool:
+def _is(kind: Callable[[Path], bool], path: Path) -> bool:
+    """Whether a path is of a kind; not where nobody may look, or where a link has a name that is too long."""
     try:
-        return path.is_symlink()
-    except OSError:  # in a folder that may be listed and not entered
-        return False
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # no right to look, or a link to a name that is too long
+        return kind(path)
+    except OSError:
         return False
 
 
 def _read(path: Path, says: Named) -> FoundFile:
     try:
-        if not _is_file(path):  # a link to nothing, a pipe, which nothing may ever come out of
+        if not _is(Path.is_file, path):  # a link to nothing, a pipe, which nothing may ever come out of
             raise unusable(
                 "A file cannot be opened.",
                 _WHERE,

@@ -36,14 +36,12 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
     except MemoryError as error:
         print(f"error: {_no_memory(error)}", file=sys.stderr)
         return WorkerError.exit_code
-    except PermissionError as error:
-        print(f"error: {_no_access(getattr(error, 'cause', None) or error)}", file=sys.stderr)
-        return InputError.exit_code
-    except (InputError, StorageError, WorkerError) as error:
+    except (PermissionError, InputError, StorageError, WorkerError) as error:
         # One that a task on another machine raised comes from Ray with a traceback around it.
         error = getattr(error, "cause", None) or error
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+        told = _no_access(error) if isinstance(error, PermissionError) else error
+        print(f"error: {told}", file=sys.stderr)
+        return told.exit_code
 
 
 def leave(code: int) -> NoReturn:

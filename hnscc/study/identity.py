@@ -139,11 +139,14 @@ def changed_values(old: Any, new: Any) -> Iterator[str]:
 
 
 def told_changes(changed: Iterable[Change]) -> list[str]:
-    """Return changes of a trial in words. Those of its seeds are told as one, by what they follow from: no study file
-    holds them, and their numbers tell a reader nothing."""
+    """Return changes of a trial in words. Of its data two hashes would tell a reader nothing, nor would the numbers of
+    its seeds, which no study file holds: these are told as one, by what they follow from."""
     follow = "they follow from seed, repeats.paired and augmentation.shared_by_repeats"
-    seeds = f"seeds: others than it was trained with ({follow})"
-    return list(dict.fromkeys(seeds if each.path.startswith("seeds.") else str(each) for each in changed))
+    words = {
+        DATA: f"{DATA}: other than it was trained on",
+        "seeds": f"seeds: others than it was trained with ({follow})",
+    }
+    return list(dict.fromkeys(words.get(each.path.split(".")[0], str(each)) for each in changed))
 
 
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:

@@ -136,10 +136,7 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
     """
     if identity(settings) == record.identity:
         return None
-    found = changed_settings(record.settings, settings)
-    changed = told_changes(each for each in found if each.path != DATA)
-    if any(each.path == DATA for each in found):  # two hashes tell nothing
-        changed.append("data: other than it was trained on")
+    changed = told_changes(changed_settings(record.settings, settings))
     versions = changed_versions(record.settings, settings)
     if not changed:  # nor do versions, where the same settings were once spelt otherwise
         return "; ".join(versions) or None
