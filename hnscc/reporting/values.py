@@ -10,7 +10,7 @@ from typing import Any
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base import fewest
 from hnscc.reporting.blocks import Cell
-from hnscc.scores.describe import Distribution, quartered
+from hnscc.scores.describe import DIGITS, Distribution, quartered
 from hnscc.scores.intervals import ALPHA
 
 DASH = "–"
@@ -32,9 +32,10 @@ def whole(value: int) -> str:
 
 
 def signed(value: float, decimals: int = 3) -> str:
-    """Write a difference with so many decimals and its sign, and 0.000 without one."""
+    """Write a difference with so many decimals and its sign, which tells the side of one that they round to 0: none has
+    no sign."""
     written = f"{value:+.{decimals}f}".replace("-", "−")
-    return written if any(digit in written for digit in "123456789") else written[1:]
+    return written if round(value, DIGITS) else written[1:]
 
 
 def between(low: str, high: str) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hnscc.reporting.values import middle, p_value
+from hnscc.reporting.values import middle, p_value, signed
 from hnscc.scores.describe import distribution
 
 
@@ -41,3 +41,18 @@ def test_of_fewer_than_four_values_the_least_and_the_most_are_told(values, text,
 def test_a_p_beside_the_limit_is_written_on_its_side_of_it(p, text):
     """One of 0.0496 stood as 0.050 beside `the difference holds up`, and one of 0.0504 beside `not shown`."""
     assert p_value(p) == text
+
+
+@pytest.mark.parametrize(
+    ("difference", "text"),
+    [
+        (0.0, "0.000"),
+        (-1e-17, "0.000"),
+        (0.0004, "+0.000"),
+        (-0.0004, "\N{MINUS SIGN}0.000"),
+        (-0.0006, "\N{MINUS SIGN}0.001"),
+    ],
+)
+def test_a_difference_that_decimals_round_to_zero_keeps_its_sign(difference, text):
+    """An interval from 0.0004 on stood as from 0.000 on, and seemed to hold 0."""
+    assert signed(difference) == text

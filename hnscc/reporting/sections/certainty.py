@@ -72,9 +72,7 @@ def _choices(source: Source) -> Iterator[str]:
     rows = [row for row in source.rows("pooled", split="test") if row["dice"] is not None]
     gained = sorted(row["dice"] - row["dice_at_half"] for row in rows)
     if gained:
-        all_of_them = (
-            signed(gained[0]) if len(gained) == 1 else f"{signed(gained[0])} to {signed(gained[-1])}"
-        )
+        all_of_them = " to ".join(dict.fromkeys((signed(gained[0]), signed(gained[-1]))))
         text += (
             f": other patients may give other ones. Against 0.5, the chosen thresholds changed the median models' "
             f"pooled test Dice by {all_of_them}"
