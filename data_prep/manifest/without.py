@@ -25,11 +25,12 @@ _BY_MANIFEST = (
 def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str], reference: str | None = None) -> Row:
     """Return the row of a scan of which each column's file is given: the modalities, maybe `mask` and `roi`.
 
-    What a cell of a manifest may say may stand there, relative to the working directory; what is neither a needed
-    modality, nor mask or roi, is left out, and `told` says so. reference: the modality that every variant needs.
-    InputError tells all files that are missing, and a region without a mask.
+    What a cell of a manifest may say may stand there, relative to the working directory, and columns may be in any
+    capitals; what is neither a needed modality, nor mask or roi, is left out, and `told` says so. reference: the
+    modality that every variant needs. InputError tells all files that are missing, and a region without a mask.
     """
     where, columns = f"scan {_SCAN}", [*needed, "mask", "roi"]
+    files = {_column(name, columns, files): cell for name, cell in files.items()}
     unused = [name for name in files if name not in columns]
     nearly = [near for name in unused for near in get_close_matches(name.casefold(), columns, 1, _NEAR)]
     given = {name: str(cell) for name, cell in files.items()}
@@ -68,6 +69,12 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str], referen
     if faults:
         raise several(faults)
     return row
+
+
+def _column(name: str, columns: Sequence[str], given: Iterable[str]) -> str:
+    """The column that a name in other capitals stands for, where no other of the given names could; else the name."""
+    alike = [each for each in given if each.casefold() == name.casefold()]
+    return next((each for each in columns if each.casefold() == name.casefold() and len(alike) == 1), name)
 
 
 def _unread(count: int, columns: Sequence[str], nearly: Sequence[str]) -> tuple[str, ...]:

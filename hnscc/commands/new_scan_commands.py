@@ -130,7 +130,7 @@ def _named(scans: list[str]) -> list[str] | dict[str, str]:
     # A path with a = in it can be given as ./a=b.
     if not all("=" in each and _NAME.fullmatch(name) for each, (name, _) in zip(scans, pairs, strict=True)):
         return scans
-    names = [name for name, _ in pairs]
+    names = [name.casefold() for name, _ in pairs]
     if len(set(names)) < len(names):
         raise InputError(
             "A modality is named twice.",

@@ -122,7 +122,7 @@ def _carries(source: str, *, look: bool) -> str | None:
     own = path.relative_to(here) if path.is_relative_to(here) else path
     if {"data", "runs"} & {part.lower() for part in own.parts}:
         return "is a folder of data or runs"
-    if kind_by_name(path.name) or path.suffix.lower() in (".zarr", ".csv"):
+    if kind_by_name(path.name) or path.suffix.lower() in (".zarr", ".csv", ".tsv"):
         return "is an imaging file, a store or a table of patients"
     if look and path.is_dir() and (found := patient_files(path)):
         return f"holds {counts_in_words(found)}"

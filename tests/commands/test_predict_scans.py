@@ -251,15 +251,16 @@ def test_faults_of_the_files_of_a_scan_are_told_at_once(hnscc, trained, tmp_path
     assert "A file is named in two columns." in said(f"pet={pet}", f"mri={pet}")
     error = said(f"pt={pet}", f"SECRET={pet}", f"mri={pet}")
     assert "A name that was given with = is nearly pet." in error and "SECRET" not in error
-    assert "A modality is named twice." in said(f"pet={pet}", f"pet={pet}")
+    assert "A modality is named twice." in said(f"pet={pet}", f"PET={pet}")
     (folder / "bad.nii.gz").write_bytes(b"no volume")
     assert "scan scan-1, column mri" in said(f"pet={pet}", f"mri={folder / 'bad.nii.gz'}")
 
 
 def test_a_name_that_is_no_column_is_told_and_a_region_without_a_mask_is_refused(trained, tmp_path):
-    """`maks=FILE` was left out without a word, and the scan was not scored."""
+    """`maks=FILE` was left out without a word, and the scan was not scored; and PET was nearly pet, where a manifest's
+    columns may be in any capitals."""
     folder = write_scans(tmp_path / "new", {"a": scan_of(1)}).parent / "a"
-    files = {name: str(folder / f"{name}.nii.gz") for name in ("pet", "mri")}
+    files = {name.upper(): str(folder / f"{name}.nii.gz") for name in ("pet", "mri")}
     wrong = {"maks": "SECRET.nii", "SECRET/b": "x"}
     found = hnscc.predict(trained.root, files | wrong, tmp_path / "out", variant="pet_mri").facts["scans"][0]
     told = "2 names given with = are not pet, mri, mask or roi: nothing is read of them; one is nearly mask"

@@ -205,6 +205,9 @@ def test_a_mounted_folder_with_scans_is_told_by_kind_alone(monkeypatch, tmp_path
     text = changed(AWS, "hnscc: hnscc\n", "hnscc: code/Smith_John\n")
     ((line, problem),) = problems_of(text, tmp_path)
     assert problem == "this mount is of the kind: DICOM file"
+    for name in ("roster.csv", "roster.TSV"):
+        ((_, problem),) = problems_of(changed(AWS, "hnscc: hnscc\n", f"hnscc: {name}\n"), tmp_path)
+        assert problem == "this mount is an imaging file, a store or a table of patients"
 
 
 def test_the_set_up_commands_of_the_aws_file_close_the_token_and_set_the_environment():
