@@ -47,8 +47,9 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     ),
     "smallest_seen": (
         REAL,
-        "the smallest true difference that 80 of 100 studies of this size find; null where p is, and where it would be "
-        "more than the largest difference there can be, such as 1 of Dice (two_way_t)",
+        "the smallest true difference that 80 of 100 studies of this size find, by p before Holm's correction; null "
+        "where p is, and where it would be more than the largest difference there can be, such as 1 of Dice "
+        "(two_way_t)",
     ),
     "margin": (
         REAL,

@@ -55,7 +55,9 @@ def lines_of_plan(found: SampleSize) -> list[str]:
     chance = f"{100 * found['power']:.0f} of 100"
     lines = []
     if found["pairs"]:
-        lines = [f"To see a difference of {found['see']:g} in pooled {DICE.label} in {chance} studies:"]
+        several = " (p below 0.05 of a pair by itself: after Holm's correction for all pairs fewer see it)"
+        by = several if len(found["pairs"]) > 1 else ""
+        lines = [f"To see a difference of {found['see']:g} in pooled {DICE.label} in {chance} studies{by}:"]
     for pair in found["pairs"]:
         lines += _lines_of_pair(pair, found["see"])
     return lines + (lines_of_repeats(found["repeats_for_width"]) if found["repeats_for_width"] else [])

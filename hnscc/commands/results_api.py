@@ -95,8 +95,9 @@ def plan(
     median test Dice of each variant within so much to either side (95 %), for these patients, as `check` does with
     `half_width`. Returns a mapping of numbers (see hnscc.commands.sample_size.SampleSize): of every pair of variants
     the smallest difference that the pilot itself finds, and the patients and repeats needed, each with the range that
-    the pilot's own uncertainty leaves. InputError where there is no difference to plan from and no half_width is asked
-    for, or for a size at which variants are not compared: below 4 patients or 2 repeats, or 5 where they are paired.
+    the pilot's own uncertainty leaves. Found means p below 0.05 of the pair by itself, before Holm's correction.
+    InputError where there is no difference to plan from and no half_width is asked for, or for a size at which variants
+    are not compared: below 4 patients or 2 repeats, or 5 where they are paired.
     """
     from hnscc.commands.sample_size import Asked, sample_size_of
     from hnscc.study.loading import open_run

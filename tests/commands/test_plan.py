@@ -214,6 +214,13 @@ def test_half_width_is_what_check_tells_and_needs_no_second_variant(finished, tm
     assert other.exit_code == 2 and "half-width" not in other.output, "no option that status had"
 
 
+def test_of_several_pairs_it_is_told_that_holm_is_not_in_the_forecast(tmp_path):
+    """A difference that 80 of 100 studies find holds up in about half of these where six pairs are compared."""
+    run = random_run(tmp_path, small_study(("pet", "mri", "ct"), repeats=2), patients=12)
+    told = CliRunner().invoke(app, ["plan", str(run.root)])
+    assert "in 80 of 100 studies (p below 0.05 of a pair by itself: after Holm's correction" in told.output
+
+
 def test_the_command_tells_it_in_sentences_and_as_json(finished):
     told = CliRunner().invoke(app, ["plan", str(finished.root), "--see", "0.1"])
     assert told.exit_code == 0

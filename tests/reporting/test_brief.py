@@ -17,7 +17,6 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.base.in_words import Sentence, count_of
-from hnscc.reporting.sections.comparisons import pairs_of_variants
 from hnscc.reporting.sections.verdicts import VERDICTS, compared, verdict
 from hnscc.reporting.source import read_source
 from hnscc.study import paper
@@ -215,24 +214,6 @@ def test_a_plain_difference_holds_up(tmp_path):
     assert said == ["the difference holds up, for patients and trainings like these"]
     assert "of equal weight" in text and "seen from 0.0" in text
     assert re.search(r"test against a difference of 0\.1 or more: p [01]\.\d{3} after Holm\)", text)
-
-
-def test_a_difference_that_is_found_is_never_called_the_same(tmp_path):
-    """Of 0.0002, which holds up, it was said that both scored the same, and that the difference holds up."""
-    study = small_study(repeats=2)
-    run = random_run(tmp_path, study, patients=24)
-    masks = np.load(run.fold(0).truth)["masks"]
-    for trial in trials_of(study):
-        add_trial(run, study, trial, levels_of(masks * (0.9 if trial.repeat else 0.8)))
-    write_tables(run)
-    source = read_source(run)
-    (said, *_) = compared(source)
-    assert "both scored the same; " in said
-    (row,) = pairs_of_variants(source)
-    row |= {"difference": 0.0002, "low": 0.0001, "high": 0.0003, "p": 0.001, "p_holm": 0.001}
-    (said,) = compared(source)
-    assert "+0.000 (95 % interval +0.000 to +0.000; p 0.001" in said and VERDICTS["clear"] in said
-    assert "PET scored higher; " in said and "the same" not in said
 
 
 def test_two_variants_that_find_hardly_anything_are_not_called_equal(tmp_path):

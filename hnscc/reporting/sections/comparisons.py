@@ -34,9 +34,10 @@ STOPPED = (
 )
 REACH = "Table 2, reach of the t test. All test slices"
 READ_REACH = (
-    "Seen from: a true difference of that size would be found in 80 of 100 such studies; smaller ones are missed more "
-    "often. First higher: the chance that a new training of the first scores higher than one of the second on a new "
-    "patient with lesion; 0.5 is even."
+    "Seen from: a true difference of that size would be found in 80 of 100 such studies by its own p, before Holm's "
+    "correction; the more pairs there are, the fewer find it after that. Smaller ones are missed more often. First "
+    "higher: the chance that a new training of the first scores higher than one of the second on a new patient with "
+    "lesion; 0.5 is even."
 )
 LEARNT_NOTHING = "trainings that collapsed, or hardly overlap the lesions, tell nothing of others"
 OTHERS = "Table 2, other scores. Differences of whole test scans, patient by patient"
