@@ -1,17 +1,19 @@
 """The charts: what is plotted, the same bytes for the same input, and nothing for nothing."""
 
 import io
+import re
 
 import numpy as np
 import pytest
 from charts import APPEARANCES, example, history, scored, trial
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from hnscc.reporting.plotting.outcomes import OUTCOMES, pixel_counts
 from hnscc.reporting.plotting.overlays import examples_figure
 from hnscc.reporting.plotting.repeats import dice_over_repeats, forest_plot, spread_out
-from hnscc.reporting.plotting.style import PALETTE, appearances_of, render
+from hnscc.reporting.plotting.style import PALETTE, appearances_of, render, wrapped
 from hnscc.reporting.plotting.training import curves, learning_curves, median_band, threshold_curves
 
 
@@ -85,6 +87,58 @@ def test_pixel_counts_are_coloured_by_outcome_and_lined():
     assert [len(each.get_offsets()) for each in axes.collections] == [2, 1, 1, 1, 1]
     assert axes.get_title(loc="left") == "PET: slope 0.50, R² none"
     assert len({marker for _, _, marker in OUTCOMES.values()}) == 4
+
+
+LONG = "pet_with_a_name_that_tells_all_of_its_many_settings_one_by_one"
+
+
+def _texts(figure: Figure) -> list:
+    """The boxes of all texts but numbers along an axis, which has some beyond its ends, after the layout is found."""
+    render(figure)
+    texts = [each for each in figure.findobj(Text) if "$" not in each.get_text()]
+    return [each.get_window_extent() for each in texts if re.search("[a-z]", each.get_text())]
+
+
+def test_no_text_of_a_figure_is_cut_off_or_printed_over_another():
+    """Beside long names what an axis shows was cut off, and the titles of two panels lay one upon the other."""
+    shown = appearances_of({name: name for name in (LONG, f"{LONG}_again")})
+    pair = {"variant_a": LONG, "variant_b": f"{LONG}_again"}
+    spread = [trial(LONG, n, 0.1 * n) for n in range(4)]
+    chosen = [
+        {"variant": name, "fold": fold, "split": "test", "threshold": t, "dice": t, "chosen": t == fold / 10}
+        for name in shown
+        for fold in range(1, 9)
+        for t in np.arange(1, 9) / 10
+    ]
+    line = {"slope": 0.5, "intercept": 1.0, "r2": 0.25}
+    figures = [
+        dice_over_repeats(spread, shown),
+        forest_plot([{**pair, "difference": -0.5, "low": -0.999, "high": -0.001}], shown),
+        threshold_curves(chosen, shown),
+        learning_curves([row for name in shown for row in history(name, name, [0.1, 0.2])], shown),
+        pixel_counts(
+            [scored(20, 25, 0.8) | {"variant": v} for v in shown], [line | {"variant": LONG}], shown, 9
+        ),
+    ]
+    for figure in figures:
+        texts = _texts(figure)
+        assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in texts)
+        titles = [axes.title for axes in figure.axes] + [axes._left_title for axes in figure.axes]
+        boxes = [title.get_window_extent() for title in titles if title.get_text()]
+        assert not any(a.overlaps(b) for n, a in enumerate(boxes) for b in boxes[:n])
+
+
+def test_what_the_differences_show_fits_below_short_names():
+    """With an interval as wide as can be it was cut off at both ends."""
+    row = {"variant_a": "pet", "variant_b": "pet_mri", "difference": -0.6, "low": -1.0, "high": 0.681}
+    figure = forest_plot([row], APPEARANCES)
+    assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in _texts(figure))
+
+
+def test_a_long_name_is_laid_over_lines():
+    assert wrapped("Augmented PET-MRI") == "Augmented\nPET-MRI" and wrapped("pet_mri") == "pet_mri"
+    assert wrapped("mri_t1_t2_flair_adc") == "mri_t1_t2_flair_\nadc"
+    assert wrapped(33 * "a") == f"{16 * 'a'}\n{16 * 'a'}\na"
 
 
 def test_a_difference_without_an_interval_says_so():

@@ -18,6 +18,7 @@ from hnscc.reporting.plotting.style import (
     present,
     ring,
     styled,
+    titled,
 )
 
 OUTCOMES = {
@@ -68,12 +69,12 @@ def _scatter(axes: Axes, rows: Sequence[TableRow]) -> None:
 def _regression(axes: Axes, rows: Sequence[TableRow], own: Appearance, reach: float) -> None:
     line = rows[0] if rows else {"slope": None, "r2": None}
     if line["slope"] is None:
-        axes.set_title(f"{own.label}: no line")
+        titled(axes, own.label, "no line")
         return
     ends = np.array([0, reach])
     axes.plot(ends, line["intercept"] + line["slope"] * ends, color="black", lw=1.8)
     r2 = "none" if line["r2"] is None else f"{line['r2']:.2f}"
-    axes.set_title(f"{own.label}: slope {line['slope']:.2f}, R² {r2}")
+    titled(axes, own.label, f"slope {line['slope']:.2f}, R² {r2}")
 
 
 def _legend(cutoff_px: int) -> list[Line2D]:

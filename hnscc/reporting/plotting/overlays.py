@@ -20,7 +20,7 @@ from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
-from hnscc.reporting.plotting.style import UPTAKE, Appearances, anatomy, styled
+from hnscc.reporting.plotting.style import UPTAKE, Appearances, anatomy, styled, wrapped
 
 KINDS = {
     "best": "best lesion slice",
@@ -70,7 +70,7 @@ def examples_figure(
     grid = figure.subplots(len(examples), 2 * len(kinds), squeeze=False)
     for panels, (variant, of_kind) in zip(grid, examples.items(), strict=True):
         panels[0].set_ylabel(
-            appearances[variant].label, fontsize=12, color=appearances[variant].colour, weight="bold"
+            wrapped(appearances[variant].label), fontsize=12, color=appearances[variant].colour, weight="bold"
         )
         for position, kind in enumerate(kinds):
             _show(panels[2 * position], panels[2 * position + 1], of_kind.get(kind), kind, window)

@@ -30,13 +30,18 @@ def dice_over_repeats(trials: Sequence[TableRow], appearances: Appearances) -> F
     done = [row for row in trials if row["test_dice"] is not None]
     if not done:
         return None
-    figure = Figure(figsize=(WIDTH, 1.25 + 0.75 * len(appearances)), layout="constrained")
+    names = [wrapped(own.label) for own in appearances.values()]
+    tall = max(0.75, 0.18 * _most_lines(names))
+    figure = Figure(figsize=(WIDTH, 1.25 + tall * len(appearances)), layout="constrained")
     axes = figure.subplots()
     for position, (variant, own) in enumerate(appearances.items()):
         _strip(axes, position, own, [row for row in done if row["variant"] == variant])
-    axes.set_yticks(range(len(appearances)), [wrapped(own.label) for own in appearances.values()])
+    axes.set_yticks(range(len(appearances)), names)
     axes.set_ylim(len(appearances) - 0.4, -0.6)
-    axes.set_xlabel("pooled Dice of the test slices at threshold 0.5 (1 = same outline, 0 = no common pixel)")
+    # Centred on the figure: beside long names the axes are too narrow for it.
+    figure.supxlabel(
+        "pooled Dice of the test slices at threshold 0.5 (1 = same outline, 0 = no common pixel)", fontsize=10
+    )
     with_grid_lines(axes, "x")
     figure.legend(handles=_strip_legend(), loc="outside upper left", ncols=3)
     return figure
@@ -94,23 +99,28 @@ def forest_plot(comparisons: Sequence[TableRow], appearances: Appearances) -> Fi
     rows = [row for row in comparisons if row["difference"] is not None]
     if not rows:
         return None
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.48 * len(rows)), layout="constrained")
+    pairs = [[appearances[row[f"variant_{side}"]].label for side in "ab"] for row in rows]
+    names = [f"{wrapped(a, 28)}\nminus {wrapped(b, 28)}" for a, b in pairs]
+    tall = max(0.48, 0.17 * _most_lines(names))
+    figure = Figure(figsize=(WIDTH, 1.25 + tall * len(rows)), layout="constrained")
     axes = figure.subplots()
     axes.axvline(0, color="black", lw=1)
     for position, row in enumerate(rows):
         _difference(axes, position, row)
-    names = [
-        f"{appearances[row['variant_a']].label}\nminus {appearances[row['variant_b']].label}" for row in rows
-    ]
     axes.set_yticks(range(len(rows)), names, fontsize=9)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     reach = max(0.01, 1.15 * max(abs(row[end] or 0) for row in rows for end in ("difference", "low", "high")))
     axes.set_xlim(-reach, reach)
-    axes.set_xlabel(
-        "difference in pooled test Dice (right of 0: the first one scored higher; grey: interval includes 0)"
+    figure.supxlabel(
+        "difference in pooled test Dice\n(right of 0: the first one scored higher; grey: interval includes 0)",
+        fontsize=10,
     )
     with_grid_lines(axes, "x")
     return figure
+
+
+def _most_lines(names: Sequence[str]) -> int:
+    return max(name.count("\n") + 1 for name in names)
 
 
 def _difference(axes: Axes, position: int, row: TableRow) -> None:

@@ -6,6 +6,7 @@ colour-blind readers tell apart, and nothing is told by colour alone. The same r
 
 import io
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -39,6 +40,7 @@ STYLE = {
 styled = style.context(["default", STYLE])
 WIDTH = 7.4  # inches: the text width of a printed page
 DPI = 150
+LETTERS = 42  # of a title that fits above one of two panels
 UPTAKE = "pet"  # the modality that is shown as uptake
 
 
@@ -118,13 +120,22 @@ def present(rows: Sequence[TableRow], appearances: Appearances) -> dict[str, App
     return {variant: own for variant, own in appearances.items() if of_variant(rows, variant)}
 
 
-def wrapped(label: str) -> str:
-    """Lay a long label over two lines, broken at a space near its middle where it has one."""
-    spaces = [position for position, letter in enumerate(label) if letter == " "]
-    if len(label) <= 16 or not spaces:
-        return label
-    best = min(spaces, key=lambda position: abs(position - len(label) / 2))
-    return f"{label[:best]}\n{label[best + 1 :]}"
+def wrapped(label: str, width: int = 16) -> str:
+    """Lay a label over lines of at most so many characters, broken after spaces and underscores where it has some."""
+    lines = [""]
+    for piece in re.findall(rf"[^ _]{{0,{width - 1}}}[ _]|[^ _]{{1,{width}}}", label):
+        if len((lines[-1] + piece).rstrip(" ")) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.rstrip(" ") for line in lines)
+
+
+def titled(axes: Axes, label: str, text: str) -> None:
+    """Name a panel by its variant's label and what is said of it, below each other where one line is too short."""
+    whole = f"{label}: {text}"
+    axes.set_title(
+        whole if len(whole) <= LETTERS else f"{wrapped(label, LETTERS - 1)}:\n{wrapped(text, LETTERS)}"
+    )
 
 
 def anatomy(modalities: Iterable[str]) -> str | None:

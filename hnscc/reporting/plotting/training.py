@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from hnscc.aggregation.column_types import TableRow
-from hnscc.reporting.plotting.style import GREY, GRID, WIDTH, Appearances, of_variant, panels, present, styled
+from hnscc.reporting.plotting.style import (
+    GREY,
+    GRID,
+    WIDTH,
+    Appearances,
+    of_variant,
+    panels,
+    present,
+    styled,
+    titled,
+)
 from hnscc.reporting.values import score
 from hnscc.scores.describe import quartered
 
@@ -31,7 +41,7 @@ def learning_curves(epochs: Sequence[TableRow], appearances: Appearances) -> Fig
         _band(left, curves(rows, "val_soft_jaccard"), own.colour, "-")
         _band(right, curves(rows, "val_loss"), own.colour, "-")
         _band(right, curves(rows, "train_loss"), GREY, "--")
-        left.set_title(f"{own.label}: validation soft Jaccard")
+        titled(left, own.label, "validation soft Jaccard")
         right.set_title("loss (logarithmic)")
         right.set_yscale("log", nonpositive="clip")
     validation = Line2D([], [], color="black", label="validation")
@@ -89,7 +99,7 @@ def threshold_curves(thresholds: Sequence[TableRow], appearances: Appearances) -
         rows = of_variant(thresholds, variant)
         _threshold_lines(axes, rows, own.colour)
         chosen = dict.fromkeys(score(row["threshold"]) for row in rows if row["chosen"])
-        axes.set_title(f"{own.label}: {', '.join(chosen)}" if chosen else f"{own.label}: none chosen")
+        titled(axes, own.label, ", ".join(chosen) or "none chosen")
         axes.grid(color=GRID)
     lines = [
         Line2D([], [], color="black", ls="--", label="validation (chooses)"),
