@@ -29,6 +29,9 @@ BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
 # field of view lies at 0.67.
 BELOW_REST_RANGES, BETWEEN_SHARE, QUARTER_MIXED_SHARE = 20.0, 0.2, 0.55
 MIXED_SHARE = 0.001  # of the value: what differs by more is a mixture, by less is rounding
+# In any unit of values: what lies beyond is no measured value (3.4e38, the highest number of a file's type), and its
+# square no number of 32 bits.
+HIGHEST_VALUE = 1e15
 LEAST_OTHER_VALUES = 16  # other values at least: a mask or a label map holds fewer
 ASKED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
 
@@ -38,18 +41,20 @@ def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float
     both (x, y, z).
 
     data: (x, y, z), in raw values, which stay. The second is None where every voxel holds a value. InputError for
-    infinite values, for NaN that are enclosed by values within a plane along some axis, and where no value is left.
+    values that are infinite or beyond HIGHEST_VALUE, for NaN that are enclosed by values within a plane along some
+    axis, and where no value is left.
     """
-    if np.isfinite(data).all():  # as of nearly all volumes: known after one look at each voxel
+    # As of nearly all volumes; where one value is NaN, so are these two.
+    if data.min() >= -HIGHEST_VALUE and data.max() <= HIGHEST_VALUE:
         return data, None
     blank = np.isnan(data)
-    infinite = int(np.count_nonzero(np.isinf(data)))
-    if infinite:
+    beyond = int(np.count_nonzero(np.abs(data) > HIGHEST_VALUE))
+    if beyond:
         raise _refused(
-            "The volume holds infinite values.",
+            "The volume holds values that no image has.",
             where,
-            "finite values",
-            count_of(infinite, "infinite one"),
+            f"values from {-HIGHEST_VALUE:g} to {HIGHEST_VALUE:g}",
+            f"others, or infinite ones, in {count_of(beyond, 'voxel')}",
         )
     if blank.all():
         raise _refused("The volume holds no number.", where, "finite values", "NaN everywhere")
@@ -109,7 +114,8 @@ def measured(
 
     labels: the values are those of a mask, of which one may lie far from all others and stand for something.
 
-    InputError for values that are infinite, and for NaN or a value that stands for nothing within the volume.
+    InputError for values that are infinite or that no image has, and for NaN or a value that stands for nothing within
+    the volume.
     """
     data, padding = (data, None) if labels else without_padding(data, where)
     data, blank = without_nan(data, where)

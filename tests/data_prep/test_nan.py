@@ -54,6 +54,22 @@ def test_nan_around_the_field_of_view_is_filled_with_the_minimum(tmp_path, name)
     np.testing.assert_array_equal(volume.blank, blank)
 
 
+@pytest.mark.parametrize("value", [3.4e38, -3.4e38, 1e20, -np.inf])
+def test_a_value_that_no_image_has_is_refused(tmp_path, value):
+    data = scan_arrays()[0]
+    data[9, 8, 2] = value  # one voxel: not a value that stands for nothing around the field of view
+    write(tmp_path / "a.nii.gz", data)
+    with pytest.raises(InputError, match="no image has") as caught:
+        read_volume(tmp_path / "a.nii.gz", "row 2, column pet")
+    assert "1e+15" in str(caught.value) and "in 1 voxel" in str(caught.value)
+
+
+def test_values_in_a_small_or_a_large_unit_are_read(tmp_path):
+    for times in (1e-9, 1e12):  # ADC in m2/s; counts
+        write(tmp_path / "a.nii.gz", scan_arrays()[0] * np.float32(times))
+        assert read_volume(tmp_path / "a.nii.gz", "S").blank is None
+
+
 @pytest.mark.parametrize("name", holes())
 def test_nan_within_the_volume_is_refused(tmp_path, name):
     blank = holes()[name]
