@@ -11,6 +11,8 @@ Simulated studies, each part a table; figures are shares of the studies.
 - Equal variants whose trainings spread by 0.08 and by 0.01 of Dice, 20 and 60 patients.
 - Equal variants with `repeats: {max: 50, until: 0.055}`, whose trainings spread by 0.3 on the logit scale, and with a
   fixed number; 60 patients.
+- Equal variants with 3 repeats, and with more of them, up to 5, 10, 20 and 50, where p is not below 0.05 yet; and with
+  50 from the start. Lowest to highest of the four simulations.
 - One model, 8 and 20 patients with lesion and a few without, of whom 40 % have a false alarm as large as a lesion, or
   3 times so: how often `pooled_interval` covers the mean of the scores of all cohorts.
 
@@ -43,6 +45,7 @@ UNLIKE = [(2, 2), (3, 3), (5, 5), (2, 10), (10, 2)]
 MOST, UNTIL, SPREAD = 50, 0.055, 0.3
 FIXED = 16
 LOOKS = (*range(6, MOST, 4), MOST)
+ADDED = (3, 5, 10, 20, MOST)  # repeats at each look
 PRONE = 0.4
 FREE = [(8, 1, 1), (8, 2, 1), (8, 4, 1), (20, 1, 1), (20, 4, 1), (8, 1, 3), (8, 4, 3), (20, 1, 3), (20, 4, 3)]
 
@@ -155,6 +158,16 @@ def until(studies: int) -> Iterator[tuple[str, float, list[float]]]:
     yield f"{FIXED} repeats", 100.0, rejected(fixed)
 
 
+def added(name: str, patients: int, studies: int) -> list[float]:
+    """In percent: equal variants called different at some look at p, and at the last one."""
+    rng, found = generator(0, "unlike", "added", name, patients), []
+    for _ in range(studies):
+        a, b = pair(SIMULATIONS[name], patients, (MOST, MOST), rng)
+        found.append([pooled_difference(first_of(a, own), first_of(b, own)).p for own in ADDED])
+    p = np.array(found, float)
+    return [rejected(each)[0] for each in (p.min(1), p[:, -1])]
+
+
 def with_free(lesions: int, free: int, times: int, rng: np.random.Generator) -> Triple:
     """One model's counts (N,) of a cohort; false alarms are so many times as large as lesions."""
     size = np.exp(rng.normal(0, 1, lesions))
@@ -217,6 +230,10 @@ def main() -> None:
     head("repeats", "share", *below)
     for told, share, shares in until(studies):
         row(told, share, *shares)
+    head("patients", "repeats added until p < 0.05", f"{MOST} repeats")
+    for patients in (20, 60):
+        table = np.array([added(name, patients, studies) for name in SIMULATIONS])
+        row(patients, *(f"{a:.1f} to {b:.1f} %" for a, b in zip(table.min(0), table.max(0), strict=True)))
     head("with lesion", "without", "false alarms, times a lesion", "covers")
     for lesions, free, times in FREE:
         row(lesions, free, times, covered(lesions, free, times, studies))

@@ -117,7 +117,7 @@ def _repeats(results: Results, variant: str, split: str, reasons: list[str | Non
         row |= {f"{metric.name}_repeats_low": over_both.low, f"{metric.name}_repeats_high": over_both.high}
         reasons.append(over_both.reason and f"repeats at 0.5: {over_both.reason}")
     if len(pooled) < fewest.REPEATS:
-        reasons.append("one repeat: no sd over repeats" if len(pooled) else NO_REPEAT)
+        reasons.append("one repeat: no sd and no interval over repeats" if len(pooled) else NO_REPEAT)
     return row
 
 

@@ -41,7 +41,7 @@ def test_hand_pooled(hand):
     assert found["effective_patients"] == pytest.approx(1 / ((7 / 16) ** 2 + (9 / 16) ** 2))
     assert (found["dice_repeats_low"], found["dice_repeats_high"]) == (None, None)
     assert (found["repeats"], found["dice_repeats_median"], found["dice_repeats_sd"]) == (1, 0.4, None)
-    assert found["reason"] == "one repeat: no sd over repeats"
+    assert found["reason"] == "one repeat: no sd and no interval over repeats"
     one_patient = row(hand, "pooled", variant="pet", split="validation")
     assert one_patient["dice"] == pytest.approx(8 / 9)
     assert one_patient["dice_low"] is None and "2 patients" in one_patient["reason"]

@@ -99,7 +99,7 @@ def test_precision_and_its_interval_by_hand(tmp_path):
     assert found["volume_precision_repeats_low"] is None
     assert found["scans_reason"].startswith("one repeat: no interval over repeats; ")
     assert found["lesion_sensitivity"] == 1 and "lesion sensitivity: every patient" in found["scans_reason"]
-    assert found["reason"] == "one repeat: no sd over repeats", "of overlap alone"
+    assert found["reason"] == "one repeat: no sd and no interval over repeats", "of overlap alone"
 
 
 def test_a_model_that_predicts_nothing_is_as_bad_as_can_be(tmp_path):

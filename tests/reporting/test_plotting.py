@@ -130,8 +130,8 @@ def test_no_text_of_a_figure_is_cut_off_or_printed_over_another():
 
 def test_what_the_differences_show_fits_below_short_names():
     """With an interval as wide as can be it was cut off at both ends."""
-    row = {"variant_a": "pet", "variant_b": "pet_mri", "difference": -0.6, "low": -1.0, "high": 0.681}
-    figure = forest_plot([row], APPEARANCES)
+    row = {"variant_a": "pet", "variant_b": "mri", "difference": -0.6, "low": -1.0, "high": 0.681}
+    figure = forest_plot([row], appearances_of({"pet": "PET", "mri": "mri"}))
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in _texts(figure))
 
 

@@ -18,7 +18,9 @@ from run_folders import (
 from hnscc.aggregation.query import read_table
 from hnscc.reporting.blocks import Section
 from hnscc.reporting.sections import comparisons
+from hnscc.reporting.sections.lesion_slices import lesion_slices
 from hnscc.reporting.sections.overlap import pooled_block
+from hnscc.reporting.sections.whole_scans import whole_scans
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study import paper
 from hnscc.study.trials import trials_of
@@ -163,3 +165,28 @@ def test_the_tests_of_a_study_with_until_are_said_to_call_equal_variants_differe
     run = random_run(tmp_path, small_study(("pet", "mri"), repeats=repeats))
     text, _ = words(run, lambda source: Section("", tuple(comparisons.tests(source))))
     assert ("repeats.until" in text) == told
+
+
+@pytest.mark.parametrize("images", [["pet"], ["mri"]])
+def test_which_images_is_asked_where_variants_have_different_ones(tmp_path, images):
+    """Of two variants that differ in their augmentation alone it was asked which images are best."""
+    study = small_study(("a", "b"), repeats=1)
+    other = study.variants["b"].model_copy(update={"modalities": tuple(images)})
+    study = study.model_copy(update={"variants": study.variants | {"b": other}})
+    text, _ = words(random_run(tmp_path, study))
+    assert ("Which images" in text) == (images == ["mri"]) and "Compared: a and b." in text
+
+
+def test_captions_hold_for_a_cut_off_of_one_and_a_model_without_a_threshold(tmp_path):
+    """Small truths were of `1 to 0 pixels`, and scores at 0.5 stood below `at its chosen threshold`."""
+    evaluation = {"cutoff_px": 1, "bootstraps": 200}
+    run = random_run(tmp_path, small_study(("pet",), repeats=1, evaluation=evaluation))
+    (trial,) = trials_of(small_study(("pet",), repeats=1))
+    masks = np.load(run.fold(0).truth)["masks"]
+    add_trial(run, small_study(("pet",), repeats=1), trial, levels_of(0.9 * (1 - masks)))
+    text, _ = words(run, lesion_slices, whole_scans)
+    page = Page(text)
+    assert "0 pixels" not in page.text and "Small truths: lesions of fewer pixels" in page.text
+    (lesions,) = page.rows("Lesions in test scans")
+    assert lesions[2].startswith("0 of ") and int(lesions[3]) > 0
+    assert page.text.count("or at 0.5 where none could be chosen") == 4

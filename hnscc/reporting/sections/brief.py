@@ -38,7 +38,13 @@ def _asked(source: Source) -> Iterator[str]:
     study = source.study
     labels = listed([own.label for own in source.appearances.values()])
     if len(source.appearances) > 1:
-        yield f"Which images let a model outline the lesion best? Compared: {labels}."
+        images = {tuple(own.modalities) for own in study.variants.values()}
+        which = (
+            "Which images let a model outline the lesion"
+            if len(images) > 1
+            else "Which variant outlines the lesion"
+        )
+        yield f"{which} best? Compared: {labels}."
     else:
         yield f"How well does a model outline the lesion? One variant was trained, {labels}: nothing is compared."
     yield (

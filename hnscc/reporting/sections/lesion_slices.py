@@ -9,6 +9,7 @@ from hnscc.reporting.blocks import Block, Cell, Points, ReportTable, Section, re
 from hnscc.reporting.plotting.outcomes import pixel_counts
 from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.sections.published import NO_MRI, published, with_remark
+from hnscc.reporting.sections.whole_scans import AT
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import known, pixels, scores, wholes
 from hnscc.study import paper
@@ -33,7 +34,7 @@ def _blocks(source: Source) -> Iterator[Block]:
         f"From {count_of(cutoff_px, 'pixel')} on a slice counts as with lesion, by the scan's mask, and as called "
         "positive, by the prediction. "
         "Misplaced: both marked that much and share no pixel; the three conventions differ in how they "
-        f"count these. Small truths: lesions of 1 to {count_of(cutoff_px - 1, 'pixel')}, which count as without. "
+        f"count these. Small truths: lesions of fewer pixels, which count as without. "
         "Median model at its chosen threshold."
     )
     title = "Table 3. Slices with and without lesion, test slices"
@@ -47,7 +48,8 @@ def _blocks(source: Source) -> Iterator[Block]:
         "Figure 4. Size of the model's outline against size of the true outline",
         f"Scored: {source.scored_in_words}. "
         "One mark per slice, by its outcome at the cut-off (convention `slice`). On the dotted line "
-        "both sizes are equal. A ring marks a slice on which the model's and the true outline share no pixel.",
+        "both sizes are equal. A ring marks a slice on which the model's and the true outline share no pixel. "
+        f"{AT}",
         "Scatter of predicted against true pixel counts per variant with regression line",
     )
     yield _regression_block(source)

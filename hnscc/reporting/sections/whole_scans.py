@@ -19,19 +19,21 @@ from hnscc.scores.surface import SCAN_METRICS, ScanMetric
 
 RowsOrReason = dict[str, list[TableRow] | str]  # variant -> its rows, or why there are none
 NO_LESION = "no such scan holds lesion"
+AT = "Median model at its chosen threshold, or at 0.5 where none could be chosen."
 SCANS = (
     "A lesion is what hangs together in three dimensions; it is found if any voxel of it is predicted. A false lesion "
-    "holds no voxel of a true one. Median model at its chosen threshold."
+    f"holds no voxel of a true one. {AT}"
 )
 SIZES = (
     *(f"{each.label} ({each.meaning}): {each.column}." for each in SCAN_METRICS),
     "`evaluation.tolerance_mm` is {tolerance:g}.",
     "A lesion missed beside one that is found counts by its surface alone.",
     "Over scans with lesion; ml over all scans.",
+    AT,
 )
 PATIENTS = (
     "In a patient with lesion, a lesion is found if any voxel of it is predicted (Detection below asks only whether "
-    "anything is, wherever); in one without, any predicted voxel is a false alarm."
+    f"anything is, wherever); in one without, any predicted voxel is a false alarm. {AT}"
 )
 DRAWN = (
     "The tables above are of the stored slices. Here what the median models mark there, at the chosen threshold, is "
