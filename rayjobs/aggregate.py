@@ -1,6 +1,6 @@
-"""From a run folder to its tables and report, once more: `python -m rayjobs.aggregate RUN`.
+"""Make a run folder's tables and report again: `python -m rayjobs.aggregate RUN`.
 
-A search's run folder has tables and a report of its own; that a folder is one is decided here alone.
+A search's run folder has tables and a report of another kind. This module alone decides which kind a folder is of.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from rayjobs.patient_files import refuse_in_job
 
 
 def aggregate(folder: RunFolder) -> list[TrialProblem]:
-    """Write every table, figure and the report from the completed trials; what `hnscc aggregate` does.
+    """Write every table, every figure and the report from the completed trials, as `hnscc aggregate` does.
 
-    Returns what was found wrong with trials, and which the study leaves out; these stand in no table.
-    Another process that writes the tables is waited for. InputError where the folds or provenance.json are damaged or
-    there is no study, and in a job whose working directory came with patient files; every file is then as it was.
-    What ends this later leaves no report of earlier tables.
+    Return what was found wrong with trials, and the trials that the study leaves out; neither stand in a table. If
+    another process writes the tables, wait for it. InputError where the folds or provenance.json are damaged, where
+    there is no study, and in a job whose working directory came with patient files; every file then stays as it was. An
+    error later than that leaves no report of earlier tables behind.
     """
     refuse_in_job()
     with writing_tables(folder):
@@ -41,8 +41,8 @@ def aggregate(folder: RunFolder) -> list[TrialProblem]:
 
 
 def report(folder: RunFolder) -> None:
-    """Write report.html, report.md and the figures from the tables that are there. InputError where one is missing, and
-    in a job whose working directory came with patient files."""
+    """Write report.html, report.md and the figures from the tables that are there. InputError where a table is missing,
+    and in a job whose working directory came with patient files."""
     refuse_in_job()
     with writing_tables(folder):
         if folder.holds_search:
@@ -52,7 +52,7 @@ def report(folder: RunFolder) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line of this module; returns the exit code."""
+    """Run the command line of this module, and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m rayjobs.aggregate", description="Write a run folder's tables and report again."
     )

@@ -1,5 +1,7 @@
-"""The cluster that a study runs on: connecting, what its machines have, and what they are asked; what is said while a
-question to it, or a trial, waits for a free machine."""
+"""The cluster that a study runs on: how it is joined, what its machines have, and how they are asked.
+
+While a question or a trial waits for a free machine, the user is told so.
+"""
 
 import contextlib
 import logging
@@ -38,7 +40,7 @@ GLIBC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
 
 def answer_to(question: ray.ObjectRef[Any], what: str) -> Any:
-    """Return what a task on the cluster answers, once it has; says how long it has waited, and for what."""
+    """Return the answer of a task on the cluster. While it waits, say for how long and for what."""
     wait = Wait(lambda line: print(line, flush=True))
     while not ray.wait([question], timeout=wait.left())[0]:
         wait.tell(what)
@@ -46,17 +48,17 @@ def answer_to(question: ray.ObjectRef[Any], what: str) -> Any:
 
 
 class Wait:
-    """Tells how long it has lasted, after ten seconds, and then each time that it has lasted twice as long."""
+    """Tells the user how long something has lasted: after ten seconds, and again each time that has doubled."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say, self.began, self.told = say, time.monotonic(), TOLD_AFTER
 
     def left(self) -> float:
-        """Seconds until there is something to tell."""
+        """Return the seconds until there is something to tell."""
         return max(0.0, self.told - (time.monotonic() - self.began))
 
     def tell(self, what: str) -> None:
-        """Say it if it is time."""
+        """Tell it if it is time."""
         if not self.left():
             waited = time.monotonic() - self.began
             self.say(f"waiting for {what}, for {waited:.0f} s so far")
@@ -65,9 +67,11 @@ class Wait:
 
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
-    """Ray at an address, or one of this run's own on this machine, with the cores that this process may use.
+    """Connect to the Ray at an address, or start one on this machine with the cores that this process may use; shut it
+    down at the end of the `with` block.
 
-    InputError where no cluster answers, or what Ray needs here is not there; WorkerError where it does not start.
+    InputError where no cluster answers, or where Ray lacks something that it needs here; WorkerError where it does
+    not start.
     """
     with contextlib.ExitStack() as during:
         if address:
@@ -84,8 +88,8 @@ def connected(address: str | None) -> Iterator[None]:
 
 
 def _start(temporary: str | None) -> None:
-    """Start Ray on this machine. temporary: the folder of its sockets; its own choice if None. WorkerError where it
-    does not start, whose reasons are many, and Ray's own exceptions for them plain ones."""
+    """Start Ray on this machine. temporary: the folder for its sockets; Ray chooses it if None. WorkerError where Ray
+    does not start: that has many reasons, for which Ray raises plain exceptions."""
     try:
         with without_onlookers():
             ray.init(
@@ -114,7 +118,7 @@ def _start(temporary: str | None) -> None:
 
 @cache
 def _own_token() -> str:
-    """The same one for each Ray that this process starts: Ray reads it once."""
+    """Return the token for every Ray that this process starts: the same one, since Ray reads it once."""
     return secrets.token_hex(32)
 
 
@@ -127,22 +131,23 @@ def _join(address: str) -> None:
 
 
 def machines_that_train() -> list[dict[str, Any]]:
-    """The cluster's nodes that are up and have processors for trials, as Ray describes them."""
+    """Return the cluster's nodes that are up and have processors for trials, as Ray describes them."""
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node for node in nodes if node["Alive"] and node["Resources"].get("CPU")]
 
 
 def machines_of_cluster() -> list[Amounts]:
-    """What each machine that trains has, and each kind of machine that the cluster may start would have.
+    """Return what each machine that trains has, and what each kind of machine that the cluster may start would have.
 
-    Empty while nobody knows: no machine that trains is up, and those to come do not say what they have.
+    The list is empty while nobody knows: no machine that trains is up, and the configuration does not say what later
+    ones will have.
     """
     return [*(node["Resources"] for node in machines_that_train()), *_startable()]
 
 
 def _startable() -> list[Amounts]:
-    """What each kind of machine has that the autoscaler may start: `ray up` leaves its file on the head. Machines by
-    SSH are listed there without what they have."""
+    """Return what each kind of machine has that the autoscaler may start. `ray up` leaves its file on the head; for
+    machines that are reached by SSH, the file does not say what they have."""
     try:
         config = yaml.safe_load(Path("~/ray_bootstrap_config.yaml").expanduser().read_text())
     except FileNotFoundError:
@@ -154,7 +159,7 @@ def _startable() -> list[Amounts]:
 
 
 def await_machines(study: Study) -> None:
-    """Wait until a machine that trains is up. Asking for one is what makes an autoscaler start it."""
+    """Wait until a machine that trains is up. The request for one makes an autoscaler start it."""
     if machines_that_train():
         return
     print("no machine that trains is up yet: waiting for the first, which takes minutes", flush=True)
@@ -164,7 +169,8 @@ def await_machines(study: Study) -> None:
 
 
 def remote_task(function: Callable[..., Any], cpus: float, gpus: float) -> Any:
-    """A task of Ray's whose process ends with it (max_calls): what it keeps of a GPU's memory is in nobody's share."""
+    """Return a Ray task whose process ends with it (max_calls). If the process stayed, the GPU memory that it holds
+    would belong to no trial's share."""
     return ray.remote(num_cpus=cpus, num_gpus=gpus, max_calls=1)(function)
 
 
@@ -173,7 +179,8 @@ def _is_up() -> bool:
 
 
 def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
-    """`resolve_in_process` as answered by a machine that trains: the one that drives often has no GPU of its own."""
+    """Let a machine that trains answer `resolve_in_process`, since the machine of the driving process often has no GPU
+    of its own."""
     with_gpu = any(each.get("GPU") for each in machines_of_cluster())
 
     def _resolve(training: Training) -> tuple[str, str]:
@@ -193,9 +200,9 @@ def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
 
 @contextlib.contextmanager
 def asked_first(study: Study, address: str) -> Iterator[Callable[[Training], tuple[str, str]]]:
-    """For what trains nothing: the cluster that the trials would be trained on, asked how they would resolve `auto`.
+    """For commands that train nothing: ask the cluster that would train the trials how it would resolve `auto`.
 
-    No machine is started: where none is up, the settings alone tell. InputError where a trial asks for more than any
+    This starts no machine: where none is up, the settings alone decide. InputError where a trial asks for more than any
     machine there has.
     """
     with connected(address):
@@ -204,8 +211,8 @@ def asked_first(study: Study, address: str) -> Iterator[Callable[[Training], tup
 
 
 def _resolved_there(training: Training, counted: bool) -> tuple[tuple[str, str], str | None]:
-    """What `resolve_in_process` says, and what is to be told where `auto` is the processor of a machine that seems to
-    have a GPU. counted: whether Ray counts one there; where a driver is broken it may count none."""
+    """Return what `resolve_in_process` says, and the line to be told where `auto` is the processor of a machine that
+    seems to have a GPU. counted: whether Ray counts a GPU there; with a broken driver it may count none."""
     from hnscc.training.devices import auto_is_cpu
 
     answer = resolve_in_process(training)
@@ -220,5 +227,5 @@ def _resolve_unasked(training: Training) -> tuple[str, str]:
 
 
 def address_here() -> str:
-    """The address by which Ray knows this machine."""
+    """Return the address by which Ray knows this machine."""
     return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]

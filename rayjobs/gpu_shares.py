@@ -1,4 +1,4 @@
-"""The share of a GPU that a trial needs: measured on one trial of each variant, alone on a GPU."""
+"""The share of a GPU that a trial needs. It is measured on one trial of each variant, alone on a GPU."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,9 +16,10 @@ GPU_SPARE, PEAK_MARGIN = 0.05, 1.1
 
 
 def gpu_shares(ready: ReadyRun, variants: Mapping[str, Trial], trials: int | None = None) -> dict[str, float]:
-    """The share of a GPU that each variant's trials need: measured on one trial each, where the study says `auto`.
+    """Return the share of a GPU that the trials of each variant need: where the study says `auto`, it is measured on
+    one trial.
 
-    variants: of each variant one of its trials. trials: how many are to be trained, where that is known.
+    variants: one trial of each variant. trials: how many are to be trained, if that is known.
     """
     asked = ready.study.resources.gpus
     if asked != "auto":
@@ -31,7 +32,8 @@ def gpu_shares(ready: ReadyRun, variants: Mapping[str, Trial], trials: int | Non
 
 
 def _measured_share(ready: ReadyRun, trial: Trial, most: int) -> float:
-    """Of a trial, alone on a GPU; 1 where it fails there: its own record will say of what."""
+    """Measure the share of this trial, alone on a GPU. Return 1 where it fails there: the trial's own record will
+    say why."""
     measure = remote_task(_measure_gpu, ready.study.resources.cpus, 1)
     measured = measure.remote(
         ready.study, trial, ready.folds[trial.fold], precision=ready.computed_by[trial.variant][1]
@@ -49,9 +51,11 @@ def _measured_share(ready: ReadyRun, trial: Trial, most: int) -> float:
 
 
 def share_for(peak: int, total: int, most: int = 10_000) -> float:
-    """The share of a GPU of `total` bytes, such that as many trials of `peak` bytes fit as memory allows; at most 1.
+    """Return the share of a GPU of `total` bytes, at most 1, with which as many trials of `peak` bytes run as fit into
+    its memory.
 
-    most: so many trials at most (`trials_per_gpu`). In ten-thousandths, which is what Ray counts in.
+    most: the most trials that may share it (`trials_per_gpu`). The share is in ten-thousandths, the unit in which
+    Ray counts.
     """
     fit = min(most, max(1, int(total * (1 - GPU_SPARE) / (peak * PEAK_MARGIN))))
     parts = 10_000 // fit

@@ -1,7 +1,7 @@
-"""What is changed inside Ray, which has no setting for it: a Ray of one's own starts no process that only looks on.
+"""Changes inside Ray, for which Ray has no setting: a Ray that we start ourselves starts no process that only watches.
 
-Nothing else depends on it. With a Ray that is made otherwise, studies begin all the same, a few seconds later;
-tests/rayjobs/test_inside_ray.py fails then, and names what is not there any more.
+Nothing else depends on it. If another version of Ray is built differently, studies still begin, a few seconds later;
+tests/rayjobs/test_inside_ray.py then fails and names what is missing.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ NO_SERVER = None, None
 
 @contextlib.contextmanager
 def without_onlookers() -> Iterator[None]:
-    """What `ray.init` starts within a `with` block has no autoscaler, no reader of the workers' logs and no server of a
-    dashboard: each takes a processor's second or two to load, the server is waited for, and nothing here asks them."""
+    """Within the `with` block, `ray.init` starts no autoscaler, no log reader and no dashboard server. Each of them
+    takes a processor one or two seconds to load, Ray waits for the server, and nothing here uses them."""
     with contextlib.ExitStack() as changed:
         if whole := getattr(parameter, "RayParams", None):
             known = inspect.signature(whole).parameters

@@ -1,6 +1,7 @@
-"""Patients' imaging files in a folder, found so that they never travel with code. Told by kind and count, not by name.
+"""Finds patients' imaging files in a folder, so that they never travel with code. Tells their kinds and counts,
+never names.
 
-Extensions cheat, DICOM files often have none: the first bytes are read as well.
+File names may mislead, and DICOM files often have no extension, so the first bytes are read as well.
 """
 
 import os
@@ -55,12 +56,13 @@ _MARKS = (
 
 
 def patient_files(folder: Path) -> dict[str, int]:
-    """Kind -> how many of it lie in a folder and below, links followed. A Zarr store counts once."""
+    """Return how many patient files of each kind lie in a folder and below it, by kind. Links are followed. A Zarr
+    store counts once."""
     return count_kinds(_paths_below(folder, set()))
 
 
 def count_kinds(paths: Iterable[Path]) -> dict[str, int]:
-    """Kind -> how many of these files and folders are of it; what is no patient file does not count."""
+    """Return how many of these files and folders are of each kind of patient file. Others do not count."""
     try:
         counts = Counter(kind for path in paths if (kind := kind_of_patient_file(path)))
     except OSError as error:
@@ -80,13 +82,13 @@ def in_job(path: Path) -> bool:
 
 
 def refuse_in_job() -> None:
-    """InputError if this process is a job whose working directory came with patient files."""
+    """Raise InputError if this process is a job whose working directory came with patient files."""
     if in_job(Path.cwd()):
         refuse_patient_files(Path.cwd())
 
 
 def refuse_patient_files(folder: Path) -> None:
-    """InputError if there are patient files in a folder: to be called where only code should be."""
+    """Raise InputError if there are patient files in a folder. Call it for folders that should hold code alone."""
     if found := patient_files(folder):
         raise InputError(
             "There are patient files among the code.",
@@ -99,12 +101,13 @@ def refuse_patient_files(folder: Path) -> None:
 
 
 def counts_in_words(counts: dict[str, int]) -> str:
-    """For example `1 DICOM file, 3 NIfTI files`."""
+    """Return the counts as text, for example `1 DICOM file, 3 NIfTI files`."""
     return ", ".join(count_of(count, kind) for kind, count in counts.items())
 
 
 def kind_of_patient_file(path: Path) -> str | None:
-    """What kind of patient file a file or folder is, if any. A Zarr group within a store is part of the store."""
+    """Return the kind of patient file that a file or folder is, or None. A Zarr group within a store is part of
+    the store."""
     if path.is_dir():
         return "Zarr store" if _is_zarr(path) and not _is_zarr(path.parent) else None
     if not path.is_file():
@@ -115,7 +118,7 @@ def kind_of_patient_file(path: Path) -> str | None:
 
 
 def kind_by_name(name: str) -> str | None:
-    """What kind of patient file a file's name makes it, if any."""
+    """Return the kind of patient file that a file's name says it is, or None."""
     return next((kind for ending, kind in KIND_BY_ENDING.items() if name.lower().endswith(ending)), None)
 
 
@@ -124,8 +127,9 @@ def _is_zarr(folder: Path) -> bool:
 
 
 def _lists_patients(path: Path) -> bool:
-    """Whether a header, in a table's first two lines (Excel may write `sep=;` before it), names ids of patients or
-    their pseudonyms: a manifest, or the file of pseudonyms, in whatever spelling and encoding prepare reads."""
+    """Return whether a table is a list of patients: whether a header in its first two lines (Excel may write `sep=;`
+    first) names ids of patients or their pseudonyms. That is so for a manifest and for the file of pseudonyms, in every
+    spelling and encoding that `hnscc prepare` reads."""
     with path.open("rb") as file:
         lines = file.read(1 << 16).lower().splitlines()
     rows = [[_word(cell) for cell in re.split(rb"[,;\t]", line)] for line in lines if _word(line)][:2]
@@ -135,7 +139,8 @@ def _lists_patients(path: Path) -> bool:
 
 
 def _word(text: bytes) -> bytes:
-    """A text in lower case without blanks, signs, and what UTF-16 has beside its letters."""
+    """Return a text in lower case, without blanks and signs, and without the zero bytes that UTF-16 puts beside
+    its letters."""
     return re.sub(rb"[^a-z0-9]", b"", text)
 
 
@@ -149,7 +154,8 @@ def _kind_by_content(path: Path) -> str | None:
 
 
 def _paths_below(folder: Path, seen: set[str]) -> Iterator[Path]:
-    """Every file and folder below, without those inside of Zarr stores; a folder once, however it is linked."""
+    """Yield every file and folder below, but nothing inside of Zarr stores; yield each folder once, however often it
+    is linked."""
     real = os.path.realpath(folder)
     if real in seen:
         return

@@ -1,4 +1,4 @@
-"""What a study's user sees while Tune trains it: a bar per variant, a line per trial, what it waits for."""
+"""What the user sees while Tune trains a study: a bar per variant, a line per trial, and what the study waits for."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -15,12 +15,14 @@ from rayjobs.requests import Amounts, amounts_in_words
 
 
 class StudyProgress(tune.Callback):
-    """Told by Tune of every report and each trial that ends: a bar per variant on a terminal, else a line per trial."""
+    """Shows a bar per variant on a terminal, else a line per trial. Tune tells it of every report and of each trial
+    that ends."""
 
     def __init__(
         self, all_trials: Sequence[Trial], todo: Sequence[Trial], left: Sequence[Trial], cpus: float
     ) -> None:
-        """left: those of the study not completed before; todo: what of them is trained now. cpus: of each."""
+        """left: the trials of the study that were not completed before. todo: those of them that are trained now. cpus:
+        of each trial."""
         self.console = terminal()
         self.bars = progress_bars(self.console)
         self.began = time.monotonic()
@@ -40,7 +42,8 @@ class StudyProgress(tune.Callback):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its callbacks for a restoring that never happens here; a terminal cannot be pickled."""
+        """Leave out the terminal, which cannot be pickled. Tune pickles its callbacks in order to restore them, which
+        never happens here."""
         return {}
 
     def __enter__(self) -> "StudyProgress":
@@ -87,10 +90,10 @@ class StudyProgress(tune.Callback):
 
 
 class Waiting(tune.Callback):
-    """Says so while no trial is trained, for want of free machines."""
+    """Tells the user while no trial is trained because no machine is free."""
 
     def __init__(self, request: Amounts, say: Callable[[str], None]) -> None:
-        """request: of a trial. say: prints a line."""
+        """request: what a trial asks for. say: prints a line."""
         self.request, self.say = request, say
         self.wait: Wait | None = None
 
@@ -108,5 +111,5 @@ class Waiting(tune.Callback):
 
 
 def study_trial(tune_trial: TuneTrial) -> Trial:
-    """The trial of the study that a trial of Tune's trains."""
+    """Return the study's trial that a trial of Tune's trains."""
     return Trial(**tune_trial.config["assignment"]["trial"])

@@ -1,4 +1,4 @@
-"""New configurations of a search: the recorded ones again, then new ones by Ray Tune's searchers."""
+"""Proposes a search's configurations: first the recorded ones again, then new ones by Ray Tune's searchers."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -27,9 +27,11 @@ TRIES = 1000
 
 
 def proposer(study: Study, recorded: Sequence[Configuration] = ()) -> Propose:
-    """Return what the race calls for new configurations: the recorded ones again, then new ones, all different.
+    """Return the function that the race calls for configurations. It gives the recorded ones again, then new ones,
+    all different.
 
-    random and grid by Tune's variant generator, tpe by Optuna through Tune's OptunaSearch, told what was scored.
+    Tune's variant generator makes those of random and grid; Optuna, through Tune's OptunaSearch, those of tpe, and it
+    is told the scores.
     """
     known: list[Configuration] = []
     recorded = [{path: each[path] for path in search_of(study).ranges} for each in recorded]
@@ -77,7 +79,7 @@ def _tpe(
 
 
 def _domains(study: Study) -> dict[str, Any]:
-    """Lists by the places of their values: an entry may be of any kind, a whole network too."""
+    """Replace lists by the places of their values, since an entry may be of any kind, even a whole network."""
     return {path: _domain(study, path, each) for path, each in search_of(study).ranges.items()}
 
 
@@ -90,7 +92,7 @@ def _domain(study: Study, path: str, values: Range | tuple[Any, ...]) -> Any:
 
 
 def _placed(study: Study, settings: Configuration) -> dict[str, Any]:
-    """The settings as `_domains` has them."""
+    """Return the settings in the form of `_domains`."""
     ranges = search_of(study).ranges
     return {path: _position(ranges[path], value) for path, value in settings.items()}
 
@@ -119,7 +121,7 @@ def _distinct(
 
 
 def _settings(study: Study, chosen: dict[str, Any]) -> Configuration:
-    """As they stand in a study file: list entries themselves, real numbers to four digits."""
+    """Return the settings as a study file has them: the list entries themselves, and real numbers with four digits."""
     settings = {}
     for path, each in search_of(study).ranges.items():
         value = chosen[path]

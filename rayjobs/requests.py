@@ -1,4 +1,5 @@
-"""What a trial asks of a machine, and whether any can give it. Without Ray, which takes two seconds to load."""
+"""What a trial asks of a machine, and whether any machine can give it. This works without Ray, which takes two seconds
+to load."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,9 +16,9 @@ Amounts = Mapping[str, float]
 
 
 def check_study_requests(study: Study, machines: Sequence[Amounts]) -> None:
-    """InputError where a trial of the study asks for more than any of these machines has: it would wait for ever.
+    """Raise InputError where a trial of the study asks for more than any of these machines has: it would wait for ever.
 
-    machines: none while nobody knows.
+    machines: what each one has; empty while nobody knows.
     """
     gpus, on_gpu = study.resources.gpus, _on_gpu(study)
     if on_gpu and gpus == 0:
@@ -57,7 +58,8 @@ def _on_gpu(study: Study) -> bool:
 
 
 def check_request(cpus: float, gpus: float, machines: Sequence[Amounts]) -> None:
-    """InputError where none of these machines has as many of both: a trial that asks for them would wait for ever."""
+    """Raise InputError where none of these machines has as many of both: a trial that asks for them would wait
+    for ever."""
     wanted = {"CPU": cpus, "GPU": gpus}
     if not machines or any(_has(each, wanted) for each in machines):
         return
@@ -87,8 +89,9 @@ def _has(machine: Amounts, wanted: Amounts) -> bool:
 def trials_per_gpu(machines: Sequence[Amounts], cpus: float, trials: int | None = None) -> int:
     """Return the most trials that may share a GPU so that no other GPU stands idle; at least 1.
 
-    Ray fills one GPU before it goes on to the next. So each gets as many as its part of the machine's processors can
-    train, and its part of the trials that there are. cpus: of a trial. trials: None where nobody knows how many.
+    Ray fills one GPU before it uses the next. So each GPU gets as many trials as its part of the machine's processors
+    can train, and no more than its part of all trials. cpus: of a trial. trials: how many there are; None where
+    nobody knows.
     """
     with_gpus = [each for each in machines if each.get("GPU")]
     by_cpus = min((each.get("CPU", 0.0) / cpus / each["GPU"] for each in with_gpus), default=math.inf)
@@ -100,8 +103,9 @@ def trials_per_gpu(machines: Sequence[Amounts], cpus: float, trials: int | None 
 def trials_at_once(machine: Amounts, study: Study, devices: Collection[str]) -> int:
     """Return how many of the study's trials a machine trains at once; at least 1.
 
-    machine: what it has; a cluster's machines together count as one. devices: those that the variants are trained on
-    (cpu, cuda). What share of a GPU `gpus: auto` gives is measured first: until then, each GPU counts for one trial.
+    machine: what it has; a cluster's machines together count as one. devices: the devices on which the variants
+    are trained (cpu, cuda). With `gpus: auto`, the share of a GPU is measured first; until then each GPU counts
+    for one trial.
     """
     asked = study.resources.gpus
     share = (1.0 if "cuda" in devices else 0.0) if asked == "auto" else asked
@@ -117,16 +121,17 @@ def _parts(whole: float, part: float) -> int:
 
 
 def amounts_in_words(amounts: Amounts) -> str:
-    """ "2 CPUs and 0.5 GPUs"."""
+    """Return the amounts as text, such as "2 CPUs and 0.5 GPUs"."""
     return " and ".join(f"{amounts[name]:g} {name}s" for name in ("CPU", "GPU") if amounts.get(name))
 
 
 def resolve_here(study: Study) -> Callable[[Training], tuple[str, str]]:
-    """`resolve_in_process` for trials that are trained on this machine, by this process."""
+    """Return what `resolve_in_process` says for trials that this process trains on this machine."""
     return lambda training: resolve_in_process(with_share(study, training))
 
 
 def with_share(study: Study, training: Training) -> Training:
-    """A trial that reserves no share of a GPU is trained on the processor, unless it says otherwise."""
+    """Return the training settings, with the processor as device where trials reserve no share of a GPU and the device
+    is `auto`."""
     no_gpu = study.resources.gpus == 0 and training.device == "auto"
     return training.model_copy(update={"device": "cpu"}) if no_gpu else training

@@ -1,4 +1,4 @@
-"""What a training of a study left, and how its user is told."""
+"""What a training of a study left behind, and how the user is told."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +19,11 @@ from hnscc.training.states import BY_OTHER_SETTINGS
 
 @dataclass(frozen=True)
 class RunEnd:
-    """What an invocation left.
+    """What one call of the command left behind.
 
-    completed: trial ids. missing: how many. failed: trial id -> the kind of its error. lost: the trials
-    that this invocation should have trained and did not. unused: what no table could be made of; left_out: the
-    trained trials that the study no longer has; a sentence each.
+    completed: trial ids. missing: how many. failed: the kind of error by trial id. lost: the trials that this call
+    should have trained and did not. unused: results that no table could use. left_out: trained trials that the study no
+    longer has. The last two are sentences, one for each.
     """
 
     folder: RunFolder
@@ -37,7 +37,7 @@ class RunEnd:
 
 
 def run_end_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupted: bool) -> RunEnd:
-    """Return what is there now. todo: the trials that were to be trained; left: those of the study that were
+    """Return what is there now. todo: the trials that were to be trained. left: the trials of the study that were
     not completed."""
     every = trials_of(ready.study)
     before = dict.fromkeys(set(every) - set(left), ("completed", None))
@@ -60,7 +60,8 @@ def run_end_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupte
 
 
 def tell_run_end(end: RunEnd) -> int:
-    """Say what was done and what to do next; the exit code: 0, 1 where a trial failed, 130 after an interrupt."""
+    """Tell the user what was done and what to do next. Return the exit code: 0, 1 where a trial failed, 130 after
+    an interrupt."""
     root = shown(end.folder.root)
     if not end.interrupted:
         _print_table_1(end.folder)
@@ -88,13 +89,13 @@ def tell_run_end(end: RunEnd) -> int:
 
 
 def tell_lost(names: Iterable[str]) -> None:
-    """Name what should have been trained and left no record."""
+    """Name the trials that should have been trained and left no record."""
     for name in names:
         print(f"lost: {name} left no record; the same command tries it again", file=sys.stderr)
 
 
 def tell_interrupted() -> int:
-    """Say that the command goes on where it stopped; the exit code."""
+    """Tell the user that the same command goes on from here. Return the exit code."""
     print("Interrupted. The same command continues where it stopped.", file=sys.stderr)
     return INTERRUPTED
 
@@ -107,14 +108,15 @@ def shown(root: Location) -> str:
 
 
 def _over_repeats(row: Mapping[str, Any]) -> str:
-    """The median over repeats, and their quartiles; of too few for these the least and the most."""
+    """Return the median over repeats with its quartiles; with too few repeats for quartiles, the least and the most."""
     names = ("q25", "q75") if quartered(row["repeats"]) else ("min", "max")
     ends = [row[f"dice_repeats_{name}"] for name in names] if row["repeats"] > 1 else [None, None]
     return with_interval(row["dice_repeats_median"], *ends)
 
 
 def _print_table_1(folder: RunFolder) -> None:
-    """Table 1 on the test slices: the repeats' pooled Dice, then the median model's with its patient interval."""
+    """Print Table 1 for the test slices: the repeats' pooled Dice, then that of the median model with its interval
+    over patients."""
     from hnscc.aggregation.query import read_table  # here, for DuckDB is needed at the end alone
 
     tested = [row for row in read_table(folder, "pooled").to_pylist() if row["split"] == "test"]

@@ -1,7 +1,7 @@
 """Trials of a study or a search, trained by Ray Tune on the machines that Ray is connected to.
 
-Tune only schedules: one Tuner over the trials that are to be trained, never restored, its own files in a scratch
-folder that is removed. What is done is said by the trials' own records alone.
+Tune only schedules. One Tuner runs over the trials that are to be trained; it is never restored, and its own files lie
+in a scratch folder that is removed. Only the trials' own records say what is done.
 """
 
 import contextlib
@@ -43,10 +43,11 @@ def train_trials(
     left: Sequence[Trial],
     pause_after: Mapping[Trial, int | None],
 ) -> bool:
-    """Let Tune schedule `todo`, of the trials that are left; returns whether the user interrupted it.
+    """Let Tune schedule the trials `todo`, and return whether the user interrupted it.
 
-    all_trials: of the study. token: of the proof that the run folder is shared. pause_after: an epoch after which a
-    trial pauses; one that is not named trains to its end. StorageError where a trial met one.
+    all_trials: of the study. left: those of them that are not completed yet. token: of the proof that the run folder is
+    shared. pause_after: the epoch after which a trial pauses; a trial that is not named trains to its end. StorageError
+    where a trial met one.
     """
     assignments = _assignments(ready, todo, pause_after)
     memory = FullMemory()
@@ -75,7 +76,7 @@ def train_trials(
 def _assignments(
     ready: ReadyRun, todo: Sequence[Trial], pause_after: Mapping[Trial, int | None]
 ) -> list[Assignment]:
-    """What the workers are told of each trial, with the share of a GPU that its variant needs."""
+    """Return what the workers are told of each trial, with the share of a GPU that its variant needs."""
     shares = gpu_shares(ready, {trial.variant: trial for trial in reversed(todo)}, len(todo))
     return [
         {
@@ -92,10 +93,10 @@ def _assignments(
 def _begin_round(
     ready: ReadyRun, assignments: Sequence[Assignment], all_trials: Sequence[Trial], left: Sequence[Trial]
 ) -> StudyProgress:
-    """What the user sees of these trials, once it is sure that a machine can train them and old failures are forgotten.
-    Which of them left results that are not used, and why, is said.
+    """Return the progress display for these trials, after checking that a machine can train them and deleting old
+    failures. Tell the user which trials left results that are not used, and why.
 
-    InputError where no machine can.
+    InputError where no machine can train them.
     """
     cpus = ready.study.resources.cpus
     check_request(cpus, max(each["gpus"] for each in assignments), machines_of_cluster())
@@ -110,14 +111,16 @@ def _begin_round(
 
 
 def _once_more(ready: ReadyRun, assignment: Assignment, memory_full: bool) -> Assignment | None:
-    """A trial that is to be trained once more: one that full memory ended, or one that had too small a share."""
+    """Return the assignment again if the trial is to be trained once more: because full memory ended it, or because its
+    share of a GPU was too small."""
     if memory_full and not _has_ended(ready, Trial(**assignment["trial"])):
         return assignment
     return _with_more_memory(ready, assignment)
 
 
 def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> Reached:
-    """How far each trial has come: whether it has ended, and the epoch of its newest checkpoint, 0 without one."""
+    """Return how far each trial has come: whether it has ended, and the epoch of its newest checkpoint (0
+    without one)."""
     saved = (newest_facts(ready.folder.trial(trial.trial_id)) for trial in trials)
     return [
         (_has_ended(ready, trial), each.epoch if each else 0)
@@ -126,12 +129,13 @@ def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> Reached:
 
 
 def _has_ended(ready: ReadyRun, trial: Trial) -> bool:
-    """Whether a trial has been trained, or has failed."""
+    """Return whether a trial has been trained, or has failed."""
     return ready.state(trial).status != "missing"
 
 
 def _with_more_memory(ready: ReadyRun, assignment: Assignment) -> Assignment | None:
-    """The same trial with twice the share of a GPU, if that is what it failed for and there is more to give."""
+    """Return the assignment with twice the share of a GPU, if the trial failed for lack of memory and a larger
+    share exists."""
     record = read_record(ready.folder.trial(Trial(**assignment["trial"]).trial_id))
     share = assignment["gpus"]
     if record is None or record.failure != OUT_OF_MEMORY or not 0 < share < 1:
@@ -142,9 +146,10 @@ def _with_more_memory(ready: ReadyRun, assignment: Assignment) -> Assignment | N
 
 
 def _forget_failure(folder: TrialFolder) -> None:
-    """What is tried again must not be taken for this time's failure by its old record.
+    """Delete the record of an old failure, so that it is not taken for a failure of this attempt.
 
-    A trained trial's record stays: it vouches for weights that predict again, or for predictions of other slices.
+    The record of a trained trial stays: it vouches for weights that are to predict again, or for predictions of
+    other slices.
     """
     record = read_record(folder)
     if not isinstance(record, Trained) or not (is_completed(folder) or with_weights(folder)):
@@ -154,11 +159,11 @@ def _forget_failure(folder: TrialFolder) -> None:
 
 
 class InOrder(FIFOScheduler):
-    """First come, first served, as Tune does it by itself, but without a pass over all trials that have ended: with
-    20,000 of them such passes would take most of the driving process's time."""
+    """Trials run first come, first served, as with Tune's own scheduler. That one passes over all trials that have
+    ended; with 20,000 of them this would take most of the driving process's time."""
 
     def choose_trial_to_run(self, tune_controller: TuneController) -> TuneTrial | None:
-        """Called by Tune before each event: the first of the trials that wait, in the order of the assignments."""
+        """Return the first waiting trial in the order of the assignments. Tune calls this before each event."""
         live: set[TuneTrial] = tune_controller.get_live_trials()  # type: ignore[no-untyped-call]
         waiting = [each for each in live if each.status in _WAITING]
         return min(waiting, key=lambda each: (_WAITING.index(each.status), each.trial_id), default=None)
@@ -174,8 +179,11 @@ def _tuner(
     *,
     counting: bool,
 ) -> tune.Tuner:
-    """What runs a worker for each assignment, as machines come free. scratch: the folder of its own files. counting:
-    whether counting processes says where one is free, as on this machine alone; with shares of GPUs it never does."""
+    """Return the Tuner that runs a worker for each assignment as machines become free.
+
+    scratch: the folder for its own files. counting: whether Tune may find a free place by counting processes, as it may
+    on this machine alone; with shares of GPUs it never does.
+    """
     cpus = ready.study.resources.cpus
     take_processes_that_stand_by(counting=counting and not any(each["gpus"] for each in assignments))
     least = {"CPU": cpus, "GPU": min(each["gpus"] for each in assignments)}
@@ -206,7 +214,8 @@ def _tuner(
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM end Tune's loop at the next step; trials keep their checkpoints. Yields the signals seen."""
+    """Let Ctrl-C and SIGTERM end Tune's loop at the next step; trials keep their checkpoints. Yield the
+    signals seen."""
     seen: list[int] = []
 
     def _stop(number: int, frame: Any) -> None:
@@ -223,9 +232,11 @@ def _interruptible() -> Iterator[list[int]]:
 
 
 def record_deaths(ready: ReadyRun, dead: Mapping[Trial, str]) -> None:
-    """A trial whose process died too often fails by name, like one whose code failed. dead: the last error of each.
+    """Record a failure for each trial whose process died too often, as for a trial whose code failed. dead: the last
+    error of each trial.
 
-    The record keeps the attempts that the newest checkpoint names; later ones left nothing that says where they were.
+    The record keeps the attempts that the newest checkpoint names; later attempts left nothing that says where
+    they ran.
     """
     if not dead:
         return

@@ -1,7 +1,7 @@
-"""From ranges, by Ray Tune and a race of configurations, to winners.yaml: `python -m rayjobs.search STUDY`.
+"""From ranges of settings to winners.yaml, by Ray Tune and a race of configurations: `python -m rayjobs.search STUDY`.
 
-The race (searching.race) says which trials it wants, Tune trains them, until the race wants no more. What it wants
-follows from the trials' own files alone, so that the same command goes on after a kill, to the same winner.
+The race (searching.race) says which trials it wants and Tune trains them, until the race wants no more. What the race
+wants follows from the trials' own files alone. So after a kill the same command goes on, to the same winner.
 """
 
 import argparse
@@ -88,7 +88,8 @@ def run_search(
 
 
 def _check_same_search(study: Study, folder: RunFolder) -> None:
-    """More budget or configurations go on; other ranges or another method are another search."""
+    """Raise InputError for other ranges or another method, which make another search. With a larger budget or more
+    configurations a search goes on."""
     before, now = kept_study(folder).search, search_of(study)
     keys = ("method", "ranges")
     if before and any(getattr(before, key) != getattr(now, key) for key in keys):
@@ -111,8 +112,11 @@ def train_wanted(
     token: str | None,
     during: contextlib.ExitStack,
 ) -> tuple[list[str], bool]:
-    """Train what the race wants, to its end; return which trials left nothing, and whether the user interrupted it.
-    Ray is started where no cluster was joined, once there is something to train: `during` takes its end."""
+    """Train what the race wants, until it wants no more. Return which trials left nothing, and whether the user
+    interrupted it.
+
+    Where no cluster was joined, Ray is started once there is something to train; `during` takes what shuts it down.
+    """
     wanted, trained = race.advance({}), Wanted()
     while wanted:
         ready = _with_configurations(study, race, ready, resolve, recorded)
@@ -138,13 +142,13 @@ def train_wanted(
 
 
 def _drop_weights(folder: RunFolder, trials: Sequence[Trial]) -> None:
-    """No reading of a search needs weights, and they are most of what a trial holds."""
+    """Delete the weights of these trials: nothing in a search reads them, and they are most of what a trial holds."""
     for trial in trials:
         delete(folder.trial(trial.trial_id).weights)
 
 
 def _curve(ready: ReadyRun, key: Key) -> Curve | None:
-    """What a trial of these settings has shown."""
+    """Return the scores so far of a trial with these settings."""
     trial = trial_of(key)
     device, precision = ready.computed_by[trial.variant]
     digest = ready.folds[trial.fold].digest
@@ -153,7 +157,7 @@ def _curve(ready: ReadyRun, key: Key) -> Curve | None:
 
 
 def _check_gpu_hours(ready: ReadyRun, rules: Search) -> None:
-    """InputError where nothing is spent of the only thing that is limited."""
+    """Raise InputError where the budget limits GPU-hours alone and no trial spends any."""
     budget = rules.budget
     only = budget.gpu_hours is not None and budget.trials is None and budget.hours is None
     if only and all(device == "cpu" for device, _ in ready.computed_by.values()):
@@ -173,7 +177,7 @@ def _with_configurations(
     resolve: Callable[[Training], tuple[str, str]],
     recorded: Sequence[Configuration],
 ) -> ReadyRun:
-    """The run with a variant for every configuration so far, as study.yaml and search.json now say."""
+    """Return the run with a variant for every configuration so far, as study.yaml and search.json now have them."""
     if len(ready.study.variants) == len(race.configurations) and SEARCHED not in ready.study.variants:
         return ready
     study = with_configurations(study, race.configurations)
@@ -187,7 +191,7 @@ def _with_configurations(
 
 
 def _side_by_side(ready: ReadyRun, address: str | None) -> float:
-    """How many trials the machines that are up hold at once."""
+    """Return how many trials the machines that are up train at once."""
     machines = ray.cluster_resources() if address else resources_here()  # type: ignore[no-untyped-call]
     return float(trials_at_once(machines, ready.study, {device for device, _ in ready.computed_by.values()}))
 
@@ -201,7 +205,7 @@ def run_winners(end: SearchEnd, address: str | None, *, accept_versions: bool = 
 
 
 def _command(study_file: str, out: str | None, address: str | None, run: bool, accept_versions: bool) -> int:
-    """What the command does, for `python -m`."""
+    """Run the command for `python -m`."""
     end = run_search(load_study(study_file), out, address, accept_versions=accept_versions)
     code = tell_search_end(end)
     return run_winners(end, address, accept_versions=accept_versions) if run and not code else code

@@ -1,4 +1,4 @@
-"""What a search came to, and what its user is told of it at the end."""
+"""The result of a search, and what the user is told of it at the end."""
 
 import sys
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class SearchEnd:
-    """standings: every configuration, the winner first; none of a search that is not over. lost: trials that should
-    have been trained and left nothing."""
+    """standings: every configuration, the winner first; empty for a search that is not over. lost: the trials that
+    should have been trained and left nothing."""
 
     folder: RunFolder
     configurations: list[Configuration]
@@ -28,7 +28,8 @@ class SearchEnd:
 
 
 def tell_search_end(end: SearchEnd) -> int:
-    """Say what was found and what to do next; the exit code: 0, 1 where there is no winner, 130 after an interrupt."""
+    """Tell the user what was found and what to do next. Return the exit code: 0, 1 where there is no winner, 130 after
+    an interrupt."""
     if end.interrupted:
         return tell_interrupted()
     tell_lost(end.lost)

@@ -1,4 +1,4 @@
-"""A file of the working folder that hides a module of the same name from Ray's workers, who look there first."""
+"""Finds files of the working folder that hide a module of the same name from Ray's workers, who look there first."""
 
 import sys
 from pathlib import Path
@@ -23,8 +23,9 @@ LOADED_LATER = frozenset(
 
 
 def refuse_shadowed() -> None:
-    """InputError where a file of the working folder bears the name of a module that this process has loaded from
-    elsewhere, or that its workers will load: these look into the working folder first, and would import that file."""
+    """Raise InputError where a file of the working folder has the name of a module that this process has loaded
+    from elsewhere, or that its workers will load. They look into the working folder first, and would import that
+    file instead."""
     here = Path.cwd()
     found = sorted({path.name for path in here.iterdir() if _shadows(path)})
     if found:
@@ -46,7 +47,7 @@ def _shadows(path: Path) -> bool:
 
 
 def _is_from(module: ModuleType, path: Path) -> bool:
-    """Whether the module is that of this path, or one that is built in, which nothing hides."""
+    """Return whether the module was loaded from this path, or is built in, so that nothing hides it."""
     file = getattr(module, "__file__", None)
     if file is None:
         return not hasattr(module, "__path__")

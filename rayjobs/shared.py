@@ -1,4 +1,4 @@
-"""The run folder is shared: every machine that trains proves that it sees what the others write there."""
+"""Proof that the run folder is shared: every machine that trains shows that it sees what the others write there."""
 
 import contextlib
 import secrets
@@ -20,9 +20,9 @@ ANSWER_SECONDS = 120
 
 @contextlib.contextmanager
 def prove_shared(folder: RunFolder) -> Iterator[str]:
-    """Have every machine that may train read what this one writes to the run folder, and answer there.
+    """Let every machine that may train read what this one writes to the run folder, and answer there.
 
-    Yields the token by which machines that join later prove it too. InputError names the one that does not.
+    Yields the token by which machines that join later prove it too. InputError names the machine that cannot.
     """
     if isinstance(folder.root, Path) and in_job(folder.root):
         raise InputError(
@@ -55,8 +55,8 @@ def prove_shared(folder: RunFolder) -> Iterator[str]:
 
 
 def see_shared(folder: RunFolder, token: str) -> None:
-    """InputError where this machine does not see what the driving one wrote; StorageError where the storage does not
-    answer, which says nothing of that."""
+    """Raise InputError where this machine does not see what the driving one wrote, and StorageError where the storage
+    does not answer, which tells nothing about that."""
     if found := _read(folder, token, token):
         raise _not_shared(folder, address_here(), found)
 
@@ -67,7 +67,7 @@ def _ask(node: str, folder: RunFolder, token: str) -> ray.ObjectRef[str | None]:
 
 
 def _answer(folder: RunFolder, token: str, node: str) -> str | None:
-    """Read the token and write it back under this machine's name; what is wrong, or None."""
+    """Read the token and write it back under this machine's name. Return what is wrong, or None."""
     if found := _unseen(folder, token, token):
         return found
     try:
@@ -78,7 +78,7 @@ def _answer(folder: RunFolder, token: str, node: str) -> str | None:
 
 
 def _unseen(folder: RunFolder, name: str, token: str) -> str | None:
-    """What is wrong with a machine's proof, the storage's own faults too, or None."""
+    """Return what is wrong with a machine's proof, including faults of the storage, or None."""
     try:
         return _read(folder, name, token)
     except (InputError, StorageError) as error:
@@ -86,7 +86,7 @@ def _unseen(folder: RunFolder, name: str, token: str) -> str | None:
 
 
 def _read(folder: RunFolder, name: str, token: str) -> str | None:
-    """What is wrong with a machine's proof, or None; InputError and StorageError for faults of the storage."""
+    """Return what is wrong with a machine's proof, or None. InputError and StorageError for faults of the storage."""
     proof = folder.proof(name)
     try:
         with storage_errors(proof):
@@ -102,7 +102,7 @@ def _why(error: OSError | InputError | StorageError) -> str:
 
 
 def _lost(answer: ray.ObjectRef[str | None]) -> bool:
-    """Whether the machine that was asked is gone: nothing is trained there."""
+    """Return whether the machine that was asked is gone. Nothing is trained on such a machine."""
     try:
         ray.get(answer)
     except ray.exceptions.RayTaskError:

@@ -1,8 +1,10 @@
-"""Processes of a Ray of one's own that stand by: they load what trains while the driving process reads the folds.
+"""Processes of a Ray that we started ourselves stand by: they load what trains while the driving process reads
+the folds.
 
-Ray imports `rayjobs.standby_here` in each process before it gives it anything to do. As many of them load as will train
-at once, and say so by a file when they have: where none is ready, Ray would start others. The one that has loaded first
-answers the driving process's question, which then need not load what the answer takes.
+Ray imports `rayjobs.standby_here` in each process before it gives the process anything to do. As many processes load
+as will train at once. Each writes a file when it has loaded, since Ray would start others if none were ready. The
+process that has loaded first answers the driving process's question, which then need not load the modules that the
+answer needs.
 """
 
 import contextlib
@@ -31,7 +33,7 @@ QUESTION, ANSWER, UNFINISHED = "question", "answer", "unfinished"
 
 
 class _Reply(NamedTuple):
-    """What a process wrote as its answer: the value, or what was raised in its place."""
+    """What a process wrote as its answer: the value, or the exception that was raised in its place."""
 
     is_answer: bool
     value: Any
@@ -39,9 +41,12 @@ class _Reply(NamedTuple):
 
 @contextlib.contextmanager
 def standing_by(count: int, modules: Sequence[str], question: Callable[[], T]) -> Iterator[Callable[[], T]]:
-    """Have `count` of the processes that are started meanwhile load these modules. Yields what gives the answer to a
-    question, or raises what it raises: the same each time, by the process that has loaded first, or by this one where
-    none does. Question and answer are pickled."""
+    """Let `count` of the processes that start within the `with` block load these modules.
+
+    Yields a function that returns the answer to the question, or raises what the question raised, and does the same
+    each time it is called. The process that has loaded first answers, or this one where none does. Question and answer
+    are pickled.
+    """
     with tempfile.TemporaryDirectory(prefix="hnscc-standby-", ignore_cleanup_errors=True) as folder:
         Path(folder, QUESTION).write_bytes(pickle.dumps(question))
         os.environ[ORDER] = json.dumps([folder, count, *modules])
@@ -52,8 +57,8 @@ def standing_by(count: int, modules: Sequence[str], question: Callable[[], T]) -
 
 
 def await_standby() -> None:
-    """Wait until those that have begun to load have loaded, and say so where that takes too long; not at all where none
-    has begun."""
+    """Wait until the processes that have begun to load have loaded, and tell the user where that takes too long. Do not
+    wait where none has begun."""
     if ORDER not in os.environ:
         return
     folder = Path(json.loads(os.environ[ORDER])[0])
@@ -66,13 +71,14 @@ def await_standby() -> None:
 
 
 def load_beside(module: str, after: float = 0.0) -> None:
-    """Load a module that this process needs later, which takes a second and more, while it waits for others. after:
-    so many seconds, until it begins."""
+    """Load a module in a thread while this process waits for others: it needs the module later, and loading takes a
+    second or more. after: seconds until the thread begins."""
     threading.Timer(after, importlib.import_module, (module,)).start()
 
 
 def _answered(folder: Path, question: Callable[[], T]) -> T:
-    """The answer that a process wrote; this process's own where none began, all died or none is done in time."""
+    """Return the answer that a process wrote. Where no process began, all died, or none answers in time, this process
+    answers itself."""
     asked, answer = time.monotonic(), folder / ANSWER
     while not answer.exists():
         waited = time.monotonic() - asked
@@ -98,7 +104,7 @@ def _any_loads(folder: Path) -> bool:
 
 
 def _loads(begun: Path) -> bool:
-    """Whether the process that wrote this file is there and has not loaded all yet."""
+    """Return whether the process that wrote this file is alive and has not loaded everything yet."""
     if begun.with_suffix(".ended").exists():
         return False
     try:
@@ -109,8 +115,8 @@ def _loads(begun: Path) -> bool:
 
 
 def load() -> None:
-    """Load the modules, in one of the processes that are to: the first `count` that take a number; and answer, as the
-    first that has loaded."""
+    """Load the modules, if this process is one of the first `count` to take a number. The first that has loaded them
+    also answers the question."""
     if ORDER not in os.environ:
         return
     folder, count, *modules = json.loads(os.environ[ORDER])
@@ -129,7 +135,7 @@ def load() -> None:
 
 
 def _answer(folder: Path) -> None:
-    """Write the answer, or what was raised in its place: whole, or not at all."""
+    """Write the answer, or the exception that was raised in its place: whole, or not at all."""
     try:
         asked = (folder / QUESTION).read_bytes()
     except FileNotFoundError:  # the run has ended, and the folder is gone
@@ -147,7 +153,7 @@ def _answer(folder: Path) -> None:
 
 
 def _taken(place: Path) -> bool:
-    """Whether this process took the place: no other had."""
+    """Return whether this process took the place, which is so if no other process had it."""
     try:
         with place.open("x") as file:
             file.write(str(os.getpid()))

@@ -1,4 +1,4 @@
-"""Imported by every process of a Ray of one's own when it starts; see `standby`."""
+"""Every process of a Ray that we started ourselves imports this module when it starts; see `standby`."""
 
 import atexit
 
@@ -7,8 +7,8 @@ from rayjobs.standby import load
 
 
 def _leave() -> None:
-    """End the process once all else that is registered for its end is done. Else Python would take PyTorch apart, a
-    second of a processor that the driving process needs for the tables."""
+    """End the process as soon as everything else is done that is registered for its end. Otherwise Python would free
+    PyTorch's modules one by one, which takes a second of a processor that the driving process needs for the tables."""
     atexit.unregister(_leave)
     leave(0)
 

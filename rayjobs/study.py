@@ -63,9 +63,9 @@ def run_study(
 ) -> RunEnd:
     """Train what is missing (at most `limit` trials of it), then aggregate.
 
-    address: a running cluster's, else RAY_ADDRESS, else Ray is started on this machine for this run alone.
-    accept_versions: go on beside trained trials of other versions. InputError for what cannot run; a new run folder
-    is then not left behind.
+    address: that of a running cluster; without one RAY_ADDRESS counts, else Ray is started on this machine for this run
+    alone. accept_versions: go on beside trained trials of other versions. InputError for what cannot run; a new run
+    folder is then not left behind.
     """
     address = given_or_set(address)
     refuse_in_job()
@@ -100,13 +100,14 @@ def run_study(
 
 
 def _any_unrecorded(study: Study, folder: RunFolder) -> bool:
-    """Whether a trial of the study has no record, so that there is something to train."""
+    """Return whether a trial of the study has no record, so that there is something to train."""
     recorded = {each.trial_id for each in folder.recorded}
     return any(trial.trial_id not in recorded for trial in trials_of(study))
 
 
 def _begin_training(during: contextlib.ExitStack) -> None:
-    """Start Ray where no cluster was joined; `during` takes its end. What the end needs is loaded meanwhile."""
+    """Start Ray where no cluster was joined; `during` takes what shuts it down. Meanwhile load what the end of the
+    run needs."""
     await_standby()
     if not ray.is_initialized():
         during.enter_context(connected(None))
@@ -115,7 +116,7 @@ def _begin_training(during: contextlib.ExitStack) -> None:
 
 @contextlib.contextmanager
 def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
-    """Shut Ray down in a thread while the tables are written: it waits two seconds for its processes."""
+    """Shut Ray down in a thread while the tables are written, since Ray waits two seconds for its processes to end."""
     with ThreadPoolExecutor(max_workers=1) as beside:
         ended = beside.submit(during.pop_all().close)
         yield
@@ -123,7 +124,7 @@ def _ended_beside(during: contextlib.ExitStack) -> Iterator[None]:
 
 
 def _with_tables(ready: ReadyRun, end: RunEnd) -> RunEnd:
-    """What the run left, once the tables are written: with what stands in none of them."""
+    """Write the tables, and return what the run left, with the results that stand in no table."""
     from rayjobs.aggregate import aggregate  # here, for SciPy and Matplotlib take seconds to load
 
     tidy_run(ready.folder, end.completed)
@@ -132,14 +133,14 @@ def _with_tables(ready: ReadyRun, end: RunEnd) -> RunEnd:
 
 
 def _next(ready: ReadyRun, left: list[Trial], tried: list[Trial], limit: int | None) -> list[Trial]:
-    """The trials to be trained now; one that failed is not tried again by the same command."""
+    """Return the trials to be trained now. The same command does not try a failed trial again."""
     free = set(trials_of(ready.study)) - set(tried)
     more = due(ready.study, [trial for trial in left if trial in free])
     return more[: None if limit is None else limit - len(tried)]
 
 
 def _settled(ready: ReadyRun, waiting: Iterable[Trial]) -> ReadyRun:
-    """Record in study.yaml which variants have enough repeats by now, where it is to stop once they have."""
+    """For a study that stops at enough repeats, record in study.yaml which variants have enough by now."""
     if not isinstance(ready.study.repeats, UntilPrecise):
         return ready
     from hnscc.aggregation.enough_repeats import settle
@@ -161,10 +162,11 @@ def make_ready(
     *,
     trains: bool = False,
 ) -> tuple[ReadyRun, str | None]:
-    """Prepare the run folder; given an address, first connect to its cluster and check that all machines see it.
+    """Prepare the run folder. Given an address, first connect to its cluster and check that all machines see
+    the folder.
 
-    Gives the token of that proof too. `during` takes what is to be closed after the training. trains: something will
-    surely be trained, so that without an address a Ray of one's own is started first (`_ready_to_train_here`).
+    Return the token of that proof, too. during: takes what is to be closed after the training. trains: something will
+    surely be trained, so that without an address Ray is started here first.
     """
     if address:
         return _ready_on_cluster(study, folder, address, during, accept_versions)
@@ -187,8 +189,8 @@ def _ready_on_cluster(
 def _ready_to_train_here(
     study: Study, folder: RunFolder, during: contextlib.ExitStack, accept_versions: bool
 ) -> ReadyRun:
-    """Start a Ray of one's own, and read the folds meanwhile. What this takes PyTorch for, to check networks and to
-    resolve `auto`, is asked of the process that has loaded it first."""
+    """Start Ray here, and read the folds meanwhile. To check networks and resolve `auto`, the folds need PyTorch: the
+    process that has loaded it first is asked."""
     store_and_divisions = _refuse_at_once(study, folder)
     answer = during.enter_context(standing_by(*_standby_of(study), _question_of(study, *store_and_divisions)))
     during.enter_context(connected(None))
@@ -212,7 +214,7 @@ def _read(
     check: Callable[..., object] = check_networks,
     store_and_divisions: tuple[Store, list[Division]] | None = None,
 ) -> ReadyRun:
-    """Read the folds from the store, and say how far it is; arguments as of `make_run_ready`."""
+    """Read the folds from the store, and show the progress. Arguments are those of `make_run_ready`."""
     with counted("reading the store", terminal()) as tell:
         ready = make_run_ready(
             study,
@@ -229,7 +231,8 @@ def _read(
 
 
 def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[Division]]:
-    """The store and its divisions; what needs neither PyTorch nor Ray to be refused does not wait for them."""
+    """Return the store and its divisions. Whatever can be refused without PyTorch and Ray is refused here, before they
+    are loaded."""
     store_and_divisions = open_and_divide(study)
     check_same_store(study, folder, *store_and_divisions)
     if not may_have_gpu():
@@ -238,9 +241,9 @@ def _refuse_at_once(study: Study, folder: RunFolder) -> tuple[Store, list[Divisi
 
 
 def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
-    """How many trials are trained at once, and the modules that train them: seconds of work, half of it the library's
-    of networks. (0, ()) where there is a GPU: a library that looks for GPUs while it is loaded would see the same ones
-    for ever, and each trial is to see its own."""
+    """Return how many trials are trained at once, and the modules that train them, which take seconds to load. (0, ())
+    where there is a GPU: a library that looks for GPUs while it is loaded would see the same ones for ever, and each
+    trial is to see its own."""
     if may_have_gpu():
         return 0, ()
     at_once = min(trials_at_once(resources_here(), study, {"cpu"}), len(trials_of(study)))
@@ -252,7 +255,7 @@ def _standby_of(study: Study) -> tuple[int, tuple[str, ...]]:
 def _question_of(
     study: Study, store: Store, divisions: list[Division]
 ) -> Callable[[], dict[Training, tuple[str, str]]]:
-    """What a process that stands by is asked: whether the networks fit, and what `auto` means here."""
+    """Return the question for a process that stands by: whether the networks fit, and what `auto` means here."""
     trainings = [with_share(study, each.training) for each in study.variants.values()]
     return partial(asked_of_pytorch, networks_of(study, store, divisions), trainings)
 

@@ -1,4 +1,4 @@
-"""What Ray needs of where it starts: a short path for its sockets, and a cluster that answers at its address."""
+"""What Ray needs of its surroundings: a short path for its sockets, and a cluster that answers at its address."""
 
 import contextlib
 import os
@@ -25,9 +25,10 @@ ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check
 
 @contextlib.contextmanager
 def folder_for_ray() -> Iterator[str | None]:
-    """A short folder for the sockets of a Ray of one's own, deleted afterwards; None where Ray's own choice will do.
+    """Return a short folder for the sockets of a Ray that we start, deleted afterwards; None where Ray's own choice
+    will do.
 
-    Ray takes RAY_TMPDIR, TMPDIR or /tmp. InputError where neither that nor /tmp can be used, and where its processes
+    Ray takes RAY_TMPDIR, TMPDIR or /tmp. InputError where neither that nor /tmp can be used, and where Ray's processes
     have no memory to share.
     """
     check_shared_memory()
@@ -44,7 +45,7 @@ def folder_for_ray() -> Iterator[str | None]:
 
 
 def _fault_of(folder: str) -> str | None:
-    """Why Ray cannot have its sockets and logs in a folder; None where it can."""
+    """Return why Ray cannot have its sockets and logs in a folder; None where it can."""
     length = len(os.fsencode(Path(folder).absolute()))
     if length + BELOW_BYTES > SOCKET_BYTES:
         return f"a path of {count_of(length, 'character')}"
@@ -57,7 +58,7 @@ def _fault_of(folder: str) -> str | None:
 
 
 def _own_folder(faults: dict[str, str]) -> str:
-    """A folder below /tmp. faults: by the name of what was tried before, why that does not do."""
+    """Make a folder below /tmp. faults: why each place that was tried before cannot be used, by its name."""
     if fault := _fault_of("/tmp"):
         raise InputError(
             "Ray finds no folder for its sockets and logs.",
@@ -71,13 +72,13 @@ def _own_folder(faults: dict[str, str]) -> str:
 
 
 def given_or_set(address: str | None) -> str | None:
-    """Return the address that is given, else that of RAY_ADDRESS; None where there is neither, for a Ray of
-    one's own."""
+    """Return the given address, else that of RAY_ADDRESS; None where there is neither, so that Ray is started here."""
     return address or os.environ.get("RAY_ADDRESS") or None
 
 
 def refuse_silent(address: str) -> None:
-    """InputError where no Ray answers at this address: to join it would be tried for many minutes without a word."""
+    """Raise InputError where no Ray answers at this address. Ray itself would try to join it for many minutes without
+    a word."""
     if address.startswith("ray://"):
         _call(address, address.removeprefix("ray://"))
     elif address == "auto" or _host_and_port(address):

@@ -1,7 +1,7 @@
-"""Trials whose process dies or hangs, or whose machine's memory is full: which of them go on, which are given up, and
-when a study is over.
+"""Watches trials whose process dies or hangs, or whose machine's memory is full: decides which of them go on and which
+are given up, and when a study is over.
 
-Where a machine's memory is full, Ray ends workers, and Tune ends with an error. It is waited for.
+Where a machine's memory is full, Ray ends workers, and Tune ends with an error. The run then waits, and goes on.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ HOPELESS = 50
 
 @contextlib.contextmanager
 def full_memory_noted() -> Iterator[list[OutOfMemoryError]]:
-    """Yield a list that is empty, or at the end holds what Ray said where it ended workers since memory was full.
+    """Yield a list. It stays empty, or in the end holds Ray's message if Ray ended workers because memory was full.
 
     Tune goes on after any other death of a worker; at this one it raises an error that it calls unexpected.
     """
@@ -46,14 +46,14 @@ def full_memory_noted() -> Iterator[list[OutOfMemoryError]]:
 
 
 class FullMemory:
-    """How often in a row memory was full, without an epoch ended in between."""
+    """Counts how often in a row memory was full without an epoch ending in between."""
 
     def __init__(self) -> None:
         self._times = 0
         self._so_far: Reached | None = None
 
     def wait(self, error: OutOfMemoryError, so_far: Reached, say: Callable[[str], None]) -> None:
-        """Say that memory was full, and wait, the longer the more often. WorkerError where it stays full."""
+        """Tell the user that memory was full, and wait: longer each time. WorkerError where it stays full."""
         self._times = self._times + 1 if so_far == self._so_far else 1
         self._so_far = so_far
         if self._times >= FULL_ROUNDS:
@@ -73,16 +73,16 @@ class FullMemory:
 
 
 class AllDone(BaseException):
-    """Every trial has ended. A BaseException, since Tune catches each Exception and would go on starting workers that
-    have no work."""
+    """Raised when every trial has ended. It is a BaseException, since Tune catches every Exception and would go on
+    starting workers that have no work."""
 
 
 class Watch(tune.Callback):
-    """Lets a trial that was interrupted go on for ever, one that keeps dying of itself not; ends those that hang.
+    """Lets an interrupted trial go on for ever, gives up a trial that keeps dying by itself, and ends trials that hang.
 
-    A trial's process may die for its own fault (memory, a crash in native code) or another's (a killed worker, a
-    lost machine). So deaths count only on a machine that is still there, and only until an epoch has
-    ended since the last one. `dead` has the last error of each trial that was given up.
+    A trial's process may die for its own fault (memory, a crash in native code) or for another's (a killed worker, a
+    lost machine). So deaths count only on a machine that is still there, and only until an epoch ends. `dead` has the
+    last error of each trial that was given up.
     """
 
     def __init__(self, folder: RunFolder, trials: int, hung_after: float, say: Callable[[str], None]) -> None:
@@ -165,8 +165,8 @@ class Watch(tune.Callback):
             self.error = _hopeless(str(trial.get_pickled_error()))
 
     def _machine_lost(self, trial_id: str) -> bool:
-        """Whether the machine of a trial's process is gone; of a process that died before it could say which that is:
-        whether any machine is gone since it was begun."""
+        """Return whether the machine of a trial's process is gone. If the process died before it could name its
+        machine: whether any machine is gone since the process was started."""
         lost = _lost_machines()
         if node := self.node.get(trial_id):
             return node in lost

@@ -1,4 +1,4 @@
-"""Runs on the cluster's machines: trials one after another in one reused process."""
+"""Runs on the cluster's machines, and trains trials one after another in one process."""
 
 import time
 from typing import Any, TypedDict
@@ -20,11 +20,11 @@ REPORT_SECONDS = 1.0
 
 
 class Assignment(TypedDict):
-    """What a worker is told of the trial that it is to train, in the plain types that Tune hands on.
+    """What a worker is told of the trial that it is to train, in the plain types that Tune can pass on.
 
     trial: as in study.trials.Trial. gpus: its share of a GPU. weights: the hash of the file of encoder weights on the
-    machine that started the run; None without one. attempts: those that failed before (records.Attempt). pause_after:
-    the epoch after which it pauses; None for never.
+    machine that started the run; None without one. attempts: the attempts that failed before (records.Attempt).
+    pause_after: the epoch after which the trial pauses; None for never.
     """
 
     trial: dict[str, Any]
@@ -35,13 +35,13 @@ class Assignment(TypedDict):
 
 
 class TrialWorker(tune.Trainable):
-    """One trial at a time, that of config["assignment"]; the folds' arrays are shared by all workers of a machine."""
+    """Trains one trial at a time, that of config["assignment"]. All workers of a machine share the folds' arrays."""
 
     def setup(  # type: ignore[override]  # Tune passes the parameters of `with_parameters` by name
         self, config: dict[str, Any], ready: ReadyRun, token: str | None
     ) -> None:
         """token: what `prove_shared` wrote; a machine must see it whenever it begins a trial. Nothing here may hang on
-        a file system: what hangs in a step is noticed."""
+        a file system, since only a step that hangs is noticed."""
         self.ready, self.token = ready, token
         self.reset_config(config)
 
@@ -70,7 +70,7 @@ class TrialWorker(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Go on with the trial for a while, and report. The first report names this machine, before anything can end
-        the process there; later ones show that the trial is alive, also where it predicts."""
+        the process there. Later ones show that the trial is alive, also while it predicts."""
         if not self.known:
             self.known = True
             return self.report
@@ -96,7 +96,7 @@ class TrialWorker(tune.Trainable):
         return self._ended()
 
     def _ended(self) -> dict[str, Any]:
-        """The last report of a trial, by what its folder then says of it."""
+        """Return the last report of a trial, from what its folder then says."""
         state = trial_state(self.task.folder, others_digest=self.task.data.others_digest)
         record = state.completed
         if record is None:
@@ -109,7 +109,7 @@ class TrialWorker(tune.Trainable):
 
 
 def _check_versions(ready: ReadyRun) -> None:
-    """InputError where this machine's versions are not those that the run folder was made ready by."""
+    """Raise InputError where this machine has other versions than those by which the run folder was made ready."""
     if ready.versions is None or ready.versions == versions_here():
         return
     raise InputError(
@@ -122,7 +122,7 @@ def _check_versions(ready: ReadyRun) -> None:
 
 
 def _check_weights(task: Task, expected: str | None) -> None:
-    """InputError where the trial's file of encoder weights is not the one of the machine that started the run.
+    """Raise InputError where the trial's file of encoder weights is not the one on the machine that started the run.
     expected: the hash of that one; None without such a file."""
     found = hash_of_weights(task.variant.training.network.encoder_weights)
     if found == expected:

@@ -1,4 +1,5 @@
-"""What a `ray up` file for AWS must say besides: disks, networks and credentials closed, spot workers, a quiet head."""
+"""The further safeguards of a `ray up` file for AWS: closed disks, networks and credentials, spot workers, a
+quiet head."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -9,7 +10,7 @@ from rayjobs.doctor.marked_yaml import FieldPath, Problem
 
 
 def aws_problems(file: ClusterFile) -> Iterator[Problem]:
-    """Every safeguard of an AWS file that it lacks."""
+    """Yield a Problem for every safeguard that an AWS file lacks."""
     yield from _provider_problems(file)
     yield from _size_problems(file)
     for name, kind in file.machines.items():

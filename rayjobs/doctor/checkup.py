@@ -1,4 +1,4 @@
-"""A `ray up` file and a folder to be submitted, looked through; what is found, in words and for programs."""
+"""Looks through a `ray up` file and a folder to be submitted, and gives what it finds as text and for programs."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -17,9 +17,9 @@ from rayjobs.doctor.uploads import Upload, check_working_dir, mount_notes
 
 @dataclass(frozen=True)
 class Checkup:
-    """What is wrong in a `ray up` file, what is still to be filled in, and what its user has to see to besides.
+    """What is wrong in a `ray up` file, what is still to be filled in, and what else its user has to see to.
 
-    Each in the order of the file's lines. With notes alone, a cluster may be started.
+    Each list is in the order of the file's lines. With notes alone, a cluster may be started.
     """
 
     file: str
@@ -57,25 +57,25 @@ class Checkup:
 
 @dataclass(frozen=True)
 class Findings:
-    """What `hnscc doctor` was asked to look at, and found."""
+    """What `hnscc doctor` was asked to look at, and what it found."""
 
     cluster: Checkup | None
     upload: Upload | None
 
     @property
     def fine(self) -> bool:
-        """Whether all that was looked at may be used as it is."""
+        """Whether everything that was looked at may be used as it is."""
         return (self.cluster is None or self.cluster.fine) and not (self.upload and self.upload.problem)
 
     def lines(self) -> list[str]:
-        """What a terminal shows."""
+        """Return what a terminal shows."""
         return [
             *(self.cluster.lines() if self.cluster else ()),
             *([self.upload.line()] if self.upload else ()),
         ]
 
     def as_json(self) -> dict[str, Any]:
-        """What a program reads."""
+        """Return what a program reads."""
         return {
             "fine": self.fine,
             "cluster": self.cluster and self.cluster.as_json(),

@@ -1,4 +1,4 @@
-"""A `ray up` file as Ray will take it: what the checks of it ask."""
+"""A `ray up` file as Ray will read it, for the checks to ask."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

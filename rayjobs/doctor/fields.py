@@ -1,6 +1,7 @@
-"""Unknown, missing and mistyped fields of a `ray up` file, each with its line.
+"""Finds unknown, missing and mistyped fields of a `ray up` file, each with its line.
 
-By Ray's own JSON Schema, the file that its launcher validates by, and open_fields.yaml for what that one leaves open.
+It uses Ray's own JSON Schema, by which Ray's launcher validates the file, and open_fields.yaml for what that schema
+leaves open.
 """
 
 import difflib
@@ -28,7 +29,8 @@ _KINDS = {
 
 
 def field_problems(file: ClusterFile) -> Iterator[Problem]:
-    """Every field that is unknown, missing, or of the wrong type; and what names no provider or machine."""
+    """Yield every field that is unknown, missing or of the wrong type, a provider that Ray does not know, and a kind of
+    machine that the file does not have."""
     # Ray takes min_workers at the top too, and out of the file before its schema sees it.
     data = {key: value for key, value in file.marked.data.items() if key != "min_workers"}
     ray = json.loads((files("ray.autoscaler") / "ray-schema.json").read_text(encoding="utf-8"))
@@ -42,7 +44,7 @@ def field_problems(file: ClusterFile) -> Iterator[Problem]:
 
 
 def _told(marked: MarkedYaml, error: jsonschema.ValidationError) -> Iterator[Problem]:
-    """A schema's complaint with its line: one Problem for each unknown key, else one."""
+    """Turn a schema's complaint into Problems with their lines: one for each unknown key, else one."""
     path: FieldPath = tuple(error.absolute_path)
     where = field_name(path) or "the file"
     if "propertyNames" in error.schema_path:
@@ -81,7 +83,7 @@ def _expected(error: jsonschema.ValidationError) -> str:
 
 
 def _shown(path: FieldPath, value: Any) -> str:
-    """A wrong value as a message shows it: no long text, and none that may be secret."""
+    """Return a wrong value as a message shows it: shortened, and left out where it may be secret."""
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "keys with values"
     if value is None or isinstance(value, bool):
@@ -107,7 +109,7 @@ def _own_machines_problems(file: ClusterFile) -> Iterator[Problem]:
 
 
 def _kinds_problems(file: ClusterFile) -> Iterator[Problem]:
-    """What Ray asks of the kinds of machines beside its schema: it would say so without a line."""
+    """Yield what Ray asks of the kinds of machines beside its schema; Ray itself would complain without a line."""
     if not file.known_provider:
         return
     if file.head not in file.machines:

@@ -1,4 +1,4 @@
-"""A `ray up` file's values as Ray reads them, and the line of each key and item, so that a complaint can name it."""
+"""A `ray up` file's values as Ray reads them, with the line of each key and item, so that a complaint can name it."""
 
 from dataclasses import dataclass
 from itertools import takewhile

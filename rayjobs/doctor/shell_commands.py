@@ -1,4 +1,4 @@
-"""Reading the shell commands of a `ray up` file: which variables a command runs with, and what it installs."""
+"""Reads the shell commands of a `ray up` file: with which variables a command runs, and what it installs."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""What would be copied to a cluster, by `ray up` and by `ray job submit`, said before it is: no patient file may be."""
+"""Tells what `ray up` and `ray job submit` would copy to a cluster, before they do: no patient file may be among it."""
 
 import logging
 import os
@@ -67,7 +67,8 @@ class Upload:
 
 
 def check_working_dir(folder: Path) -> Upload:
-    """How much Ray would upload of a folder, and which patient files. InputError if it cannot be read."""
+    """Return how much of a folder Ray would upload, and which patient files. InputError if the folder cannot
+    be read."""
     try:
         next(folder.iterdir(), None)  # OSError where it is no folder
         paths = uploaded(folder)
@@ -85,8 +86,8 @@ def check_working_dir(folder: Path) -> Upload:
 
 
 def uploaded(folder: Path) -> list[Path]:
-    """The files and folders that `ray job submit --working-dir` would upload, found by Ray's own code: .rayignore,
-    .gitignore, and what Ray always leaves out."""
+    """Return the files and folders that `ray job submit --working-dir` would upload. Ray's own code finds them, by
+    .rayignore, .gitignore, and what Ray always leaves out."""
     root = folder.absolute()
     left_out = packaging._get_excludes(root, ray_constants.get_runtime_env_default_excludes())
     with_gitignore = os.environ.get(ray_constants.RAY_RUNTIME_ENV_IGNORE_GITIGNORE, "0") != "1"
@@ -101,7 +102,7 @@ def uploaded(folder: Path) -> list[Path]:
 
 
 def mount_problems(file: ClusterFile) -> Iterator[Problem]:
-    """Each mount and each synced file that could take patient files along."""
+    """Yield each mount and each synced file that could take patient files along."""
     for remote, local in keys(file.settings.get("file_mounts")).items():
         if isinstance(local, str) and (why := _carries(local, look=True)):
             yield file.problem(("file_mounts", remote), f"this mount {why}", _CODE, _MOVE)
@@ -111,9 +112,10 @@ def mount_problems(file: ClusterFile) -> Iterator[Problem]:
 
 
 def _carries(source: str, *, look: bool) -> str | None:
-    """Why copying a file or folder could copy patient files; `look`: it lies here, so look inside.
+    """Return why copying a file or folder could copy patient files, or None. look: it lies on this machine, so
+    look inside.
 
-    Like Ray, relative to the folder that one stands in. Never names what it found.
+    As for Ray, paths are relative to the working directory. The answer never names what was found.
     """
     here = Path.cwd()
     path = Path(os.path.normpath(here / Path(source).expanduser()))
@@ -132,7 +134,8 @@ def _carries(source: str, *, look: bool) -> str | None:
 
 
 def mount_notes(file: ClusterFile) -> Iterator[Problem]:
-    """Each mount that is not on this machine, seen from the folder that one stands in, and a token open to others."""
+    """Yield each mount whose source is not on this machine, seen from the working directory, and a token that others
+    can read."""
     for remote, local in keys(file.settings.get("file_mounts")).items():
         if not isinstance(local, str):
             continue
