@@ -5,6 +5,7 @@ the series behind a `#`: `scans/p01#1.2.840.113619.2.5` or `scans/p01#3f2a9c1e`,
 `hnscc scan` list. Each slice has a slope and intercept of its own, which PET uses.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.in_words import count_of
 
 _SEPARATOR = "#"
+# Of a series in the folder of the manifest itself, whose cell begins with the `#`; no other word is one.
+_KEY_OR_UID = re.compile(r"[0-9a-f.]+")
 
 
 def named_series(path: Path) -> tuple[Path, str | None]:
@@ -31,7 +34,7 @@ def named_series(path: Path) -> tuple[Path, str | None]:
     A path that exists as it stands is taken so, whatever characters it has.
     """
     name, mark, series = path.name.rpartition(_SEPARATOR)
-    if not mark or path.exists():
+    if not mark or path.exists() or not (name or _KEY_OR_UID.fullmatch(series)):
         return path, None
     return path.with_name(name) if name else path.parent, series
 

@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,12 +13,16 @@ from hnscc.base.errors import InputError
 # Files of spreadsheet programs, by their first bytes: .xlsx and .ods are zip archives, .xls is an OLE file.
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _SEPARATORS = (",", ";", "\t")
+# Around a cell: blanks, and signs that show nothing (a second byte order mark; what Windows copies before a path).
+_UNSEEN = r"[\s\ufeff\u200b-\u200f\u202a-\u202e\u2060]+"
+_AROUND = re.compile(rf"^{_UNSEEN}|{_UNSEEN}$")
 _SAVE_AS = "Save the table as 'CSV UTF-8' in the spreadsheet program, and prepare again."
 
 
 @dataclass(frozen=True)
 class ManifestLine:
-    """The cells of one row, without blanks around them; `number` counts the lines of the file, from 1."""
+    """The cells of one row, without blanks and signs that show nothing around them; `number` counts the lines of the
+    file, from 1."""
 
     number: int
     cells: list[str]
@@ -48,7 +53,8 @@ def read_cells(path: Path) -> Cells:
     InputError is raised where there is no such file or it is no CSV.
     """
     text = _text(path)
-    first, separator = text.split("\n", 1)[0].strip(), ""
+    # What stands behind `sep=` may be a tab, which must stay.
+    first, separator = text.split("\n", 1)[0].strip(' "\r'), ""
     if first[:4].lower() == "sep=":  # Excel writes such a line, and no other program counts it as a row
         separator = first[4:5]
     header = next((line for line in text.splitlines() if any(sign.isalnum() for sign in line)), "")
@@ -88,9 +94,12 @@ def _text(path: Path) -> str:
         raise _unusable(
             "The manifest is empty.", "a CSV file with a header and a row for each scan", "no text"
         )
-    if content.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        do = "Download the manifest again: the server sent a page, such as a login, in its place."
-        raise _unusable("The manifest is no CSV.", "a CSV file in UTF-8", "a web page (HTML)", do)
+    if content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        do = (
+            "If a spreadsheet program opens it as a table, save that as 'CSV UTF-8'; else download it again: the "
+            "server sent a page, such as a login, in its place."
+        )
+        raise _unusable("The manifest is no CSV.", "a CSV file in UTF-8", "a web page (HTML), or XML", do)
     try:
         return content.decode(_encoding(content))
     except UnicodeDecodeError:
@@ -117,7 +126,7 @@ def _lines(text: str, separator: str) -> list[ManifestLine]:
     lines: list[ManifestLine] = []
     try:
         for cells in reader:
-            lines.append(ManifestLine(reader.line_num, [cell.strip() for cell in cells]))
+            lines.append(ManifestLine(reader.line_num, [_AROUND.sub("", cell) for cell in cells]))
     except csv.Error:
         begun = lines[-1].number + 1 if lines else 1  # a cell between quotes may hold several lines
         found = f"a quotation mark or a line that does not end, from line {begun} on"

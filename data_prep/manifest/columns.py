@@ -31,11 +31,15 @@ def spelled(cells: Cells, needed: Sequence[str] | None = None) -> Cells:
 
     Other names stay as they are. Those that differ by capitals alone are told by `modality_columns`.
     """
+    return replace(cells, names=_spelled(cells.names, needed))
+
+
+def _spelled(names: Sequence[str], needed: Sequence[str] | None = None) -> list[str]:
     known = {re.sub("_", "", name): name for name in REQUIRED}
     exact = {name.casefold(): name for name in (*USUAL, *(needed or ()), *REQUIRED, *OPTIONAL)}
-    names = [name.casefold() for name in cells.names]
-    spelled_so = [exact.get(name) or known.get(re.sub(r"[\s_-]", "", name)) for name in names]
-    return replace(cells, names=[so or name for so, name in zip(spelled_so, cells.names, strict=True)])
+    plain = [name.casefold() for name in names]
+    spelled_so = [exact.get(name) or known.get(re.sub(r"[\s_-]", "", name)) for name in plain]
+    return [so or name for so, name in zip(spelled_so, names, strict=True)]
 
 
 def modality_columns(
@@ -48,6 +52,16 @@ def modality_columns(
     """
     faults: list[InputError] = []
     missing = [name for name in REQUIRED if name not in cells.names]
+    if missing and (header := _header_below(cells)):
+        expected = f"{', '.join(REQUIRED)} and the modalities in the first row"
+        found = f"them in row {header}"
+        raise _fault(
+            "The header is not in the first row.",
+            _HEADER,
+            expected,
+            found,
+            f"Delete the rows above row {header}, and prepare again.",
+        )
     if missing:
         expected = f"{', '.join(REQUIRED)}, separated by commas"
         faults.append(_fault("The manifest lacks a column.", _HEADER, expected, f"no {', '.join(missing)}"))
@@ -71,6 +85,12 @@ def modality_columns(
     if faults:
         raise several(faults)
     return tuple(cells.names[position] for position in modalities)
+
+
+def _header_below(cells: Cells) -> int | None:
+    """The first row below the first one that names all that is required: a title or merged cells stand above it."""
+    lines = sorted((*cells.rows, *cells.broken), key=lambda line: line.number)
+    return next((line.number for line in lines if {*REQUIRED} <= {*_spelled(line.cells)}), None)
 
 
 def why_needed(reference: str) -> str:

@@ -1,5 +1,6 @@
 """Why a cell names nothing though its file may be there: what a look at the folder tells, without a name."""
 
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from data_prep.manifest.columns import LESION_FREE
 
 # For 'there is none'.
 _WORDS = ("na", "n/a", "nan", "null", "nil", "no", "-", "0", "false", "empty", "negative")
+_FORMULA = re.compile(r"#(N/A|NV|DIV/0!|[A-Z]+[!?])")  # what spreadsheets show of a formula that fails
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 
 
@@ -20,6 +22,8 @@ def nothing_there(cell: str, path: Path) -> str:
     """
     if cell.casefold() in _WORDS:
         return f"a word, and no file of that name (a scan without lesion says `{LESION_FREE}`)"
+    if _FORMULA.match(cell):
+        return "nothing there: the cell holds what a spreadsheet shows of a formula that fails"
     if cell[0] in _QUOTES or cell[-1] in _QUOTES:
         return "nothing there: the cell holds quotation marks, which count as part of the name"
     if "://" in cell or cell.startswith("file:"):

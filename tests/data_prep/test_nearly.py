@@ -67,6 +67,18 @@ def test_a_word_for_no_lesion_is_told_the_word_that_says_it(tmp_path, word):
         read_manifest(save(tmp_path, rows))
 
 
+@pytest.mark.parametrize("column", [2, 4])
+@pytest.mark.parametrize("word", ["#N/A", "#REF!", "#NAME?", "#DIV/0!", "#NV", "#BEZUG!"])
+def test_a_formula_that_fails_is_told_and_is_no_series(tmp_path, word, column):
+    """Behind a # stands a series of the manifest's own folder, which is there."""
+    rows = [line.split(",") for line in cohort(tmp_path, 3).read_text().splitlines()]
+    rows[1][column] = word
+    with pytest.raises(
+        InputError, match=r"does not exist[^$]*what a spreadsheet shows of a formula that fails"
+    ):
+        read_manifest(save(tmp_path, rows))
+
+
 @pytest.mark.parametrize("header", ["Patient ID,Scan ID,PET,MRI,Mask", "patientId,scan-id,pet,mri,mask"])
 def test_columns_of_ids_are_known_in_other_spellings(tmp_path, header):
     manifest = cohort(tmp_path, 2)

@@ -3,13 +3,9 @@
 import csv
 
 import pytest
-from scans import (
-    change,
-    cohort,
-    read_manifest,
-    refused,
-    save,
-)
+from scans import change, cohort, read_manifest, refused, save
+
+from hnscc.base.errors import InputError
 
 
 def column(manifest, name, values):
@@ -34,8 +30,43 @@ def test_empty_columns_and_rows_of_a_spreadsheet_are_ignored(tmp_path):
     ):
         manifest.write_bytes(text.encode())
         assert read_manifest(manifest) == expected
-    manifest.write_text("sep=;\n" + "\n".join(lines).replace(",", ";"))
-    assert [row.files for row in read_manifest(manifest)] == [row.files for row in expected]
+    for first, sign in (("sep=;", ";"), ('"sep=;"', ";"), ("sep=\t", "\t"), ("sep=,", ",")):
+        manifest.write_text("\n".join([first, *lines]).replace(",", sign))
+        assert [row.files for row in read_manifest(manifest)] == [row.files for row in expected]
+
+
+@pytest.mark.parametrize("sign", ["\ufeff", "\u200b", "\u202a", "\u00a0"])
+def test_signs_that_show_nothing_around_a_cell_count_for_nothing(tmp_path, sign):
+    """A second byte order mark, and what Windows copies before a path."""
+    manifest = cohort(tmp_path, 2)
+    expected = read_manifest(manifest)
+    text = "\n".join(sign + line.replace(",", f"{sign},{sign}") for line in manifest.read_text().splitlines())
+    manifest.write_bytes(text.encode("utf-8-sig"))
+    assert read_manifest(manifest) == expected
+
+
+@pytest.mark.parametrize(
+    "above", ["SECRET of 2024", "# SECRET, of Anna", ",,Images,,", "SECRET,,,,", "SECRET\n,,Images,,"]
+)
+def test_a_header_below_a_title_or_merged_cells_is_told_by_its_row(tmp_path, above):
+    manifest = cohort(tmp_path, 2)
+    manifest.write_text(above + "\n" + manifest.read_text().replace("patient_id", "Patient ID"))
+    row = 2 + above.count("\n")
+    with pytest.raises(
+        InputError, match=rf"header is not in the first row[^$]*found: +them in row {row}\n"
+    ) as caught:
+        read_manifest(manifest)
+    assert "SECRET" not in str(caught.value) and "faults" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", ["<?xml version='1.0'?><Workbook/>", "<!-- x --><table/>", "<html><table/>"]
+)
+def test_a_table_in_tags_is_no_csv(tmp_path, content):
+    """Programs of hospitals write HTML under the ending .xls, and Excel wrote XML."""
+    manifest = cohort(tmp_path, 2)
+    manifest.write_text(content)
+    refused(manifest, "HTML", "If a spreadsheet program opens it as a table")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
