@@ -1,4 +1,4 @@
-"""From a manifest to a store: all scans or none, in parallel, and the same content for any number of workers."""
+"""Makes a store of a manifest: all scans or none, in parallel, and the same content for any number of workers."""
 
 import shutil
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ from hnscc.cohort.store_format import Placing, Scan, ScanFacts
 
 
 class Page(Protocol):
-    """Makes the page of a cohort, in HTML, of the whole store and of the views of its scans, in any order."""
+    """Makes the page of a cohort, in HTML, from the whole store and the views of its scans, which come in any order."""
 
     def __call__(self, store: Store, views: Sequence[View]) -> str: ...
 
@@ -49,11 +49,11 @@ def build_store(
 ) -> Store:
     """Read every scan of a manifest, place and resize it (data_prep.placing.place), and write the store.
 
-    page: makes the page that shows the cohort; the store keeps it (hnscc.cohort.store_format.PAGE). progress: called
-    with the scans done, their number, and the current one's id.
+    page: makes the page that shows the cohort; the store keeps that page (hnscc.cohort.store_format.PAGE). progress:
+    called with the number of scans done, the number of all, and the current one's id.
 
-    InputError tells what is wrong with the manifest and with every scan, all in one; StorageError is raised where the
-    disk is full, WorkerError where a process died. Then no store, and nothing unfinished, is left.
+    One InputError reports all faults of the manifest and of the scans. StorageError is raised where the disk is full,
+    WorkerError where a process died. After any of these no store, and nothing unfinished, is left.
     """
     tell = progress or (lambda done, total, text: None)
     rows, faults = examine_manifest(manifest)
@@ -85,7 +85,7 @@ def build_store(
                 page=partial(page, views=[each.view for each in written if each.view]) if page else None,
                 progress=progress,
             )
-        except InputError:  # no write has failed: no thread of Zarr's still writes, and none is waited for
+        except InputError:  # no write has failed, so no thread of Zarr still writes or has to be waited for
             shutil.rmtree(unfinished.folder, ignore_errors=True)
             raise
         finally:
@@ -94,8 +94,8 @@ def build_store(
 
 @dataclass(frozen=True)
 class PreparedScan:
-    """A scan of the unfinished store, what is kept of its images to compare them, and what a page shows of it, where
-    one is made."""
+    """A scan of the unfinished store, the part of its images that is kept to compare them, and its view for the page,
+    if any."""
 
     scan: Scan
     images: Reduced
@@ -127,7 +127,8 @@ def _whole(
     reference: str,
     settings: PrepareSettings,
 ) -> list[PreparedScan]:
-    """What became of these rows; where there are faults, those found before or these, InputError tells all."""
+    """Return the scans that these rows became; InputError reports the faults found earlier together with those of
+    these rows."""
     both = list(zip(rows, answers, strict=True))
     if found := [(row.line, each) for row, each in both if isinstance(each, InputError)]:
         read = [(row, each.images.files) for row, each in both if isinstance(each, PreparedScan)]
@@ -141,10 +142,10 @@ def _whole(
 def prepare_scan(
     row: Row, folder: Path, reference: str, settings: PrepareSettings, view: bool
 ) -> PreparedScan:
-    """Read, place and write one scan, and view it where that is asked for; runs in a worker process.
+    """Read, place and write one scan in a worker process, and make its view where `view` is set.
 
-    folder: of the unfinished store. reference: the modality whose grid is used. InputError where the scan cannot be
-    read or placed.
+    folder: that of the unfinished store. reference: the modality whose grid is used. InputError is raised where the
+    scan cannot be read or placed.
     """
     volumes, mask = volumes_of(row, reference, settings.suv)
     placing = Placing(
@@ -160,7 +161,7 @@ def prepare_scan(
 
 
 def write_placed(row: Row, placed: PlacedScan, mask: Mask | None, folder: Path, view: bool) -> PreparedScan:
-    """Write a scan that was placed, and what its row and its mask's file say of it; `view` as of `prepare_scan`."""
+    """Write a placed scan, and what its row and the file of its mask say of it. view: as in `prepare_scan`."""
     facts = ScanFacts(
         scan_id=row.scan_id,
         patient_id=row.patient_id,
@@ -184,7 +185,8 @@ def write_placed(row: Row, placed: PlacedScan, mask: Mask | None, folder: Path, 
 
 
 def _lesion_free(row: Row, lesion_px: Sequence[int]) -> str | None:
-    """By what a scan is taken as free of lesion; None where it has one. lesion_px: of each slice, as it was drawn."""
+    """Return why a scan is taken as free of lesion; None where it has one. lesion_px: pixels per slice of the mask
+    as drawn."""
     if row.mask is None:
         return "none in the manifest" if row.said_free else "an empty cell"
     return None if any(lesion_px) else "a mask without lesion"
@@ -197,7 +199,8 @@ def _placed(
     reference: str,
     settings: PrepareSettings,
 ) -> CohortPlacement:
-    """How all scans were placed, and what is odd about them. InputError for what cannot be right (`judged`)."""
+    """Return how all scans were placed, and what is odd about them. InputError is raised for what cannot be
+    right (`judged`)."""
     scans = [each.scan for each in written]
     images = [each.images for each in written]
     odd = judged(rows, scans, images, folder, settings.accept_odd)
@@ -210,7 +213,7 @@ def _placed(
 
 
 def _how_placed(reference: str, settings: PrepareSettings) -> CohortPlacement:
-    """How the scans were placed and resized, for the store's attributes."""
+    """Return how the scans were placed and resized, for the store's attributes."""
     placed: CohortPlacement = {
         "reference": reference,
         "pixel_mm": settings.pixel_mm,
@@ -220,16 +223,16 @@ def _how_placed(reference: str, settings: PrepareSettings) -> CohortPlacement:
         "resampling": "through the affines: linear, or the mean over the voxel where the grid is coarser",
         "images": "triangle filter, anti-aliased",
         "mask": "1 where lesion covers at least half of the pixel",
-        "outside": "the volume's minimum",  # beyond its faces
+        "outside": "the volume's minimum",  # the value beyond the volume's faces
         "min_coverage": MIN_COVERAGE,
     }
-    if settings.register:  # only then, so that the digests of other stores stay as they are
+    if settings.register:  # left out otherwise, so that the digests of other stores stay the same
         placed["register"] = settings.register
     return placed
 
 
 def _units(scans: list[Scan]) -> CohortPlacement:
-    """The unit of values of each modality that all of its files state alike, for the store's attributes."""
+    """Return the unit of values of each modality whose files all state the same, for the store's attributes."""
     units: dict[str, str] = {}
     for name in scans[0].placement["values"]:
         stated = {scan.placement["values"][name].get("unit", "") for scan in scans}
@@ -239,7 +242,7 @@ def _units(scans: list[Scan]) -> CohortPlacement:
 
 
 def _lying(modalities: Sequence[str], images: Sequence[Reduced]) -> CohortPlacement:
-    """How most scans lie, by modality, where they look alike, for the store's attributes."""
+    """Return how most scans lie, for each modality whose scans look alike, for the store's attributes."""
     found = lying_of(modalities, [each.patterns for each in images])
     return {"lying": found} if found else {}
 

@@ -1,7 +1,7 @@
-"""Scans that a model has not seen: named by a manifest or without one, placed as those of its study, and in
-its unit of values.
+"""Scans that a model has not seen: listed by a manifest or without one, and placed as the scans of the model's study.
 
-A scan is refused where two units of values are known and differ, and told of where only one is known.
+A scan is refused where its unit of values and the study's are known and differ. Where only one is known, the user is
+told so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,8 @@ from hnscc.base.locations import check_places
 from hnscc.cohort.placement import Placement, unseen_slices
 from hnscc.cohort.store_format import DrawnMask, Placing, suv_modality
 
-# A manifest; one or several folders of scans; or the files of one scan by column (the modalities, maybe mask, roi).
+# A manifest; one or several folders of scans; or the files of one scan by column (modalities, and perhaps mask
+# and roi).
 Scans = str | Path | Sequence[str | Path] | Mapping[str, str | Path]
 
 _FOLDER, _MANIFEST = "a folder", "a file that may be a manifest"
@@ -34,34 +35,39 @@ _FOLDER, _MANIFEST = "a folder", "a file that may be a manifest"
 
 @dataclass(frozen=True)
 class Own:
-    """An image on its own voxels, turned to LPS: its values (Z, Y, X), raw, the grid of the file, and
-    the distance of its voxels in mm along z, y and x."""
+    """The voxels of one image as its file holds them, turned to LPS.
+
+    `values` (Z, Y, X) are raw, `grid` is the grid of the file, and `spacing_mm` is the distance of voxels along z, y
+    and x.
+    """
 
     values: NDArray[np.float32]
     grid: Grid
     spacing_mm: Spacing
 
     def covered(self, lesion: Bools, grid: Grid) -> Bools:
-        """Return the voxels, bool (Z, Y, X), that a lesion, bool (Z, Y, X) on a grid that lies LPS,
-        covers (data_prep.placing.way_back)."""
+        """Return the voxels, bool (Z, Y, X), that a lesion covers (data_prep.placing.way_back).
+
+        lesion: bool (Z, Y, X) on `grid`, which lies LPS.
+        """
         return own_voxels(lesion, grid, self.grid)
 
 
 @dataclass(frozen=True)
 class UnitsOfValues:
-    """A modality's unit of values in the study's files and in those of a new scan; "" where it is not known."""
+    """A modality's unit of values in the study's files and in those of a new scan; "" where it is unknown."""
 
     study: str
     scan: str
 
     @property
     def differ(self) -> bool:
-        """Whether both are known, and are two."""
+        """Whether both units are known, and they differ."""
         return bool(self.study and self.scan) and self.study != self.scan
 
     @property
     def text(self) -> str:
-        """What a user should know of them, in words; "" where they are one, or neither is known."""
+        """What a user should know of the two units, in words; "" where they are the same or both unknown."""
         if self.study == self.scan:
             return ""
         if not self.scan:
@@ -73,15 +79,15 @@ class UnitsOfValues:
 
 @dataclass(frozen=True)
 class NewScan:
-    """One scan, placed.
+    """One scan that was placed.
 
-    `images` (Z, C, H, W) float32 are its stored slices, C in the order of the modalities asked for, `pixel_mm` the
-    distance between their rows, then between their columns. `grid` is that of the reference modality turned to LPS.
-    `drawn` is the given mask as it was drawn, None where the scan has none; `stored_truth` (Z, H, W) is the same on the
-    stored slices. `volumes` are the scan's files, each oriented and, where the study's were, registered. `placement`
-    maps a mask of stored slices back (data_prep.placing.way_back). `assumed` names the files that state no orientation:
-    theirs is assumed. `mask_told` says, in sentences, what was assumed or left out when the mask was read.
-    `units_of_values` are those of each modality.
+    `images` (Z, C, H, W) float32 are its stored slices, with the modalities C in the order asked for. `pixel_mm` is the
+    distance between their rows, then between their columns. `grid` is the grid of the reference modality, turned to
+    LPS. `drawn` is the scan's mask as it was drawn, or None; `stored_truth` (Z, H, W) is the same mask on the stored
+    slices. `volumes` are the scan's files, each oriented, and registered where those of the study were. `placement`
+    says how a mask of stored slices is mapped back (data_prep.placing.way_back). `assumed` names the files that state
+    no orientation, so that one was assumed. `mask_told` are sentences on what was assumed or left out when the mask was
+    read. `units_of_values` are the units of each modality.
     """
 
     row: Row
@@ -98,13 +104,13 @@ class NewScan:
 
     @property
     def spacing_mm(self) -> Spacing:
-        """Of the grid, along z, y and x."""
+        """The distance of the grid's voxels in mm along z, y and x."""
         x, y, z = (float(each) for each in self.grid.spacing)
         return z, y, x
 
     @property
     def in_suv(self) -> str | None:
-        """The modality whose file states SUV, or None."""
+        """The modality whose file states SUV as its unit of values, or None."""
         return suv_modality({name: volume.unit for name, volume in self.volumes.items()})
 
     def own(self, modality: str) -> Own:
@@ -114,7 +120,7 @@ class NewScan:
         return Own(turned_to_lps(volume.data, volume.grid).T, volume.grid, (z, y, x))
 
     def unseen(self, modalities: Iterable[str]) -> list[int]:
-        """Return the stored slices (z) that some of these modalities do not show."""
+        """Return the stored slices (z) that at least one of these modalities does not show, in rising order."""
         return sorted(unseen_slices(self.placement, modalities))
 
 
@@ -124,14 +130,15 @@ def list_scans(
     reference: str | None = None,
     pseudonyms: str | Path | None = None,
 ) -> list[Row]:
-    """Return the rows of the scans that a manifest, a file for each modality, or folders of scans name, with the files
-    of the needed modalities alone.
+    """Return one row for each scan that is named by a manifest, by a file for each modality, or by folders of scans.
 
-    A manifest may lack the column `mask`, and what its columns of other modalities hold does not matter. The ids of
-    scans that no manifest names are made up: scan-1 of patient-1 for files, the pseudonyms of `hnscc scan` for folders.
-    reference: that of the needed modalities which every variant needs. pseudonyms: of folders, the CSV that keeps which
-    patient each pseudonym stands for. No volume is opened. InputError tells every fault of the manifest, which needed
-    modalities are missing, that the scans are none of these, or no folders though pseudonyms are to be kept.
+    A row holds the files of the needed modalities alone. A manifest may lack the column `mask`, and its columns of
+    other modalities are ignored. Scans that no manifest names are given ids: scan-1 of patient-1 for files, the
+    pseudonyms of `hnscc scan` for folders. No volume is opened.
+
+    reference: the needed modality that every variant needs. pseudonyms: for folders, the CSV that keeps which patient
+    each pseudonym stands for. InputError reports all faults of the manifest, or needed modalities that are missing; it
+    is raised, too, where the scans are named in none of the three ways, or where pseudonyms are given without folders.
     """
     if pseudonyms is not None:
         check_places(pseudonyms=pseudonyms)
@@ -165,19 +172,19 @@ def _refuse_pseudonyms(pseudonyms: str | Path | None) -> None:
 
 
 def _kind(path: Path) -> str:
-    """What a path names, in words."""
+    """Return what kind of thing a path names, in words."""
     try:
         if path.is_dir():
             return _FOLDER
         if not path.exists():
             return "nothing that is there"
         return "a file of one image or mask" if names_volume(path) else _MANIFEST
-    except (OSError, ValueError) as error:  # their text has the path
+    except (OSError, ValueError) as error:  # the text of the error holds the path
         return f"a path that cannot be looked up ({getattr(error, 'strerror', None) or type(error).__name__})"
 
 
 def _no_scans(paths: int, kinds: Iterable[str]) -> InputError:
-    """The paths stay out of the error: they may be those of patients' files."""
+    """Return an error without the paths, which may be those of patients' files."""
     return InputError(
         "The scans are named in no way that is known.",
         where="SCANS",
@@ -196,19 +203,20 @@ def place_new(
     pet_is_suv: bool = False,
     accept_other_unit: bool = False,
 ) -> NewScan:
-    """Read one scan and place it by the rules of `hnscc prepare`. InputError as by data_prep.placing.place.place_scan,
-    and, unless that is accepted, where a file is in another unit of values than the study's.
+    """Read one scan and place it by the rules of `hnscc prepare`.
 
-    modalities: the channels of `images`, in their order; the reference is read too where it is none of them. placing:
-    that of the study's scans; where it does not say how PET of DICOM becomes SUV, it does so as the units of values
-    say, and else by body weight. pet_is_suv: the user says that the modality `pet` is in SUV, of the study's kind,
-    where its file states no unit of values.
+    modalities: the channels of `images`, in their order; the reference is read even where it is none of them. placing:
+    that of the study's scans. Where it does not say how PET of DICOM becomes SUV, the kind of SUV follows from the
+    study's units of values, and is by body weight where they do not say. pet_is_suv: the user says that the modality
+    `pet` is in SUV of the study's kind, where its file states no unit of values. InputError is raised as by
+    data_prep.placing.place.place_scan, and where a file's unit of values differs from the study's, unless
+    `accept_other_unit` is set.
     """
     volumes, read = volumes_of(row, placing.reference, placing.suv or _suv_of(placing.units_of_values))
     assumed = tuple(name for name, volume in volumes.items() if not volume.grid.oriented)
     placed = place_scan(volumes, read.volume if read else None, placing, where=row.where)
     channels = [list(volumes).index(name) for name in modalities]
-    known = read is not None or row.said_free  # an empty cell says nothing here
+    known = read is not None or row.said_free  # an empty cell does not say that there is no lesion
     units = _units_of(placed.volumes, placing.units_of_values, pet_is_suv=pet_is_suv)
     if not accept_other_unit:
         _check_units(units, row.where)
@@ -234,8 +242,10 @@ def _suv_of(units: Mapping[str, str]) -> str:
 def _units_of(
     volumes: Mapping[str, Volume], of_study: Mapping[str, str], *, pet_is_suv: bool
 ) -> dict[str, UnitsOfValues]:
-    """The units of values of each modality. of_study: those that all files of the study's modalities stated alike.
-    pet_is_suv: as of `place_new`."""
+    """Return the units of values of each modality.
+
+    of_study: the unit of each modality that all files of the study state alike. pet_is_suv: as in `place_new`.
+    """
     stated = {name: volume.unit for name, volume in volumes.items()}
     if pet_is_suv and not stated.get("pet"):
         of_pet = of_study.get("pet", "")
@@ -244,7 +254,8 @@ def _units_of(
 
 
 def _check_units(units: Mapping[str, UnitsOfValues], where: str) -> None:
-    """InputError where a file is in another unit of values than the study's: the network knows other numbers."""
+    """Raise InputError where a file's unit of values differs from the study's, since the network learned from
+    other numbers."""
     faults = [
         InputError(
             "The scan's unit of values is not the study's.",

@@ -1,4 +1,5 @@
-"""On which modality's grid all scans fit, where some do not fit on the reference's: what a refusal then advises."""
+"""Finds another reference on whose grid all scans fit, where some do not fit on the given one's, so that errors
+advise it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,16 +17,18 @@ from hnscc.base.errors import InputError
 def with_reference(
     found: list[Fault], rows: Sequence[Row], reference: str, settings: PrepareSettings
 ) -> list[Fault]:
-    """Return the faults; where scans do not fit on the reference's grid, they name the modality on whose grid all do.
+    """Return the faults; where scans do not fit on the reference's grid, the faults name a modality on whose grid
+    all do.
 
-    Headers and masks tell that, so nothing is known of images that are to be registered. Where they say that the
-    reference fits, none is named: what is wrong is not told by them, and the next one might fail by it, too.
+    This is decided by headers and masks, so it cannot be said of images that are to be registered. If headers and masks
+    say that the reference itself fits, no modality is named: they do not show what is wrong, and another modality might
+    fail too.
     """
     if settings.register == "rigid" or not any(isinstance(fault, CannotPlace) for _, fault in found):
         return found
     try:
         headers = [grids_of(row)[0] for row in rows]
-    except InputError:  # which is among the faults
+    except InputError:  # this fault is among those found
         return found
     fitting = [name for name in rows[0].files if name != reference and _fits_all(rows, headers, name)]
     if not fitting or _fits_all(rows, headers, reference):
@@ -43,9 +46,9 @@ def with_reference(
 
 
 def _fits_all(rows: Sequence[Row], headers: Sequence[Mapping[str, Grid]], name: str) -> bool:
-    """Whether nothing in the headers and masks of all scans keeps their slices from lying on this modality's grid.
+    """Return whether headers and masks of all scans allow their slices to lie on this modality's grid.
 
-    headers: the grids of each scan's modalities. Masks are read where no header of any scan says so already.
+    headers: the grids of each scan's modalities. Masks are read only where no header of any scan rules it out already.
     """
     return all(_covered(row, grids, name, None) for row, grids in zip(rows, headers, strict=True)) and all(
         _holds_lesion(row, grids, name) for row, grids in zip(rows, headers, strict=True)
@@ -53,8 +56,11 @@ def _fits_all(rows: Sequence[Row], headers: Sequence[Mapping[str, Grid]], name: 
 
 
 def _holds_lesion(row: Row, grids: Mapping[str, Grid], name: str) -> bool:
-    """Whether the lesion of a scan lies on a modality's grid, and all modalities show of it what they must; False too
-    where the mask cannot be read, which is another fault."""
+    """Return whether the lesion of a scan lies on a modality's grid, and all modalities cover as much of it as
+    they must.
+
+    It is False, too, where the mask cannot be read, which is reported as another fault.
+    """
     try:
         mask = mask_of(row, grids, name)
         if mask is None:
@@ -66,8 +72,11 @@ def _holds_lesion(row: Row, grids: Mapping[str, Grid], name: str) -> bool:
 
 
 def _covered(row: Row, grids: Mapping[str, Grid], name: str, lesion: Bools | None) -> bool:
-    """Whether all modalities of a scan say how they lie, and cover this one's grid, and the lesion there, as they
-    must. lesion: bool (Z, Y, X), on that grid turned to LPS; None where it is not asked for."""
+    """Return whether all modalities of a scan state an orientation, and cover as much as they must of this grid
+    and lesion.
+
+    name: the modality whose grid is meant. lesion: bool (Z, Y, X) on that grid turned to LPS; None: it is not checked.
+    """
     if not all(each.oriented for each in grids.values()):
         return False
     try:

@@ -1,5 +1,5 @@
-"""What the files of a manifest's row hold: all of them are read, so that the faults of all are told at once;
-and which modality's grid the slices of every scan are taken from."""
+"""Reads all files of a manifest's row, so that their faults are reported together, and chooses the
+reference modality."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,9 +18,10 @@ OfMask = TypeVar("OfMask")
 
 
 def volumes_of(row: Row, reference: str, suv: str) -> tuple[dict[str, Volume], Mask | None]:
-    """Return the volumes of a row by modality, PET of DICOM in SUV as `suv` says (data_prep.dicom.suv), and its mask.
+    """Return the volumes of a row by modality, and its mask.
 
-    InputError tells the faults of all its files.
+    PET of DICOM is converted to SUV as `suv` says (data_prep.dicom.suv). InputError reports the faults of all files of
+    the row.
     """
 
     def of_cell(cell: MaskCell, volumes: dict[str, Volume]) -> Mask:
@@ -32,13 +33,14 @@ def volumes_of(row: Row, reference: str, suv: str) -> tuple[dict[str, Volume], M
 def grids_of(row: Row) -> tuple[dict[str, Grid], list[str] | None]:
     """Return the grids of a row by modality, and the modalities that its mask may be drawn on (None: no mask).
 
-    Headers alone are read; InputError tells the faults of all files.
+    Only headers are read. InputError reports the faults of all files.
     """
     return _each(row, read_grid, drawn_on)
 
 
 def mask_of(row: Row, grids: Mapping[str, Grid], reference: str) -> Volume | None:
-    """Return the mask of a row, of whose modalities these are the grids; reference and InputError as of `read_mask`."""
+    """Return the mask of a row, or None. grids: those of the row's modalities. reference and InputError are as
+    in `read_mask`."""
     if row.mask is None:
         return None
     return read_mask(_cell(row, row.mask), grids, reference).volume
@@ -59,7 +61,7 @@ def _each(
         except InputError as fault:
             faults.append(fault)
     of_mask = None
-    # A DICOM mask needs the images, of which one has failed already.
+    # A DICOM mask needs all images of the row, and one of them has failed.
     if row.mask is not None and not (faults and names_dicom(row.mask)):
         try:
             of_mask = read_of_mask(_cell(row, row.mask), answers)
@@ -71,13 +73,14 @@ def _each(
 
 
 def choose_reference(rows: list[Row], reference: str | None) -> tuple[str, list[Fault]]:
-    """Return the modality whose grid the slices of every scan are taken from.
+    """Return the modality whose grid the slices of every scan are taken from, and the faults found on the way.
 
-    One for the whole cohort, so that scans without lesion are sliced like those with. Without `reference`:
-    the modality on whose grid every mask is drawn (headers only are read); of several, or where no scan has
-    a mask, the one with the smallest pixels, then the first in the manifest. Where masks are drawn on different
-    modalities, it is the one with the smallest pixels of those: to it the other masks are brought, by area, with the
-    least loss. With it come the faults of headers that were read, and of masks on no modality's grid.
+    The whole cohort has one reference, so that scans without lesion are sliced like those with lesion. Where the caller
+    names none, it is the modality on whose grid every mask is drawn. Where there are several such modalities, or no
+    scan has a mask, it is the one of them with the smallest pixels, and among equal ones the first in the manifest.
+    Where masks are drawn on different modalities, it is the one of these with the smallest pixels: the other masks are
+    resampled to it by area, with the least loss. Only headers are read. The faults are those of the headers, and of
+    masks that lie on no modality's grid.
     """
     modalities = list(rows[0].files)
     if reference is not None:
@@ -110,6 +113,6 @@ def choose_reference(rows: list[Row], reference: str | None) -> tuple[str, list[
 
 
 def _pixel_area(grid: Grid) -> float:
-    # Slices may lie along any axis of the file; of the three faces of a voxel the smallest is the pixel.
+    # Slices may lie along any axis of the file, so the smallest of a voxel's three faces is taken as the pixel.
     one, two, _ = sorted(float(step) for step in grid.spacing)
     return one * two

@@ -1,4 +1,4 @@
-"""How scans become a store: the settings of `hnscc prepare`. Their defaults and limits stand here alone."""
+"""The settings of `hnscc prepare`, which say how scans become a store, with their only defaults and limits."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,15 @@ from hnscc.base.errors import InputError
 
 SUV = "bw", "lbm"  # by body weight, by lean body mass (data_prep.dicom.suv)
 REGISTER = "rigid", "none"  # data_prep.registering
-REGISTER_SEED = 2023  # of every scan and study alike: a scan is placed the same wherever it is prepared
+# the same for all scans and studies, so that a scan is placed alike wherever it is prepared
+REGISTER_SEED = 2023
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSettings:
-    """What a cohort is prepared by; `hnscc.prepare` says what each setting means.
+    """The settings that a cohort is prepared by; `hnscc.prepare` says what each one means.
 
-    InputError is raised for a value of another type, or beyond its limits.
+    InputError is raised for a value of the wrong type or beyond its limits.
     """
 
     size: int = 128
@@ -39,7 +40,7 @@ class PrepareSettings:
 
 
 def check_reason(accept_odd: object) -> None:
-    """InputError where scans that are odd are to be accepted without a word, as by True."""
+    """Raise InputError where odd scans are to be accepted without a reason in words, as by True."""
     if accept_odd is not None and not (isinstance(accept_odd, str) and accept_odd.strip()):
         raise InputError(
             "A reason is missing.",
@@ -51,6 +52,6 @@ def check_reason(accept_odd: object) -> None:
 
 
 def check_register(register: object, where: str = "--register") -> None:
-    """InputError unless `register` is one of REGISTER, or None. where: what says it."""
+    """Raise InputError unless `register` is one of REGISTER, or None. where: how the error names the setting."""
     if register is not None:
         check_one_of(where, register, REGISTER)

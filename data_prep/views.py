@@ -1,6 +1,7 @@
-"""What the page that `hnscc prepare` writes shows of a scan: a few slices, a coronal plane, a histogram.
+"""Views of a scan for the page that `hnscc prepare` writes: a few slices, a coronal plane and a histogram.
 
-They are taken while the scan is in memory, and are small: those of a whole cohort are kept until its page is made.
+They are made while the scan is in memory. They are small, since those of a whole cohort are kept until its page
+is made.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ from hnscc.base.arrays import Bools, Floats, Images, Integers, Masks, Spacing
 from hnscc.cohort.placement import unseen_by_modality
 from hnscc.cohort.store_format import Scan
 
-AXIAL_SLICES = 6  # slices
-MOST_SIDE_PIXELS = 160  # pixels of a shown slice, at most
+AXIAL_SLICES = 6  # slices that are shown
+MOST_SIDE_PIXELS = 160  # a shown slice has at most as many pixels along a side
 LEVELS = 65535
 BINS = 256
 EVERY_PIXELS = 2  # the histogram counts every second pixel along rows and columns
@@ -22,14 +23,14 @@ EVERY_PIXELS = 2  # the histogram counts every second pixel along rows and colum
 
 @dataclass(frozen=True)
 class View:
-    """A scan as it is shown, cut to the pixels on which some modality shows anything.
+    """A scan as the page shows it, cropped to the pixels on which some modality shows anything.
 
-    axial: (A, C, h, w) uint16, the slices `slices` (z); coronal: (C, Z, w) uint16, the stored row `row` of all slices.
-    outlines: (A, h, w) and coronal_outline: (Z, w) bool, the mask on them. A value is low + (high - low) * level /
-    65535, where `low` and `high` are the scan's lowest and highest value of each modality. spacing_mm: of these pixels,
-    along z, y and x. histogram: (C, 256) int64, how many of the scan's pixels above `low` lie in each bin (bin_edges).
-    before: of each modality that was registered, at its position among the modalities, its axial (A, h, w) and coronal
-    (Z, w) pictures as they would be without, on the same scale.
+    axial: (A, C, h, w) uint16, the slices at the positions `slices` (z). coronal: (C, Z, w) uint16, the stored row
+    `row` of all slices. A value is low + (high - low) * level / 65535, where `low` and `high` are the lowest and
+    highest value of each modality in the scan. outlines (A, h, w) and coronal_outline (Z, w), bool, are the mask on
+    these pictures. spacing_mm: of their pixels, along z, y and x. histogram: (C, 256) int64, how many of the scan's
+    pixels above `low` lie in each bin (bin_edges). before: for each registered modality, at its position among the
+    modalities, its axial (A, h, w) and coronal (Z, w) pictures without registration, on the same scale.
     """
 
     scan_id: str
@@ -52,9 +53,9 @@ def view_of(
     scan: Scan,
     before: Mapping[int, Images] | None = None,
 ) -> View:
-    """View the images (Z, C, H, W), in raw values, and the mask (Z, H, W) of a scan, as they are stored.
+    """Return a view of a scan's stored images (Z, C, H, W), in raw values, and of its stored mask (Z, H, W).
 
-    before: of each modality that was registered, at its position among the C, its slices (Z, H, W) without.
+    before: for each registered modality, at its position among the C, its slices (Z, H, W) without registration.
     """
     low, high = images.min(axis=(0, 2, 3)), images.max(axis=(0, 2, 3))
     span = np.where(high > low, high - low, np.float32(1))
@@ -63,8 +64,8 @@ def view_of(
     step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // MOST_SIDE_PIXELS)
 
     def planes(values: NDArray[np.float32], at: slice) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-        """The axial and the coronal pictures of `View`, levels (A, C, h, w) and (C, Z, w), of raw values
-        (Z, C, H, W). at: which modalities these are."""
+        """Return the axial and the coronal pictures of `View`, levels (A, C, h, w) and (C, Z, w), of raw values (Z, C,
+        H, W). at: which modalities these are."""
         axial = pooled(values[slices, :, rows, columns], step, step)
         coronal = pooled(values[:, :, row, columns].swapaxes(0, 1), 1, step)
         return _scaled(axial, low[at], span[at]), _scaled(coronal, low[at], span[at])
@@ -90,14 +91,19 @@ def view_of(
 
 
 def bin_edges(low: float, high: float) -> Floats:
-    """Return where the bins of a view's histogram begin and end, (257,), in the unit of values of `low` and `high`:
-    narrow near `low`, since most of a PET is far below its highest value."""
+    """Return the edges, (257,), of the bins of a view's histogram, in the unit of values of `low` and `high`.
+
+    Bins are narrow near `low`, since most values of a PET are far below its highest.
+    """
     return low + (high - low) * np.linspace(0, 1, BINS + 1) ** 2
 
 
 def slices_to_show(scan: Scan) -> list[int]:
-    """Return which slices (z) are shown, in rising order: from the first with lesion to the last, the one with the most
-    among them; of a scan without lesion, spread over those that every modality shows."""
+    """Return the slices (z) that are shown, in rising order.
+
+    They are spread evenly from the first slice with lesion to the last and include the one with the most lesion. In a
+    scan without lesion, they are spread over the slices that every modality shows.
+    """
     pixels = np.array(scan.lesion_px)
     if pixels.any():
         among = np.flatnonzero(pixels)
@@ -114,8 +120,10 @@ def slices_to_show(scan: Scan) -> list[int]:
 
 
 def pooled(values: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.float32]:
-    """(..., H, W) -> (..., H // rows, W // columns) float32, in the same unit of values: means over `rows` x
-    `columns` pixels, without what is left over at the ends."""
+    """Return the means over blocks of `rows` x `columns` pixels: (..., H, W) -> (..., H // rows, W // columns) float32.
+
+    The unit of values stays. Rows and columns at the end that fill no block are left out.
+    """
     height, width = (length // step for length, step in zip(values.shape[-2:], (rows, columns), strict=True))
     cut = values[..., : height * rows, : width * columns]
     split = cut.reshape(*values.shape[:-2], height, rows, width, columns)
@@ -124,20 +132,22 @@ def pooled(values: NDArray[np.generic], rows: int, columns: int) -> NDArray[np.f
 
 
 def _shown(images: Images, low: NDArray[np.float32]) -> list[Bools]:
-    """The rows, (H,), and the columns, (W,), on which some modality shows more than its lowest value. images:
-    (Z, C, H, W), in raw values; low: (C,), these lowest values."""
+    """Return the rows, (H,), and the columns, (W,), on which some modality shows more than its lowest value.
+
+    images: (Z, C, H, W), in raw values. low: (C,), the lowest value of each modality.
+    """
     shown = (images.max(axis=0) > low[:, None, None]).any(axis=0)
     return [shown.any(axis=1), shown.any(axis=0)]
 
 
 def _range(shown: Bools) -> slice:
-    """The pixels of a line (n,) from the first to the last that is shown; all where none is."""
+    """Return the pixels of a line (n,) from the first that is shown to the last; the whole line where none is."""
     found = np.flatnonzero(shown)
     return slice(int(found[0]), int(found[-1]) + 1) if len(found) else slice(0, len(shown))
 
 
 def _row_to_show(mask: Masks, rows: slice) -> int:
-    """The row with the most lesion in a mask (Z, H, W), or the middle one of `rows`."""
+    """Return the row with the most lesion in a mask (Z, H, W), or the middle one of `rows`."""
     lesion = mask.sum(axis=(0, 2), dtype=np.int64)
     return int(lesion.argmax()) if lesion.any() else (rows.start + rows.stop) // 2
 
@@ -145,7 +155,7 @@ def _row_to_show(mask: Masks, rows: slice) -> int:
 def _alone(
     planes: tuple[NDArray[np.uint16], NDArray[np.uint16]],
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Levels of one modality: (A, 1, h, w) and (1, Z, w) -> (A, h, w) and (Z, w)."""
+    """Return the levels of a single modality without its axis: (A, 1, h, w) and (1, Z, w) -> (A, h, w) and (Z, w)."""
     axial, coronal = planes
     return axial[:, 0], coronal[0]
 
@@ -153,15 +163,18 @@ def _alone(
 def _scaled(
     values: NDArray[np.float32], low: NDArray[np.float32], span: NDArray[np.float32]
 ) -> NDArray[np.uint16]:
-    """Levels 0..65535 of values, both (..., C, h, w). low, span: (C,), each modality's lowest value and range. All
-    values are raw."""
+    """Return values as levels 0..65535, both (..., C, h, w).
+
+    values, low, span: raw values. low, span: (C,), the lowest value and the range of each modality.
+    """
     shares = (values - low[:, None, None]) / span[:, None, None]
     levels: NDArray[np.uint16] = np.clip(shares * LEVELS, 0, LEVELS).astype(np.uint16)
     return levels
 
 
 def _histogram(image: Images, low: float, high: float) -> Integers:
-    """(Z, H, W), in the unit of values of `low` and `high` -> (256,), how many pixels lie in each bin (`bin_edges`)."""
+    """Return the number of pixels, (256,), in each bin (`bin_edges`) of an image (Z, H, W) in the unit of `low`
+    and `high`."""
     some = image[:, ::EVERY_PIXELS, ::EVERY_PIXELS].ravel()
     if high <= low:
         return np.zeros(BINS, np.int64)

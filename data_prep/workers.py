@@ -1,6 +1,7 @@
-"""One task for each of many scans, in several processes; what is wrong with scans is gathered, not raised at the first.
+"""Runs one task for each of many scans, in several processes, and gathers what is wrong with scans.
 
-Processes that die, and memory that runs out, end the work with one error that says so.
+An error of one scan does not stop the others. A process that dies, or memory that runs out, ends the work with one
+error that says so.
 """
 
 import multiprocessing
@@ -28,11 +29,12 @@ def run_each(
     workers: int,
     progress: Progress,
 ) -> list[Answer | InputError]:
-    """Run `task` on every item, and return in their order what it returned, or the InputError that it raised.
+    """Run `task` on every item, and return, in the order of the items, what it returned or the InputError that
+    it raised.
 
-    With one worker the tasks run in this process, else `task` must be one that other processes can import. `progress`
-    is told an item's `name` when it is done. WorkerError is raised where a process died or memory ran out, and
-    whatever else a task raised is raised too; tasks that have not begun are then dropped.
+    With one worker the tasks run in this process; with more, other processes must be able to import `task`. `progress`
+    is called with an item's `name` when the item is done. WorkerError is raised where a process died or memory ran out.
+    Any other error of a task is raised as it is. Tasks that have not begun are then dropped.
     """
     try:
         if workers == 1:
@@ -73,10 +75,14 @@ def _answer(future: Future[Answer]) -> Answer | InputError:
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool of processes, and drop at the end what has not begun. MemoryError is raised where the system gives no
-    further process, or no thread to watch over them; InputError where processes can share no memory."""
+    """Yield a pool of processes, and drop the tasks that have not begun when it is left.
+
+    MemoryError is raised where the system gives no further process, or no thread to watch over the processes;
+    InputError where processes can share no memory.
+    """
     check_shared_memory()
-    # Spawned, not forked: the caller may hold threads. Ctrl-C is for the parent, which then cancels.
+    # Processes are spawned, not forked, since the caller may hold threads. Ctrl-C reaches the parent alone, which
+    # then cancels.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
@@ -84,7 +90,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     except BrokenProcessPool:
-        # The pool ends its processes when one dies, but waits for ever for one that was just being started.
+        # A pool ends its processes when one of them dies, but would wait forever for one that was just being started.
         _end_all_but(others)
         raise
     finally:
@@ -92,13 +98,16 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _start(pool: ProcessPoolExecutor, others: set[BaseProcess]) -> None:
-    """Start a pool's processes and its thread, as the first task would. A pool that has processes alone waits for ever
-    for them, and they for it. others: the processes that are not of the pool."""
+    """Start the processes of a pool and the thread that watches over them, as the first task would.
+
+    A pool whose processes have started, but whose thread has not, would wait for them forever, and they for it. others:
+    the processes that do not belong to the pool.
+    """
     try:
         pool.submit(int)
     except BrokenProcessPool:
         raise
-    except (OSError, RuntimeError) as error:  # of threads, the second is all that Python says
+    except (OSError, RuntimeError) as error:  # RuntimeError is all that Python raises for threads
         _end_all_but(others)
         if "bootstrapping" in str(error):
             raise _called_again() from None
@@ -115,8 +124,10 @@ def _ignore_interrupts() -> None:
 
 
 def _called_again() -> InputError:
-    """What a process says that runs a script once more, to find what it is to do, where the script calls for processes
-    whenever it is run."""
+    """Return the error for a script that starts processes whenever it is run.
+
+    Each process runs the script once more to find its task, and would start processes again.
+    """
     return InputError(
         "A process that is being started would start others.",
         where="the script that calls this",
