@@ -165,7 +165,7 @@ def added(name: str, patients: int, studies: int) -> list[float]:
         a, b = pair(SIMULATIONS[name], patients, (MOST, MOST), rng)
         found.append([pooled_difference(first_of(a, own), first_of(b, own)).p for own in ADDED])
     p = np.array(found, float)
-    return [rejected(each)[0] for each in (p.min(1), p[:, -1])]
+    return [rejected(each.tolist())[0] for each in (p.min(1), p[:, -1])]
 
 
 def with_free(lesions: int, free: int, times: int, rng: np.random.Generator) -> Triple:
