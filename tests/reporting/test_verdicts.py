@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from reports import words
 from run_folders import add_trial, levels_of, random_run, small_study
 
 from hnscc.aggregation.build import write_tables
 from hnscc.reporting.sections.comparisons import pairs_of_variants
+from hnscc.reporting.sections.overlap import overlap_slice_by_slice
 from hnscc.reporting.sections.verdicts import VERDICTS, compared
 from hnscc.reporting.source import read_source
 from hnscc.study.trials import trials_of
@@ -36,3 +38,10 @@ def test_by_which_p_a_difference_would_have_been_seen_is_told_of_several_pairs(t
     write_tables(run)
     said = list(compared(read_source(run)))[-1]
     assert "in 80 of 100 such studies" in said and ("before Holm" in said) == told
+
+
+def test_it_is_told_that_repeats_added_because_of_a_p_make_it_too_small(tmp_path):
+    """Of equal variants up to 17 of 100 are called different so, and pages invited to add repeats."""
+    run = random_run(tmp_path, small_study(repeats=2))
+    text, _ = words(run, overlap_slice_by_slice)
+    assert "repeats that are added because it was not small make it too small" in text

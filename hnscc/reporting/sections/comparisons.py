@@ -22,7 +22,9 @@ TESTS = (
 )
 READ_TESTS = (
     "t test over patients and repeats: both stand for many others, and all repeats count at 0.5. It answers "
-    "whether one variant is better for other patients and other trainings like these. This is the main answer.",
+    "whether one variant is better for other patients and other trainings like these. This is the main answer. Its p "
+    "holds for a number of repeats that was settled before: repeats that are added because it was not small make it "
+    "too small.",
     "Wilcoxon over patients: each patient's pooled score by the two median models is one pair. It is a statement about "
     f"these two trained models alone, and needs at least {fewest.PAIRS_FOR_P} patients who differ.",
     "Wilcoxon over slices: the paper's test. Slices of one patient resemble each other and are not "
