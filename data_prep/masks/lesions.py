@@ -129,7 +129,7 @@ def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> Float
         index = np.indices((parts.shape[0], parts.shape[1], z)).reshape(3, -1)
         index[2] += slice_ * z
         at = np.round(matrix[:3, :3] @ index + matrix[:3, 3:], POSITION_DECIMALS)
-        inside = ndimage.map_coordinates(data, at, order=0, mode="constant", cval=0.0)
+        inside = ndimage.map_coordinates(data, at, order=0, mode="grid-constant", cval=0.0)
         means = inside.reshape(wide, x, tall, y, z).mean(axis=(1, 3, 4), dtype=np.float64)
         share[low[2] + slice_, low[1] : high[1], low[0] : high[0]] = means.T
     return share

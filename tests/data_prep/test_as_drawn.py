@@ -150,3 +150,14 @@ def test_on_the_same_grid_a_lesion_is_itself(degrees):
     grid = grid_of((9, 8, 7), (2.0, 1.5, 3.0), (5, 6, 7), turn)
     lesion = np.random.default_rng(0).random((7, 8, 9)) < 0.2
     assert (own_voxels(lesion, to_lps(grid), grid) == lesion).all()
+
+
+@pytest.mark.parametrize("degrees", [0, 3])
+def test_a_lesion_of_one_slice_is_measured_on_an_image_that_is_tilted_against_it(degrees):
+    angle = np.radians(degrees)
+    turn = np.eye(4)
+    turn[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    own, image = grid_of((12, 12, 6), (4, 4, 4)), grid_of((12, 12, 6), (4, 4, 4), turn=turn)
+    lesion = np.zeros((6, 12, 12), bool)
+    lesion[2, 3:6, 4:9] = True
+    assert (own_voxels(lesion, own, image) == lesion).all()

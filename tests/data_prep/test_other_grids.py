@@ -124,6 +124,19 @@ def test_a_lesion_keeps_its_volume_on_slices_tilted_by_one_degree(offset):
     assert (amid >= 0.5).sum() == pytest.approx(6 * 16 * 16, rel=0.03)
 
 
+@pytest.mark.parametrize("shape", [(6, 5, 4), (6, 5, 1)])
+def test_a_lesion_that_fills_its_volume_keeps_the_outer_halves_of_its_voxels(shape):
+    """On a finer, tilted grid, as a prediction is brought to the grid of a mask: the whole of it, or one slice."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag([-1, -1, 1]) @ Rotation.from_euler("x", 6, degrees=True).as_matrix()
+    affine[:3, 3] = -affine[:3, :3] @ np.full(3, 11.5)
+    coarse = np.diag([-3.0, -3, 3, 1])
+    coarse[:3, 3] = -coarse[:3, :3] @ ((np.array(shape) - 1) / 2)
+    share = covered(volume(np.ones(shape), coarse), Grid((24, 24, 24), affine, True))
+    assert share.sum() == pytest.approx(27 * np.prod(shape), rel=0.01)
+    assert (share >= 0.5).sum() == pytest.approx(27 * np.prod(shape), rel=0.1)
+
+
 def test_an_analyze_mask_on_the_other_modality_takes_its_grid(tmp_path):
     manifest = cohort(tmp_path, 3)
     finer_pet(tmp_path, 1, scan_arrays(1)[2])
