@@ -1,6 +1,6 @@
 """The slices that a trial trains and validates on: the fold's own, or augmented copies that are made for it.
 
-The augmentation is the paper's (section 2.2), by albumentations, and keyed: the same seed gives the same images.
+The augmentation is the paper's (section 2.2), done by albumentations. It is keyed: the same seed gives the same images.
 """
 
 import os
@@ -26,14 +26,14 @@ Moves = list[tuple["A.DualTransform", dict[str, Any]]]
 
 
 def build_pipeline(settings: Augmentation) -> "A.Compose":
-    """Flips left-right and up-down, then one move that translates and rotates together.
+    """Return the transforms: flips left-right and up-down, then one move that translates and rotates together.
 
-    Images are interpolated linearly and masks by the nearest pixel, by the same map; what comes in from
-    outside is 0.
+    Images are interpolated linearly and masks by the nearest pixel, with the same map. Pixels that come in from outside
+    of the image are 0.
     """
-    # Read by albumentations at import: without it, the library asks the network for a newer version.
+    # albumentations reads this when it is imported. Without it, the library asks the network for a newer version.
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-    import albumentations as A  # here, for it takes a second, and most processes augment nothing
+    import albumentations as A  # imported here: it takes a second, and most processes augment nothing
 
     most = settings.translate  # as a share of the side
     return A.Compose(
@@ -56,16 +56,16 @@ def build_pipeline(settings: Augmentation) -> "A.Compose":
 
 
 def random_moves(settings: Augmentation, count: int, pixels: int, *, seed: int) -> list[Moves]:
-    """Return how each of `count` slices of pixels x pixels is to be moved; nothing is moved yet.
+    """Return how each of `count` slices of pixels x pixels is to be moved, without moving any.
 
-    They depend on the seed and the slice's position alone.
+    The moves depend only on the seed and on the slice's position.
     """
     pipeline = build_pipeline(settings)
-    # One generator of each kind for all transforms. By `set_random_seed` each would have one of its own, with the same
-    # seed: both flips would then always come together.
+    # All transforms share one generator of each kind. `set_random_seed` would give each transform its own generator
+    # with the same seed, and both flips would then always come together.
     key = shortened(seed)
     pipeline.set_random_state(np.random.default_rng(key), random.Random(key))
-    # The library chooses while it moves an image: any of this size.
+    # The library chooses parameters only while it moves an image; any image of this size will do.
     empty = np.zeros((pixels, pixels, 1), np.float32)
     moves = []
     for _ in range(count):
@@ -87,10 +87,10 @@ def move(images: Images, masks: Masks, moves: Sequence[Moves]) -> None:
 
 @dataclass(frozen=True)
 class Copies:
-    """Augmented copies of slices, of which only the moves are kept: each is moved anew whenever it is read.
+    """Augmented copies of slices. Only the moves are kept: a copy is made again each time that it is read.
 
-    own: the slices, N of them. sets: one for each time that all N stand there, one behind the other: how each of the N
-    is moved, or None where they stand as they are.
+    own: the N slices. sets: one entry for each set of N copies, in the order in which the sets follow each other: how
+    each of the N slices is moved, or None where the set is the slices as they are.
     """
 
     own: Slices
@@ -100,8 +100,10 @@ class Copies:
         return len(self.own) * len(self.sets)
 
     def batch(self, positions: Integers) -> tuple[Images, Masks]:
-        """As of `Slices`, images (B, channels, H, W) in 0..1 and masks (B, H, W): those at these positions in 0..n-1,
-        int (B,), the same arrays each time, made anew."""
+        """Return images (B, channels, H, W) in 0..1 and masks (B, H, W) at these positions in 0..n-1, int (B,).
+
+        As in `Slices`, but the arrays are made anew by each call, with the same values.
+        """
         images, masks = self.own.batch(positions % len(self.own))
         for at, position in enumerate(positions):
             number, which = divmod(int(position), len(self.own))
@@ -118,9 +120,10 @@ class Copies:
 def training_slices(
     variant: Variant, data: FoldData, seeds: Mapping[str, int]
 ) -> Callable[[int], Slices | Copies]:
-    """Epoch (from 1) -> the slices of that epoch: the same in each, or with `copies: fresh` made anew.
+    """Return a function of the epoch (from 1) that gives its slices: the same ones in each epoch, or new copies with
+    `copies: fresh`.
 
-    Their pixels are those that all trials of a machine share.
+    Their pixels are shared by all trials of a machine.
     """
     settings, seed = variant.augmentation, seeds["augmentation"]
     own = data.slices(variant.modalities, "train")
@@ -133,7 +136,7 @@ def training_slices(
 
 
 def training_count(variant: Variant, slices: int) -> int:
-    """Return the number of slices of an epoch, where the fold has so many for training."""
+    """Return how many slices an epoch has, given how many the fold has for training (`slices`)."""
     settings = variant.augmentation
     if settings.copies in (0, "fresh"):
         return slices
@@ -141,7 +144,8 @@ def training_count(variant: Variant, slices: int) -> int:
 
 
 def validation_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]) -> Slices | Copies:
-    """Return the originals; with the preset as_written (`validation: true`) their augmented copies instead."""
+    """Return the fold's own slices for validation, or with the preset as_written (`validation: true`) augmented copies
+    of them."""
     settings = variant.augmentation
     own = data.slices(variant.modalities, "validation")
     if not (settings.validation and settings.copies):
@@ -150,7 +154,7 @@ def validation_slices(variant: Variant, data: FoldData, seeds: Mapping[str, int]
 
 
 def _copies(own: Slices, settings: Augmentation, seed: int, *, originals: bool) -> Copies:
-    """`copies` augmented copies of every slice, behind the originals where these are kept."""
+    """Return `copies` augmented copies of every slice, preceded by the originals where these are kept."""
     keys = [derive_seed(seed, "copy", copy) for copy in range(int(settings.copies))]
     return Copies(own, [*([None] if originals else []), *(_moves(own, settings, key) for key in keys)])
 

@@ -1,4 +1,5 @@
-"""A trial's boundary: what is known of it before it is trained, and the record that it leaves where it fails."""
+"""What surrounds the training of a trial: what is known before it begins, and the record that is left where
+it fails."""
 
 import contextlib
 import traceback
@@ -16,7 +17,7 @@ from hnscc.training.states import is_completed, with_weights
 
 
 def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precision: str) -> Began:
-    """What is known of a trial before it is trained. InputError where its encoder weights cannot be read."""
+    """Return what is known of a trial before it is trained. InputError where its encoder weights cannot be read."""
     settings = trial_settings(study, trial, device=device, precision=precision, fold_digest=fold_digest)
     return Began(
         trial_id=trial.trial_id,
@@ -36,10 +37,10 @@ def begin(study: Study, trial: Trial, fold_digest: str, *, device: str, precisio
 def write_failure(
     folder: TrialFolder, began: Began, attempts: Sequence[Attempt], failure: str, error: str
 ) -> None:
-    """Write that a trial ended in an error. failure: its kind; error: the traceback.
+    """Record that a trial ended in an error. failure: its kind; error: the traceback.
 
-    The record of a trial that was trained to its end before, and whose weights are there, is kept and says it too:
-    without it nothing would vouch for them. StorageError where the disk does not answer.
+    If the trial was trained to its end before and its weights are there, its record is kept and the failure is added to
+    it: without that record nothing would vouch for the weights. StorageError where the disk does not answer.
     """
     if trained := own_weights(folder, began):
         write_record(folder, trained[0].model_copy(update={"failure": failure, "error": error}))
@@ -50,19 +51,21 @@ def write_failure(
 
 @contextlib.contextmanager
 def boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[None]:
-    """The trial's boundary: an exception becomes a record with status failed and the traceback; where weights were to
-    predict again, it is added to the record that vouches for them.
+    """Turn an exception in the `with` block into the trial's record, with status failed and the traceback.
 
-    Two that are not the trial's fault are raised, and its checkpoint stays: StorageError, and an error after which this
-    process can compute on its GPU no more (`process.gpu_is_lost`). It must end then, and another go on with the trial.
+    If the trial's trained weights were only to predict again, the failure is added to the record that vouches for them.
+
+    Two errors are not the trial's fault: they are raised, and its checkpoint stays. These are StorageError, and an
+    error after which this process can no longer compute on its GPU (`process.gpu_is_lost`). The process must then end,
+    and another one continue the trial.
     """
     try:
         yield
     except StorageError:
         raise
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
-        # A process that was taken for lost with its machine, and was not, may have completed this trial meanwhile, and
-        # deleted the checkpoints that this one was writing.
+        # A process can be taken for lost together with its machine although it still runs. It may have completed this
+        # trial meanwhile, and deleted the checkpoints that this process was writing.
         if is_completed(task.folder, task.data.others_digest):
             return
         if gpu_is_lost(error):
@@ -71,7 +74,8 @@ def boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[None
 
 
 def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:
-    """The record of a trial that ended in this error, which is being handled; its last attempt names the kind."""
+    """Record that a trial ended in this error, which is being handled. The kind of the error is added to its
+    last attempt."""
     kind = OUT_OF_MEMORY if memory_is_full(error) else type(error).__name__
     if attempts:
         attempts[-1] = attempts[-1].model_copy(update={"ended": kind})
@@ -79,9 +83,9 @@ def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], er
 
 
 def own_weights(folder: TrialFolder, began: Began) -> tuple[Trained, bytes] | None:
-    """The record and the weights of this very trial, trained to its end before; None where there are none.
+    """Return the record and the weights of this very trial if it was trained to its end before, else None.
 
-    Other versions may have trained it: they were accepted before it came to this.
+    Other versions of the libraries may have trained it: the user has accepted these before this is called.
     """
     trained = with_weights(folder)
     if not trained or trained[0].identity == began.identity:

@@ -1,10 +1,11 @@
-"""A trial's checkpoint: all that its training needs to go on as if nothing had happened.
+"""A trial's checkpoint: all that its training needs to continue as if it had never stopped.
 
-Two slots are written in turn (`saving` says when), the tensors first and the facts that vouch for them last, so that
-one whole checkpoint is there at every moment. Speed counts here, for on a processor it is paid in every epoch: a slot's
-file is written over (its pages are in memory already), without waiting for the disk, and checked by crc32c. The
-tensors' own memory is written: safetensors' writer makes a copy of all first: 0.27 s of a processor and 492 MiB more
-for a resnet18's 171 MB, where this takes 0.08 s and 163 MiB (medians of 5 interleaved processes each, 2026-11).
+Two slots are written in turn (`saving` says when). In each, the tensors are written first and the facts that vouch for
+them last, so that there is one whole checkpoint at every moment. Speed counts, because on a processor a checkpoint is
+written after every epoch. So a slot's file is overwritten in place (its pages are in memory already), nothing waits for
+the disk, and the check is crc32c. The tensors are written straight from their memory. safetensors' own writer would
+first copy all of them: it took 0.27 s of a processor and 492 MiB more for a resnet18's 171 MB, and this takes 0.08 s
+and 163 MiB (medians of 5 interleaved processes each, 2026-11).
 """
 
 import json
@@ -26,7 +27,7 @@ DTYPES = {torch.float64: "F64", torch.float32: "F32", torch.bfloat16: "BF16", to
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a slot holds whole. tensors: by name, of any shape."""
+    """The whole content of a slot. tensors: by name, of any shape."""
 
     facts: SlotFacts
     tensors: dict[str, torch.Tensor]
@@ -34,15 +35,15 @@ class Checkpoint:
 
 
 def save_checkpoint(slot: Slot, so_far: SoFar, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write over what the slot holds; tensors of any shape. StorageError where the disk is full or gone."""
+    """Overwrite a slot with these tensors, of any shape, and facts. StorageError where the disk is full or gone."""
     parts = _safetensors(tensors)
-    delete(slot.facts)  # for they vouch for what is written over now
+    delete(slot.facts)  # they vouch for tensors that are overwritten now
     overwrite(slot.tensors, parts)
     write_sealed(slot.facts, so_far.model_dump(mode="json") | {"crc32c": _crc32c(parts)}, durable=False)
 
 
 def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Checkpoint | None, list[str]]:
-    """Return the newest whole checkpoint of a trial of this identity, or None; and the names of what may not
+    """Return the newest whole checkpoint of a trial of this identity, or None, and the names of those that cannot
     be used."""
     candidates, damaged = slots_by_epoch(folder)
     refused = [f"{slot.facts.name} is damaged" for slot in damaged]
@@ -57,7 +58,7 @@ def load_checkpoint(folder: TrialFolder, identity: str) -> tuple[Checkpoint | No
 
 
 def _tensors(slot: Slot, crc32c: int) -> dict[str, torch.Tensor] | None:
-    """The tensors that a slot holds, by name, of any shape; None where its file is gone or damaged."""
+    """Return the tensors that a slot holds, by name, of any shape; None where its file is gone or damaged."""
     try:
         with storage_errors(slot.tensors):
             content = slot.tensors.read_bytes()
@@ -67,8 +68,8 @@ def _tensors(slot: Slot, crc32c: int) -> dict[str, torch.Tensor] | None:
 
 
 def _safetensors(tensors: Mapping[str, torch.Tensor]) -> list[memoryview]:
-    """A safetensors file in parts, the memory of the tensors, of any shape, among them: nothing is copied but
-    from a GPU."""
+    """Return a safetensors file as a list of parts, among them the memory of the tensors, of any shape. Nothing is
+    copied, except from a GPU."""
     header: dict[str, dict[str, Any]] = {}
     parts: list[memoryview] = []
     end = 0
@@ -86,13 +87,15 @@ def _safetensors(tensors: Mapping[str, torch.Tensor]) -> list[memoryview]:
 
 
 def _memory(value: torch.Tensor) -> memoryview:
-    """The bytes of a tensor of any shape and type; nothing is copied but from a GPU, or where its values lie apart."""
+    """Return the bytes of a tensor of any shape and type. They are copied only from a GPU, or where they are
+    not contiguous."""
     flat = value.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().data.toreadonly()
 
 
 def _crc32c(parts: list[memoryview]) -> int:
-    """The library takes `bytes` alone; copied in pieces that stay in the processor's cache."""
+    """Return the crc32c of all parts. The library takes only `bytes`, so they are copied piece by piece, in pieces that
+    fit into the processor's cache."""
     total = 0
     for part in parts:
         for start in range(0, part.nbytes, PIECE):

@@ -11,9 +11,11 @@ from hnscc.training.hardware import may_have_gpu, tell_once
 
 
 def resolve_device(training: Training) -> tuple[str, str]:
-    """What `auto` chooses here: device cpu or cuda, precision fp32 or bf16 (where the hardware computes in it; older
-    GPUs emulate it). InputError for `device: cuda` where PyTorch can use no GPU; where `auto` is a processor though the
-    machine seems to have a GPU, that is told once."""
+    """Return what `auto` chooses here: device cpu or cuda, and precision fp32 or bf16.
+
+    bf16 is chosen where the hardware computes in it (older GPUs only emulate it). InputError for `device: cuda` where
+    PyTorch can use no GPU. If `auto` is the processor although the machine seems to have a GPU, that is printed once.
+    """
     device = training.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -35,8 +37,10 @@ def resolve_device(training: Training) -> tuple[str, str]:
 
 
 def refuse_without_gpu(device: str) -> None:
-    """InputError, with the machine's name, where a trial is to be trained on a GPU (device: cuda) and PyTorch can use
-    none here any more: its driver was changed, or it fell off the bus. No trial is to blame."""
+    """Raise InputError where a trial is to be trained on a GPU (device: cuda) and PyTorch can no longer use one here.
+
+    This happens if the driver was changed or the GPU has failed. No trial is to blame. The error names the machine.
+    """
     if device != "cuda" or torch.cuda.is_available():
         return
     raise InputError(
@@ -50,7 +54,7 @@ def refuse_without_gpu(device: str) -> None:
 
 
 def auto_is_cpu() -> str:
-    """Return what is told of this machine where it seems to have a GPU and `device: auto` is its processor: why, and
+    """Return the warning for a machine that seems to have a GPU where `device: auto` chooses the processor: why, and
     what to do."""
     return (
         f"machine {platform.node()} seems to have a GPU, and `device: auto` trains on its processor, for PyTorch can "
@@ -60,18 +64,20 @@ def auto_is_cpu() -> str:
 
 
 def why_no_gpu() -> str:
-    """Why PyTorch can use no GPU of this machine, in its own words."""
+    """Return why PyTorch can use no GPU of this machine, in PyTorch's own words."""
     try:
         torch.cuda.init()  # type: ignore[no-untyped-call]
-    # The latter from a PyTorch that is built for processors alone.
+    # A PyTorch that is built for processors alone raises AssertionError.
     except (RuntimeError, AssertionError) as error:
         return f"PyTorch {torch.__version__}: {' '.join(str(error).split())[:300]}"
     return f"PyTorch {torch.__version__} counts {count_of(torch.cuda.device_count(), 'GPU')}"
 
 
 def resolve_unasked(training: Training) -> tuple[str, str]:
-    """What `auto` would choose on machines that are not up yet, as far as the settings tell: a GPU if they name one,
-    in the format that GPUs have."""
+    """Return what `auto` would choose on machines that do not run yet, as far as the settings tell.
+
+    The device is a GPU only if the settings name one, and then the precision is the one that GPUs have.
+    """
     device = "cpu" if training.device == "auto" else training.device
     precision = training.precision
     if precision == "auto":

@@ -1,4 +1,5 @@
-"""What earlier invocations settled in a run folder: the number format of `auto`, and what trained its trials."""
+"""What earlier commands settled in a run folder: the number format that `auto` stands for, and what trained
+its trials."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any
@@ -35,13 +36,13 @@ _PRECISION = TypeAdapter(
 def choose_devices(
     study: Study, folder: RunFolder, resolve: Callable[[Training], tuple[str, str]]
 ) -> dict[str, tuple[str, str]]:
-    """Return, for each variant, the device and the number format that its trials are trained by.
+    """Return, for each variant, the device and the number format that its trials are trained with.
 
     What `precision: auto` stands for is decided once for each run folder and kind of device, before the first trial is
-    trained, and `keep_precision` writes it down. It stays so: the machines of a cluster differ in which number format
-    is fast on them, and a study that was begun in one must not go on in another because another machine is asked. A run
-    folder that an earlier version of hnscc began holds no such file: there the first trained trial of a kind of
-    device says in which number format the others are trained.
+    trained, and `keep_precision` writes it down. It then stays: the machines of a cluster differ in which number format
+    is fast on them, and a study must not change its format because another machine is asked later. A run folder that an
+    earlier version of hnscc began has no such file. There the first trained trial of a kind of device decides in which
+    number format the others are trained.
     """
     kept = _kept_precision(study, folder)
     computed_by = {}
@@ -54,11 +55,13 @@ def choose_devices(
 
 
 def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
-    """Device -> the number format that `auto` stands for in this run folder, as far as it has been chosen. InputError
-    where what was kept is damaged: to guess it could train half a study otherwise than the other half."""
+    """Return, by device, the number format that `auto` stands for in this run folder, as far as it has been chosen.
+
+    InputError where the file is damaged: a guess could train half of a study in another format than the other half.
+    """
     try:
         return _PRECISION.validate_python(read_sealed(folder.precision))
-    except FileNotFoundError:  # a folder of before it was kept, or a new one
+    except FileNotFoundError:  # a new folder, or one from before this was kept
         pass
     except ValueError:
         raise InputError(
@@ -78,7 +81,7 @@ def _kept_precision(study: Study, folder: RunFolder) -> dict[str, str]:
 
 
 def keep_precision(study: Study, folder: RunFolder, computed_by: Mapping[str, tuple[str, str]]) -> None:
-    """Write down what `precision: auto` stands for from now on."""
+    """Write down what `precision: auto` stands for in this run folder from now on."""
     automatic = [name for name, each in study.variants.items() if each.training.precision == "auto"]
     kept = _kept_precision(study, folder) | {computed_by[name][0]: computed_by[name][1] for name in automatic}
     if kept:
@@ -86,10 +89,11 @@ def keep_precision(study: Study, folder: RunFolder, computed_by: Mapping[str, tu
 
 
 def with_enough(study: Study, folder: RunFolder) -> Study:
-    """The study with the repeats that `hnscc run` has found to be enough here, by the rule that it still has.
+    """Return the study with the numbers of repeats that `hnscc run` has found to be enough here, if its rule is still
+    the same.
 
-    study.yaml says them, and is written by whoever trains: without them, repeats that nobody is to train would count
-    as missing in every table.
+    study.yaml holds these numbers, and every command that trains writes it. Without them, repeats that need not be
+    trained would count as missing in every table.
     """
     if not isinstance(study.repeats, UntilPrecise) or not folder.study.is_file():
         return study
@@ -109,10 +113,10 @@ def check_identities(
     *,
     accept_versions: bool = False,
 ) -> None:
-    """Refuse, with the differences, a study that would now train one of its trained trials otherwise.
+    """Raise InputError, with the differences, if the study would now train one of its trained trials otherwise.
 
-    digests: of each fold's data; None to leave the data out of the comparison, where it has not been read.
-    accept_versions: go on beside trials of other versions of this project's arithmetic or of the libraries.
+    digests: of each fold's data; None, where the data has not been read, leaves it out of the comparison.
+    accept_versions: allow trials of other versions of this project's arithmetic or of the libraries.
     """
     check_same_folds(study, folder)
     other: list[tuple[str, str]] = []
@@ -130,7 +134,8 @@ def check_identities(
 
 
 def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any]) -> str | None:
-    """In which versions a trial that would now have these settings was trained, or None where in the same.
+    """Return in which other versions a trial was trained that would now have these settings; None if in the
+    same versions.
 
     InputError where anything else differs.
     """
@@ -138,7 +143,7 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
         return None
     changed = told_changes(changed_settings(record.settings, settings))
     versions = changed_versions(record.settings, settings)
-    if not changed:  # nor do versions, where the same settings were once spelt otherwise
+    if not changed:  # versions may be equal too: the same settings were once spelt otherwise
         return "; ".join(versions) or None
     raise InputError(
         "The run folder holds a trial that this study would now train otherwise.",
@@ -150,7 +155,7 @@ def check_identity(folder: RunFolder, record: Record, settings: Mapping[str, Any
 
 
 def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> InputError:
-    """The error of trials of other versions: (trial id, how the versions differ) of each."""
+    """Return the error about trials of other versions. other: for each, its trial id and how the versions differ."""
     return InputError(
         "The run folder's trained trials were trained by other versions, which may give other weights.",
         where=f"{count_of(len(other), 'trial')} in {folder.root}, the first of them {other[0][0]}",
@@ -162,7 +167,8 @@ def other_versions(folder: RunFolder, other: Sequence[tuple[str, str]]) -> Input
 
 
 def left_out(study: Study, folder: RunFolder) -> dict[str, list[str]]:
-    """Variant -> the trained trials of the run folder that the study no longer has, so that no table holds them."""
+    """Return, by variant, the ids of trained trials in the run folder that the study no longer has. No table
+    holds them."""
     now = {trial.trial_id for trial in trials_of(study)}
     found: dict[str, list[str]] = {}
     for trial in folder.recorded if not study.search else ():
@@ -174,12 +180,12 @@ def left_out(study: Study, folder: RunFolder) -> dict[str, list[str]]:
 
 
 def lines_of_left_out(study: Study, folder: RunFolder) -> list[str]:
-    """A sentence on the `left_out` trials of each variant: how many, which, and what brings them back."""
+    """Return a sentence on the `left_out` trials of each variant: how many, which, and what brings them back."""
     return told_left_out(left_out(study, folder), study.variants)
 
 
 def told_left_out(left: Mapping[str, Sequence[str]], variants: Collection[str]) -> list[str]:
-    """The sentences of `lines_of_left_out`. variants: the names of those that the study has."""
+    """Return the sentences of `lines_of_left_out`. variants: the names of those that the study has."""
     lines = []
     for variant, trials in left.items():
         known = variant in variants
@@ -193,7 +199,8 @@ def told_left_out(left: Mapping[str, Sequence[str]], variants: Collection[str]) 
 
 
 def _check_same_kind(study: Study, folder: RunFolder, before: Study) -> None:
-    """A search and a study that is none, its winners' above all, have folders of their own."""
+    """Raise InputError if one of the two studies is a search and the other is not: each needs a run folder of
+    its own."""
     here = bool(before.search)
     if here != bool(study.search):
         raise InputError(
@@ -208,14 +215,19 @@ def _check_same_kind(study: Study, folder: RunFolder, before: Study) -> None:
 
 
 def any_trained(folder: RunFolder) -> bool:
-    """Whether a trial of the run folder, of the study as it is now or not, was trained to its end. One that failed
-    binds nothing: it is trained again by what the study then says."""
+    """Return whether any trial in the run folder, of the study as it is now or not, was trained to its end.
+
+    A failed trial does not count: it is trained again, with the settings that the study has then.
+    """
     return any(isinstance(read_record(each), Trained) for each in folder.recorded)
 
 
 def check_same_folds(study: Study, folder: RunFolder) -> None:
-    """Refuse another division than that of the trained trials: what the folds follow from, apart from the store, is
-    said by name (InputError), since their digest tells a reader nothing."""
+    """Raise InputError if the study would divide the cohort otherwise than for the run folder's trained trials.
+
+    The error names the settings that differ, since the folds' digests would tell a reader nothing. Differences of the
+    store are not looked for here.
+    """
     if not folder.study.is_file():
         return
     earlier = kept_study(folder)

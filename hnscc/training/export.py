@@ -15,8 +15,8 @@ from hnscc.study.variant_schema import Network
 from hnscc.training.members import Member, read_weights
 from hnscc.training.network import build_network
 
-# What PyTorch says of this exporter whatever the network: that it is the older one (the other needs onnxscript, and a
-# minute more), and that a constant is computed when the graph runs, not now. All else is told.
+# Warnings that PyTorch gives for every network: that this is the older exporter (the newer one needs onnxscript, and a
+# minute more), and that a constant is computed when the graph runs, not now. All other warnings are shown.
 _EXPECTED = (
     "You are using the legacy TorchScript-based ONNX export",
     "The feature will be removed. Please remove usage of this function",
@@ -25,7 +25,7 @@ _EXPECTED = (
 
 
 class _Normalised(nn.Module):
-    """A model with what `cohort.slices.normalise` does before it, and the sigmoid behind it."""
+    """A model preceded by `cohort.slices.normalise` and followed by the sigmoid."""
 
     def __init__(self, model: nn.Module, bounds: Sequence[Bounds]) -> None:
         super().__init__()
@@ -42,29 +42,29 @@ class _Normalised(nn.Module):
 
 
 class _Mean(nn.Module):
-    """The mean over models of what each says."""
+    """The mean of the probabilities of several models."""
 
     def __init__(self, members: Sequence[nn.Module]) -> None:
         super().__init__()
         self.members = nn.ModuleList(members)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images float32 (N, C, H, W), in the store's units of values -> probabilities float32 (N, H, W), the mean of
-        the members'."""
+        """Return probabilities float32 (N, H, W), the mean over the members. images: float32 (N, C, H, W) in the
+        store's units of values."""
         return torch.stack([member(images) for member in self.members]).mean(dim=0)
 
 
 def check_pools(model: nn.Module, images: torch.Tensor, architecture: str) -> None:
-    """InputError where a network takes means over parts of an image that its pixels do not divide into.
+    """Raise InputError where a network averages over parts of an image into which its pixels do not divide.
 
-    images: float32 (1, C, H, W), of any values, zeros will do. ONNX has no operation for such means. PyTorch's exporter
-    says so too, with a traceback and the whole graph on standard output.
+    images: float32 (1, C, H, W), of any values, such as zeros. ONNX has no operation for such means. PyTorch's exporter
+    would say so with a traceback, and print the whole graph on standard output.
     """
     sides: list[tuple[int, int]] = []  # pixels before, after
 
     def note(pool: nn.AdaptiveAvgPool2d, given: tuple[torch.Tensor, ...], _: torch.Tensor) -> None:
-        """Note the sides, in pixels, of float features `given`, (N, C, H, W), and of what the pool makes of it,
-        `_`, (N, C, height, width)."""
+        """Note the sides, in pixels, of the float features that the pool is given, `given` (N, C, H, W), and of its
+        output `_`, (N, C, height, width)."""
         after = pool.output_size if isinstance(pool.output_size, tuple) else (pool.output_size,) * 2
         sides.extend(
             (length, number or length) for length, number in zip(given[0].shape[-2:], after, strict=True)
@@ -88,10 +88,10 @@ def check_pools(model: nn.Module, images: torch.Tensor, architecture: str) -> No
 
 
 def onnx_of(run: RunFolder, network: Network, members: Sequence[Member], size: int) -> bytes:
-    """Return the ONNX file of these trials' models together, in float32.
+    """Return the content of an ONNX file with these trials' models together, in float32.
 
-    Its input `images` is float32 (N, C, size, size) in the store's units of values, its output `probability` float32
-    (N, size, size): the mean over the models. InputError as by `members.read_weights` and `check_pools`.
+    Its input `images` is float32 (N, C, size, size) in the store's units of values. Its output `probability` is float32
+    (N, size, size), the mean over the models. Raises InputError as `members.read_weights` and `check_pools` do.
     """
     bare = network.model_copy(update={"encoder_weights": None})
     parts = []

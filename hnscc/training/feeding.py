@@ -1,8 +1,8 @@
 """Batches of slices for a network: read from memory one by one, or picked from slices that a GPU holds.
 
-A copy from memory makes a GPU's step wait for it. So a GPU holds the slices of a training from its start, if they are
-not too many, and an epoch's order is all that goes there. That was never run on a GPU; what it asks of one was shown by
-the operations that a step calls.
+A GPU's step has to wait for each copy from memory. So a GPU holds all slices of a training from its start, if they are
+not too many, and then only an epoch's order is copied to it. This was never run on a GPU: which operations it needs
+there was found from those that a step calls.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,9 +16,10 @@ from hnscc.cohort.slices import Slices
 from hnscc.training.augment import Copies
 from hnscc.training.inference import in_order, on_device
 
-# Slices that take more are read from memory batch by batch: this is 16,000 of two channels and 128 x 128 pixels.
+# Slices that take more than this are read from memory batch by batch. It holds 16,000 slices of two channels and 128 x
+# 128 pixels.
 HELD_BYTES = 2 * 2**30
-# Slices that go to the GPU at once.
+# How many slices are copied to the GPU at once.
 PIECE = 256
 
 
@@ -31,7 +32,7 @@ class Held:
 
     @classmethod
     def of(cls, slices: Slices | Copies, device: str) -> "Held":
-        """Copied there from memory, PIECE by PIECE, so that neither has them twice."""
+        """Copy slices from memory to the device, PIECE by PIECE, so that neither ever holds them twice."""
         count, (image, mask) = len(slices), slices.batch(np.arange(1))
         images = torch.empty((count, *mask.shape[1:], image.shape[1]), device=device)
         masks = torch.empty((count, *mask.shape[1:]), dtype=torch.uint8, device=device)
@@ -51,7 +52,7 @@ Fed = Slices | Copies | Held
 
 
 def hold(slices: Slices | Copies, device: str) -> Fed:
-    """Return the same slices, on the device where that is a GPU and they take no more than HELD_BYTES of it."""
+    """Return the same slices, copied to the device if that is a GPU and they take no more than HELD_BYTES."""
     if device != "cuda":
         return slices
     one = sum(each.nbytes for each in slices.batch(np.arange(1)))
@@ -59,7 +60,8 @@ def hold(slices: Slices | Copies, device: str) -> Fed:
 
 
 def holding(slices: Callable[[int], Slices | Copies], device: str) -> Callable[[int], Fed]:
-    """Epoch -> its slices as `hold` gives them: anew only where they are others than those of the epoch before."""
+    """Return a function of the epoch that gives its slices as `hold` does. It copies them only if they differ from
+    those of the epoch before."""
     last: list[tuple[Slices | Copies, Fed]] = []
 
     def _of(epoch: int) -> Fed:
@@ -73,8 +75,8 @@ def holding(slices: Callable[[int], Slices | Copies], device: str) -> Callable[[
 
 
 def batches_of(order: Integers, size: int) -> list[Integers]:
-    """The order, int (n,), cut into batches, int (m,). A last one of a single slice joins the one before, since batch
-    normalisation at the bottom of a network may have nothing but that slice to normalise by."""
+    """Cut the order, int (n,), into batches, int (m,). A last batch of a single slice joins the one before: batch
+    normalisation at the bottom of a network may have only one value per channel of a slice, and needs two."""
     starts = list(range(0, len(order), size))
     if len(starts) > 1 and len(order) - starts[-1] == 1:
         starts.pop()
@@ -84,9 +86,10 @@ def batches_of(order: Integers, size: int) -> list[Integers]:
 def batches(
     source: Fed, parts: Sequence[Integers], device: str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Yield the slices at these positions in 0..n-1, int (B,) each, on the device.
+    """Yield the slices of each part on the device: images float32 (B, C, H, W) in 0..1, channels last in memory, and
+    their truth float32 (B, 1, H, W) of 0 and 1.
 
-    Images float32 (B, C, H, W) in 0..1, channels last in memory, and their truth float32 (B, 1, H, W) of 0 and 1.
+    parts: the positions of each batch's slices in 0..n-1, int (B,) each.
     """
     if not isinstance(source, Held):
         for part in parts:
@@ -99,7 +102,7 @@ def batches(
 
 
 def _read(slices: Slices | Copies, part: Integers, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Slices at the positions `part`, int (B,), on the device: images float32 (B, C, H, W) in 0..1, and their truth
-    float32 (B, 1, H, W) of 0 and 1."""
+    """Return the slices at the positions `part`, int (B,), on the device: images float32 (B, C, H, W) in 0..1, and
+    their truth float32 (B, 1, H, W) of 0 and 1."""
     images, masks = slices.batch(part)
     return on_device(images, device), torch.from_numpy(masks[:, None].astype(np.float32)).to(device)

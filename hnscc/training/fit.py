@@ -1,4 +1,4 @@
-"""The state of a training: what a checkpoint holds, what an epoch adds to it, and how it is taken up again."""
+"""The state of a training: what a checkpoint holds, how an epoch changes it, and how a training resumes from it."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ from hnscc.training.records import Attempt, Began, SoFar
 
 
 class Diverged(Exception):
-    """A loss or a score became NaN or infinite: the trial fails, with the epoch named."""
+    """A loss or a score became NaN or infinite. The trial fails; the message names the epoch."""
 
 
 class Epoch(TypedDict):
@@ -38,10 +38,10 @@ class Epoch(TypedDict):
 
 @dataclass
 class Fit:
-    """The state of a training: what a checkpoint holds.
+    """The state of a training, which a checkpoint holds.
 
     began: what is known of the trial from the start. attempts: the processes that worked on it, this one last. best:
-    the weights of the best epoch so far, tensors by name, of any shape. next_slot: of the trial's two, the one that is
+    the weights of the best epoch so far, tensors by name, of any shape. next_slot: which of the trial's two slots is
     written next.
     """
 
@@ -58,7 +58,8 @@ class Fit:
     def start(
         cls, network: nn.Module, training: Training, began: Began, attempts: Iterable[Attempt] = ()
     ) -> "Fit":
-        """The network goes to the trial's device; `attempts`, where it is a list, is the one that grows."""
+        """Return a training before its first epoch, its network on the trial's device. If `attempts` is a list, that
+        list itself is kept, and grows."""
         network = network_on(network, began.device)
         rate, epsilon = training.learning_rate, training.adam_epsilon
         optimiser = Adam(network.parameters(), learning_rate=rate, epsilon=epsilon)
@@ -72,7 +73,7 @@ class Fit:
 
     @property
     def best_epoch(self) -> int:
-        """The first epoch of the highest validation soft Jaccard, from 1; 0 before any."""
+        """The first epoch, from 1, with the highest validation soft Jaccard; 0 before the first epoch."""
         scores = [row["val_soft_jaccard"] for row in self.history]
         return scores.index(max(scores)) + 1 if scores else 0
 
@@ -83,18 +84,18 @@ class Fit:
         return "epochs" if self.epoch >= self.training.epochs else None
 
     def predicting(self, slices: Slices) -> Generator[None, None, StoredProbabilities]:
-        """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch."""
+        """Return the probabilities of every slice as uint16 (N, H, W), round(p x 65535); pause after each batch."""
         return predicting(self.network, slices, device=self.began.device, precision=self.began.precision)
 
     def logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Images float32 (N, C, H, W) in 0..1 -> logits float32 (N, 1, H, W)."""
+        """Return the logits float32 (N, 1, H, W) of images float32 (N, C, H, W) in 0..1."""
         return logits_of(self.network, images, device=self.began.device, precision=self.began.precision)
 
     def finish_epoch(self, *scores: torch.Tensor, since: float) -> None:
-        """Add the epoch's row to the history; keep the weights if it is the best. Raises Diverged.
+        """Add the epoch's row to the history, and keep the weights if this epoch is the best so far. Raises Diverged.
 
-        scores: each (), as `trial.train_epoch` and then `trial.validate` returned them; here alone a GPU is waited for.
-        since: time.monotonic() when the epoch began.
+        scores: each (), as `trial.train_epoch` and then `trial.validate` return them. Only here does the process wait
+        for a GPU. since: time.monotonic() when the epoch began.
         """
         epoch = self.epoch + 1
         train_loss, val_loss, jaccard = torch.stack(scores).tolist()
@@ -117,7 +118,8 @@ class Fit:
             self._keep_weights()
 
     def _keep_weights(self) -> None:
-        """As the best; where those of an epoch before are, for a copy beside them would leave a hole in memory."""
+        """Keep the network's weights as the best ones. They overwrite those of an earlier epoch in place, since a
+        second copy would fragment memory."""
         now = self.network.state_dict()
         if self.best:
             for name, kept in self.best.items():
@@ -126,7 +128,8 @@ class Fit:
             self.best = {name: value.detach().clone() for name, value in now.items()}
 
     def checkpoint(self) -> tuple[SoFar, dict[str, torch.Tensor]]:
-        """What is known of the epoch that ended, and tensors of any shape: themselves, which the next epoch changes."""
+        """Return what is known after the epoch that ended, and the training's tensors of any shape. These are not
+        copies: the next epoch changes them."""
         tensors = {f"model.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"adam.{name}": value for name, value in self.optimiser.state().items()}
         if self.best_epoch != self.epoch:
@@ -140,7 +143,7 @@ class Fit:
         return so_far, tensors
 
     def resume(self, folder: TrialFolder, gpus: float) -> None:
-        """Take up the trial's newest whole checkpoint, and add this process to the attempts."""
+        """Restore the trial's newest whole checkpoint, if there is one, and add this process to the attempts."""
         found, refused = load_checkpoint(folder, self.began.identity)
         if found:
             self.history = [cast(Epoch, row) for row in found.facts.history]
@@ -160,7 +163,7 @@ class Fit:
         )
 
     def _load(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Take up what `checkpoint` gave, tensors of any shape, by name."""
+        """Restore the tensors that `checkpoint` returned, of any shape, by name."""
         named: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "adam": {}}
         for name, value in tensors.items():
             kind, _, rest = name.partition(".")

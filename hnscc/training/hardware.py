@@ -1,5 +1,5 @@
-"""What this machine computes on: its processor, and its GPUs where it may have some. Where it has none, no PyTorch is
-loaded to say so: that takes seconds."""
+"""What this machine computes on: its processor, and its GPUs where it may have some. PyTorch takes seconds to load, so
+it is not loaded on a machine without GPUs."""
 
 import os
 import platform
@@ -9,28 +9,30 @@ from pathlib import Path
 
 from hnscc.base.cores import cores
 
-# Of the drivers of NVIDIA's GPUs, alone and on a board with the processor, of AMD's, and of Windows's under Linux.
+# Device files of the drivers: of NVIDIA's GPUs, of those on one board with the processor, of AMD's GPUs, and of GPUs of
+# Windows under Linux.
 GPU_FILES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
-# Where the driver of NVIDIA's GPUs says its version.
+# The file in which the driver of NVIDIA's GPUs gives its version.
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
 def may_have_gpu() -> bool:
-    """Whether this machine has a driver of GPUs, by its files alone."""
+    """Return whether this machine has a driver of GPUs, judged by its device files alone."""
     return any(Path(each).exists() for each in GPU_FILES)
 
 
 @cache
 def tell_once(line: str) -> None:
-    """Print a line on a machine's GPUs on standard error, the first time that this process is asked to."""
+    """Print a line about a machine's GPUs on standard error, the first time that this process is asked to."""
     print(line, file=sys.stderr, flush=True)
 
 
 def hardware() -> dict[str, str | int | None]:
-    """What this process computes on, since bits hold on machines of the same kind alone.
+    """Return what this process computes on. It is recorded because results are equal bit for bit only on machines of
+    the same kind.
 
-    machine (x86_64), system (Linux), cpus (how many), processor (its name); and where it sees a GPU: gpus (their
-    names), gpu_driver, cuda and cudnn (the versions).
+    Keys: machine (x86_64), system (Linux), cpus (how many), processor (its name). Where the process sees a GPU also
+    gpus (their names), gpu_driver, cuda and cudnn (the versions).
     """
     found: dict[str, str | int | None] = {
         "machine": platform.machine(),
@@ -42,8 +44,8 @@ def hardware() -> dict[str, str | int | None]:
 
 
 def resources_here() -> dict[str, float]:
-    """What this machine has for trials, by Ray's names: cores that this process may use (CPU), GPUs that PyTorch can
-    use (GPU)."""
+    """Return what this machine has for trials, by Ray's names: how many cores this process may use (CPU), and how many
+    GPUs PyTorch can use (GPU)."""
     gpus = 0
     if _asks_pytorch():
         import torch
@@ -53,12 +55,12 @@ def resources_here() -> dict[str, float]:
 
 
 def _asks_pytorch() -> bool:
-    """Whether PyTorch is asked for GPUs: where it is loaded, or there may be one."""
+    """Return whether PyTorch is to be asked for GPUs: it is loaded already, or there may be a GPU."""
     return "torch" in sys.modules or may_have_gpu()
 
 
 def _processor() -> str | None:
-    """The processor's name as the system gives it."""
+    """Return the processor's name as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -68,7 +70,7 @@ def _processor() -> str | None:
 
 
 def _gpus() -> dict[str, str | int | None]:
-    """Names and versions of GPUs, of `hardware`; nothing where PyTorch can use none."""
+    """Return the names and versions of GPUs for `hardware`; nothing where PyTorch can use none."""
     import torch
 
     if not torch.cuda.is_available():
@@ -84,8 +86,8 @@ def _gpus() -> dict[str, str | int | None]:
 
 
 def _gpu_driver() -> str | None:
-    """The version of NVIDIA's kernel module, which its first line names: "... Kernel Module  580.65.06  Release ...";
-    None where the system does not show it."""
+    """Return the version of NVIDIA's kernel module, or None where the system does not show it. The first line of its
+    file holds it: "... Kernel Module 580.65.06 Release ..."."""
     try:
         first = DRIVER.read_text().partition("\n")[0]
     except OSError:

@@ -1,8 +1,8 @@
-"""Who may work in a run folder at once: one `hnscc run` or `hnscc search` alone, or any number of single trials.
+"""Locks that say who may work in a run folder: one `hnscc run` or `hnscc search` alone, or any number of single trials.
 
-On a disk the lock of the folder is held alone by the former and shared by the latter, and each single trial holds the
-lock of its own folder too. A lease on S3 cannot be shared: there a single trial holds its own alone, and whoever wants
-the folder for itself looks at those of all trials, once it holds the folder's.
+On a disk, `hnscc run` and `hnscc search` hold the folder's lock alone, and single trials share it; each single trial
+holds the lock of its own folder too. A lease on S3 cannot be shared. There a single trial holds only its own lease, and
+a command that wants the whole folder takes the folder's lease and then looks at those of all trials.
 """
 
 import contextlib
@@ -21,10 +21,11 @@ from hnscc.study.run_folder import RunFolder
 
 @contextlib.contextmanager
 def alone(folder: RunFolder) -> Iterator[None]:
-    """Hold a run folder alone. A folder that was not there and has no study.yaml at the end is not left behind.
+    """Hold a run folder alone during the `with` block. If the folder did not exist before and has no study.yaml at the
+    end, it is removed.
 
-    InputError where another process trains here: two would train the same trials; and where something else than a run
-    stands there, which it would be written into.
+    InputError where another process trains in it, since both would train the same trials, and where the folder holds
+    something that no run made, which the run would be mixed with.
     """
     refuse_others(folder)
     lock = folder.lock
@@ -37,7 +38,7 @@ def alone(folder: RunFolder) -> Iterator[None]:
     existed = root.exists()
     try:
         with _held(lock, lambda: _refused(lock, by_trials=_is_shared(lock))):
-            # Told only now: what another process made until then is not to be deleted.
+            # Ask only now: what another process made until then must not be deleted.
             unused = _is_unused(folder)
             try:
                 yield
@@ -51,16 +52,17 @@ def alone(folder: RunFolder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
-    """Hold one trial of a run folder, beside other processes that each hold another one.
+    """Hold one trial of a run folder during the `with` block, beside other processes that each hold another trial.
 
-    InputError where another process trains this trial, or holds the whole folder, and where something else than a run
-    stands there.
+    InputError where another process trains this trial or holds the whole folder, and where the folder holds something
+    that no run made.
     """
     refuse_others(folder)
     whole, lock = folder.lock, folder.trial(trial_id).lock
     if isinstance(whole, S3Path):
         with only_one(cast(S3Path, lock)):
-            # One after another: else each would take the other's look for the folder's owner.
+            # One process after another: otherwise each would take the other one's look at this lease for a command that
+            # holds the folder.
             with preparing(folder):
                 refuse_held([whole])
             yield
@@ -73,7 +75,7 @@ def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
             _held(cast(Path, lock), lambda: _trained_already(folder, trial_id)),
         ):
             yield
-    finally:  # nothing may have come of it
+    finally:  # the block may have written nothing
         _empty_if_unused(folder, whole)
         if not existed:
             _remove_if_empty(root)
@@ -81,7 +83,7 @@ def one_trial(folder: RunFolder, trial_id: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def preparing(folder: RunFolder) -> Iterator[None]:
-    """Write what all trials share (study.yaml, folds, precision.json) one process after another."""
+    """Let one process after another write what all trials share (study.yaml, folds, precision.json)."""
     lock = folder.preparing_lock
     with only_one(lock, wait=True) if isinstance(lock, S3Path) else locked(lock, wait=True):
         yield
@@ -89,9 +91,9 @@ def preparing(folder: RunFolder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing_tables(folder: RunFolder) -> Iterator[None]:
-    """Write tables and report one process after another, so that all of them are of the same trials.
+    """Let one process after another write tables and report, so that all of them describe the same trials.
 
-    On S3 nobody is waited for: each table is whole, and whoever ends last writes all of them again.
+    On S3 there is no waiting: each table is whole, and the process that ends last writes all of them again.
     """
     lock = folder.tables_lock
     with contextlib.nullcontext() if isinstance(lock, S3Path) else locked(lock, wait=True):
@@ -100,7 +102,8 @@ def writing_tables(folder: RunFolder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held(lock: Path, refused: Callable[[], InputError], *, shared: bool = False) -> Iterator[None]:
-    """Hold a lock; where another process has it, raise what `refused` makes, which is only then asked."""
+    """Hold a lock during the `with` block. Where another process has it, call `refused` and raise the error that
+    it returns."""
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(locked(lock, shared=shared))
@@ -110,7 +113,7 @@ def _held(lock: Path, refused: Callable[[], InputError], *, shared: bool = False
 
 
 def _is_shared(lock: Path) -> bool:
-    """Whether those that hold the lock share it."""
+    """Return whether the processes that hold the lock share it."""
     try:
         with locked(lock, shared=True):
             return True
@@ -141,7 +144,7 @@ def _trained_already(folder: RunFolder, trial_id: str) -> InputError:
 
 
 def refuse_others(folder: RunFolder) -> None:
-    """InputError where something stands in the folder that no run made, and no run has begun there."""
+    """Raise InputError where the folder holds something that no run made, and no run has begun there."""
     root = folder.root
     with write_errors(root) if isinstance(root, Path) else contextlib.nullcontext():
         others = folder.others()
@@ -156,7 +159,7 @@ def refuse_others(folder: RunFolder) -> None:
 
 
 def _is_unused(folder: RunFolder) -> bool:
-    """Whether the folder holds nothing but a run's locks."""
+    """Return whether the folder holds nothing but a run's locks."""
     if not isinstance(folder.root, Path) or folder.study.exists():
         return False
     locks = {*folder.locks, *folder.trial_locks}
@@ -164,7 +167,7 @@ def _is_unused(folder: RunFolder) -> bool:
 
 
 def _empty(folder: RunFolder) -> None:
-    """Delete what a run made in a folder that held nothing else; its lock, which is held, last."""
+    """Delete all that a run made in a folder that held nothing else. Its lock, which is held, is deleted last."""
     root, lock = cast(Path, folder.root), cast(Path, folder.lock)
     for each in root.iterdir():
         if each.is_dir():
@@ -175,10 +178,11 @@ def _empty(folder: RunFolder) -> None:
 
 
 def _empty_if_unused(folder: RunFolder, lock: Path) -> None:
-    """Delete what a run folder holds where that is nothing but locks, unless a process works in it."""
-    # Another process has begun here meanwhile, and keeps it.
+    """Delete the content of a run folder that holds nothing but locks, unless a process works in it."""
+    # If another process has begun here meanwhile, it keeps the folder.
     with contextlib.suppress(InputError, OSError):
-        # Asked first without the lock: who holds it alone, if for a moment, keeps out a trial that begins just then.
+        # Look first without the lock: holding it alone, even for a moment, would keep out a trial that begins
+        # just then.
         if not _is_unused(folder):
             return
         with _held(lock, lambda: _refused(lock, by_trials=_is_shared(lock))):

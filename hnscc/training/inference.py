@@ -1,5 +1,5 @@
-"""What models say of slices: the one forward pass that training, scoring and prediction share, and the models of
-completed trials, asked of scans that no study has seen."""
+"""What models predict for slices: the one forward pass that training, scoring and prediction share, and the models of
+completed trials, applied to scans that no study has seen."""
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -27,15 +27,15 @@ EVALUATION_BATCH = 32
 
 
 def autocast(device: str, precision: str) -> AbstractContextManager[None]:
-    """The number format that a trial of this precision (fp32, bf16) computes in."""
+    """Return a context in which PyTorch computes in the number format of a trial of this precision (fp32, bf16)."""
     return torch.autocast(device, torch.bfloat16, enabled=precision == "bf16")
 
 
 def network_on(network: nn.Module, device: str) -> nn.Module:
-    """Return the network on a device, made to compute there as training does; the names of its parameters stay.
+    """Return the network on a device, changed to compute there as training does. The names of its parameters stay.
 
-    On a GPU its resizing becomes deterministic, which it is on a processor; there its decoder takes fewer operations,
-    which was never measured on a GPU.
+    On a GPU its resizing is made deterministic, which it already is on a processor. On a processor its decoder is made
+    to take fewer operations; whether that helps on a GPU was never measured.
     """
     network = resize_by_products(network) if device == "cuda" else decode_small(network)
     moved: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -43,16 +43,14 @@ def network_on(network: nn.Module, device: str) -> nn.Module:
 
 
 def on_device(images: Images, device: str) -> torch.Tensor:
-    """Images float32 (B, C, H, W), of any values, as a tensor of the same shape on the device, channels last
+    """Return images float32 (B, C, H, W), of any values, as a tensor of the same shape on the device, channels last
     in memory."""
     return torch.from_numpy(images).to(device, memory_format=torch.channels_last)
 
 
 def logits_of(model: nn.Module, images: torch.Tensor, *, device: str, precision: str) -> torch.Tensor:
-    """Pass slices through a model, all on one device.
-
-    Images float32 (B, C, H, W) in 0..1 -> logits float32 (B, 1, H, W).
-    """
+    """Return the logits float32 (B, 1, H, W) of images float32 (B, C, H, W) in 0..1. Model and images are
+    on `device`."""
     with autocast(device, precision):
         logits: torch.Tensor = model(images)
     return logits.float()
@@ -61,9 +59,9 @@ def logits_of(model: nn.Module, images: torch.Tensor, *, device: str, precision:
 def predicting(
     model: nn.Module, slices: Slices, *, device: str, precision: str
 ) -> Generator[None, None, StoredProbabilities]:
-    """Probabilities of every slice as uint16 (N, H, W): round(p x 65535); with a pause after each batch.
+    """Return the probabilities of every slice as uint16 (N, H, W), round(p x 65535); pause after each batch.
 
-    InputError where the model gives no number for a pixel, which would be stored as 0.
+    InputError where the model gives NaN for a pixel, which would be stored as 0.
     """
     model.eval()
     out = np.empty((len(slices), *slices.masks.shape[1:]), np.uint16)
@@ -79,7 +77,8 @@ def predicting(
 
 
 def _check_numbers(logits: torch.Tensor, precision: str) -> None:
-    """InputError unless all logits (B, 1, H, W) are numbers; infinite ones are probabilities of 0 or 1."""
+    """Raise InputError where any of the logits (B, 1, H, W) is NaN. Infinite ones are allowed: they are probabilities
+    of 0 or 1."""
     lacking = int(torch.isnan(logits).any(dim=(1, 2, 3)).sum())
     if lacking:
         raise InputError(
@@ -92,32 +91,34 @@ def _check_numbers(logits: torch.Tensor, precision: str) -> None:
 
 
 def in_order(count: int, size: int) -> list[Integers]:
-    """Return the positions 0..count - 1, cut into batches, int (n,), of this size."""
+    """Return the positions 0..count - 1 in order, cut into batches, int (n,), of this size."""
     return [np.arange(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def device_here() -> str:
-    """Return where predictions are made: cuda where PyTorch can use a GPU, else cpu."""
+    """Return the device on which predictions are made: cuda where PyTorch can use a GPU, else cpu."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class TrainedModels:
-    """The models of some trials of one variant, one in memory at a time; their weights are read from the run folder.
+    """The models of some trials of one variant. One is in memory at a time; weights are read from the run folder.
 
-    InputError where the weights of one are gone, damaged, or not those that the member names.
+    InputError where the weights of a model are gone, damaged, or not those that the member names.
     """
 
     def __init__(self, run: RunFolder, network: Network, members: Sequence[Member], *, threads: int) -> None:
-        """network: the variant's. threads: of the processor; more are faster, and round differently at most."""
+        """network: the variant's. threads: of the processor; more threads are faster, and change results by rounding
+        at most."""
         self.run, self.members, self.device = run, tuple(members), device_here()
         set_up_torch(self.device, threads, 1.0, members[0].precision)
-        # Encoder weights from a file are in the trained weights already.
+        # The trained weights already include encoder weights from a file.
         bare = network.model_copy(update={"encoder_weights": None})
         self.model = network_on(build_network(bare, len(members[0].bounds), seed=0), self.device)
         self.loaded: Member | None = None
 
     def probabilities(self, images: Images) -> Iterator[StoredProbabilities]:
-        """Yield what each member says of a scan's slices, as uint16 (Z, H, W): round(p x 65535), as trials store it.
+        """Yield each member's probabilities for a scan's slices, as uint16 (Z, H, W): round(p x 65535), as trials
+        store them.
 
         images: float32 (Z, C, H, W) in the store's units of values, C in the order of the variant's modalities.
         """

@@ -1,9 +1,9 @@
 """segmentation-models-pytorch, the library of networks, loaded without PyTorch's compiler.
 
-torchvision and timm, which it needs, load the compiler (torch._dynamo) to tell it what it may not compile: an operation
-on boxes, an iterator. Nothing is compiled here. So loading the library took 2.4 s of a processor, and takes 0.6 s
-without the compiler (torch 2.14, torchvision 0.29, 2026-11), in each process that trains. Whoever asks for the compiler
-later gets it.
+The library needs torchvision and timm. These load the compiler (torch._dynamo) to tell it what it must not compile: an
+operation on boxes, an iterator. Nothing is compiled here. So loading the library took 2.4 s of a processor, and takes
+0.6 s without the compiler (torch 2.14, torchvision 0.29, 2026-11), in each process that trains. Code that asks for the
+compiler later gets it.
 """
 
 from hnscc.training.process import without_compiler

@@ -1,4 +1,5 @@
-"""What a training minimises, of a batch: float32 logits and 0/1 truth (N, 1, H, W) -> a scalar."""
+"""The losses that a training can minimise: functions of a batch's float32 logits and 0/1 truth, (N, 1, H, W) each, that
+return a scalar."""
 
 from collections.abc import Callable
 
@@ -7,14 +8,16 @@ from torch.nn import functional
 
 
 def loss_of(name: str, logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the loss of that name, one of LOSSES, of a batch: float32 (), 0 or more. logits: float32 (N, 1, H, W);
-    truth: float32 (N, 1, H, W), 0 or 1. KeyError for another name."""
+    """Return the loss of this name, one of LOSSES, of a batch: float32 (), 0 or more.
+
+    logits: float32 (N, 1, H, W); truth: float32 (N, 1, H, W), 0 or 1. KeyError for another name.
+    """
     return LOSSES[name](logits, truth)
 
 
 def binary_cross_entropy(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the mean over pixels, float32 (), 0 or more (paper section 2.3). logits: float32 (N, 1, H, W); truth:
-    float32 (N, 1, H, W), 0 or 1."""
+    """Return the binary cross-entropy, the mean over pixels, float32 (), 0 or more (paper section 2.3). logits: float32
+    (N, 1, H, W); truth: float32 (N, 1, H, W), 0 or 1."""
     return functional.binary_cross_entropy_with_logits(logits, truth)
 
 
@@ -22,8 +25,8 @@ def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Return 1 - (2 sum(p t) + 1) / (sum(p) + sum(t) + 1), float32 () of 0 to 1, over a whole batch (Milletari et
     al. 2016).
 
-    p = sigmoid(logits), t the truth. logits: float32 (N, 1, H, W); truth: float32 (N, 1, H, W), 0 or 1. The 1, a pixel,
-    leaves a batch without lesion something to learn from.
+    p = sigmoid(logits), t is the truth. logits: float32 (N, 1, H, W); truth: float32 (N, 1, H, W), 0 or 1. The added 1,
+    as much as one pixel, leaves a gradient in a batch without lesion.
     """
     probabilities = torch.sigmoid(logits)
     overlap = (probabilities * truth).sum()
@@ -31,8 +34,8 @@ def soft_dice_loss(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def both(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Return the sum of the two, float32 (), 0 or more. logits: float32 (N, 1, H, W); truth: float32 (N, 1, H, W), 0
-    or 1."""
+    """Return the sum of cross-entropy and soft Dice loss, float32 (), 0 or more. logits: float32 (N, 1, H, W); truth:
+    float32 (N, 1, H, W), 0 or 1."""
     return binary_cross_entropy(logits, truth) + soft_dice_loss(logits, truth)
 
 

@@ -11,9 +11,9 @@ from hnscc.training.states import trial_state
 
 @dataclass(frozen=True)
 class Member:
-    """A completed trial whose model is asked. bounds: of each of the variant's modalities, in their order, what its
-    fold made 0 and 1. precision: fp32 or bf16, as it was trained. weights_sha256: what its record says of its weights.
-    """
+    """A completed trial whose model predicts. bounds: for each of the variant's modalities, in their order, the values
+    that its fold's normalisation makes 0 and 1. precision: fp32 or bf16, as it was trained. weights_sha256: the hash of
+    its weights, from its record."""
 
     trial_id: str
     bounds: tuple[Bounds, ...]
@@ -22,7 +22,8 @@ class Member:
 
 
 def read_weights(run: RunFolder, member: Member) -> bytes:
-    """The content of a trial's weights.safetensors. InputError where it is gone, damaged or another."""
+    """Return the content of a trial's weights.safetensors. InputError where it is gone, damaged, or not
+    the member's."""
     name, trial = WEIGHTS_FILE, run.trial(member.trial_id)
     state = trial_state(trial, keep=(name,), check=(name,))
     if name in state.contents and state.completed and state.completed.files[name] == member.weights_sha256:

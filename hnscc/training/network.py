@@ -17,8 +17,8 @@ from hnscc.training.losses import loss_of
 from hnscc.training.paper_unet import PaperUNet
 from hnscc.training.process import raise_if_memory_ran_out, seeded, without_compiler
 
-# What segmentation-models-pytorch, timm and torchvision raise, by themselves or by what they run into, where an encoder
-# does not suit an architecture, or a network the slices.
+# The errors that segmentation-models-pytorch, timm and torchvision raise, or run into, where an encoder does not suit
+# an architecture, or a network does not suit the slices.
 UNFIT = (
     *(RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError),
     *(ArithmeticError, ImportError, NameError),
@@ -26,13 +26,14 @@ UNFIT = (
 
 
 def build_network(network: Network, in_channels: int, *, seed: int) -> nn.Module:
-    """A network with random weights that follow from `seed`: float (N, in_channels, H, W) -> logits float (N, 1, H, W).
+    """Return a network with random weights that follow from `seed`. It takes float (N, in_channels, H, W) and returns
+    logits float (N, 1, H, W).
 
     InputError for an architecture, encoder or weights file that does not exist or does not fit.
     """
     with seeded(seed):
         if network.is_papers:
-            return PaperUNet(in_channels, cast(int, network.width))  # the schema demands it
+            return PaperUNet(in_channels, cast(int, network.width))  # the schema makes sure that it is given
         layers = _create(network, in_channels)
     if network.encoder_weights:
         _load_encoder(layers, network.encoder_weights)
@@ -42,19 +43,21 @@ def build_network(network: Network, in_channels: int, *, seed: int) -> nn.Module
 def check_network(
     network: Network, in_channels: int, size: int, batches: Collection[int] = (), *, loss: str
 ) -> int:
-    """Build the network, pass one empty image through it, and train it one step with each of these numbers of slices.
+    """Build the network, pass one empty image through it, train it one step with each of these batch sizes, and return
+    its number of parameters.
 
-    Returns its number of parameters. size: of a slice, in pixels. loss: that it is trained by, one of LOSSES. The steps
-    are computed without data, which takes little time and memory; what fails so is tried in full. InputError for a
-    network that cannot be built, takes no slices of this size or cannot be trained by one of these batches; MemoryError
-    where memory is too little to try it.
+    size: of a slice, in pixels. batches: the numbers of slices of the steps. loss: the loss to train with, one of
+    LOSSES. The steps are first computed without data, which takes little time and memory; a step that fails so is tried
+    again in full. InputError for a network that cannot be built, does not take slices of this size or cannot be trained
+    with one of these batches; MemoryError where memory is too little to try it.
     """
     stamp = _stamp(network.encoder_weights)
     return _checked(network, in_channels, size, tuple(sorted(set(batches))), loss, stamp)
 
 
 def _stamp(weights: str | None) -> tuple[int, ...] | None:
-    """Tells a file of weights from one that was written over it; None where there is none, which loading it tells."""
+    """Return what tells a file of weights from one that later overwrote it. None where there is no file; loading it
+    will say so."""
     try:
         file = Path(weights).stat() if weights else None
     except OSError:
@@ -71,7 +74,8 @@ def _checked(
     loss: str,
     stamp: tuple[int, ...] | None,
 ) -> int:
-    """Once for all variants and commands of this process that have the network, and the same file of weights."""
+    """Do what `check_network` does, once for all variants and commands of this process with the same network and the
+    same file of weights."""
     layers = build_network(network, in_channels, seed=0).eval()
     if said := _refused(layers, in_channels, size):
         step, sizes = _sizes_near(layers, in_channels, size)
@@ -86,7 +90,7 @@ def _checked(
             found=f"{size}" if step else said,
             do=f"prepare the store{again}, or choose another architecture",
         )
-    empty = layers.to("meta")  # in place: from here on the layers have shapes, and no values
+    empty = layers.to("meta")  # in place: from here on the layers have shapes but no values
     for batch in batches:
         if found := _fails(network, empty, in_channels, size, batch, loss):
             raise _untrainable(network, empty, in_channels, size, batch, loss, found)
@@ -94,16 +98,16 @@ def _checked(
 
 
 def _refused(layers: nn.Module, in_channels: int, size: int) -> str | None:
-    """What the network says of an image of this size that it does not take; None where it takes it."""
+    """Return the network's error for an image of this size, in a line; None where it takes such an image."""
     with torch.no_grad():
         _, error = _tried(lambda: layers(torch.zeros(1, in_channels, size, size)), layers)
     return _in_a_line(error) if error else None
 
 
 def _sizes_near(layers: nn.Module, in_channels: int, size: int) -> tuple[int | None, list[int]]:
-    """A number whose multiples the network takes, and its multiples around a size: those that were tried and fit.
+    """Return a number whose multiples the network takes, and its two multiples next to this size, which were tried.
 
-    (None, []) where neither halving five or six times over explains what was refused.
+    (None, []) where the refusal is not explained by layers that halve an image three to six times.
     """
     for step in (8, 16, 32, 64):
         below, above = size // step * step, size // step * step + step
@@ -116,9 +120,12 @@ def _sizes_near(layers: nn.Module, in_channels: int, size: int) -> tuple[int | N
 def _fails(
     network: Network, empty: nn.Module, in_channels: int, size: int, batch: int, loss: str
 ) -> Exception | None:
-    """What a step of training with so many slices raises. empty: the network on the device `meta`, without values. One
-    without data may raise what one in full does not, where a network looks at values: then the latter counts."""
-    with without_compiler():  # PyTorch tells it to leave alone what computes without data
+    """Return what a step of training with this many slices raises, or None.
+
+    empty: the network on the device `meta`, without values. A step without data may raise where a full one does not, if
+    a network looks at values: then the full step counts.
+    """
+    with without_compiler():  # PyTorch asks for it to exclude the functions that compute without data
         if _step(empty, in_channels, size, batch, loss) is None:
             return None
     return _step(build_network(network, in_channels, seed=0), in_channels, size, batch, loss)
@@ -132,16 +139,18 @@ def _step(layers: nn.Module, in_channels: int, size: int, batch: int, loss: str)
         return error
     value, of_loss = _tried(lambda: loss_of(loss, logits, truth), layers)
     if of_loss:
-        raise of_loss  # the loss is ours: its error is none of the network's
+        raise of_loss  # the loss is this project's: its error is not the network's
     return _tried(value.backward, layers)[1]
 
 
 def _tried(part: Callable[[], Any], layers: nn.Module) -> tuple[Any, Exception | None]:
-    """What a part of a network's step gives, or what it raises on slices or batches that it does not take."""
+    """Return what a part of a network's step returns, and the error that it raises on slices or batches that it does
+    not take."""
     try:
         return part(), None
     except UNFIT as error:
-        # Of the paper's network, which is ours, only PyTorch's own error is its word; all else is a fault of ours.
+        # The paper's network is this project's code: only PyTorch's own errors tell that slices do not suit it. Any
+        # other error is a bug here.
         if isinstance(layers, PaperUNet) and not isinstance(error, RuntimeError):
             raise
         raise_if_memory_ran_out(error)
@@ -170,9 +179,9 @@ def _untrainable(
 
 
 def _create(network: Network, in_channels: int) -> nn.Module:
-    from hnscc.training.library import smp  # here, for it takes a second, and the paper's network needs none
+    from hnscc.training.library import smp  # imported here: a second that the paper's network need not wait
 
-    # To timm, which has the encoders that are named tu-..., hf-hub: says to ask the network.
+    # timm, which has the encoders named tu-..., would take a prefix such as hf-hub: as a request to ask the network.
     if ":" in str(network.encoder):
         raise InputError(
             "The encoder is named by a place.",
@@ -212,7 +221,7 @@ def _in_a_line(error: Exception) -> str:
 
 
 def _load_encoder(layers: nn.Module, path: str) -> None:
-    """Pretrained encoder weights from a safetensors file that the user names; nothing is ever downloaded."""
+    """Load pretrained encoder weights from a safetensors file that the user names; nothing is ever downloaded."""
     where = "training.network.encoder_weights"
     if not Path(path).is_file():
         raise InputError(

@@ -1,4 +1,5 @@
-"""provenance.json: what was run in a run folder, when, by which versions, on what machine. No table depends on it."""
+"""provenance.json: which commands ran in a run folder, when, with which versions, and on what machine. No table depends
+on it."""
 
 import datetime
 import json
@@ -22,18 +23,18 @@ from hnscc.study import identity
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.hardware import hardware
 
-# Those that trained weights depend on, and those that schedule, score and store.
+# The libraries that trained weights depend on, and those that schedule, score and store.
 LIBRARIES = ("hnscc", "ray", *identity.LIBRARIES, "scipy", "zarr", "pyarrow")
 
 
 class Invocation(Facts):
     """One command that trained in the run folder.
 
-    started: date and time (UTC, ISO 8601). commit: of the checkout that the code ran from, `+changes` where it was
-    edited, `unknown: ` and why where git does not say it, or None where it ran from no checkout. A version is None
-    where the library is not installed. hardware: of this machine, which on a cluster is often none of those that train:
-    what each trial was computed on stands in its record. Other versions may have written fewer parts, or more: these
-    are kept.
+    started: date and time (UTC, ISO 8601). commit: that of the checkout whose code ran, with `+changes` if it was
+    edited; `unknown: ` and the reason if git does not say it; None if the code is in no checkout. versions: a version
+    is None where the library is not installed. hardware: of this machine, which on a cluster is often none of those
+    that train; the record of each trial says what it was computed on. Other versions of hnscc may have written more
+    fields or fewer: unknown ones are kept.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -47,7 +48,8 @@ class Invocation(Facts):
 
 
 def add_invocation(folder: RunFolder) -> None:
-    """Append what runs now. Processes that do so together wait for one another: no entry is lost.
+    """Append this process to the list of invocations. Processes that do so at the same time wait for one another, so
+    that no entry is lost.
 
     InputError where the list of earlier invocations is damaged.
     """
@@ -60,7 +62,8 @@ def add_invocation(folder: RunFolder) -> None:
 
 
 def read_invocations(folder: RunFolder) -> list[Invocation]:
-    """The invocations in the order that they began, none where there is no file. InputError where it is damaged."""
+    """Return the invocations in the order in which they began; none where there is no file. InputError where it
+    is damaged."""
     try:
         content = folder.provenance.read_bytes()
     except FileNotFoundError:
@@ -69,7 +72,8 @@ def read_invocations(folder: RunFolder) -> list[Invocation]:
 
 
 def _append_to_object(folder: RunFolder, path: S3Path, now: Invocation) -> None:
-    """Written only if nobody else wrote since it was read; else once more."""
+    """Append an entry to an object on S3. It is written only if nobody else wrote since it was read; otherwise it is
+    read again."""
     while True:
         try:
             content, mark = path.read_version()
@@ -83,7 +87,7 @@ def _append_to_object(folder: RunFolder, path: S3Path, now: Invocation) -> None:
 
 
 def _holds(folder: RunFolder, now: Invocation) -> bool:
-    """Whether it was written though the answer got lost."""
+    """Return whether the entry was written although the answer got lost."""
     return now in read_invocations(folder)
 
 
@@ -142,8 +146,10 @@ def _version(name: str) -> str | None:
 
 
 def commit_of(code: Path = Path(__file__)) -> str | None:
-    """The commit of the checkout that this file of the code is of; None where it is of none. Where git does not say
-    it, `unknown` and git's words without paths, which have no place in a report."""
+    """Return the commit of the checkout that this file of the code belongs to, or None if it belongs to none.
+
+    Where git does not say it, return `unknown` and git's words without paths, which must not reach a report.
+    """
     if not any((folder / ".git").exists() for folder in code.parents):
         return None
     try:
@@ -159,8 +165,11 @@ def commit_of(code: Path = Path(__file__)) -> str | None:
 
 
 def _git(code: Path, *asked: str) -> str:
-    """What git says, in English, of the checkout around a file: not of one that a hook of git's, which may have started
-    this process, has named."""
+    """Return what git says, in English, of the checkout around a file.
+
+    A hook of git's that started this process may have named another checkout in the environment; its variables are
+    left out.
+    """
     hook = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
     env = {name: value for name, value in os.environ.items() if name not in hook} | {"LC_ALL": "C"}
     git = ["git", "--no-optional-locks", "-C", str(code.parent), *asked]

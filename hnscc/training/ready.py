@@ -42,9 +42,9 @@ from hnscc.training.states import TrialState, trial_state
 class Task:
     """One trial that is to be trained, with all that this needs.
 
-    folder: where it leaves what it makes. device, precision: what `devices.resolve_device` chose. gpus: the share of a
-    GPU's memory that it may take. attempts: earlier ones that ended in failure, to be kept in the record. pause_after:
-    an epoch after which it pauses, leaving its checkpoint and no record; None to train to the end.
+    folder: where its results are written. device, precision: what `devices.resolve_device` chose. gpus: the share of a
+    GPU's memory that it may take. attempts: earlier attempts that failed, to be kept in the record. pause_after: the
+    epoch after which it pauses, leaving its checkpoint and no record; None to train to the end.
     """
 
     study: Study
@@ -66,9 +66,10 @@ class Task:
 class ReadyRun:
     """A run folder that trials can be trained into.
 
-    computed_by: for each variant the device (cpu, cuda) and precision (fp32, bf16) that `auto` chose. versions: of this
-    project's arithmetic and of the libraries on the machine that made it ready, which those that train must have too;
-    None where others are accepted. mended: what is to be told of files that were damaged, a line for each fold.
+    computed_by: for each variant the device (cpu, cuda) and precision (fp32, bf16) that `auto` chose. versions: those
+    of this project's arithmetic and of the libraries on the machine that made the folder ready, which all machines that
+    train must have too; None where other versions are accepted. mended: a line for each fold whose files were damaged
+    and written again.
     """
 
     study: Study
@@ -86,7 +87,8 @@ class ReadyRun:
         attempts: Sequence[Attempt] = (),
         pause_after: int | None = None,
     ) -> Task:
-        """A trial of the study to be trained here, by what was chosen for its variant; arguments as of `Task`."""
+        """Return a trial of the study as a task for this machine, with what was chosen for its variant; arguments as
+        in `Task`."""
         data, folder = self.folds[trial.fold], self.folder.trial(trial.trial_id)
         device, precision = self.computed_by[trial.variant]
         return Task(
@@ -102,8 +104,9 @@ class ReadyRun:
         )
 
     def state(self, trial: Trial, *, just_trained: bool = False) -> TrialState:
-        """What a trial of the study is by now: completed where it predicted what the study evaluates. just_trained: by
-        this command, whose worker compared its weights with their hash already, so that they are not read again."""
+        """Return a trial's state now: completed where it has predicted all slices that the study evaluates.
+        just_trained: this command trained it, and its worker has already compared its weights with their hash, so they
+        are not read again."""
         return trial_state(
             self.folder.trial(trial.trial_id),
             others_digest=self.folds[trial.fold].others_digest,
@@ -111,18 +114,19 @@ class ReadyRun:
         )
 
     def not_completed(self) -> list[Trial]:
-        """The trials of the study that are not completed. A trained one among them, whose predictions are damaged or of
-        other slices than the study evaluates, predicts again (`trial.steps_of_trial`); the others are to be trained.
+        """Return the trials of the study that are not completed, sorted by repeat, so that a study that is cut short
+        has about as many repeats of every variant.
 
-        Repeat by repeat, so that a study cut short has as many repeats of every variant.
+        A trained one among them, whose predictions are damaged or of other slices than the study evaluates, only has to
+        predict again (`trial.steps_of_trial`). The others are to be trained.
         """
         left = [trial for trial in trials_of(self.study) if self.state(trial).status != "completed"]
         return sorted(left, key=lambda trial: trial.repeat)
 
 
 def open_and_divide(study: Study) -> tuple[Store, list[Division]]:
-    """Open the study's store and divide its cohort, fold by fold; reads no image and loads no PyTorch. InputError where
-    it does not fit the study."""
+    """Open the study's store and divide its cohort, fold by fold, without reading images or loading PyTorch. InputError
+    where the store does not fit the study."""
     store = open_store(study.store)
     for name, variant in study.variants.items():
         absent = [modality for modality in variant.modalities if modality not in store.modalities]
@@ -148,15 +152,15 @@ class NetworksToTry(NamedTuple):
 
 
 def networks_of(study: Study, store: Store, divisions: Iterable[Division]) -> NetworksToTry:
-    """The networks that a study trains, or a search may."""
+    """Return the networks that a study trains, or that a search may train."""
     variants = [*study.variants.values(), *(variants_to_try(study) if study.search else ())]
     return NetworksToTry(variants, store.size, [len(division.slices["train"]) for division in divisions])
 
 
 def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]) -> None:
-    """Build each network once, however many variants have it, and train it one step by its full and its last batch;
-    see `check_network`. size: of a slice, in pixels. slices: that each fold has for training."""
-    from hnscc.training.network import check_network  # here, for PyTorch takes seconds to load
+    """Build each network once, however many variants have it, and train it one step on a full and on its last batch, as
+    `check_network` does. size: of a slice, in pixels. slices: how many each fold has for training."""
+    from hnscc.training.network import check_network  # imported here: PyTorch takes seconds to load
 
     slices = set(slices)
     for variant in variants:
@@ -165,9 +169,10 @@ def check_networks(variants: Iterable[Variant], size: int, slices: Iterable[int]
 
 
 def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:
-    """The numbers of slices that the variant's steps of training have, where folds have so many for training."""
+    """Return the batch sizes that occur in the variant's training, given how many slices the folds have
+    for training."""
     from hnscc.training.augment import training_count
-    from hnscc.training.feeding import batches_of  # here, for it loads PyTorch
+    from hnscc.training.feeding import batches_of  # imported here: it loads PyTorch
 
     counts = {training_count(variant, each) for each in slices}
     size = variant.training.batch_size
@@ -175,7 +180,8 @@ def batches_in(variant: Variant, slices: Iterable[int]) -> set[int]:
 
 
 def _as_read(division: Division, study: Study) -> Division:
-    """A division without the slices of splits that are not read, a search's test: so nothing can depend on them."""
+    """Return a division without the slices of splits that the study does not read, such as a search's test split, so
+    that nothing can depend on them."""
     return replace(
         division, slices={name: division.slices[name] if name in study.read_splits else () for name in SPLITS}
     )
@@ -188,7 +194,8 @@ def check_same_store(
     divisions: Iterable[Division],
     folds: Mapping[int, FoldData] | None = None,
 ) -> None:
-    """Refuse, with what differs, another division or store than those of the run folder's trained trials (InputError).
+    """Raise InputError, with what differs, if division or store differ from those that the run folder's trials were
+    trained with.
 
     folds: their data, where it has been read; without it, images are compared by the digests that the store keeps.
     """
@@ -203,8 +210,8 @@ def check_same_store(
 
 
 def _why_other_slices(study: Study, folder: RunFolder) -> str:
-    """Say in which modalities the study's variants differ from those that the run folder's study has, on which the
-    sampled slices depend; "" where they use the same, or the folder has no study."""
+    """Return a sentence on how the study's modalities differ from those of the run folder's study, since the sampled
+    slices depend on these; "" where they are the same, or the folder has no study."""
     if not folder.study.is_file():
         return ""
     before, now = (modalities_used(each) for each in (kept_study(folder), study))
@@ -217,7 +224,7 @@ def _why_other_slices(study: Study, folder: RunFolder) -> str:
 
 
 def resolve_in_process(training: Training) -> tuple[str, str]:
-    """What `devices.resolve_device` says here. PyTorch, seldom needed where this is imported, is loaded then."""
+    """Return what `devices.resolve_device` chooses on this machine. PyTorch is loaded only when this is called."""
     from hnscc.training.devices import resolve_device
 
     return resolve_device(training)
@@ -226,8 +233,8 @@ def resolve_in_process(training: Training) -> tuple[str, str]:
 def asked_of_pytorch(
     networks: NetworksToTry, trainings: Iterable[Training]
 ) -> dict[Training, tuple[str, str]]:
-    """What PyTorch alone can say before the first trial: what `resolve_in_process` says of each of these trainings.
-    InputError where these networks do not fit."""
+    """Return what only PyTorch can say before the first trial: what `resolve_in_process` returns for each of these
+    trainings. InputError where one of these networks does not fit."""
     check_networks(*networks)
     return {training: resolve_in_process(training) for training in trainings}
 
@@ -239,13 +246,14 @@ def _read_beside_checks(
     check: Callable[[Sequence[Variant], int, Sequence[int]], object],
     progress: Progress | None,
 ) -> dict[int, FoldData]:
-    """Read the folds' data, and check meanwhile that the networks fit: PyTorch takes seconds to load."""
+    """Read the folds' data and meanwhile check in a thread that the networks fit, since PyTorch takes seconds
+    to load."""
     with ThreadPoolExecutor(max_workers=1) as beside:
         checked = beside.submit(check, *networks_of(study, store, divisions))
 
         def tell(done: int, scans: int, now: str, /) -> None:
             if checked.done():
-                checked.result()  # what does not fit is told now, not once the rest is read
+                checked.result()  # raises what does not fit now, not once the rest is read
             if progress:
                 progress(done, scans, now)
 
@@ -265,13 +273,13 @@ def make_run_ready(
     accept_versions: bool = False,
     replace_folds: bool = True,
 ) -> ReadyRun:
-    """Write study.yaml, the folds and provenance.json, and read the folds' data.
+    """Write study.yaml, the folds and provenance.json, and return the run with the folds' data.
 
-    store_and_divisions: what `open_and_divide` gave, where it was asked before. `resolve` says what device and
-    precision `auto` means where the trials will run; `check` raises what `check_networks` does. Trials may be there
-    from before: InputError, with the differences, where the study would now train one of them otherwise, or where other
-    versions trained it, unless these are accepted (`check_identities`). replace_folds: write folds of other data over
-    those that are there, if no trial has been trained on them yet; InputError otherwise.
+    store_and_divisions: what `open_and_divide` returned, if called before. resolve: gives the device and precision that
+    `auto` means where the trials will run. check: raises what `check_networks` does. replace_folds: overwrite folds of
+    other data if no trial has been trained on them yet; otherwise they raise InputError. If the folder has trials
+    already: InputError, with the differences, where the study would now train one otherwise, or other versions trained
+    it and are not accepted (`check_identities`).
     """
     store, divisions = store_and_divisions or open_and_divide(study)
     folds = _read_beside_checks(study, store, divisions, check, progress)

@@ -1,7 +1,7 @@
-"""What a trial says of itself: its record.json, and the facts of its checkpoints, how far it has come.
+"""What a trial says of itself: its record.json, and the facts of its checkpoints, which say how far it has come.
 
 record.json is written last, vouches for the trial's other files by their hashes, and carries a seal of its own.
-Checkpoints stand in slots, each of which has a file of facts that vouches for its tensors.
+Checkpoints are kept in slots, each of which has a file of facts that vouches for its tensors.
 """
 
 from typing import Annotated, Any, Literal
@@ -13,7 +13,7 @@ from hnscc.base.facts import Facts, unlike
 from hnscc.base.files import read_errors, read_sealed, write_sealed
 from hnscc.study.run_folder import HISTORY_FILE, PREDICTIONS_FILE, Slot, TrialFolder, inside
 
-# A trial's own history.parquet.
+# The columns of a trial's history.parquet.
 HISTORY = pa.schema(
     [
         ("epoch", pa.int32()),
@@ -23,13 +23,13 @@ HISTORY = pa.schema(
         ("seconds", pa.float64()),
     ]
 )
-# Weights may be pruned once no reading needs them; what the tables come from may not.
+# The files that tables are computed from, which must stay. Weights may be pruned once no reading needs them.
 NEEDED = (HISTORY_FILE, PREDICTIONS_FILE)
-OUT_OF_MEMORY = "OutOfMemoryError"  # the failure of a trial whose share of a GPU's memory was full
+OUT_OF_MEMORY = "OutOfMemoryError"  # a trial failed because its share of a GPU's memory was full
 
 
 class Attempt(Facts):
-    """One process that worked on a trial: where, with which share of a GPU, from which epoch on.
+    """One process that worked on a trial: where, with which share of a GPU, and from which epoch on.
 
     hardware: what it computed on (`hardware.hardware`). not_used: checkpoints that it found and could not use. ended:
     the kind of error that ended it, if one did.
@@ -65,15 +65,15 @@ class Began(Facts):
 
 
 class Trained(Began):
-    """A trained trial: one that was trained to its end. Its status is what it was when this was written; whether it is
-    still completed, its files say too (`states.trial_state`).
+    """The record of a trial that was trained to its end. Its status is what it was when this was written; whether the
+    trial is still completed depends on its files, too (`states.trial_state`).
 
-    scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted: the sampled ones, and those that
-    others_digest is the hash of (`FoldData.others_digest`; empty for none; once named `scored`). files: name -> SHA-256
-    of every file that the record vouches for. seconds: of training and prediction, over all attempts. peak_gpu_bytes:
-    None on a processor. predicted_by: the versions that predicted, where others trained it; else empty. failure, error:
-    as of `Failed`, where its weights were to predict again and did not; None once they have. Its earlier predictions
-    then still hold.
+    scores: split -> metric -> value, pooled at 0.5, of the slices that it predicted. These are the sampled ones, and
+    those whose hash is others_digest (`FoldData.others_digest`; empty for none; the field was once named `scored`).
+    files: name -> SHA-256 of every file that the record vouches for. seconds: of training and prediction, over all
+    attempts. peak_gpu_bytes: None on a processor. predicted_by: the versions that predicted, if other ones trained it;
+    else empty. failure, error: as in `Failed`, if its weights had to predict again and failed to; None once they have.
+    Its earlier predictions then stay valid.
     """
 
     status: Literal["completed"]
@@ -95,8 +95,8 @@ class Trained(Began):
 
 
 class Failed(Began):
-    """A trial that ended in an error of its own. failure: its kind; error: the traceback, which stays in the trial's
-    folder, since it may name a path."""
+    """The record of a trial that ended in an error of its own. failure: the error's kind. error: the traceback, which
+    stays in the trial's folder, since it may name a path."""
 
     status: Literal["failed"]
     attempts: Annotated[tuple[Attempt, ...], Field(strict=False)]
@@ -109,15 +109,18 @@ _RECORD: TypeAdapter[Record] = TypeAdapter(Annotated[Record, Field(discriminator
 
 
 def read_record(folder: TrialFolder) -> Record | None:
-    """Return the trial's record, or None where it has none, or one that is not whole or not this trial's. Raises as
+    """Return the trial's record, or None where there is none, or one that is damaged or another trial's. Raises as
     `record_or_fault` does."""
     record = record_or_fault(folder)
     return None if isinstance(record, str) else record
 
 
 def record_or_fault(folder: TrialFolder) -> Record | str | None:
-    """Return the record; what is wrong with it, where it cannot be used; None where there is none. InputError where it
-    may not be read: it was once taken for a damaged one, deleted, and the trial trained again."""
+    """Return the record, or what is wrong with it where it cannot be used, or None where there is none.
+
+    InputError where the file may not be read. Such a record was once taken for a damaged one and deleted, and the trial
+    was trained again.
+    """
     try:
         with read_errors(folder.record, inside(folder.root)):
             facts = read_sealed(folder.record)
@@ -140,8 +143,8 @@ def write_record(folder: TrialFolder, record: Record) -> None:
 
 
 class SoFar(Facts):
-    """How far a training has come: the epochs that have ended, with their rows of history.parquet (`fit.Epoch`), and
-    the processes that worked on it. identity: of its trial, as in a record."""
+    """How far a training has come: the rows of history.parquet (`fit.Epoch`) of the epochs that have ended, and the
+    processes that worked on it. identity: its trial's, as in a record."""
 
     identity: str
     epoch: int
@@ -150,26 +153,27 @@ class SoFar(Facts):
 
 
 class SlotFacts(SoFar):
-    """What a slot's file of facts holds beside its seal. crc32c: of the slot's tensors, which it vouches for."""
+    """The content of a slot's file of facts, without its seal. crc32c: that of the slot's tensors, for which
+    it vouches."""
 
     crc32c: int
 
 
 def newest_facts(folder: TrialFolder) -> SlotFacts | None:
-    """Return the facts of a running or interrupted trial's newest checkpoint; None without one."""
+    """Return the facts of the newest checkpoint of a running or interrupted trial; None without a checkpoint."""
     newest = newest_slot(folder)
     return newest and newest[0]
 
 
 def newest_slot(folder: TrialFolder) -> tuple[SlotFacts, Slot] | None:
-    """Return the facts that `newest_facts` gives, and the slot that they are of."""
+    """Return the facts that `newest_facts` returns, and the slot that they belong to."""
     found, _ = slots_by_epoch(folder)
     return found[0] if found else None
 
 
 def slots_by_epoch(folder: TrialFolder) -> tuple[list[tuple[SlotFacts, Slot]], list[Slot]]:
-    """Return the trial's slots that hold facts which are whole, with these, the newest first; and those whose facts are
-    damaged, or of another form. StorageError where the disk does not answer."""
+    """Return the trial's slots with their facts where these are whole, the newest first, and the slots whose facts are
+    damaged or of another form. StorageError where the disk does not answer."""
     found: list[tuple[SlotFacts, Slot]] = []
     damaged: list[Slot] = []
     for slot in folder.slots:

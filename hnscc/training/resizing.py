@@ -1,7 +1,8 @@
 """Bilinear resizing and adaptive average pooling by two fixed matrix products, for GPUs.
 
-PyTorch's own have no deterministic gradient there: pooling raises, and resizing is replaced by 8 to 48 gathers whose
-gradient sorts. A product with a fixed matrix is deterministic on every device, and its gradient is one, too.
+PyTorch's own functions have no deterministic gradient on a GPU: pooling raises an error, and resizing is replaced by 8
+to 48 gathers whose gradient sorts. A product with a fixed matrix is deterministic on every device, and so is its
+gradient, which is again such a product.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,12 +18,12 @@ MatrixKey = tuple[Any, ...]
 
 
 def resize_by_products(network: nn.Module) -> nn.Module:
-    """Return the same network, whose forward pass resizes bilinearly and pools to sizes by products; returned
+    """Change a network in place, so that its forward pass resizes bilinearly and pools to sizes by products; return it
     for convenience.
 
-    Its parameters, their names and its outputs stay, but for rounding. Other interpolations stay PyTorch's, and so
-    does pooling to 1 pixel, which is a mean. A network whose first pass does neither is left as it was, since to look
-    at each of its calls takes time.
+    Its parameters, their names and its outputs stay the same, except for rounding. Other interpolations stay PyTorch's,
+    and so does pooling to 1 pixel, which is a mean. A network whose first pass does neither is left as it was, since to
+    look at each of its calls takes time.
     """
     forward, products = network.forward, _Products()
 
@@ -38,7 +39,7 @@ def resize_by_products(network: nn.Module) -> nn.Module:
 
 
 class _Products(TorchFunctionMode):
-    """Takes the place of two functions of torch.nn.functional; keeps the matrices that it has made."""
+    """A mode of PyTorch that replaces two functions of torch.nn.functional, and keeps the matrices that it has made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,17 +68,17 @@ class _Products(TorchFunctionMode):
         *arguments: Any,
         **named: Any,
     ) -> torch.Tensor:
-        """As torch.nn.functional.interpolate, whose arguments these are: float features (N, C, H, W) of any
+        """Do what torch.nn.functional.interpolate does, whose arguments these are: float features (N, C, H, W) of any
         values -> (N, C, height, width)."""
-        if mode == "area" and input.dim() == 4 and size is not None:  # by another name
+        if mode == "area" and input.dim() == 4 and size is not None:  # the same as adaptive pooling
             return self._pool(input, size)
         if mode != "bilinear":
             return functional.interpolate(input, size, scale_factor, mode, *arguments, **named)
 
         def _along(axis: int, pixels: int) -> torch.Tensor:
-            """The identity of H pixels, resized to W as the axis of that number: float64 (1, 1, W, H), shares of
-            about 0..1."""
-            # The other axis keeps its size: each column is resized for itself, so the identity becomes the matrix.
+            """Return the identity matrix of H pixels, resized to W as the axis of this number: float64 (1, 1, W, H),
+            shares of about 0..1."""
+            # The other axis keeps its size. Each column is resized by itself, so the identity becomes the matrix.
             to = None if size is None else (_of_axis(size, axis), pixels)
             by = None if scale_factor is None else (_of_axis(scale_factor, axis), 1.0)
             return functional.interpolate(_identity(pixels), to, by, mode, *arguments, **named)
@@ -86,14 +87,15 @@ class _Products(TorchFunctionMode):
         return self._apply(input, _along, ("bilinear", *settings))
 
     def _pool(self, input: torch.Tensor, output_size: int | Sequence[int | None]) -> torch.Tensor:
-        """As torch.nn.functional.adaptive_avg_pool2d: float features (N, C, H, W) of any
-        values -> (N, C, height, width)."""
+        """Do what torch.nn.functional.adaptive_avg_pool2d does: float features (N, C, H, W) of any values -> (N, C,
+        height, width)."""
         sizes = [_of_axis(output_size, axis) or pixels for axis, pixels in enumerate(input.shape[-2:])]
         if sizes == [1, 1]:
             return functional.adaptive_avg_pool2d(input, 1)
 
         def _along(axis: int, pixels: int) -> torch.Tensor:
-            """The identity of H pixels, pooled to W as the axis of that number: float64 (1, 1, W, H), shares 0..1."""
+            """Return the identity matrix of H pixels, pooled to W as the axis of this number: float64 (1, 1, W, H),
+            shares 0..1."""
             return functional.adaptive_avg_pool2d(_identity(pixels), (sizes[axis], pixels))
 
         return self._apply(input, _along, ("pool", *sizes))
@@ -101,8 +103,10 @@ class _Products(TorchFunctionMode):
     def _apply(
         self, images: torch.Tensor, along: Callable[[int, int], torch.Tensor], key: MatrixKey
     ) -> torch.Tensor:
-        """A x B' for each channel of images (N, C, H, W), of any values: (N, C, height, width); in float32 where the
-        images have less, as PyTorch's own functions sum."""
+        """Return A x B' for each channel x of images (N, C, H, W), of any values: (N, C, height, width).
+
+        It is computed in float32 where the images have less precision, as PyTorch's own functions sum.
+        """
         dtype = images.dtype if images.dtype == torch.float64 else torch.float32
         down, across = (
             self._matrix(along, axis, pixels, images.device, dtype, key)
@@ -120,8 +124,12 @@ class _Products(TorchFunctionMode):
         dtype: torch.dtype,
         key: MatrixKey,
     ) -> torch.Tensor:
-        """The matrix that resizes an axis of so many pixels, (W, H) for H pixels to W, shares of these: from PyTorch's
-        own resizing of an identity matrix, once, in float64. along: (axis, pixels) -> (1, 1, W, H)."""
+        """Return the matrix that resizes an axis of this many pixels, (W, H) for H pixels to W; its values are shares
+        of these.
+
+        It is made once, in float64, by PyTorch's own resizing of an identity matrix. along: (axis, pixels) -> (1, 1,
+        W, H).
+        """
         key = (*key, axis, pixels, device, dtype)
         if key not in self.matrices:
             with torch.no_grad():
@@ -130,12 +138,12 @@ class _Products(TorchFunctionMode):
 
 
 def _no_autocast(kind: str) -> AbstractContextManager[None]:
-    """Autocast would round the products; the device without data has none."""
+    """Return a context without autocast, which would round the products. The device without data has no autocast."""
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def _identity(pixels: int) -> torch.Tensor:
-    """The identity matrix of H pixels as an image, float64 (1, 1, H, H) of 0 and 1."""
+    """Return the identity matrix of H pixels as an image, float64 (1, 1, H, H) of 0 and 1."""
     return torch.eye(pixels, dtype=torch.float64, device="cpu")[None, None]
 
 

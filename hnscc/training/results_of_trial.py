@@ -34,9 +34,9 @@ from hnscc.training.tidying import tidy
 
 
 def leave_results(fit: Fit, stop_reason: str, task: Task) -> Generator[None]:
-    """Write all files first, the record that vouches for them last; then the checkpoint goes.
+    """Write all files of a trained trial, the record that vouches for them last, and then delete the checkpoints.
 
-    Pauses after each batch that was predicted, and each whole scan that was scored.
+    Pauses after each batch that was predicted, and after each whole scan that was scored.
     """
     started, folder = time.monotonic(), task.folder
     fit.network.load_state_dict(fit.best)
@@ -66,7 +66,7 @@ def leave_results(fit: Fit, stop_reason: str, task: Task) -> Generator[None]:
 
 
 def _of_training(fit: Fit) -> dict[str, Any]:
-    """What a record says of the epochs, and of the processes that trained them."""
+    """Return the part of a record on the epochs, and on the processes that trained them."""
     return {
         "attempts": tuple(fit.attempts),
         "best_epoch": fit.best_epoch,
@@ -76,12 +76,13 @@ def _of_training(fit: Fit) -> dict[str, Any]:
 
 
 def _hashes(contents: Mapping[Location, bytes]) -> dict[str, str]:
-    """What vouches for each file, by its name."""
+    """Return the SHA-256 of each file's content, by the file's name."""
     return {path.name: sha256(content) for path, content in contents.items()}
 
 
 def predict_again(record: Trained, weights: bytes, fit: Fit, task: Task) -> Generator[None]:
-    """Predict other slices of a trained trial. Cut short before its record is written, it is done again."""
+    """Predict a trained trial's slices again, with its weights. If it is cut short before its record is written, it is
+    done again."""
     fit.network.load_state_dict(load_safetensors(weights))
     contents, scores = yield from _predicted_files(fit, task)
     for path, content in contents.items():
@@ -95,7 +96,8 @@ def predict_again(record: Trained, weights: bytes, fit: Fit, task: Task) -> Gene
 def _predicted_files(
     fit: Fit, task: Task
 ) -> Generator[None, None, tuple[dict[Location, bytes], dict[str, Any]]]:
-    """Files of the probabilities of the fold's scored slices and of their scores at 0.5, and the record's part."""
+    """Return the files with the probabilities of the fold's scored slices and with their scores at 0.5, and the
+    record's part on them."""
     data, tolerance_mm = task.data, task.study.evaluation.tolerance_mm
     probabilities = yield from fit.predicting(data.scored_slices(task.variant.modalities))
     masks, rows = data.scored_masks, data.scan_rows
@@ -114,8 +116,10 @@ def _predicted_files(
 
 
 def _glycolysis(data: FoldData, probabilities: StoredProbabilities, truth: Bools) -> dict[str, Floats]:
-    """SUV ml of each whole scan, (1001,); empty where no modality is known to be in SUV. probabilities: uint16
-    (N, H, W), of the scored slices; truth: bool (N, H, W)."""
+    """Return the glycolysis in SUV ml of each whole scan, (1001,); empty where no modality is known to be in SUV.
+
+    probabilities: uint16 (N, H, W), of the scored slices; truth: bool (N, H, W).
+    """
     found = {}
     for scan, at in data.scan_rows.items():
         uptake = data.uptake(at)

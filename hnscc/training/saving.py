@@ -1,4 +1,4 @@
-"""When a training's checkpoints are written, and by whom."""
+"""When a training writes its checkpoints, and in which thread."""
 
 import time
 from collections.abc import Callable
@@ -9,18 +9,19 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.training.checkpoint import save_checkpoint
 from hnscc.training.fit import Fit
 
-# The rule: a checkpoint is written where an epoch ends so many seconds after the last one was, by device, and after the
-# last epoch. On a processor that is after every epoch. On a GPU, whose epochs take a fraction of a second, a write in
-# each would cost as much as the training; killed there, a trial computes the epochs of these seconds again.
+# A checkpoint is written after the last epoch, and after an epoch that ends at least this many seconds, by device,
+# after the checkpoint before. On a processor that is every epoch. On a GPU an epoch takes a fraction of a second, and a
+# checkpoint after each would take as long as the training; a trial that is killed there repeats the epochs of at most
+# these seconds.
 SECONDS = {"cpu": 0.0, "cuda": 20.0}
 
 
 class Saving:
     """The checkpoints of one training, in a `with` block.
 
-    On a processor the training waits for each. On a GPU its tensors are copied to memory, and a thread of its own
-    writes the copy, one after another: the training goes on meanwhile. What hinders the writing (StorageError) is
-    raised where the next epoch ends. That was never run on a GPU.
+    On a processor the training waits for each checkpoint. On a GPU its tensors are copied to memory, and a thread
+    writes the copies one after another while the training goes on. If a checkpoint cannot be written, StorageError is
+    raised when the next epoch ends. The GPU's part was never run on a GPU.
     """
 
     def __init__(self, fit: Fit, folder: TrialFolder, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,12 +37,12 @@ class Saving:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing is written any more once the block has been left, however that was."""
+        """Wait for the thread: once the block has been left, by an error or not, nothing is written any more."""
         self._thread.shutdown(wait=True)
 
     def epoch_ended(self, *, last: bool) -> None:
-        """Write the checkpoint where it is due. last: no epoch follows; it is then there on return. StorageError
-        where the disk is full or gone."""
+        """Write the checkpoint where it is due. last: no epoch follows; the checkpoint is then on disk when this
+        returns. StorageError where the disk is full or gone."""
         if self._writing is not None and self._writing.done():
             self._written()
         if not last and self._clock() - self._last < self._seconds:
@@ -60,7 +61,7 @@ class Saving:
         self._last = self._clock()
 
     def _written(self) -> None:
-        """Wait for the write under way, if there is one, and raise what it met."""
+        """Wait for the checkpoint that is being written, if there is one, and raise the error that it met."""
         if self._writing is not None:
             writing, self._writing = self._writing, None
             writing.result()

@@ -1,4 +1,5 @@
-"""The one judge of whether a trial is completed, by its record and the files that the record vouches for."""
+"""Whether a trial is completed. This is the one place that decides it, from the trial's record and the files that the
+record vouches for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from hnscc.study.schema import Study
 from hnscc.study.trials import Trial
 from hnscc.training.records import NEEDED, Failed, Record, Trained, read_record, record_or_fault
 
-# What tables read of a trial: scores that are gone are computed again from the predictions.
+# The files that tables read of a trial. Scores that are gone are computed again from the predictions.
 READ_BY_TABLES = (*NEEDED, SCORES_FILE)
 OTHER_SLICES = "it predicted other slices than the study evaluates: `hnscc run` predicts them by its weights"
 BY_OTHER_SETTINGS = "it was trained by other settings"
@@ -24,7 +25,7 @@ _MENDED = {
 
 
 class Why(Enum):
-    """Why a trial is not completed: it has no record; it ended in an error; its files are there and cannot be trusted;
+    """Why a trial is not completed: it has no record; it ended in an error; its files are there but cannot be trusted;
     it predicted other slices than the study evaluates now."""
 
     NO_RECORD = auto()
@@ -37,10 +38,10 @@ class Why(Enum):
 class TrialState:
     """What a trial is: completed, failed or missing, and why it is not completed.
 
-    found: what that is in words: the kind of the error, or what is wrong with the files. record: of a completed or
-    failed trial, and of a missing one that predicted other slices than are scored now; a trial whose weights failed to
-    predict again has failed, and its record is a `Trained` one. contents: the verified bytes of the files that were
-    asked for by name.
+    found: the reason in words, either the kind of the error or what is wrong with the files. record: that of a
+    completed or failed trial, and of a missing one that predicted other slices than are scored now. A trial whose
+    weights failed to predict again has failed, and its record is a `Trained` one. contents: the verified bytes of the
+    files that were asked for by name.
     """
 
     status: Literal["completed", "failed", "missing"]
@@ -51,7 +52,7 @@ class TrialState:
 
     @property
     def completed(self) -> Trained | None:
-        """The trial's record, where the trial is completed."""
+        """The trial's record if the trial is completed, else None."""
         return self.record if isinstance(self.record, Trained) and self.status == "completed" else None
 
     @property
@@ -61,19 +62,22 @@ class TrialState:
 
     @property
     def reason(self) -> str | None:
-        """Why it is not completed, for people; None of a completed one."""
+        """Why the trial is not completed, in words for people; None where it is completed."""
         return not_used(self.found) if self.unusable else self.found or None
 
 
 def not_used(found: str) -> str:
-    """Return what is told of a trial whose results are there and not used. found: what is wrong with them."""
+    """Return the sentence on a trial whose results are there but not used. found: what is wrong with them."""
     return f"not used: {found}"
 
 
 def trained_otherwise(study: Study, trial: Trial, record: Trained) -> str | None:
-    """Return what is told of a trial that was trained by other settings than the study's, with the cure; None of one
-    that was not. Two studies that were begun in one run folder before either had trained a trial, one by one, did not
-    see one another."""
+    """Return a sentence, with the cure, on a trial that was trained with other settings than the study's; None where it
+    was not.
+
+    This happens where two studies were begun in one run folder, one after the other, before either had trained a trial:
+    neither could see the other.
+    """
     changed = other_settings(study, trial, record.settings)
     if not changed:
         return None
@@ -90,13 +94,14 @@ def trial_state(
     keep: tuple[str, ...] = (),
     check: tuple[str, ...] | None = None,
 ) -> TrialState:
-    """The one judge of a trial's folder: its record must be whole and of this trial, and so must its files be.
+    """Return a trial's state. It is completed if its record is whole and its own, and its files are what the
+    record says.
 
     others_digest: of the slices that its fold scores beside the sampled ones (`FoldData.others_digest`); where it is
     not empty, the trial must have predicted these. keep: names of files whose contents are wanted. check: names of the
-    files to be read and compared with their hashes; None for all (on S3 those that tables read: the weights are most of
-    what a trial holds). A file that tables do not need may be gone, since weights can be pruned. StorageError where the
-    disk or S3 does not answer, InputError where a file may not be read.
+    files to be read and compared with their hashes; None for all (on S3 for those that tables read, because the weights
+    are most of what a trial holds). A file that tables do not need may be gone, since weights can be pruned.
+    StorageError where the disk or S3 does not answer, InputError where a file may not be read.
     """
     record = record_or_fault(folder)
     if isinstance(record, str):
@@ -119,7 +124,7 @@ def trial_state(
 def _verified(
     folder: TrialFolder, record: Trained, keep: tuple[str, ...], check: tuple[str, ...] | None
 ) -> dict[str, bytes] | str:
-    """The contents to be kept, or which file is not what the record says; arguments as of `trial_state`."""
+    """Return the contents to be kept, or which file is not what the record says; arguments as in `trial_state`."""
     contents = {}
     for name, expected in record.files.items():
         path = folder.file(name)
@@ -144,19 +149,21 @@ def _verified(
 
 
 def recorded_state(folder: TrialFolder) -> TrialState:
-    """`trial_state` as the record says, its files unread: for what is looked at often, and believes records."""
+    """Return the state that the trial's record gives, without reading its other files. It is for callers that
+    ask often."""
     return trial_state(folder, check=())
 
 
 def is_completed(folder: TrialFolder, others_digest: str = "") -> bool:
-    """Return whether the trial is completed; arguments as of `trial_state`."""
+    """Return whether the trial is completed; arguments as in `trial_state`."""
     return trial_state(folder, others_digest=others_digest).status == "completed"
 
 
 def with_weights(folder: TrialFolder) -> tuple[Trained, bytes] | None:
-    """Return the record of a trained trial, and its weights, whatever became of its predictions;
-    None where the record, the weights or the history are not there, or not what was written. Raises what
-    `trial_state` raises."""
+    """Return the record of a trained trial and its weights, whatever became of its predictions.
+
+    None where the record, the weights or the history are gone or damaged. Raises what `trial_state` raises.
+    """
     record = read_record(folder)
     if not isinstance(record, Trained):
         return None
@@ -165,7 +172,7 @@ def with_weights(folder: TrialFolder) -> tuple[Trained, bytes] | None:
         try:
             with read_errors(path, inside(folder.root)):
                 contents[path.name] = path.read_bytes()
-        except OSError:  # it is gone, or a folder
+        except OSError:  # the file is gone, or it is a folder
             return None
     if any(sha256(content) != record.files.get(name) for name, content in contents.items()):
         return None

@@ -1,10 +1,10 @@
-"""One trial, from its fold's data to its record; several of them side by side in one process; how much of a GPU
-one takes.
+"""How one trial is trained, from its fold's data to its record; how several take turns in one process; how much of a
+GPU one takes.
 
-A trial computes beside others what it would compute alone, in the same order, on tensors of its own, and chooses at
-random by its own keys: its bits are the same whoever is beside it, which tests show on a processor. There is nothing to
-gain there; on a GPU, one trial's epoch is to be computed while another's is prepared, for which each needs a stream of
-its own first. That is not built, and this was never run on a GPU.
+A trial gives the same bits whichever trials run beside it, which tests show on a processor: it computes in the same
+order as alone, on tensors of its own, and its random choices are keyed. On a processor nothing is gained by taking
+turns. On a GPU, one trial's epoch is to be computed while another's is prepared. For that each trial needs a stream of
+its own, which is not built, and none of this was ever run on a GPU.
 """
 
 import math
@@ -37,19 +37,21 @@ from hnscc.training.records import Attempt, Began
 from hnscc.training.results_of_trial import leave_results, predict_again
 from hnscc.training.saving import Saving
 
-# The choices of `training.monitor`: whether the score is that of all slices at once, or the mean over batches.
+# For each choice of `training.monitor`: True if the score is that of all slices at once, False if it is the mean
+# over batches.
 POOLED = {"soft_jaccard_pooled": True, "soft_jaccard_batch_mean": False}
 
 
 def steps_of_trial(task: Task) -> Generator[Epoch | None]:
-    """Train one trial and write its folder. Yields each epoch's row of history.parquet, on a processor once its
-    checkpoint is there (`saving`), and then None after each batch that was predicted and each scan that was scored.
+    """Train one trial and write its folder. Yield each epoch's row of history.parquet, and then None after each
+    batch that was predicted and each scan that was scored. On a processor, a row is yielded once its checkpoint is
+    written (`saving`).
 
-    Continues from the trial's own checkpoint where there is one. A trained trial whose predictions are damaged, or of
-    other slices than the fold scores now (`evaluation.slices`), is predicted again by its weights and yields no epoch;
-    it is trained again where these are gone. Weights of other versions, if these were accepted, predict too: the record
-    says by which. What goes wrong becomes a record, but for what `boundary` raises; InputError where this machine's GPU
-    cannot be used.
+    It continues from the trial's own checkpoint where there is one. A trained trial whose predictions are damaged, or
+    of other slices than the fold scores now (`evaluation.slices`), predicts again with its weights and yields no epoch;
+    if its weights are gone it is trained again. Weights of other versions, if these were accepted, may predict too: the
+    record says which versions predicted. An error becomes a record, except for those that `boundary` raises. InputError
+    where this machine's GPU cannot be used.
     """
     refuse_without_gpu(task.device)
     digest = task.data.digest
@@ -70,14 +72,14 @@ def steps_of_trial(task: Task) -> Generator[Epoch | None]:
                 fit.finish_epoch(loss, *validate(fit, validation), since=since)
                 saving.epoch_ended(last=fit.stop_reason is not None or fit.epoch >= pauses)
                 yield fit.history[-1]
-        del validation, training  # before the scored slices are read: a GPU may hold them
+        del validation, training  # they may be in a GPU's memory, and the scored slices are read next
         if stop_reason := fit.stop_reason:
             yield from leave_results(fit, stop_reason, task)
 
 
 def train_epoch(fit: Fit, epoch: int, slices: Fed) -> torch.Tensor:
-    """One pass in an order of this epoch's own; returns the mean loss over slices, 0 or more, float64 () on the
-    device: a GPU is not waited for."""
+    """Train one epoch, in an order of its own, and return the mean loss over slices, 0 or more, float64 () on the
+    device. It does not wait for a GPU."""
     fit.network.train()
     order = generator(fit.began.seeds["order"], epoch).permutation(len(slices))
     total = torch.zeros((), dtype=torch.float64, device=fit.began.device)
@@ -96,8 +98,11 @@ def train_epoch(fit: Fit, epoch: int, slices: Fed) -> torch.Tensor:
 
 @torch.no_grad()
 def validate(fit: Fit, slices: Fed) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean loss, 0 or more, and the soft Jaccard sum(p t) / sum(p + t - p t), 0..1, over all slices or as the mean
-    over batches; each float64 () on the device."""
+    """Return the mean loss, 0 or more, and the soft Jaccard sum(p t) / sum(p + t - p t), 0..1; each float64 () on
+    the device.
+
+    The soft Jaccard is that of all slices at once or the mean over batches, as `training.monitor` says.
+    """
     fit.network.eval()
     pooled = POOLED[fit.training.monitor]
     losses, overlaps, unions = [], [], []
@@ -112,14 +117,14 @@ def validate(fit: Fit, slices: Fed) -> tuple[torch.Tensor, torch.Tensor]:
     overlap, union = torch.stack(overlaps), torch.stack(unions)
     if pooled:
         overlap, union = overlap.sum(), union.sum()
-    # Nothing predicted where nothing is: 1, as for every other score.
+    # It is 1 where nothing is predicted and nothing is there, as every other score.
     jaccard = torch.where(union > 0, overlap / union, 1.0).mean()
     return torch.stack(losses).sum() / len(slices), jaccard
 
 
 def _start(task: Task, began: Began, attempts: list[Attempt]) -> Fit:
-    """The trial before its first epoch, in a process made ready for it."""
-    give_back_memory()  # of the trial before
+    """Return the trial before its first epoch, and set up this process for it."""
+    give_back_memory()  # what the trial before freed
     set_up_torch(began.device, began.threads, task.gpus, began.precision)
     training, channels = task.variant.training, len(task.variant.modalities)
     network = build_network(training.network, channels, seed=began.seeds["initialisation"])
@@ -127,7 +132,8 @@ def _start(task: Task, began: Began, attempts: list[Attempt]) -> Fit:
 
 
 def _slices(task: Task, seeds: Mapping[str, int]) -> tuple[Fed, Callable[[int], Fed]]:
-    """What it validates by, and epoch -> what it trains by, on the device where a GPU has room for them."""
+    """Return the slices that it validates on, and a function of the epoch that gives those it trains on. They are on
+    the device where that is a GPU with room for them."""
     validation = hold(validation_slices(task.variant, task.data, seeds), task.device)
     return validation, holding(training_slices(task.variant, task.data, seeds), task.device)
 
@@ -138,10 +144,11 @@ Steps = Generator[Epoch | None]
 def side_by_side(trials: Iterable[tuple[str, Steps]], count: int) -> Iterator[tuple[str, Epoch | None]]:
     """Yield the steps of all trials, each with its trial's id; `count` trials at a time take turns.
 
-    trials: the id and `trial.steps_of_trial` of each. A trial is loaded when its first turn comes, and one that has
-    ended, completed or failed, gives its place to the next. They must agree in what a process is told once: device,
-    threads, precision. What ends one of them without being its fault (StorageError, a lost GPU) ends all: they go on
-    from their checkpoints. The peak of GPU memory in a record is then that of all trials beside it, too.
+    trials: the id and `trial.steps_of_trial` of each. A trial is loaded when its first turn comes; once it has
+    ended, completed or failed, the next one takes its place. They must agree in what a process is set up with only
+    once: device, threads, precision. An error that is not one trial's fault (StorageError, a lost GPU) ends all of
+    them; they continue later from their checkpoints. The peak of GPU memory in a record is then that of all trials
+    that ran together.
     """
     waiting = iter(trials)
     running = deque(islice(waiting, count))
@@ -162,8 +169,8 @@ def side_by_side(trials: Iterable[tuple[str, Steps]], count: int) -> Iterator[tu
 
 
 def measure_gpu(study: Study, trial: Trial, data: FoldData, *, precision: str) -> tuple[int, int]:
-    """Train and evaluate the first batches of a trial on this GPU, and write nothing: bytes that the trial takes at
-    its peak, and bytes that the GPU has."""
+    """Train and evaluate the first batches of a trial on this GPU, and write nothing. Return the bytes that the trial
+    takes at its peak, and the bytes that the GPU has."""
     began = begin(study, trial, data.digest, device="cuda", precision=precision)
     set_up_torch(began.device, began.threads, gpus=1.0, precision=precision)
     train_first_batches(study, trial, data, began)
@@ -171,8 +178,8 @@ def measure_gpu(study: Study, trial: Trial, data: FoldData, *, precision: str) -
 
 
 def train_first_batches(study: Study, trial: Trial, data: FoldData, began: Began) -> None:
-    """One epoch of two full batches, with its validation, its copy of the best weights and its predictions; meanwhile
-    the slices that a GPU holds for a whole training are there."""
+    """Do all that takes memory in a training: an epoch of two full batches, validation, the copy of the best weights,
+    and predictions, while the slices that a GPU holds for a whole training are there."""
     variant = study.variants[trial.variant]
     network = build_network(
         variant.training.network, len(variant.modalities), seed=began.seeds["initialisation"]
