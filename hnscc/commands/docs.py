@@ -38,8 +38,8 @@ PYTHON_HEAD = """# Python
 
 <!-- Generated from the docstrings of hnscc/commands/*_api.py by `make docs`; do not edit by hand. -->
 
-`import hnscc` offers what the [commands](commands.md) do, as functions; the commands call these, so both do the
-same. Six more take arrays of patients by repeats, or what these gave, and need no run folder.
+`import hnscc` offers what the [commands](commands.md) do, as functions: the same code does it. Six more
+take arrays of patients by repeats, or what these gave, and need no run folder.
 
 ```python
 import hnscc

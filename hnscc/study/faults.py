@@ -149,7 +149,9 @@ def _kind_of(path: KeyPath) -> str:
     if path[:2] == ("search", "ranges") and len(path) > 2:
         return _meant(path)
     row = settings_below(f"{_section_of(path)}.{path[-1]}".removeprefix("."))[0]
-    return row.meaning.removesuffix(".") if "section" in row.type else row.type
+    if "section" not in row.type:
+        return row.type
+    return f"a section ({row.meaning[0].lower()}{row.meaning[1:].removesuffix('.')})"
 
 
 def _in_variant(known: str, path: KeyPath) -> str:

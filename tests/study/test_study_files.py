@@ -102,8 +102,11 @@ def test_what_is_missing_from_the_file_has_no_line(tmp_path):
     ("left_out", "expected"),
     [
         ("method", "random, grid or tpe"),
-        ("ranges", "For the path of a setting of `training` or `augmentation`: a list of values, or a range"),
-        ("budget", "What the search may spend; the first that is spent ends it"),
+        (
+            "ranges",
+            "a section (for the path of a setting of `training` or `augmentation`: a list of values, or a range)",
+        ),
+        ("budget", "a section (what the search may spend; the first that is spent ends it)"),
     ],
 )
 def test_what_a_missing_setting_is_is_said(left_out, expected):
