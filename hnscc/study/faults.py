@@ -1,4 +1,5 @@
-"""What is wrong with a study file, as its author reads it: each setting by its path and line, with what is expected."""
+"""What is wrong with a study file, in the words of its author: each setting by its path and line, with what
+is expected."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -18,15 +19,15 @@ DESCRIBED: Final = "; `hnscc settings` describes every setting"
 def faults_of(
     errors: Sequence[ErrorDetails], resolved: Any, where: str, lines: Mapping[KeyPath, int]
 ) -> InputError:
-    """Return the faults as the user reads them, each setting's once, in the order of their lines.
+    """Return all faults as one error for the user: one fault for each setting, in the order of their lines.
 
-    errors: pydantic's, of the plain values `resolved`. where, lines: as of `loading.parse_study`.
+    errors: pydantic's, about the plain values `resolved`. where, lines: as in `loading.parse_study`.
     """
     errors = sorted(errors, key=lambda each: each["type"] != "extra_forbidden")
     misspelt = {_path_of(each, resolved)[:-1] for each in errors if each["type"] == "extra_forbidden"}
     found: dict[KeyPath, list[ErrorDetails]] = {}
     for each in errors:
-        # A misspelt name also shows as a missing one.
+        # Pydantic reports a misspelt setting twice: as unknown, and as missing under its right name.
         if each["type"] != "missing" or _path_of(each, resolved)[:-1] not in misspelt:
             found.setdefault(_in_base(_faulty(each, resolved)), []).append(each)
     in_order = sorted(found.values(), key=lambda each: line_of(_path_of(each[0], resolved), lines) or 0)
@@ -36,7 +37,8 @@ def faults_of(
 def _fault(
     errors: Sequence[ErrorDetails], resolved: Any, where: str, lines: Mapping[KeyPath, int]
 ) -> InputError:
-    """What is wrong with one setting, by the errors of it; the first says what kind of fault it is."""
+    """Return what is wrong with one setting, from all errors about it. The first error says what kind of fault
+    it is."""
     paths = [_path_of(each, resolved) for each in errors]
     first, path = errors[0], paths[0]
     unknown, missing = first["type"] == "extra_forbidden", first["type"] == "missing"
@@ -44,7 +46,7 @@ def _fault(
     expected = _meant(path) if unknown else _kind_of(path) if missing else "; or: ".join(dict.fromkeys(same))
     conflict = first["type"] == CONFLICT
     given = "nothing" if missing else _given(first["input"])
-    # The file's own modalities are those of every variant.
+    # Modalities at the top of the file are copied into every variant; the message names the line at the top.
     named = _in_base(path) if path not in lines and _in_base(path) in lines else path
     return InputError(
         f"The setting {dotted(named)} is {'unknown' if unknown else 'missing' if missing else 'not valid'}.",
@@ -58,7 +60,7 @@ def _fault(
 
 
 def _given(value: Any) -> str:
-    """A value as the file has it, cut where it is long; text in quotes, which tell '3' from 3."""
+    """Return a value as the file has it, cut where it is long. Text is quoted, to tell '3' from 3."""
     return (repr(value) if isinstance(value, str) else yaml_value(value))[:200]
 
 
@@ -79,8 +81,11 @@ def without_effect_of(
 
 
 def _faulty(error: ErrorDetails, resolved: Any) -> KeyPath:
-    """The path of the setting that an error is a fault of: a mistake in the base shows again in every variant, and a
-    value that may have several forms is refused once for each, whatever it holds: all are one fault."""
+    """Return the path of the setting that an error is about.
+
+    Several errors may share one path: a mistake in the base is reported again for every variant, and a value that may
+    have several forms is refused once for each form.
+    """
     value: Any = resolved
     for depth, part in enumerate(error["loc"]):
         if part not in _keys(value):
@@ -95,7 +100,8 @@ def _keys(value: Any) -> Collection[Any]:
 
 
 def _path_of(error: ErrorDetails, resolved: Any) -> KeyPath:
-    """The path of the setting in the study: pydantic also names which of its forms was tried, and that is no key."""
+    """Return the path of the setting in the study. Pydantic's own path also names the form that it tried, which is
+    no key."""
     value: Any = resolved
     path: list[str | int] = []
     for part in error["loc"]:
@@ -117,8 +123,8 @@ def _in_base(path: KeyPath) -> KeyPath:
 
 
 def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
-    """Return the line where a setting stands: under its variant, else in the file's base, else the section that should
-    hold it."""
+    """Return the line where a setting stands: under its variant, else at the top of the file, else the line of the
+    section that should hold it."""
     if path in lines:
         return lines[path]
     if _in_base(path) in lines:
@@ -127,12 +133,12 @@ def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
 
 
 def _meant(path: KeyPath) -> str:
-    """The settings that an unknown one seems to mean, else those that exist beside it."""
+    """Return the settings that an unknown one seems to mean, else those that exist beside it."""
     if path[:2] == ("search", "ranges"):  # below it are paths, not fields
         return (
             f"a list of values, or {', '.join(Range.model_fields)}, for a path such as training.learning_rate"
         )
-    # Those of its own section first: elsewhere a name may be more alike, or the same.
+    # Names in its own section come first: a name elsewhere may be more alike, or even the same.
     above = "".join(f"{part}." for part in _in_base(path)[:-1])
     close = (*nearest(dotted(_in_base(path)), above), *nearest(dotted(_in_base(path))))
     known = dict.fromkeys(close if _in_base(path) == path else (_in_variant(each, path) for each in close))
@@ -145,7 +151,7 @@ def _meant(path: KeyPath) -> str:
 
 
 def _kind_of(path: KeyPath) -> str:
-    """What the list of settings says of one: its kind and choices; of a section what it is for."""
+    """Return what the list of settings says of a setting: its kind and choices; for a section, what it is for."""
     if path[:2] == ("search", "ranges") and len(path) > 2:
         return _meant(path)
     row = settings_below(f"{_section_of(path)}.{path[-1]}".removeprefix("."))[0]
@@ -155,13 +161,13 @@ def _kind_of(path: KeyPath) -> str:
 
 
 def _in_variant(known: str, path: KeyPath) -> str:
-    """A setting of the list as it is named for the variant that `path` lies in."""
+    """Return the path of a known setting as it is written for the variant that `path` lies in."""
     own = known.removeprefix("variants.NAME.")
     varied = own.partition(".")[0] in Variant.model_fields
     return f"{dotted(path[:2])}.{own}" if varied else f"{known} (not of a variant)"
 
 
 def _section_of(path: KeyPath) -> str:
-    """The section in which a setting stands, as the list of settings names it."""
+    """Return the section in which a setting stands, as the list of settings names it."""
     inside_variant = path[:1] == ("variants",) and len(path) == 3
     return "variants.NAME" if inside_variant else ".".join(map(str, _in_base(path)[:-1]))

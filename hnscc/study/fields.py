@@ -1,5 +1,5 @@
-"""What every part of the study file's schema is made of: strict models whose fields say what they mean, and the words
-for what breaks them."""
+"""What all parts of the study file's schema are made of: strict models whose fields say what they mean, and the words
+for errors in them."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
@@ -7,24 +7,24 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-# Where a choice comes from. The sections are those of Liedes et al. 2023 (hnscc.study.paper.CITATION).
+# The possible sources of a default. The sections are those of Liedes et al. 2023 (hnscc.study.paper.CITATION).
 OURS = "ours"
 PAPER_IMAGING = "paper 2.1"
 PAPER_PREPROCESSING = "paper 2.2"
 PAPER_TRAINING = "paper 2.3"
 PAPER_EVALUATION = "paper 2.4"
-# Where the paper is silent, and its authors' public code is not.
+# For choices that the paper does not give, but its authors' public code does.
 PAPERS_CODE = "the paper's code"
-# The kind of error of settings that do not go together, see `conflict`.
+# The type of the error that `conflict` makes.
 CONFLICT = "conflict"
-# How names are written: the expression for pydantic, and what it says to a reader.
+# How names must be written: the regular expression for pydantic, and the words for a reader.
 STUDY_NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9_.]*$"
 VARIANT_NAME: Final = r"^[a-z0-9][a-z0-9_]*$"
 FORMS: Final = {
     STUDY_NAME: "letters, digits, _ and ., beginning with a letter or digit",
     VARIANT_NAME: "small letters, digits and _, beginning with a letter or digit",
 }
-# What is expected where pydantic refuses a value: by the type of its error, with the limits that it names.
+# What was expected where pydantic refuses a value, by the type of its error, with the limits that the error names.
 EXPECTED: Final[Mapping[str, str]] = {
     CONFLICT: "{expected}",
     "value_error": "{error}",
@@ -51,14 +51,14 @@ EXPECTED: Final[Mapping[str, str]] = {
 
 
 class Settings(BaseModel):
-    """A section of the study file. An unknown key, a value of another type, an infinite number are refused."""
+    """A section of the study file. It refuses an unknown key, a value of another type, and an infinite number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def says(meaning: str, source: str) -> Any:
-    """Return what a field means, in a sentence with what it is measured in, and where the choice comes from: for
-    its `Annotated` type.
+    """Return the part of a field's `Annotated` type that says what the field means, with its unit, and where the choice
+    comes from.
 
     The page of settings, `hnscc settings` and error messages all read it from here.
     """
@@ -66,7 +66,7 @@ def says(meaning: str, source: str) -> Any:
 
 
 def yaml_value(value: object) -> str:
-    """Return a plain YAML value as a study file would have it: null, true, 0.001, unet, [pet, mri], {low: 1}."""
+    """Return a plain value as a study file would write it: null, true, 0.001, unet, [pet, mri], {low: 1}."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {yaml_value(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -76,7 +76,8 @@ def yaml_value(value: object) -> str:
 
 
 def expected_by(error: ErrorDetails) -> str:
-    """Return what one of pydantic's errors expected, in the words of a study file; its own where EXPECTED has none."""
+    """Return what was expected where pydantic raised this error, in the words of a study file; in pydantic's words
+    where EXPECTED has none."""
     limits = {name: _plain(limit) for name, limit in error.get("ctx", {}).items()}
     limits["form"] = FORMS.get(limits.get("pattern", ""), "another form")
     words = EXPECTED.get(error["type"])
@@ -88,9 +89,9 @@ def _plain(limit: object) -> str:
 
 
 def conflict(section: Settings, expected: str, *names: str) -> PydanticCustomError:
-    """Return the error of settings of one section that do not go together, for its validator to raise.
+    """Return the error that a section's validator raises where settings contradict each other.
 
-    expected: what would go together, as a sentence. names: of the settings that do not, whose values are told.
+    expected: which settings would go together, as a sentence. names: the settings that do not; their values are shown.
     """
     found = ", ".join(f"{name}: {yaml_value(getattr(section, name))}" for name in names)
     return PydanticCustomError(CONFLICT, "{expected}", {"expected": expected, "found": found})

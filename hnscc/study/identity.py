@@ -16,10 +16,11 @@ from hnscc.study.schema import Study
 from hnscc.study.trials import Trial, fold_name
 from hnscc.study.without_effect import unused_beside
 
-# Raised whenever a change of this project's code changes trained weights (CHANGELOG.md says what changed).
+# This number is raised whenever a change of this project's code changes trained weights (CHANGELOG.md says
+# what changed).
 ARITHMETIC = 3
-# The libraries whose versions may change trained weights: torchvision and timm hold the encoders, and how their weights
-# begin, that segmentation-models-pytorch offers.
+# The libraries whose versions may change trained weights. torchvision and timm hold the encoders that
+# segmentation-models-pytorch offers, and how their weights are initialised.
 LIBRARIES = (
     "torch",
     "torchvision",
@@ -29,34 +30,35 @@ LIBRARIES = (
     "opencv-python-headless",
     "numpy",
 )
-# The names under which they, and the digest of the fold's data, stand among a trial's settings.
+# The keys of a trial's settings that hold these versions and the digest of the fold's data.
 VERSIONS, DATA = "versions", "data"
 
 
 def versions_here() -> dict[str, str]:
-    """Return the number of this project's own arithmetic, and the version of each library that weights depend on, as
-    installed here."""
+    """Return the number of this project's own arithmetic, and the installed version of each library that weights
+    depend on."""
     return {"hnscc arithmetic": str(ARITHMETIC), **{name: _installed(name) for name in LIBRARIES}}
 
 
 @cache
 def _installed(library: str) -> str:
-    """Read once: what is imported stays the same while the process lives, and every trial asks."""
+    """Return a library's installed version. It is read once: what is imported stays the same while the process lives,
+    and every trial asks."""
     return version(library)
 
 
 def versions_text(versions: Mapping[str, str]) -> str:
-    """`torch 2.14.1, numpy 2.4.6` and so on, in the order of their names."""
+    """Return versions as `torch 2.14.1, numpy 2.4.6` and so on, in the order of their names."""
     return ", ".join(f"{name} {number}" for name, number in sorted(versions.items()))
 
 
 def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
     """Return the trial's own seed and one for each use of randomness, from the study's seed and the trial's name.
 
-    Where repeats share their augmented copies, those are keyed by the fold alone. In a search, repeat r of every
-    configuration shares all of them: configurations are compared in pairs, by what differs between them alone. The
-    winners' study has others: what was chosen by those of the search is not scored by them again. So does repeat r
-    of all variants where the study's repeats are paired.
+    Where repeats share their augmented copies, the seed of augmentation follows from the fold alone. In a search,
+    repeat r of every configuration has the same seeds, so that configurations are compared in pairs and differ by their
+    settings alone. The same holds for repeat r of all variants where the study's repeats are paired. The study of a
+    search's winners has other seeds: the seeds by which the winners were chosen must not score them again.
     """
     together = "search" if study.search else "paired" if study.paired else trial.variant
     own = derive_seed(study.seed, replace(trial, variant=together).trial_id)
@@ -70,10 +72,11 @@ def trial_seeds(study: Study, trial: Trial) -> dict[str, int]:
 def trial_settings(
     study: Study, trial: Trial, *, device: str, precision: str, fold_digest: str
 ) -> dict[str, Any]:
-    """Return all that determines a trial's result, as JSON: its identity is the hash of this.
+    """Return all that determines a trial's result, as JSON. The trial's identity is the hash of this.
 
-    device (cpu or cuda) and precision (fp32 or bf16) are what `auto` chose; fold_digest stands for the data, and its
-    hash for a file of encoder weights (InputError where there is none). The versions are those of this machine.
+    device (cpu or cuda) and precision (fp32 or bf16) are what `auto` chose. fold_digest stands for the data. A file
+    of encoder weights is replaced by its hash (InputError where there is no such file). The versions are those of
+    this machine.
     """
     variant = study.variants[trial.variant].model_dump(mode="json")
     variant["training"] |= {"device": device, "precision": precision}
@@ -84,7 +87,7 @@ def trial_settings(
 
 
 def hash_of_weights(path: str | None) -> str | None:
-    """Return the hash of a file of encoder weights, 64 hexadecimal digits; None where there is to be no such file.
+    """Return the hash of a file of encoder weights, 64 hexadecimal digits; None where the study names no such file.
     InputError where it cannot be read."""
     if not path:
         return None
@@ -103,18 +106,21 @@ def hash_of_weights(path: str | None) -> str | None:
 
 @cache
 def _hash_of(path: str, size: int, written: int) -> str:
-    """Read once for all trials, and again where size or time of writing (nanoseconds) say that it changed."""
+    """Return a file's hash. The file is read once for all trials, and again if its size or its time of writing
+    (nanoseconds) changes."""
     return sha256(Path(path).read_bytes())
 
 
 def identity(settings: Mapping[str, Any]) -> str:
-    """64 hexadecimal digits; equal where everything that determines the result is."""
+    """Return the hash of a trial's settings, 64 hexadecimal digits. It is equal where all that determines the result
+    is equal."""
     return hash_of(settings)
 
 
 @dataclass(frozen=True)
 class Change:
-    """One setting in which two nested JSON values differ. old, new: its values; None where one has no such setting."""
+    """One setting in which two nested JSON values differ. old, new: its two values; None where the setting
+    is absent."""
 
     path: str
     old: Any
@@ -134,13 +140,16 @@ def changes(old: Any, new: Any, path: str = "") -> Iterator[Change]:
 
 
 def changed_values(old: Any, new: Any) -> Iterator[str]:
-    """Yield the `changes` in words, each as `path: old -> new`."""
+    """Yield the `changes` of two nested JSON values in words, each as `path: old -> new`."""
     return map(str, changes(old, new))
 
 
 def told_changes(changed: Iterable[Change]) -> list[str]:
-    """Return changes of a trial in words. Of its data two hashes would tell a reader nothing, nor would the numbers of
-    its seeds, which no study file holds: these are told as one, by what they follow from."""
+    """Return the changes of a trial in words.
+
+    A change of the data is told without the two hashes, which would tell a reader nothing. Changes of seeds, whose
+    numbers stand in no study file, are told as one, with the settings that they follow from.
+    """
     follow = "they follow from seed, repeats.paired and augmentation.shared_by_repeats"
     words = {
         DATA: f"{DATA}: other than it was trained on",
@@ -150,8 +159,10 @@ def told_changes(changed: Iterable[Change]) -> list[str]:
 
 
 def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """In what two trials' settings differ, their versions left aside, and what changes nothing. Records of before may
-    hold an architecture in capitals, which is the same one."""
+    """Return the settings in which two trials differ, without their versions and without settings that change nothing.
+
+    Older records may hold an architecture in capitals; it counts as the same one.
+    """
     before, now = ({k: v for k, v in in_lower_case(each).items() if k != VERSIONS} for each in (old, new))
     copies = {each.get("augmentation", {}).get("copies") for each in (before, now)}
     idle = {f"augmentation.{name}" for name in unused_beside(0)} | {"seeds.augmentation"}
@@ -159,9 +170,11 @@ def changed_settings(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Cha
 
 
 def other_settings(study: Study, trial: Trial, recorded: Mapping[str, Any]) -> list[Change]:
-    """In what the settings and seeds that a record holds of a trial differ from those that the study gives it. What the
-    study does not decide (the data, versions, what `auto` chose, what a file of weights holds) is left aside, and what
-    only one of them has, as records of before."""
+    """Return the settings and seeds in which a trial's record differs from what the study now gives the trial.
+
+    What the study does not decide is left out (the data, versions, what `auto` chose, what a file of weights holds),
+    and so is a setting that only one of the two has, such as one that older records lack.
+    """
     variant = study.variants[trial.variant].model_dump(mode="json")
     now = {**variant, "seeds": trial_seeds(study, trial)}
     found = changed_settings(*_in_both(recorded, now))
@@ -169,14 +182,15 @@ def other_settings(study: Study, trial: Trial, recorded: Mapping[str, Any]) -> l
 
 
 def _left_open(change: Change) -> bool:
-    """Whether the study leaves this to the machine, whose choice a record holds in its place."""
+    """Return whether the study leaves this setting to the machine, so that the record holds the machine's
+    choice instead."""
     if change.path in ("training.device", "training.precision"):
         return bool(change.new == "auto")
     return change.path == "training.network.encoder_weights" and None not in (change.old, change.new)
 
 
 def _in_both(old: Any, new: Any) -> tuple[Any, Any]:
-    """Two nested JSON values, without the keys that only one of them has."""
+    """Return two nested JSON values, without the keys that only one of them has."""
     if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
         return old, new
     both = {key: _in_both(old[key], new[key]) for key in old.keys() & new.keys()}
@@ -184,7 +198,7 @@ def _in_both(old: Any, new: Any) -> tuple[Any, Any]:
 
 
 def changed_versions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """In which versions two trials' settings differ, in words. A trial of before versions were kept has none."""
+    """Return the versions in which two trials differ, in words. A trial from before versions were kept has none."""
     before, now = (dict(each.get(VERSIONS) or {}) for each in (old, new))
     return [
         f"{each.path}: {_version_told(each.old)} -> {_version_told(each.new)}"

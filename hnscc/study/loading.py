@@ -1,5 +1,5 @@
-"""A study file: read, laid over its preset, checked, and written back with every default spelled out;
-and a run folder, which holds one, opened."""
+"""Read a study file: lay it over its preset, check it, and write it back with every default spelled out; open a run
+folder, which holds such a file."""
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ from hnscc.study.yaml_text import MOST_NESTED, KeyPath, read_yaml, write_yaml
 
 
 def load_study(path: str | Location) -> Study:
-    """Read, merge and check a study file.
+    """Read a study file, lay it over its preset, and return the checked study.
 
-    Raises InputError naming the path of the setting and its line in the file: not YAML, unknown key, wrong type, value
-    out of range, or a setting that changes nothing beside another.
+    Raises InputError with the path of the setting and its line in the file where the file is no YAML, a key is unknown,
+    a value has another type or is out of range, or a setting changes nothing because of another one.
     """
     check_places(study=path)
     path = locate(path)
@@ -31,8 +31,8 @@ def load_study(path: str | Location) -> Study:
 
 
 def kept_study(folder: RunFolder) -> Study:
-    """Return the study that a run folder holds. It may be one of before, which holds what `load_study` now refuses as
-    changing nothing."""
+    """Return the study that a run folder holds. It may be an older one with settings that change nothing, which
+    `load_study` now refuses."""
     document = read_yaml(_text(folder.study), str(folder.study))
     return _checked(document.value, str(folder.study), document.lines)
 
@@ -40,7 +40,8 @@ def kept_study(folder: RunFolder) -> Study:
 def _text(path: Location) -> str:
     try:
         content = path.read_bytes()
-        # UTF-8, whatever the locale says; UTF-16 where its mark stands before, as Windows' editors write it.
+        # Files are UTF-8, whatever the locale says, or UTF-16 where its byte order mark stands first, as Windows'
+        # editors write it.
         return content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8")
     except (FileNotFoundError, IsADirectoryError):
         found, do = _instead(path)
@@ -58,7 +59,7 @@ def _text(path: Location) -> str:
 
 
 def _instead(path: Location) -> tuple[str, str]:
-    """What stands at a path that is no study file, and which file is meant, where that can be told."""
+    """Return what stands at a path that is no study file, and which file is meant, where that can be told."""
     if not path.is_dir():
         near = path.parent / f"{path.name}.yaml"
         return "nothing", f"name the file {near}" if near.is_file() else "check the path"
@@ -75,7 +76,7 @@ def _instead(path: Location) -> tuple[str, str]:
 
 
 def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | None = None) -> Study:
-    """Return a study from its settings as plain values; see `load_study`.
+    """Return a study from its settings as plain values. Raises what `load_study` raises.
 
     lines: for the path of each setting, its line in the file `where`, which messages then name.
     """
@@ -88,7 +89,7 @@ def parse_study(raw: Any, where: str = "study", lines: Mapping[KeyPath, int] | N
 
 
 def _checked(raw: Any, where: str, lines: Mapping[KeyPath, int]) -> Study:
-    """The study of settings as plain values, each of which is valid by the schema."""
+    """Return the study that plain values describe. InputError where the schema refuses a value."""
     if not isinstance(raw, dict):
         raise InputError(
             "The study file holds no settings.",
@@ -110,7 +111,8 @@ def _checked(raw: Any, where: str, lines: Mapping[KeyPath, int]) -> Study:
 
 
 def _check_depth(raw: Any, where: str) -> None:
-    """Refuse values that are nested deeper than a study file may be: `read_yaml` has seen to that, Python has not."""
+    """Raise InputError where values are nested deeper than a study file may be. `read_yaml` checks this for files; this
+    is for values from Python."""
     left = [(raw, 0)]
     while left:
         value, depth = left.pop()
@@ -134,9 +136,9 @@ def dump_study(study: Study) -> str:
 
 
 def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
-    """Preset <- the file's base <- each variant's difference.
+    """Lay the file's base over its preset, and each variant's differences over that.
 
-    What is not a mapping is left for the schema to refuse.
+    A value that should be a mapping and is none is left as it is, for the schema to refuse.
     """
     raw = in_lower_case(raw)
     base = {key: value for key, value in raw.items() if key not in ("variants", "modalities")}
@@ -144,7 +146,8 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
     shared = {key: resolved[key] for key in ("augmentation", "training")}
     if "modalities" in raw:
         shared["modalities"] = raw["modalities"]
-    # Of a section that is none, what a variant lays over it would lack all the rest.
+    # Where such a section of the base is no mapping, variants leave it out: what a variant gives would lack all other
+    # settings, and each would be reported as missing.
     faulty = [key for key in ("augmentation", "training") if not isinstance(shared[key], dict)]
     variants = raw.get("variants")
     if isinstance(variants, dict):
@@ -178,7 +181,7 @@ def open_run(path: str | Location) -> RunFolder:
 
 
 def _there_instead(path: Location) -> tuple[str, str | None]:
-    """What stands at a path that is no run folder, and which one is meant, where that can be told."""
+    """Return what stands at a path that is no run folder, and which one is meant, where that can be told."""
     above = RunFolder(path.parent)
     kind = "file" if path.is_file() else "folder" if path.is_dir() else None
     if kind and above.study.is_file():

@@ -1,4 +1,4 @@
-"""What Liedes et al. 2023 published, as data, and when it may stand beside a study's own values.
+"""The results that Liedes et al. 2023 published, as data, and when they may be shown beside a study's own values.
 
 Source: J Med Biol Eng 2023, doi 10.1007/s40846-023-00818-8 (CC BY 4.0), Tables 1 to 4 and section 3.1.
 """
@@ -44,7 +44,7 @@ MODALITIES = {
     "pet_mri": {"pet", "mri"},
     "pet_mri_augmented": {"pet", "mri"},
 }
-# The MRI variant "did not yield segmentation results": it has no row.
+# The MRI variant "did not yield segmentation results", so it has no row.
 PUBLISHED = {
     "pet": Published(
         pooled_dice=0.68,
@@ -89,7 +89,7 @@ PUBLISHED = {
         r2=None,
     ),
 }
-# Wilcoxon over true positive slices (Table 2): p of Dice, p of Jaccard.
+# Wilcoxon tests over true positive slices (Table 2): p of Dice, p of Jaccard.
 PUBLISHED_P = {
     frozenset({"pet", "pet_mri"}): (0.008, 0.008),
     frozenset({"pet_mri", "pet_mri_augmented"}): (0.247, 0.273),
@@ -99,7 +99,7 @@ PUBLISHED_P = {
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A row of Table 4: patients trained on, validated on, tested on, and the Dice score."""
+    """A row of Table 4: the numbers of patients trained on, validated on and tested on, and the Dice score."""
 
     study: str
     modality: str
@@ -119,8 +119,8 @@ THE_PAPER = Elsewhere(
     study="Liedes et al. 2023", modality="PET-MRI", train=42, validation=7, test=13, dice=0.84
 )
 
-# What the authors' code does at training or before it, and ours does not, or not by every preset: the reading as_coded
-# is computed from trainings of the study's own preset.
+# What the authors' code does before or during training, and this project does not, or not with every preset. The
+# reading as_coded does not reproduce these: it is computed from trainings with the study's own preset.
 NOT_REPRODUCED_IN_TRAINING = (
     "the test split by scan (20 % of the 62 scans), by which follow-ups of one patient could stand on "
     "both sides",
@@ -142,15 +142,15 @@ NOT_REPRODUCED_IN_PREPARATION = (
 
 
 def is_papers_variant(name: str, variant: Variant) -> bool:
-    """Return whether a variant is one of the paper's four: the paper's name and its modalities."""
+    """Return whether a variant is one of the paper's four: it has the paper's name and its modalities."""
     return MODALITIES.get(name) == set(variant.modalities)
 
 
 def is_papers_study(study: Study) -> bool:
-    """Return whether published values may stand beside the study's own: the one rule for the whole report.
+    """Return whether published values may be shown beside the study's own: the one rule for the whole report.
 
-    It is trained by the preset `as_written`, and all of its variants are the paper's. What else differs
-    from the paper (`departures`) is said beside them; whether the patients are the paper's cannot be known.
+    The study must train with the preset `as_written`, and all of its variants must be the paper's. Other differences
+    from the paper (`departures`) are listed beside the values. Whether the patients are the paper's cannot be known.
     """
     return study.protocol == "as_written" and all(
         is_papers_variant(name, variant) for name, variant in study.variants.items()
@@ -166,5 +166,5 @@ def departures(study: Study) -> list[str]:
 
 
 def label(name: str, variant: Variant) -> str:
-    """Return the paper's name of a variant where it is the paper's, else the study file's."""
+    """Return the paper's name of a variant if it is one of the paper's, else the name in the study file."""
     return VARIANTS[name] if is_papers_variant(name, variant) else name

@@ -1,4 +1,4 @@
-"""The protocol's presets, and how a difference is laid over them."""
+"""The presets of the setting `protocol`, and how a file's differences are laid over them."""
 
 from copy import deepcopy
 from typing import Any
@@ -57,7 +57,7 @@ AS_WRITTEN: dict[str, Any] = {
 }
 
 
-# The one variant of a study file with a search: what the ranges do not name is as it says.
+# The name of the one variant of a study file with a search. Settings that the ranges do not name are as it has them.
 SEARCHED = "searched"
 
 
@@ -65,7 +65,7 @@ def in_lower_case(settings: Any) -> Any:
     """Return settings, nested as a file or a record has them, with the architecture of every network in lower case.
 
     segmentation-models-pytorch takes `Unet` as `unet`: it is one network, so it must be one setting and one identity,
-    and `merge` must know it as one. Done wherever settings are read, since files of before may hold capitals.
+    and `merge` must see it as one. This is called wherever settings are read, since older files may hold capitals.
     """
     if isinstance(settings, dict):
         return {
@@ -76,16 +76,18 @@ def in_lower_case(settings: Any) -> Any:
 
 
 def _lower(names: Any) -> Any:
-    """A name, or the names that a search tries; a variant, too, may be called `architecture`."""
+    """Return an architecture's name in lower case, or a list of names that a search tries. Anything else stays as it
+    is: a variant, too, may be called `architecture`."""
     if isinstance(names, list | tuple):
         return type(names)(map(_lower, names))
     return names.lower() if isinstance(names, str) else in_lower_case(names)
 
 
 def merge(base: dict[str, Any], difference: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `difference` laid over it, key by key, at every depth. Neither is changed.
+    """Return `base` with `difference` laid over it, key by key, at every depth. Neither is changed.
 
-    A network of another architecture replaces the base's whole: a resnet18 encoder means nothing to it.
+    A network with another architecture replaces the base's network as a whole, since settings such as its encoder mean
+    nothing to the other architecture.
     """
     merged = deepcopy(base)
     for key, value in difference.items():
@@ -111,5 +113,6 @@ PRESETS: dict[str, dict[str, Any]] = {"corrected": CORRECTED, "as_written": merg
 
 
 def preset_of(protocol: object) -> dict[str, Any]:
-    """Return the preset of a protocol; of what is none, `corrected`, for the schema to refuse."""
+    """Return the preset of a protocol. For an unknown protocol return `corrected`; the schema then refuses
+    the protocol."""
     return PRESETS.get(protocol, CORRECTED) if isinstance(protocol, str) else CORRECTED

@@ -1,4 +1,4 @@
-"""Whether a search can be run: its ranges, budget and study are checked before anything is trained."""
+"""Checks of a search before anything is trained: its ranges, its budget and its study."""
 
 import itertools
 import math
@@ -24,8 +24,8 @@ from hnscc.study.schema import Study
 from hnscc.study.search_schema import Range, Search
 from hnscc.study.variant_schema import Variant
 
-# A search compares scores, so what a score is must be the same for all; and how a training is computed, not what, is
-# chosen before anything is written.
+# Settings that cannot be searched: a search compares scores, so a score must mean the same for all, and how a training
+# is computed is chosen before anything is written.
 NOT_SEARCHED = {
     **dict.fromkeys(("training.monitor", "augmentation.validation"), "changes what the score means"),
     **dict.fromkeys(("training.device", "training.precision", "training.threads"), "says how it is computed"),
@@ -34,7 +34,8 @@ PARTS = ("training", "augmentation")
 
 
 def check_search(study: Study) -> Search:
-    """The study's search, every range of which gives settings that can be trained. Else InputError, naming it."""
+    """Return the study's search. InputError, which names the setting, where a range gives settings that cannot
+    be trained."""
     search = search_of(study)
     _check_study(study)
     for path in search.ranges:
@@ -47,9 +48,11 @@ def check_search(study: Study) -> Search:
 
 
 def _check_values(study: Study) -> None:
-    """Every combination can be trained. One at fault by itself is named by itself; some are only valid together."""
+    """Raise InputError unless every combination can be trained. A value that is invalid by itself is named first; other
+    values are only invalid together."""
     ends = ends_of_ranges(study)
-    # More corners than this are not tried one by one: each end is, and a configuration when it is proposed.
+    # With more corners than this, only the ends of each range are tried here, and each configuration when it
+    # is proposed.
     few = math.prod(map(len, ends.values())) <= MOST_CORNERS
     corners = list(combinations_of(ends)) if few else []
     together = [
@@ -112,7 +115,7 @@ def _check_path(study: Study, path: str, search: Search) -> None:
 
 
 def _check_beside(path: str, search: Search) -> None:
-    """A range goes with what else the search says."""
+    """Raise InputError where a range contradicts what else the search says."""
     if path == "training.epochs" and search.stopping != "none":
         raise _wrong(
             "Configurations of different length cannot be stopped by their epochs.",
@@ -137,7 +140,8 @@ def _range(path: str) -> str:
 
 
 def _known(variant: Variant) -> list[str]:
-    """Every setting that can be named, in the order of the schema; `training.network` whole, too."""
+    """Return every setting that a range may name, in the order of the schema, and also `training.network` as
+    a whole."""
     values = variant.model_dump()
     paths: list[str] = []
     for part in PARTS:
@@ -163,14 +167,15 @@ def _check_enough(study: Study, search: Search, wanted: int) -> None:
 
 
 def _count(study: Study, path: str, values: Range | tuple[Any, ...]) -> int | None:
-    """How many values a range holds; None for a range of real numbers."""
+    """Return how many values a range holds; None for a range of real numbers."""
     if not isinstance(values, Range):
         return len(values)
     return int(values.high) - int(values.low) + 1 if is_whole(study, path) else None
 
 
 def _check_budget(study: Study, search: Search) -> None:
-    """Every configuration gets its first repeats, and the best two one more each: else nothing was compared."""
+    """Raise InputError unless the budget suffices for every configuration's first repeats, and one more for each of the
+    best two. With less, nothing would be compared."""
     trials, configurations = search.budget.trials, number_to_try(search)
     longest = _longest(study)
     least = math.ceil(_first_cost(study, search) * longest + 2 * longest)
@@ -186,9 +191,10 @@ def _check_budget(study: Study, search: Search) -> None:
 
 
 def _first_cost(study: Study, search: Search) -> float:
-    """The most that the first repeats may take, in whole trainings.
+    """Return the most that the first repeats may cost, in whole trainings.
 
-    Of successive halving within one generation it is known how many reach each rung; in several, as by median, all may.
+    Successive halving within one generation determines how many configurations reach each rung. In several generations,
+    and when stopping by median, all of them may.
     """
     epochs = base_of(study).training.epochs
     n = number_to_try(search)
@@ -202,7 +208,7 @@ def _first_cost(study: Study, search: Search) -> float:
 
 
 def _longest(study: Study) -> float:
-    """The longest training that is searched, in trainings of the study's own epochs."""
+    """Return the longest training that is searched, in trainings of the study's own number of epochs."""
     epochs = base_of(study).training.epochs
     return max(epochs, *map(int, ends_of_ranges(study).get("training.epochs", [epochs]))) / epochs
 

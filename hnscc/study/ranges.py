@@ -1,4 +1,4 @@
-"""The configurations of a search: from ranges and values to variants, and to the study file of the winners."""
+"""The configurations of a search: how ranges and values become variants, and the study file of the winners."""
 
 import itertools
 import math
@@ -16,21 +16,22 @@ from hnscc.study.variant_schema import Variant
 from hnscc.study.without_effect import unused_beside
 from hnscc.study.yaml_text import write_yaml
 
-Configuration = dict[str, Any]  # the searched settings by path: {"training.learning_rate": 0.001, ...}
+# The values of the searched settings by path: {"training.learning_rate": 0.001, ...}
+Configuration = dict[str, Any]
 MOST_CORNERS = 4096
-# The shares of the epochs after which `stopping` decides; the share that successive halving keeps at each (eta 3, as
-# in ASHA).
+# The shares of the epochs after which `stopping` decides, and the share of configurations that successive halving keeps
+# each time (eta 3, as in ASHA).
 RUNGS = (1 / 9, 1 / 3)
 KEPT = 1 / 3
 
 
 def name_of(number: int) -> str:
-    """Return the variant that the configuration of this number, counted from 0, is trained as: c00, c01, ..."""
+    """Return the name of the variant as which a configuration is trained, by its number from 0: c00, c01, ..."""
     return f"c{number:02d}"
 
 
 def base_of(study: Study) -> Variant:
-    """Return what is searched, before any range is laid over it.
+    """Return the variant that is searched, before any range is laid over it.
 
     The study may also be that of a search's run folder, whose variants are the configurations tried.
     """
@@ -52,7 +53,7 @@ def search_of(study: Study) -> Search:
 
 
 def ends_of_ranges(study: Study) -> dict[str, list[Any]]:
-    """For each searched setting the values of its list, or the two ends of its range."""
+    """Return, for each searched setting, the values of its list, or the two ends of its range."""
     return {
         path: [_whole(study, path, value) for value in (each.low, each.high)]
         if isinstance(each, Range)
@@ -62,8 +63,8 @@ def ends_of_ranges(study: Study) -> dict[str, list[Any]]:
 
 
 def variants_to_try(study: Study) -> list[Variant]:
-    """Return a variant for each network, and each number of slices in a batch, that the ranges name by lists and ends:
-    to be tried before anything is trained."""
+    """Return the variants to check before anything is trained: one for each network and batch size that the lists and
+    the ends of the ranges give."""
     tried = ("training.network", "training.batch_size", "augmentation.copies", "augmentation.originals")
     named = {path: values for path, values in ends_of_ranges(study).items() if path.startswith(tried)}
     first = itertools.islice(combinations_of(named), MOST_CORNERS)
@@ -71,17 +72,18 @@ def variants_to_try(study: Study) -> list[Variant]:
 
 
 def combinations_of(values: Mapping[str, Iterable[Any]]) -> Iterator[Configuration]:
-    """Return every combination of the settings' values, the last setting changing fastest."""
+    """Return every combination of the settings' values. The last setting changes fastest."""
     return (dict(zip(values, each, strict=True)) for each in itertools.product(*values.values()))
 
 
 def rungs_of(epochs: int) -> list[int]:
-    """Return the epochs after which `stopping` decides who goes on, for trainings of so many epochs."""
+    """Return the epochs after which `stopping` decides which configurations go on, for trainings of this
+    many epochs."""
     return sorted({max(1, round(share * epochs)) for share in RUNGS} - {epochs})
 
 
 def number_kept(reached: int) -> int:
-    """Of so many that have reached a rung, how many successive halving lets go on."""
+    """Return how many configurations successive halving lets go on, of this many that have reached a rung."""
     return max(2, math.ceil(reached * KEPT))
 
 
@@ -92,7 +94,7 @@ def number_to_try(search: Search) -> int:
 
 
 def is_whole(study: Study, path: str) -> bool:
-    """Return whether a setting takes whole numbers alone: whether the schema refuses one that is not."""
+    """Return whether a setting takes only whole numbers, so that the schema refuses others."""
     part, _, _ = path.partition(".")
     try:
         Variant.model_validate(_laid_over(study, {path: 1.5}))
@@ -106,7 +108,7 @@ def _whole(study: Study, path: str, value: Any) -> Any:
 
 
 def variant_of(study: Study, settings: Configuration, where: str) -> Variant:
-    """Return the searched variant with these settings. InputError naming `where` if they cannot stand together."""
+    """Return the searched variant with these settings. InputError that names `where` if they contradict each other."""
     try:
         return Variant.model_validate(_laid_over(study, settings))
     except ValidationError as error:
@@ -125,7 +127,8 @@ def _laid_over(study: Study, settings: Configuration) -> dict[str, Any]:
 
 
 def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """{"training.network.width": 8} as {"training": {"network": {"width": 8}}}."""
+    """Return settings by path as nested ones: {"training.network.width": 8} as {"training": {"network":
+    {"width": 8}}}."""
     out: dict[str, Any] = {}
     for path, value in settings.items():
         *parents, last = path.split(".")
@@ -137,7 +140,7 @@ def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_configurations(study: Study, configurations: Iterable[Configuration]) -> Study:
-    """Return the study whose variants are these configurations."""
+    """Return the study with these configurations as its variants."""
     named = {name_of(number): settings for number, settings in enumerate(configurations)}
     variants = {
         name: variant_of(study, settings, f"configuration {name}") for name, settings in named.items()
@@ -146,7 +149,8 @@ def with_configurations(study: Study, configurations: Iterable[Configuration]) -
 
 
 def _name_of_winners(searched: str) -> str:
-    """A name of at most NAME_LENGTH characters that is not the search's own: by it a run folder is called."""
+    """Return a name for the winners' study, of at most NAME_LENGTH characters. It differs from the search's own, since
+    run folders are named by it."""
     end = "_winners"
     name = searched[: NAME_LENGTH - len(end)] + end
     return name if name != searched else searched[: NAME_LENGTH - len(end) - 1] + end
@@ -155,7 +159,7 @@ def _name_of_winners(searched: str) -> str:
 def winners_file(study: Study, chosen: Mapping[str, Configuration], notes: Mapping[str, str]) -> str:
     """Return a study file, ready for `hnscc run`: the searched study with the chosen configurations as variants.
 
-    chosen: name -> settings, the winner first. notes: a line on each. What changes nothing is left out.
+    chosen: name -> settings, the winner first. notes: a line on each. Settings that change nothing are left out.
     """
     raw = study.model_dump(mode="json", exclude={"search", "variants"})
     base = base_of(study).model_dump(mode="json")

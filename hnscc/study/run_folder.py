@@ -1,4 +1,4 @@
-"""The paths of a run folder; nothing else in the project joins a path below it (`tests/test_run_paths.py`)."""
+"""The paths of a run folder. No other module joins a path below it (`tests/test_run_paths.py`)."""
 
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -8,9 +8,9 @@ from hnscc.base.files import HALF_WRITTEN
 from hnscc.base.locations import Location, check_places, entries_of, locate, paths_matching
 from hnscc.study.trials import fold_name
 
-# A study file, as a run folder keeps it, and as a new one is called unless it is given a name.
+# The name of the study file in a run folder, and of a new one unless the user names it.
 STUDY_FILE = "study.yaml"
-# Files of a trial that its record names and vouches for by their hashes.
+# The files of a trial that its record names and vouches for by their hashes.
 HISTORY_FILE = "history.parquet"
 PREDICTIONS_FILE = "predictions.npz"
 SCORES_FILE = "scores.json"  # what the trial says of its predictions at 0.5
@@ -43,18 +43,18 @@ class RunFolder:
 
     @property
     def precision(self) -> Location:
-        """The number format that `precision: auto` stands for here, chosen before the first trial."""
+        """The file that says which number format `precision: auto` stands for here, chosen before the first trial."""
         return self.root / "precision.json"
 
     def others(self) -> int:
-        """How many files and folders stand here that no run made; 0 where a run or search has begun, whose user may
-        have laid notes beside it."""
+        """Return how many files and folders are here that no run made. It is 0 where a run or search has begun, since
+        its user may have added notes."""
         if self.provenance.is_file() or self.holds_search or self.fold(0).root.parent.is_dir():
             return 0
         before = {
             each.name for each in (*self.locks, self.proof("any").parent, self.trial("any").root.parent)
         }
-        # NFS gives a lock that was deleted while a process held it such a name.
+        # NFS gives such a name to a lock that was deleted while a process held it.
         passing = (HALF_WRITTEN, ".nfs*")
         return sum(
             name not in before and not any(fnmatch(name, each) for each in passing)
@@ -63,12 +63,12 @@ class RunFolder:
 
     @property
     def locks(self) -> tuple[Location, ...]:
-        """The locks of the folder, of which some may be there; the one that is held throughout is the last."""
+        """The locks of the folder, of which some may exist. The last one is held throughout a run."""
         return self.provenance_lock, self.preparing_lock, self.tables_lock, self.lock
 
     @property
     def lock(self) -> Location:
-        """Held by whoever trains here, see training.in_use."""
+        """The lock that is held by a command that trains here, see training.in_use."""
         return self.root / ".lock"
 
     @property
@@ -81,40 +81,43 @@ class RunFolder:
 
     @property
     def trial_locks(self) -> list[Location]:
-        """The locks of trials that are trained by processes of their own, or were."""
+        """The locks of trials that are or were trained by processes of their own."""
         return sorted(paths_matching(self.root, "trials/*/.lock"), key=str)
 
     def proof(self, name: str) -> Location:
-        """A file by which machines prove to one another that they see this folder."""
+        """Return the path of a file by which machines prove to one another that they see this folder."""
         return self.root / ".shared" / name
 
     def proofs(self) -> list[Location]:
-        """Every such file that is there."""
+        """Return the paths of all such files that exist."""
         return paths_matching(self.root, ".shared/*")
 
     def checkpoints(self, trials: set[str]) -> list[Location]:
-        """Every file in the checkpoint folders of these trials, by one listing of S3."""
+        """Return every file in the checkpoint folders of these trials, by one listing of S3."""
         found = paths_matching(self.root, "trials/*/checkpoint/*")
         return [path for path in found if path.parent.parent.name in trials]
 
     def half_written(self) -> list[Path]:
-        """What killed processes left of files of the run folder, its folds and trials; none on S3, where a write is
-        one request. The winners of a search are a run folder of their own."""
+        """Return the half-written files that killed processes left in the run folder, its folds and trials.
+
+        There are none on S3, where a write is one request. Those of a search's winners are not among them: the winners
+        have a run folder of their own.
+        """
         below = ("", ".shared/", "tables/", "figures/", "folds/*/", "trials/*/")
         return _below(self.root, *(f"{each}{HALF_WRITTEN}" for each in below))
 
     def passing(self) -> list[Path]:
-        """The folders that are deleted once they are empty; none on S3, which has no folders."""
+        """Return the folders that are deleted once they are empty; none on S3, which has no folders."""
         return _below(self.root, "trials/*/checkpoint", ".shared")
 
     @property
     def search(self) -> Location:
-        """What a search has proposed so far; only a search's run folder has it."""
+        """The file of what a search has proposed so far; only a search's run folder has it."""
         return self.root / "search.json"
 
     @property
     def holds_search(self) -> bool:
-        """Whether a search has begun here, and no study without one."""
+        """Whether a search has begun here, not a study without one."""
         return self.search.is_file()
 
     @property
@@ -124,7 +127,7 @@ class RunFolder:
 
     @property
     def winners_run(self) -> Location:
-        """The run folder of that study, where the search was told to run it."""
+        """The run folder of the winners' study, if the search was told to run it."""
         return self.root / "winners"
 
     @property
@@ -136,7 +139,7 @@ class RunFolder:
         return self.root / "report.md"
 
     def pages(self) -> list[Location]:
-        """The pages of the report. What they tell is written over only once they are deleted."""
+        """Return the report's pages. They are deleted before the tables that they describe are overwritten."""
         return [self.markdown, self.html]
 
     @property
@@ -162,7 +165,8 @@ class RunFolder:
 
 @dataclass(frozen=True)
 class FoldFolder:
-    """folds/f0: split.json (written last) vouches for the others by their hashes."""
+    """The folder of a fold, folds/f0. split.json, which is written last, vouches for its other files by
+    their hashes."""
 
     root: Location
 
@@ -184,13 +188,14 @@ class FoldFolder:
 
     @property
     def drawn(self) -> Location:
-        """The masks of whole scans as they were drawn; not there where the store keeps none."""
+        """The masks of whole scans as they were drawn; absent where the store keeps none."""
         return self.root / "drawn.npz"
 
 
 @dataclass(frozen=True)
 class TrialFolder:
-    """trials/<trial>: record.json (written last) vouches for the others by their hashes."""
+    """The folder of a trial, trials/<trial>. record.json, which is written last, vouches for its other files by
+    their hashes."""
 
     root: Location
 
@@ -199,7 +204,7 @@ class TrialFolder:
         return self.root.name
 
     def file(self, name: str) -> Location:
-        """A file that the trial's record names."""
+        """Return the path of a file that the trial's record names."""
         return self.root / name
 
     @property
@@ -208,7 +213,7 @@ class TrialFolder:
 
     @property
     def lock(self) -> Location:
-        """Held by a process that trains this trial alone."""
+        """The lock that is held by a process that trains only this trial."""
         return self.root / ".lock"
 
     @property
@@ -239,13 +244,14 @@ class TrialFolder:
         return self.slot(0), self.slot(1)
 
     def half_written(self) -> list[Path]:
-        """What killed processes left of this trial's files and checkpoints; none on S3."""
+        """Return the half-written files and checkpoints of this trial that killed processes left; none on S3."""
         return _below(self.root, HALF_WRITTEN) + _below(self.checkpoint, HALF_WRITTEN)
 
 
 @dataclass(frozen=True)
 class Slot:
-    """checkpoint/: two slots written in turn; the facts (written last) vouch for the tensors by their crc32c."""
+    """One of the two slots in a trial's folder checkpoint/, which are written in turn. The facts, which are written
+    last, vouch for the tensors by their crc32c."""
 
     root: Location
     number: int
@@ -260,7 +266,7 @@ class Slot:
 
 
 def run_folder_of(study: str, out: str | Location | None = None) -> RunFolder:
-    """The run folder of the study of this name: `out`, or runs/<its name> where none is named."""
+    """Return the run folder of the study of this name: `out`, or runs/<its name> where `out` is not given."""
     if not out:
         return RunFolder(Path("runs") / study)
     check_places(out=out)
@@ -268,7 +274,7 @@ def run_folder_of(study: str, out: str | Location | None = None) -> RunFolder:
 
 
 def _below(folder: Location, *patterns: str) -> list[Path]:
-    """What matches on a disk; nothing on S3."""
+    """Return the paths on a disk that match; nothing on S3."""
     found = (
         [each for pattern in patterns for each in paths_matching(folder, pattern)]
         if isinstance(folder, Path)
@@ -278,5 +284,5 @@ def _below(folder: Location, *patterns: str) -> list[Path]:
 
 
 def inside(path: Location) -> str:
-    """A fold's or trial's folder, or a table, by its path from the run folder: for messages."""
+    """Return the path of a fold's or trial's folder, or of a table, from the run folder on: for messages."""
     return f"{path.parent.name}/{path.name}"

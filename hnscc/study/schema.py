@@ -1,7 +1,7 @@
-"""The study file: a strict schema. Each field says what it means and where the choice comes from.
+"""The study file as a strict schema. Each field says what it means and where the choice comes from.
 
-The defaults of a study's own settings are the preset's (hnscc.study.presets), those of an optional section stand in
-its own schema.
+The defaults of a study's own settings are in its preset (hnscc.study.presets), those of an optional section in its
+own schema.
 """
 
 from typing import Annotated, Literal
@@ -94,7 +94,7 @@ class Study(Settings):
 
     @property
     def most_repeats(self) -> int:
-        """Of a variant; while it is searched, of a configuration."""
+        """The most repeats that a variant may have; in a search, a configuration."""
         if self.search:
             return self.search.repeats.most
         if isinstance(self.repeats, PairedRepeats):
@@ -108,14 +108,14 @@ class Study(Settings):
 
     @property
     def read_splits(self) -> tuple[str, ...]:
-        """The splits whose slices are read: all of them, but of a search not test, which is closed to it."""
+        """The splits whose slices are read: all of them, except that a search must not read test."""
         return tuple(split for split in SPLITS if split != "test" or not self.search)
 
     @property
     def whole_splits(self) -> tuple[str, ...]:
-        """The splits of which every slice of every scan is scored; none where the sampled slices alone are.
+        """The splits in which every slice of every scan is scored; none where only the sampled slices are.
 
-        Validation that is chosen slice by slice stays as it is: its scans are trained on too.
+        Validation that is chosen slice by slice is not among them: other slices of its scans are trained on.
         """
         if self.search or self.evaluation.slices == "sampled":
             return ()
@@ -124,6 +124,6 @@ class Study(Settings):
         )
 
     def repeats_of(self, variant: str) -> int:
-        """Return how many repeats a variant has: fewer than the most once fewer were found to be enough."""
+        """Return how many repeats a variant has. This is less than the most once fewer were found to be enough."""
         known = self.repeats.enough if isinstance(self.repeats, UntilPrecise) and not self.search else {}
         return known.get(variant, self.most_repeats)

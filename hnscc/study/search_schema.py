@@ -26,7 +26,7 @@ class Range(Settings):
         return self
 
 
-# Told apart by their form, so that what is wrong is said of the one that was meant.
+# The form of a value decides which type it is read as, so that an error is about the type that was meant.
 def _form_of_values(value: Any) -> str | None:
     if isinstance(value, list | tuple):
         return "list"

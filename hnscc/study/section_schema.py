@@ -1,5 +1,4 @@
-"""The sections of a study that are one for all its variants: repeats, slices, split, normalisation,
-evaluation, resources."""
+"""The sections of a study that all its variants share: repeats, slices, split, normalisation, evaluation, resources."""
 
 from typing import Annotated, Any, Literal
 
@@ -82,13 +81,13 @@ def _form_of_repeats(value: Any) -> str:
 
 
 def _number_of_repeats(value: Any) -> Any:
-    """Return the value as it is; ValueError that tells of all forms, where it is no whole number."""
+    """Return the value as it is. ValueError that tells of all forms where it is no whole number."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError("a whole number; or a section, such as {max: 50, until: 0.02} or {paired: true}")
     return value
 
 
-# Told apart by their form, so that what is wrong is said of the one that was meant.
+# The form of a value decides which type it is read as, so that an error is about the type that was meant.
 Repeats = Annotated[
     Annotated[int, Field(ge=1, le=10_000), BeforeValidator(_number_of_repeats), Tag("number")]
     | Annotated[UntilPrecise, Tag("until_precise")]
@@ -97,7 +96,7 @@ Repeats = Annotated[
 ]
 
 
-# From which scans slices without lesion are chosen.
+# The scans from which slices without lesion are chosen.
 Negatives = Literal["lesion_free_scans", "any_scan"]
 
 
@@ -221,7 +220,7 @@ class Evaluation(Settings):
 
 
 def _share_or_whole_number(gpus: float) -> float:
-    # Ray refuses others only when a trial is to be started, with a traceback.
+    # Ray refuses other shares too, but only when a trial is to be started, and with a traceback.
     if gpus > 1 and not float(gpus).is_integer():
         raise ValueError("a share of one GPU, at most 1, or a whole number of GPUs")
     return gpus

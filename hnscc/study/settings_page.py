@@ -1,4 +1,5 @@
-"""Every setting of a study file: its type, choices, defaults, meaning and source, read from the schema and the presets.
+"""Every setting of a study file with its type, choices, defaults, meaning and source, read from the schema and
+the presets.
 
 `hnscc settings`, docs/reference/settings.md and the messages about unknown settings all come from here.
 """
@@ -16,9 +17,9 @@ from hnscc.study.presets import PRESETS
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Variant
 
-# How a path names what the user names: a variant, a searched setting.
+# The word that stands in a path for a name that the user chooses: that of a variant, or of a searched setting.
 NAMED: Final = {"variants": "NAME", "search.ranges": "PATH", "repeats.enough": "NAME"}
-# Between two of these names, a letter or two apart is a slip of the pen.
+# Two names at least this much alike (0..1) are taken for one with a typing error of a letter or two.
 CLOSE: Final = 0.7
 OF_A_VARIANT: Final = "variants.NAME."
 SECTION: Final = "section"
@@ -96,17 +97,17 @@ def settings_below(key: str) -> tuple[SettingRow, ...]:
 
 
 def names_in(section: str) -> tuple[str, ...]:
-    """Return the names of the settings directly in a section; of the whole file for ""."""
+    """Return the names of the settings directly in a section; for "", of the whole file."""
     paths = [row.path.rpartition(".") for row in all_settings()]
     return tuple(name for above, _, name in paths if above == section)
 
 
 def nearest(path: str, section: str = "") -> tuple[str, ...]:
-    """Return the paths that an unknown one seems to mean: their last name is alike, or it is a word of that ("batch" of
-    batch_size), and they share most with it.
+    """Return the paths that an unknown path seems to mean. Their last name is alike or has it as a word ("batch" of
+    batch_size), and they share most with the unknown path.
 
-    "architecture" -> ("training.network.architecture",); several where nothing tells them apart, none where no name
-    is alike. section: those below it alone.
+    "architecture" -> ("training.network.architecture",); several where nothing tells them apart, none where no name is
+    alike. section: only paths below it are returned.
     """
     below = [row.path for row in all_settings() if row.path.startswith(section)]
     scores = {known: _likeness(path, known) for known in below}
@@ -117,8 +118,8 @@ def nearest(path: str, section: str = "") -> tuple[str, ...]:
 
 
 def as_objects(rows: Sequence[SettingRow]) -> list[dict[str, Any]]:
-    """Return the rows as JSON objects: the fields of SettingRow by name, each preset's default by that of
-    the preset."""
+    """Return the rows as JSON objects: the fields of SettingRow by name, and each preset's default by the
+    preset's name."""
     return [
         {
             name: value
@@ -130,7 +131,7 @@ def as_objects(rows: Sequence[SettingRow]) -> list[dict[str, Any]]:
 
 
 def defaults_of(row: SettingRow) -> str:
-    """Return what a setting is where the file does not say: "16 (as_written: 32)"; of a section, nothing."""
+    """Return the default of a setting in words: "16 (as_written: 32)"; nothing for a section."""
     first, *others = ((preset, _default(row, preset)) for preset in PRESETS)
     differing = [f"{preset}: {default}" for preset, default in others if default != first[1]]
     return f"{first[1]} ({', '.join(differing)})" if differing else first[1]
@@ -145,7 +146,7 @@ def _default(row: SettingRow, preset: str) -> str:
 
 
 def to_markdown() -> str:
-    """Return the page of settings: rows for what stands alone at the top of a file, and some for each section
+    """Return the page of settings: one table for single settings at the top of a file, and one for each section
     below it."""
     groups: dict[str, list[SettingRow]] = {}
     for row in all_settings():
@@ -169,12 +170,12 @@ def _markdown_rows(rows: Sequence[SettingRow]) -> Iterator[str]:
 
 
 def _fields(section: Schema, above: str, models: Schema) -> Iterator[SettingRow]:
-    """The settings of a section of the JSON schema, each followed by what it holds."""
+    """Yield the settings of a section of the JSON schema, each followed by what it holds."""
     for name, field in section["properties"].items():
         path = f"{above}{name}"
         below = _below(field, path, models)
         yield _setting(path, field, name in section.get("required", ()), below[0] if below else None)
-        # What a variant may change is described once, where the file's own settings are.
+        # The settings that a variant may change are described once, where the file's own settings are.
         for each in below if above != OF_A_VARIANT else ():
             yield from _fields(each, f"{path}.{NAMED[path]}." if path in NAMED else f"{path}.", models)
 
@@ -206,7 +207,7 @@ def _preset_value(preset: Mapping[str, Any], path: str, otherwise: Any) -> Any:
 
 
 def _below(field: Schema, path: str, models: Schema) -> list[Schema]:
-    """The sections that a setting is, may be, or holds by name; none where it is a plain value."""
+    """Return the sections that a setting is, may be, or holds by name; none where it is a plain value."""
     if "$ref" in field:
         return [cast(Schema, models[field["$ref"].rpartition("/")[2]])]
     inside = [*field.get("anyOf", ()), *field.get("oneOf", ()), *field.get("patternProperties", {}).values()]
@@ -215,7 +216,7 @@ def _below(field: Schema, path: str, models: Schema) -> list[Schema]:
 
 
 def _type_of(field: Schema) -> str:
-    """A type of the JSON schema in words: "whole number, at least 1", "training or training_and_validation"."""
+    """Return a type of the JSON schema in words: "whole number, at least 1", "training or training_and_validation"."""
     if "$ref" in field:
         return SECTION
     if forms := field.get("anyOf") or field.get("oneOf"):
@@ -234,7 +235,8 @@ def _type_of(field: Schema) -> str:
 
 
 def _likeness(unknown: str, known: str) -> tuple[float, int]:
-    """How alike two paths are: their last names from 0 to 1, then how many names they share from the top."""
+    """Return how alike two paths are: how alike their last names are, from 0 to 1, and how many names they share from
+    the top."""
     first, second = unknown.split("."), known.split(".")
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
     return SequenceMatcher(None, first[-1], second[-1]).ratio(), shared

@@ -1,4 +1,5 @@
-"""A study expands to a fixed list of trials before anything starts; some are due before repeats are looked at."""
+"""The list of a study's trials, which is fixed before anything starts, and which of them are due before repeats are
+next looked at."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +8,17 @@ from hnscc.base.errors import InputError
 from hnscc.study.schema import Study
 from hnscc.study.section_schema import UntilPrecise
 
-LOOK_EVERY = 4  # repeats between two looks
+LOOK_EVERY = 4  # repeats of a variant between two looks at their scores
 
 
 def fold_name(fold: int) -> str:
-    """Return what a fold is called in ids, folders, keys of randomness and messages: f0 for the first."""
+    """Return the name of a fold in ids, folders, keys of randomness and messages: f0 for the first."""
     return f"f{fold}"
 
 
 @dataclass(frozen=True, order=True)
 class Trial:
-    """Variant x fold x repeat. Folds and repeats count from 0."""
+    """One training of a study: variant x fold x repeat. Folds and repeats count from 0."""
 
     variant: str
     fold: int
@@ -49,7 +50,7 @@ def trials_of(study: Study) -> tuple[Trial, ...]:
 
 
 def find_trial(study: Study, trial_id: str) -> Trial:
-    """Return the trial of that id, or InputError."""
+    """Return the trial of this id. InputError where the study has none."""
     for trial in trials_of(study):
         if trial.trial_id == trial_id:
             return trial
@@ -64,12 +65,13 @@ def find_trial(study: Study, trial_id: str) -> Trial:
 
 
 def looks_at(rule: UntilPrecise) -> list[int]:
-    """Return the numbers of repeats after which the rule looks at a variant."""
+    """Return the numbers of repeats after which the rule looks at a variant and decides whether they are enough."""
     return [*range(rule.first, rule.max, LOOK_EVERY), rule.max]
 
 
 def due(study: Study, left: Sequence[Trial]) -> list[Trial]:
-    """Of the trials that are left, those to be trained before the next look; all of them where nobody looks."""
+    """Return those of the trials left that are to be trained before the next look; all of them where the study has no
+    such rule."""
     rule = study.repeats
     if not isinstance(rule, UntilPrecise):
         return list(left)

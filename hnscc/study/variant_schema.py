@@ -1,4 +1,4 @@
-"""What one variant trains by: modalities, augmentation and training. The part of a study file that is searched."""
+"""The settings that a variant trains with: modalities, augmentation and training. A search can search these."""
 
 from collections.abc import Iterable
 from difflib import SequenceMatcher
@@ -19,12 +19,13 @@ from hnscc.study.fields import (
     says,
 )
 
-# The architectures of segmentation-models-pytorch, which takes two seconds to import: a test holds this list to it.
+# The architectures of segmentation-models-pytorch, listed here because the library takes two seconds to import. A test
+# compares this list with the library.
 ARCHITECTURES = (
     *("unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet"),
     *("deeplabv3", "deeplabv3plus", "pan", "upernet", "segformer", "dpt"),
 )
-TRANSFORMER = "tu-vit_tiny_patch16_224 (with slices of 224 pixels)"  # dpt takes no encoder of another kind
+TRANSFORMER = "tu-vit_tiny_patch16_224 (with slices of 224 pixels)"  # dpt takes only encoders of this kind
 
 
 class Augmentation(Settings):
@@ -112,14 +113,14 @@ class Network(Settings):
 
     @property
     def is_papers(self) -> bool:
-        """Whether it is the paper's own network, which has a width, and no encoder."""
+        """Whether it is the paper's own network, which has a width and no encoder."""
         return self.architecture == "paper"
 
     @field_validator("architecture")
     @classmethod
     def _architecture_exists(cls, name: str) -> str:
         known = ("paper", *ARCHITECTURES)
-        if name not in known:  # in lower case by now, see presets.in_lower_case
+        if name not in known:  # it is already in lower case, see presets.in_lower_case
             raise ValueError(f"one of {', '.join(nearest_first(name, known))}")
         return name
 
@@ -143,7 +144,7 @@ class Network(Settings):
 
 
 def nearest_first(name: str, known: Iterable[str]) -> list[str]:
-    """Known names, those first that are most like `name`; where two are alike, in the order given."""
+    """Return the known names, those most like `name` first; equally alike ones stay in the order given."""
     return sorted(known, key=lambda each: -SequenceMatcher(None, name.lower(), each.lower()).ratio())
 
 

@@ -1,7 +1,7 @@
-"""Settings that change nothing beside another one.
+"""Settings that change nothing because of another one.
 
-Who gives one in a study file expects something of it, so the file is refused with the reason. That a preset holds it,
-or a run folder of before, is no fault.
+A user who gives such a setting in a study file expects it to do something, so the file is refused with the reason. It
+is no fault if a preset, or an older run folder, holds such a setting.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,20 +13,23 @@ from hnscc.study.settings_page import all_settings
 from hnscc.study.variant_schema import Augmentation
 from hnscc.study.yaml_text import KeyPath
 
-# How slices are altered: without copies none is.
+# The settings that say how copies of slices are altered. They change nothing if there are no copies.
 OF_COPIES = tuple(name for name in Augmentation.model_fields if name != "copies")
 _NO_COPIES = "augmentation.copies: 0 alters no slice"
 _AUGMENTATION = "augmentation"
 
 
 def without_effect(study: Study) -> dict[KeyPath, str]:
-    """Return the settings of a study that change nothing, each with the reason, whoever set them."""
+    """Return the settings of a study that change nothing, with the reason for each, whether the user or a preset
+    gave them."""
     return dict((*_of_study(study), *_of_copies(study)))
 
 
 def given_without_effect(study: Study) -> Iterator[tuple[KeyPath, Any, str]]:
-    """Yield those, with value and reason, that the study file itself gives: whose value is not the preset's or, in a
-    variant, not that of the file's own section."""
+    """Yield the settings without effect that the study file itself gives, each with its value and the reason.
+
+    The file gives a setting if its value is not the preset's or, in a variant, not that of the file's own section.
+    """
     values = study.model_dump(mode="json")
     presets = {row.path: row.defaults[study.protocol] for row in all_settings()}
     for path, reason in without_effect(study).items():
@@ -37,8 +40,10 @@ def given_without_effect(study: Study) -> Iterator[tuple[KeyPath, Any, str]]:
 
 
 def unused_modalities(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any, str]]:
-    """Yield the modalities that a file with valid settings gives for all variants, with the reason, where each of these
-    names its own: the schema sees those of variants alone."""
+    """Yield the modalities at the top of a file with valid settings, with the reason, if every variant names its own.
+
+    This is asked of the file, since the checked study only has the modalities of its variants.
+    """
     variants = raw.get("variants")
     own = isinstance(variants, dict) and all(each and "modalities" in each for each in variants.values())
     if "modalities" in raw and own:
@@ -46,7 +51,7 @@ def unused_modalities(raw: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Any, st
 
 
 def unused_beside(copies: object) -> tuple[str, ...]:
-    """Return the names of the settings of an augmentation that change nothing beside so many copies."""
+    """Return the names of the settings of an augmentation that change nothing with this number of copies."""
     return OF_COPIES if copies == 0 else ()
 
 

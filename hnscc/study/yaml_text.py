@@ -1,4 +1,4 @@
-"""YAML of study files: from text to plain values with the line of each setting, and back to text."""
+"""YAML of study files: read text as plain values, with the line of each setting, and write such values as text."""
 
 import io
 import re
@@ -23,7 +23,7 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Document:
-    """What a YAML text holds: None, bool, int, float, str, and lists and mappings (keys are str) of these.
+    """The content of a YAML text: None, bool, int, float, str, and lists and mappings (keys are str) of these.
 
     lines: for the path of each value, as keys and list positions, the line of its key or list item, from 1.
     """
@@ -43,20 +43,20 @@ def read_yaml(text: str, where: str) -> Document:
 
 
 def write_yaml(value: Mapping[str, Any]) -> str:
-    """Plain values as YAML in the order given, ASCII alone; `read_yaml` gives the same values back."""
+    """Return plain values as YAML, in the order given, in ASCII only. `read_yaml` returns the same values from it."""
     yaml = _yaml()
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     yaml.allow_unicode = False
-    yaml.width = 2**20  # never wrapped: where the library breaks a line after escapes, it adds a space
+    yaml.width = 2**20  # never wrap: the library adds a space where it breaks a line after escapes
     out = io.StringIO()
     yaml.dump(value, out)
     return out.getvalue().removeprefix("%YAML 1.1\n---\n")
 
 
 def _yaml() -> YAML:
-    # Of version 1.1, as PyYAML writes and reads it: run folders that exist, and other readers of study.yaml, keep
-    # their meaning.
+    # YAML 1.1, which PyYAML writes and reads, so that existing run folders keep their meaning, and study.yaml has the
+    # same meaning for other readers.
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 1)
     return yaml
@@ -64,7 +64,7 @@ def _yaml() -> YAML:
 
 def _composed(text: str, where: str) -> Node | None:
     yaml = _yaml()
-    yaml.composer.warn_double_anchors = False  # YAML allows it: the nearest before an alias counts
+    yaml.composer.warn_double_anchors = False  # YAML allows it: an alias means the last anchor before it
     try:
         root: Node | None = yaml.compose(text)
     except RecursionError:
@@ -73,7 +73,8 @@ def _composed(text: str, where: str) -> Node | None:
         mark = error.problem_mark or error.context_mark
         said = ": ".join(" ".join(str(each).split()) for each in (error.context, error.problem) if each)
         raise _unreadable(where, mark and mark.line + 1, said) from None
-    except (YAMLError, OverflowError, ValueError) as error:  # not text, or no such character as "\U99999999"
+    # It is not text, or it has an escape that stands for no character, such as "\U99999999".
+    except (YAMLError, OverflowError, ValueError) as error:
         raise _unreadable(where, None, " ".join(str(error).split())) from None
     return root
 
@@ -95,7 +96,7 @@ def at_line(where: str, line: int | None) -> str:
 
 @dataclass
 class _Reader:
-    """One pass over a composed document."""
+    """Reads a composed document once, as plain values and the lines where they stand."""
 
     where: str
     lines: dict[KeyPath, int] = field(default_factory=dict)
@@ -126,7 +127,8 @@ class _Reader:
         return self._value(node, (*path, step))
 
     def _pairs(self, node: MappingNode, merges: int = 0) -> dict[str, tuple[Node, Node]]:
-        """Key -> the nodes of key and value. A mapping's own keys count before those that are merged into it."""
+        """Return, for each key, the nodes of key and value. A mapping's own keys win over those that are merged
+        into it."""
         self._count(node, merges)
         own: dict[str, tuple[Node, Node]] = {}
         merged: dict[str, tuple[Node, Node]] = {}
@@ -165,14 +167,15 @@ def _line(node: Node) -> int:
 
 
 def _boolean(text: str) -> bool | str:
-    # `y` and `n` alone stay text, as PyYAML has it: they name modalities.
+    # The single letters `y` and `n` stay text, as in PyYAML: they may name modalities.
     known = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
     return text if text in {"y", "Y", "n", "N"} else known[text.lower()]
 
 
 def _whole(text: str) -> int | str:
     digits = text.replace("_", "").lower()
-    # YAML 1.1 would make 90 of 1:30, and 64 of 0100. As text, no number is made of them, and they name patients.
+    # YAML 1.1 would read 1:30 as 90, and 0100 as 64. They stay text, since they may be names of patients, and
+    # not numbers.
     return text if ":" in text or re.fullmatch("[-+]?0[0-9]+", digits) else int(digits, 0)
 
 
@@ -185,6 +188,6 @@ SCALARS: Final[Mapping[str, Callable[[str], Any]]] = {
     "bool": _boolean,
     "int": _whole,
     "float": _real,
-    # What other kinds there are (dates, `=`, `<<` as a value) no setting has: text, as written.
+    # Other kinds (dates, `=`, `<<` as a value) occur in no setting: they stay text, as written.
     **dict.fromkeys(("str", "timestamp", "value", "merge"), str),
 }
