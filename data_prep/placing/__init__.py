@@ -1,1 +1,2 @@
-"""One grid for all modalities of a scan, square slices of it, and the way back; what is found in a scan on the way."""
+"""Places the modalities of a scan on one grid, makes square slices, maps masks back, and finds facts of a scan on
+the way."""

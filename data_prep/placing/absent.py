@@ -1,8 +1,8 @@
-"""Voxels that a file holds but that show nothing of a body: padding, copies of a slice, parts that are cut out.
+"""Finds voxels that a file holds but that show nothing of a body: padding, copies of a slice, parts that were cut out.
 
-Nothing says so in the file. It is found by what no scanner gives: slices almost without contrast, slices that share
-next to nothing with those beside them or too much (data_prep.placing.neighbours), and parts of one value that end along
-a straight line.
+The file does not mark them. They are recognised by what no scanner produces: slices almost without contrast, slices
+that have next to nothing or too much in common with their neighbours (data_prep.placing.neighbours), and parts of one
+value that end along a straight line.
 """
 
 import numpy as np
@@ -13,27 +13,31 @@ from data_prep.placing.neighbours import BODY_SHARE, by_neighbours
 from data_prep.volumes.percentiles import percentiles
 from hnscc.base.arrays import Bools
 
-# Of the contrast of the volume's other slices; air around a body, and lean slices, have 0.08 and more.
+# Share of the contrast of the volume's other slices. Air around a body, and slices with little of it, have 0.08
+# and more.
 FAINT_SHARE = 0.015
-# Of the contrast of the slices on both sides of one or more; slices of a body have 0.8 and more.
+# Share of the contrast of the slices on both sides of a dim run. Slices of a body have 0.8 and more.
 DIM_SHARE = 0.4
-# Percentile, by which several slices must be as dim: a hot lesion fills less, and its end dims the 99th.
+# A run of several slices must be dim at this percentile too: the end of a hot lesion, which fills less, dims the 99th.
 BRIGHT_PERCENTILE = 90
-MIN_CUT_SHARE = 0.05  # of a row or column, that is of one value from its end on
-WIDE_SHARE = 0.25  # of a line of the slice, that some body fills: of a smaller one nothing is said
-# Of the most body in a line of a slice, that the line behind a cut holds; a body begins thinner.
+MIN_CUT_SHARE = 0.05  # of the lines: so many must be of one value from the border on
+# Of a line's voxels: so many must be body in the widest line; of a narrower body nothing is said.
+WIDE_SHARE = 0.25
+# Share of the body's widest line that the first line behind a cut must hold. A body itself begins with thinner lines.
 ABRUPT_SHARE = 0.6
-AT_ONCE_SHARE = 0.7  # of the mean two lines further in; a body's own border is blurred
+AT_ONCE_SHARE = 0.7  # of the mean two lines further in: a body's own border is blurred and starts darker
 
 
 def absent(data: NDArray[np.float32]) -> Bools | None:
-    """Return which voxels show nothing, (x, y, z); None where all show something. data: (x, y, z), turned to LPS, in
-    raw values."""
-    # In the order of the data, since the other takes many times as long.
+    """Return which voxels show nothing, (x, y, z); None where all show something.
+
+    data: (x, y, z), turned to LPS, in raw values.
+    """
+    # The array has the memory order of the data, since another order takes many times as long.
     found = np.zeros_like(data, dtype=bool)
     faint = _faint(data)
     found[:, :, faint | by_neighbours(data, faint)] = True
-    if _repeats(data):  # or nothing of one value: neither cut nor hole
+    if _repeats(data):  # else no values are equal, so there is neither a cut nor a hole
         for turned_data, turned_found in (
             (data, found),
             (data[::-1], found[::-1]),
@@ -41,13 +45,14 @@ def absent(data: NDArray[np.float32]) -> Bools | None:
             (data.swapaxes(0, 1)[::-1], found.swapaxes(0, 1)[::-1]),
         ):
             _mark_cuts(turned_data, turned_found, faint)
-        found[:, :, with_holes(data, ~faint)] = True  # nobody knows what else was done to such a slice
+        # The whole slice, since nobody knows what else was done to it.
+        found[:, :, with_holes(data, ~faint)] = True
     return found if found.any() else None
 
 
 def _repeats(data: NDArray[np.float32]) -> bool:
-    """Whether as many voxels of a volume (x, y, z), in raw values, as a hole holds have the value of the one
-    beside them."""
+    """Return whether so many voxels of a volume (x, y, z), in raw values, equal the one beside them that there may be
+    a hole."""
     count = 0
     for plane in np.moveaxis(data, 2, 0):
         count += int(np.count_nonzero(plane[1:] == plane[:-1]))
@@ -57,8 +62,11 @@ def _repeats(data: NDArray[np.float32]) -> bool:
 
 
 def _faint(data: NDArray[np.float32]) -> Bools:
-    """(z,): slices of a volume (x, y, z), in raw values, with next to no contrast, by the range of all but 2 % of their
-    voxels, or with far less than the slices on both sides of them; not those of a volume that has none anywhere."""
+    """Return which slices, (z,), of a volume (x, y, z), in raw values, have next to no contrast.
+
+    Contrast is the range of all but 2 % of a slice's voxels. It is next to none compared with most slices, or far less
+    than in the slices on both sides. A volume without contrast anywhere has no such slice.
+    """
     first, bright, last = np.transpose(
         [percentiles(plane, [1, BRIGHT_PERCENTILE, 99]) for plane in np.moveaxis(data, 2, 0)]
     )
@@ -69,12 +77,15 @@ def _faint(data: NDArray[np.float32]) -> Bools:
 
 
 def _dim_run(levels: NDArray[np.floating]) -> Bools:
-    """(z,): several slices in a row that are dim from one to the next, and bright again from one to the next, at all
-    levels; at most half of all. levels: (levels, z), of each slice above its lowest values, in raw values."""
+    """Return which slices, (z,), lie in a run that is dim at all levels: it begins and ends by a jump, and fills at
+    most half.
+
+    levels: (levels, z), of each slice above its lowest values, in raw values.
+    """
     dim = np.zeros(levels.shape[1], dtype=bool)
-    # The first of a row of dim slices.
+    # Where a run of dim slices begins.
     darker = np.flatnonzero((levels[:, 1:] < DIM_SHARE * levels[:, :-1]).all(axis=0)) + 1
-    # The first behind such a row.
+    # The first slice behind such a run.
     brighter = np.flatnonzero((levels[:, :-1] < DIM_SHARE * levels[:, 1:]).all(axis=0)) + 1
     for begin in darker:
         end = brighter[brighter > begin]
@@ -86,14 +97,14 @@ def _dim_run(levels: NDArray[np.floating]) -> Bools:
 
 
 def _mark_cuts(data: NDArray[np.float32], found: Bools, faint: Bools) -> None:
-    """Mark in `found`, in place, the lines of one value from the first on, slice by slice, where a body begins behind
-    them as no body does: in its full width, and not blurred.
+    """Mark in `found`, in place, the lines of one value from the first line on where the body behind them was cut off.
 
-    data, found: (lines, voxels, z), views of the volume, in raw values, and of what is found. faint: (z,), the slices
-    that are left out.
+    This is judged slice by slice: a body that was cut off begins in its full width, and is not blurred there.
+
+    data, found: (lines, voxels, z), views of the volume, in raw values, and of the result. faint: (z,), slices to skip.
     """
     lines = len(data)
-    # Whether two lines have the first voxel's value: in most slices none does.
+    # Two lines that hold the first voxel's value alone: most slices have none, and are skipped.
     cut = (data[:2] == data[:1, :1]).all(axis=(0, 1))
     for z in np.flatnonzero(cut & ~faint):
         plane = data[:, :, z]

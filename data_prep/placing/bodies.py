@@ -1,7 +1,8 @@
-"""Where each modality shows the body in the stored slices, and how wide.
+"""Measures where each modality shows the body in the stored slices, and how wide it is.
 
-Modalities of one scan show one body: where it lies elsewhere or turned in one, that one is placed wrongly.
-What a model sees of a body is its place in the slices, whatever the header says (data_prep.oddities.bodies).
+The modalities of one scan show the same body. Where one shows it elsewhere or turned, that one is placed
+wrongly. The position in the slices is measured, since this is what a model sees, whatever the header
+says (data_prep.oddities.bodies).
 """
 
 from collections.abc import Sequence
@@ -14,27 +15,29 @@ from data_prep.volumes.padding import enclosed_across
 from hnscc.base.arrays import Bools, Floats, Spacing
 from hnscc.cohort.placement import BodyFacts
 
-DIRECTIONS = 90  # in which the distance of the skin from the centre is measured: every 4 degrees
-MIDDLE_SHARE = 0.3  # of the median area: slices with less of the body are not looked at
-STEP_PIXELS = 0.25  # from one point to the next along each direction
-LEANING_SLICES = 5  # slices, from which it is told how the centre moves along them
-# Of a body's outline, from which a slice is left out that a straight border cuts off so; and of the slices, that are
-# left at least where it is told how the body leans and is sheared.
+# Directions in which the distance from the centre to the skin is measured: one every 4 degrees.
+DIRECTIONS = 90
+MIDDLE_SHARE = 0.3  # of the median area: slices with less of the body are left out
+STEP_PIXELS = 0.25  # step between points along each direction
+LEANING_SLICES = 5  # slices that are needed to measure how the centre moves along them
+# A slice is left out where at least this share of the body's outline is a straight cut. How the body leans and is
+# sheared is measured only where at least this share of the slices remains.
 MOST_CUT_SHARE, LEAST_UNCUT_SHARE = 0.5, 0.5
-DISC = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4  # pixels: what it does not fit into is no body
-FACES = ndimage.generate_binary_structure(3, 1)  # neighbours that share a face
+DISC = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4  # pixels: parts that this disc does not fit into are no body
+FACES = ndimage.generate_binary_structure(3, 1)  # voxels that share a face are neighbours
 
 
 def placed_bodies(
     bodies: Sequence[Bools], spacing_mm: Spacing, lowest: Sequence[Bools] | None = None
 ) -> list[BodyFacts | None]:
-    """The place and the shape of each modality's body, in slices that show it in all of them; None where no slice does.
+    """Return the position and shape of each modality's body, in slices where all modalities show it; None where there
+    are none.
 
     bodies: (Z, H, W) of each modality, lying LPS. spacing_mm: of z, y and x. lowest: (Z, H, W) of each modality, where
-    it holds its lowest value; None where that says nothing. How a body leans and is sheared is told by the slices in
-    which none of them is cut off (data_prep.placing.cut_outlines), and of none where most are.
+    it holds its lowest value; None where this is not known. How a body leans and is sheared is measured in the slices
+    in which no modality cuts it off (data_prep.placing.cut_outlines), and left out where most slices are cut.
     """
-    # A body goes on across slices that one of them does not show.
+    # A body that some slices of one modality do not show continues across them.
     shared = np.flatnonzero(np.all([shown.any(axis=(1, 2)) for shown in bodies], axis=0))
     if not len(shared):
         return [None] * len(bodies)
@@ -61,8 +64,10 @@ def placed_bodies(
 
 
 def largest_filled(shown: Bools) -> Bools:
-    """(Z, H, W): the largest piece of what is shown, (Z, H, W), each slice without its holes and what is thin, such as
-    noise in air."""
+    """Return the largest piece, (Z, H, W), of what is shown, (Z, H, W), with holes filled slice by slice.
+
+    Thin parts, such as noise in air, are removed.
+    """
     thick = _opened(shown)
     largest = np.zeros_like(thick)
     if box := _box(thick):
@@ -72,14 +77,15 @@ def largest_filled(shown: Bools) -> Bools:
 
 
 def _box(shown: Bools) -> tuple[slice, ...] | None:
-    """The part of (Z, H, W) that holds all that is shown; None where nothing is. SciPy's takes ten times as long."""
+    """Return the box of (Z, H, W) that holds all that is shown; None where nothing is. SciPy's takes ten times
+    as long."""
     plane: Bools = np.any(shown, axis=0)
     found = [np.flatnonzero(each) for each in (shown.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))]
     return tuple(slice(int(at[0]), int(at[-1]) + 1) for at in found) if len(found[0]) else None
 
 
 def _opened(shown: Bools) -> Bools:
-    """(Z, H, W): the union of all discs (DISC) that fit into a slice of what is shown, (Z, H, W), and within
+    """Return the union, (Z, H, W), of all discs (DISC) that fit into a slice of what is shown, (Z, H, W), within
     its borders."""
     ends = ((0, 0), *((side // 2, side // 2) for side in DISC.shape))
     padded = np.pad(shown, ends)
@@ -89,12 +95,12 @@ def _opened(shown: Bools) -> Bools:
 
 
 def _spread(shown: Bools) -> Bools:
-    """(Z, H, W): where a disc (DISC) around the pixel holds one that is shown, of those that lie on the slice.
+    """Return what is shown, (Z, H, W), dilated by a disc (DISC) within each slice, in the same shape.
 
-    Row by row of the disc, for whole volumes: SciPy's dilation of any shape takes ten times as long.
+    It goes row by row of the disc, for whole volumes: SciPy's dilation, which takes any shape, needs ten times as long.
     """
     halves = [int(row.sum()) // 2 for row in DISC[len(DISC) // 2 :]]
-    wide = [shown]  # by how many pixels to each side are looked at
+    wide = [shown]  # what is shown, widened by 0, 1, 2, ... pixels to each side
     for step in range(1, max(halves) + 1):
         wider = wide[-1].copy()
         wider[:, :, step:] |= shown[:, :, :-step]
@@ -108,7 +114,10 @@ def _spread(shown: Bools) -> Bools:
 
 
 def _placed(share: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
-    """share: (H, W), of the slices, 0..1, in which a pixel lies within the body."""
+    """Return a body's centre (`back`, `left`) and `radii` in mm.
+
+    share: (H, W), in how many of the slices a pixel lies within the body, 0..1.
+    """
     rows, columns = np.indices(share.shape)
     centre = [float((share * at).sum() / share.sum()) for at in (rows, columns)]
     turns = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
@@ -129,7 +138,7 @@ def _placed(share: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
 
 
 def _leaning(shown: Bools, heights_mm: Floats, pixel_mm: tuple[float, float]) -> BodyFacts:
-    """How the body leans and is sheared, in mm per mm. shown: (n, H, W); heights_mm: (n,), of its slices."""
+    """Return how the body leans and is sheared, in mm per mm. shown: (n, H, W); heights_mm: (n,), of its slices."""
     shear = round(_shear(np.array(_placed(shown.mean(axis=0), pixel_mm)["radii"])), 4)
     if len(shown) < LEANING_SLICES:
         return {"lean_back": 0.0, "lean_left": 0.0, "shear": shear}
@@ -142,16 +151,21 @@ def _leaning(shown: Bools, heights_mm: Floats, pixel_mm: tuple[float, float]) ->
 
 
 def _shear(radii: Floats) -> float:
-    """How far rows are moved along themselves from one to the next, in mm per mm, were the body a disc without that: a
-    disc of radius R, sheared by k, has radii R (1 + k / 2 sin 2 angle). radii: (DIRECTIONS,), in mm."""
+    """Return how far rows are shifted along themselves from one to the next, in mm per mm, if the body is a
+    sheared disc.
+
+    A disc of radius R, sheared by k, has radii R (1 + k / 2 sin 2 angle). radii: (DIRECTIONS,), in mm.
+    """
     harmonics = np.fft.rfft(radii)
     mean = float(harmonics[0].real)
     return -4 * float(harmonics[2].imag) / mean if mean > 0 else 0.0
 
 
 def _slope(heights: Floats, places: Floats) -> float:
-    """The median slope over half of the length, which a few slices do not change (Theil 1950). heights, places: (n,),
-    of slices, in mm."""
+    """Return the median slope over half of the length, which a few odd slices do not change (Theil 1950).
+
+    heights, places: (n,), of slices, in mm.
+    """
     half = len(heights) // 2
     return float(
         np.median(

@@ -1,10 +1,11 @@
-"""Slices beyond an image's end that show its last plane again, moved a little from one to the next.
+"""Finds slices beyond an image's end that show its last plane again, shifted a little from one slice to the next.
 
-A program that lays an image on a grid beyond its end with border values (MONAI's padding_mode border, SciPy's mode
-nearest) gives every voxel there the value of the nearest one of the image's last plane. Where the grid lies straight to
-the image, its slices are copies, which data_prep.placing.absent finds; where it lies oblique, the plane goes on along
-the image's own axis: each slice is the one before, moved by the tangent of the angle times their distance, as far as
-the last plane, which crosses the grid's slices slanting, at a right angle to that axis.
+A program that resamples an image on a grid beyond its end with border values (MONAI's padding_mode border, SciPy's mode
+nearest) gives each voxel there the value of the nearest voxel in the image's last plane. Where grid and image are
+parallel, these slices are copies, which data_prep.placing.absent finds. Where the grid is oblique, the plane is
+repeated along the image's own axis: each slice is the one before, shifted by the distance of slices times the tangent
+of the angle. This goes on as far as the last plane, which is perpendicular to that axis and so crosses the grid's
+slices obliquely.
 """
 
 import math
@@ -15,34 +16,35 @@ from numpy.typing import NDArray
 from data_prep.volumes.percentiles import median, percentile
 from hnscc.base.arrays import Bools, Floats, Integers
 
-MOST_STEPS = 12  # of Gauss and Newton, by which the move from slice to slice is found
-MOST_STEP_VOXELS = 1.0  # voxels, of one such step
-SAME_VOXELS = 1e-3  # voxels, below which the move is found
-EARLY_STEP = 4  # after so many steps what is left says whether to go on
-# Of the way from the lowest value to the 99th percentile: what is brighter counts for the move.
+MOST_STEPS = 12  # steps of Gauss and Newton, at most, to find the shift from slice to slice
+MOST_STEP_VOXELS = 1.0  # voxels, at most, of one such step
+SAME_VOXELS = 1e-3  # voxels: a smaller step ends the search for the shift
+EARLY_STEP = 4  # after so many steps the remaining difference decides whether to go on
+# Of the way from the lowest value to the 99th percentile: brighter voxels are body, and count for the shift.
 BODY_SHARE = 0.05
-# Deviations (1.5 times the median of the body's) at which a voxel counts a quarter of the others: it lies before the
-# last plane, where the image itself goes on.
+# In multiples of 1.5 medians of the body's differences: a voxel that differs so much counts a quarter. It lies before
+# the last plane, where the image itself goes on.
 OUTLYING_DEVIATIONS = 1.5
-# Of the slice's median deviation from its mean, what is left of it in most of its body; other neighbours leave more.
+# Of the slice's median deviation from its mean: a repeated plane leaves at most this in most of its body. Real
+# neighbours leave more.
 LEFT_SHARE = 0.08
-BINS = 2  # of height along the image's axis, per distance of slices
-LEAST_VARIANCE_SHARE = 0.05  # of the median bin's: one in air says nothing
-# Of what neighbours leave elsewhere in the volume, and of the standard deviation within the bin.
+BINS = 2  # bins of height along the image's axis, per distance of slices
+LEAST_VARIANCE_SHARE = 0.05  # of the median bin's variance: a bin with less lies in air and says nothing
+# Of the median difference elsewhere in the volume, and of the standard deviation within the bin.
 LEFT_OF_OTHERS, LEFT_SDS = 0.25, 0.08
-LEAST_DISTANCES = 3  # of slices, that the plane goes on for at least; and that the image itself holds
-LEAST_SHARE = 0.5  # of the end's slice, that lies beyond the image
-MOST_TANGENT = 0.6  # of the angle between the image's axis and the slices': 31 degrees
+LEAST_DISTANCES = 3  # distances of slices that the repeated part, and the image itself, must fill at least
+LEAST_SHARE = 0.5  # of the end's slice: so much must lie beyond the image
+MOST_TANGENT = 0.6  # of the angle between the image's axis and that of the slices: 31 degrees
 
 
 def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
     """Return which voxels of a volume repeat its last plane at either end, (x, y, z); None where there are none.
 
-    data: (x, y, z), turned to LPS, in raw values. spacing: (3,), its voxels' size in mm.
+    data: (x, y, z), turned to LPS, in raw values. spacing: (3,), the size of its voxels in mm.
     """
     found = np.zeros_like(data, dtype=bool)
     whole = found
-    # Slices are read as they lie in memory: the other way takes twice the time.
+    # Slices are read in their memory order, since the other takes twice the time.
     if abs(data.strides[0]) < abs(data.strides[1]):
         data, found, spacing = data.swapaxes(0, 1), found.swapaxes(0, 1), spacing[[1, 0, 2]]
     if min(data.shape[:2]) > 2 and data.shape[2] >= 2 * LEAST_DISTANCES:
@@ -54,8 +56,10 @@ def continued(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
 
 
 def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | None:
-    """By how many voxels (2,) the first slice stands moved in the second; None where it does not stand there. first,
-    second: (x, y), in raw values."""
+    """Return by how many voxels (2,) the first slice is shifted in the second; None where the second does not show it.
+
+    first, second: (x, y), in raw values.
+    """
     low, bright = first.min(), percentile(first, 99)
     body = first > low + BODY_SHARE * (bright - low)
     if not body.any():
@@ -82,9 +86,13 @@ def _move(first: NDArray[np.float32], second: NDArray[np.float32]) -> Floats | N
 
 
 def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
-    """A slice (x, y) as it stands `move` voxels, (2,), further on, linearly between its voxels; beyond it, its last
-    ones: of the same shape and unit of values."""
-    for along in move.tolist():  # in turn along x and along y, which ends as it began
+    """Return a slice (x, y) at positions `move` voxels, (2,), further on, interpolated linearly, in the same shape
+    and unit.
+
+    Beyond the slice, its outermost values are repeated. The unit is that of its values.
+    """
+    # Along x, then y; each turn transposes the slice, so the two restore its axes.
+    for along in move.tolist():
         whole = math.floor(along)
         longer = _one_longer(plane, whole)
         here, following = longer[:-1], longer[1:]
@@ -93,8 +101,11 @@ def _moved(plane: NDArray[np.float32], move: Floats) -> NDArray[np.float32]:
 
 
 def _one_longer(plane: NDArray[np.float32], begin: int) -> NDArray[np.float32]:
-    """The lines of a slice (x, y) from the one at `begin` on, one more than it has: (x + 1, y), in the same unit of
-    values; beyond it, the nearest of them."""
+    """Return one line more than a slice (x, y) has, beginning with the line at `begin`: (x + 1, y), in its unit
+    of values.
+
+    Beyond the slice, the nearest line is repeated.
+    """
     count = len(plane)
     longer = np.empty_like(plane, shape=(count + 1, plane.shape[1]))
     low, high = (min(max(0, end), count + 1) for end in (-begin, count - begin))
@@ -104,10 +115,12 @@ def _one_longer(plane: NDArray[np.float32], begin: int) -> NDArray[np.float32]:
 
 
 def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats) -> None:
-    """Mark in `found`, in place, the voxels from the low end on that stand `move` voxels further on in the next slice
-    too, up to a plane at a right angle to that way; none where they are few, or all others are as alike.
+    """Mark in `found`, in place, the voxels from the low end on that repeat `move` voxels further on in the next slice.
 
-    data, found: (x, y, z), views of the volume, in raw values, and of what is found. move: (2,). spacing: (3,), in mm.
+    They end at a plane perpendicular to that direction. None is marked where they are few, or the rest of the volume
+    repeats as well.
+
+    data, found: (x, y, z), views of the volume, in raw values, and of the result. move: (2,). spacing: (3,), in mm.
     """
     axis = np.append(move, 1.0) * spacing
     if np.hypot(*axis[:2]) > MOST_TANGENT * axis[2]:
@@ -123,14 +136,19 @@ def _mark(data: NDArray[np.float32], found: Bools, move: Floats, spacing: Floats
 
 
 def _bins(across: Floats, more: float) -> Integers:
-    """The numbers (x, y) of the bins of a slice's voxels by height, `more` bins above the first slice's, which are
-    `across`, (x, y); or of one voxel, both ()."""
+    """Return the bins of height, (x, y), of a slice that lies `more` bins above the first one; or of one
+    voxel, both ().
+
+    across: (x, y), the heights in bins of the voxels of the first slice.
+    """
     return np.asarray(np.floor(across + more + 1e-6).astype(np.intp))
 
 
 def _end(left: Floats) -> int:
-    """The first bin of height that is the image's own; 0 where all are, or nothing can be said. left: (bins,), as
-    `_left` gives it."""
+    """Return the first bin of height that is the image's own; 0 where all are, or this cannot be told.
+
+    left: (bins,), as `_left` gives it.
+    """
     tells = np.flatnonzero(np.isfinite(left))
     told, least = left[tells], (LEAST_DISTANCES - 1) * BINS
     most = np.maximum.accumulate(told)
@@ -142,8 +160,10 @@ def _end(left: Floats) -> int:
 
 
 def _left(data: NDArray[np.float32], move: Floats, across: Floats, step: float) -> Floats:
-    """What differs between the voxels of a bin of height and those that stand `move` voxels further on in the next
-    slice, of the standard deviation in that bin: (bins,); NaN where this is next to none, as in air.
+    """Return how far the voxels of each bin of height differ from those `move` voxels further on in the next
+    slice: (bins,).
+
+    The difference is divided by the standard deviation in the bin. It is NaN where this is next to 0, as in air.
 
     data: (x, y, z), in raw values. move: (2,). across: (x, y), the heights in bins of the first slice's voxels; step:
     how much higher each slice lies, in bins.
@@ -155,10 +175,11 @@ def _left(data: NDArray[np.float32], move: Floats, across: Floats, step: float) 
         about, differ = plane - plane.mean(), plane - _moved(data[:, :, z + 1], move)
         each = [about, about**2, differ**2]
         low, high = (int(_bins(np.array(far), z * step)) for far in (0.0, widest))
-        if low == high:  # as of slices that hardly move, at once
+        if low == high:  # faster, where the whole slice lies in one bin
             sums[:, low] += [plane.size, *(values.sum(dtype=np.float64) for values in each)]
         else:
-            # Bins take runs of a line: the sums of these are added up, which takes a third of the time of all voxels.
+            # Voxels of one bin lie side by side in a line. Sums of such runs are added up, in a third of the time of
+            # single voxels.
             at = _bins(across, z * step).ravel()
             begins = np.append(0, np.flatnonzero(at[1:] != at[:-1]) + 1)
             runs = [np.diff(begins, append=at.size)]

@@ -1,5 +1,7 @@
-"""The shape of a lesion as it was drawn: what no lesion is shaped like, masks that fit several grids, outlines that
-nobody filled, and how much coarser voxels lose."""
+"""Measures the shape of a lesion as it was drawn, and finds shapes that no lesion has.
+
+It also finds masks that fit several grids, and outlines that nobody filled.
+"""
 
 from collections.abc import Mapping
 
@@ -9,23 +11,25 @@ from scipy import ndimage
 from data_prep.volumes.volume import Grid, Volume, on_same_voxels, same_grid
 from hnscc.base.arrays import Bools, Masks, Spacing
 
-# Of the larger one of two slices, from which they show lesion at one place. Of 2,010 slices that were taken out of real
-# outlines (of the public cohort) all but 1 in 100 are told so, of 458 of made-up heads all but 1 in 10; without this
-# limit, two of the demo's 36 lesions were told of a slice that was never there.
+# Of the larger one of two slices: from this overlap on they show lesion at the same place. Of 2,010 slices that were
+# taken out of real outlines (of the public cohort) all but 1 in 100 are found, of 458 of made-up heads all but 1 in 10.
+# Without this limit, two of the demo's 36 lesions were said to lack a slice that never existed.
 SAME_PLACE_SHARE = 0.1
-BOX_SIDE_VOXELS = 5  # voxels along both axes of a plane, from which a box is no small lesion
-BOX_SLICES = 3  # from which blocks in single slices are no chance
+BOX_SIDE_VOXELS = 5  # voxels along both axes of a plane: a smaller box may be a small lesion
+BOX_SLICES = 3  # slices with blocks that are needed to rule out chance
 
 
 def spanned(voxels: Bools) -> int:
-    """In how many slices of (Z, Y, X) lesion touches two opposite borders of the plane."""
+    """Return the number of slices of (Z, Y, X) in which lesion touches two opposite borders of the plane."""
     ends = [np.take(voxels, end, axis=axis).any(axis=1) for axis in (1, 2) for end in (0, -1)]
     return int(np.sum((ends[0] & ends[1]) | (ends[2] & ends[3])))
 
 
 def skipped_slices(voxels: Bools) -> int:
-    """Return how many slices of (Z, Y, X) hold no lesion at all, though both slices beside them do at the same place:
-    what they share is a tenth of the larger at least, since two lesions may lie one above the other."""
+    """Return how many slices of (Z, Y, X) hold no lesion although both neighbours hold it at the same place.
+
+    The neighbours must share at least a tenth of the larger one, since two lesions may lie one above the other.
+    """
     above, below = voxels[:-2], voxels[2:]
     shared, larger = (
         (above & below).sum(axis=(1, 2)),
@@ -36,8 +40,11 @@ def skipped_slices(voxels: Bools) -> int:
 
 
 def is_box(voxels: Bools) -> bool:
-    """Return whether the lesion in (Z, Y, X) is one block with straight edges, and no small one; or several slices hold
-    such blocks, and most of its slices."""
+    """Return whether the lesion in (Z, Y, X) is one block with straight edges, or shows such blocks in most of
+    its slices.
+
+    Small blocks do not count, nor do blocks in fewer than BOX_SLICES slices.
+    """
     if not voxels.any():
         return False
     slices = voxels[voxels.any(axis=(1, 2))]
@@ -47,14 +54,14 @@ def is_box(voxels: Bools) -> bool:
 
 
 def _is_rectangle(plane: Bools) -> bool:
-    """Whether the lesion in a plane (Y, X), which holds some, is a rectangle, and no small one."""
+    """Return whether the lesion in a plane (Y, X), which is not empty, is a rectangle that is not small."""
     rows, columns = (np.flatnonzero(plane.any(axis=axis)) for axis in (1, 0))
     sides = [int(at[-1] - at[0]) + 1 for at in (rows, columns)]
     return min(sides) >= BOX_SIDE_VOXELS and int(plane.sum()) == int(np.prod(sides))
 
 
 def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:
-    """Return the modalities whose grids a mask without orientation fits, where they lie in different places;
+    """Return the modalities whose grids a mask without orientation fits, if these lie in different places;
     else none."""
     if mask is None or mask.grid.oriented:
         return []
@@ -65,7 +72,8 @@ def fits(mask: Volume | None, grids: Mapping[str, Grid]) -> list[str]:
 
 
 def hollow(voxels: Bools) -> float:
-    """Return the share of what a lesion (Z, Y, X) encloses in its slices that is not lesion, 0 (no holes) to 1."""
+    """Return the share, 0 (no holes) to 1, of the area that a lesion (Z, Y, X) encloses in its slices that is
+    not lesion."""
     held, filled = 0, 0
     for slice_ in voxels[voxels.any(axis=(1, 2))]:
         rows, columns = (np.flatnonzero(slice_.any(axis=axis)) for axis in (1, 0))
@@ -76,7 +84,7 @@ def hollow(voxels: Bools) -> float:
 
 
 def drawn_ml(mask: Volume | None) -> float:
-    """Return the size of a mask of 0 and one other value, as its file holds it, in ml; 0 without a mask."""
+    """Return the size in ml of a mask of 0 and one other value, as its file holds it; 0 without a mask."""
     if mask is None:
         return 0.0
     return float(np.count_nonzero(mask.data > mask.data.max() / 2) * np.prod(mask.grid.spacing) / 1000)

@@ -1,8 +1,9 @@
-"""How much brighter a lesion is than what surrounds it, across its border: where its mask lies, and where it could lie.
+"""Measures how much brighter a lesion is than its surroundings, across its border: where its mask lies, and elsewhere.
 
-At each voxel of the lesion's surface the mean of a few mm within is compared with that of a few mm outside. A mask that
-is mirrored, moved, too wide or another patient's has its border where the image shows none, and often another place for
-it does. Nothing is assumed on how lesions look: what is usual follows from the cohort (data_prep.oddities.off_border).
+At each voxel of the lesion's surface, the mean over a few mm inside is compared with the mean over a few mm outside.
+The border of a mask that is mirrored, shifted, too wide or another patient's lies where the image shows no edge, and
+often would fit better in another place. Nothing is assumed of how lesions look: what is usual follows from the
+cohort (data_prep.oddities.off_border).
 """
 
 from dataclasses import dataclass
@@ -13,20 +14,20 @@ from scipy import fft
 
 from hnscc.base.arrays import Bools, Floats, Images, Integers, Spacing
 
-DEPTH_MM = 4.0  # mm, within and outside, that are compared
-MOST_VOXELS = 400  # voxels of each side's surface that are looked at
-MOVES_MM = (8.0, 16.0)  # mm, by which the mask is moved
-NEAR_VOXELS = 4  # voxels, by which it is moved to find where its border is clearest
-WIDTHS_MM = (4.0, 8.0)  # mm, by which its border is moved in or out
-# Times the tissue's brightness, above which a value counts as that: a hot spot is no border.
+DEPTH_MM = 4.0  # mm inside and outside of the border that are compared
+MOST_VOXELS = 400  # voxels of each side's surface that are used, at most
+MOVES_MM = (8.0, 16.0)  # mm by which the mask is shifted
+NEAR_VOXELS = 4  # voxels by which it is shifted, at most, to find where its border is clearest
+WIDTHS_MM = (4.0, 8.0)  # mm by which its border is moved in or out
+# Multiples of the tissue's brightness: higher values are clipped to this, since a hot spot is no border.
 BRIGHTEST_TIMES = 6.0
 
 # The two sides along each axis of slices that lie LPS (z, y, x), to larger and to smaller positions.
 SIDES = (("head", "foot"), ("back", "front"), ("left", "right"))
 AXES = ("from foot to head", "from front to back", "from left to right")
-# How a mask may be turned against its image: which axis each of (z, y, x) is taken from, and which way it then runs.
-# Axes of one scheme read as another's (LPS as RAS, say) mirror two of them, arrays that run x, y instead of y, x
-# exchange rows and columns, and pictures are turned by quarters.
+# How a mask may be turned against its image: which axis each of (z, y, x) is taken from, and in which direction it
+# runs. Axes that are read in another convention (LPS as RAS, say) mirror two of them, arrays in the order x, y instead
+# of y, x swap rows and columns, and pictures are turned by quarters.
 TURNS = {
     "turned by 180 degrees in the slice": ((0, 1, 2), (1, -1, -1)),
     "mirrored from foot to head and from front to back": ((0, 1, 2), (-1, -1, 1)),
@@ -40,9 +41,12 @@ TURNS = {
 
 @dataclass(frozen=True)
 class _Border:
-    """Pairs of positions within and outside of a lesion's surface. points: (N, 3), z, y, x. weights: (N,), 1 / n for
-    each of n positions within, -1 / n outside. outward: (N, 3), one voxel away from the lesion. side: (N,), its number,
-    0 to 5. pairs: (6,), voxels of the surface on each side."""
+    """Pairs of positions inside and outside of a lesion's surface.
+
+    points: (N, 3), z, y, x. weights: (N,), 1 / n for each of n positions inside, -1 / n outside. outward: (N, 3),
+    one voxel away from the lesion. side: (N,), the number of the side, 0 to 5. pairs: (6,), voxels of the surface on
+    each side.
+    """
 
     points: Integers
     weights: Floats
@@ -53,8 +57,8 @@ class _Border:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What a modality shows: image (Z, H, W), in one piece of memory, in raw values, the value of air, and how far
-    bright tissue stands above it."""
+    """What a modality shows: its image (Z, H, W), contiguous in memory, in raw values; the value of air (`dark`); and
+    how far bright tissue stands above that (`brightness`)."""
 
     image: Images
     dark: float
@@ -69,13 +73,15 @@ def edges_of(
     brightness: float,
     own_alone: bool = False,
 ) -> dict[str, Any] | None:
-    """How far a modality's values fall across the border of a lesion, as multiples of the tissue's brightness.
+    """Return how far a modality's values fall across the border of a lesion, as multiples of the tissue's brightness.
+
+    `own` is the mean fall where the mask lies; `sides` is the fall on each side that ends within the image; `elsewhere`
+    is the mean fall for the mask mirrored, turned, shifted, and with its border further in or out. None is returned
+    where there is no lesion, no side, or no brightness.
 
     image, lesion: (Z, H, W), lying LPS, the image in raw values. spacing_mm: of z, y and x. dark, brightness: the value
-    of air, and how far the bright tenth of the tissue stands above it, in the same unit of values. `own` is the mean
-    where the mask lies, `sides` that of each side that ends within the image, `elsewhere` that of the mask mirrored,
-    turned, moved, and with its border further in or out; own_alone: without that. None where there is no lesion, no
-    side, or no brightness.
+    of air, and how far the brightest tenth of the tissue stands above it, in the same unit of values. own_alone: leave
+    `elsewhere` empty.
     """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
@@ -100,12 +106,14 @@ def edges_of(
 def clearest_move(
     image: Images, lesion: Bools, spacing_mm: Spacing, dark: float, brightness: float
 ) -> list[float] | None:
-    """By how many voxels along z, y and x the mask of a lesion must be moved for values to fall most across its border,
-    of those a few voxels around it; None as of `edges_of`, whose arguments these are. image, lesion: (Z, H, W), the
-    image in raw values.
+    """Return by how many voxels along z, y and x the mask of a lesion must be shifted to fit the clearest
+    border nearby.
 
-    0 along an axis on which the mask reaches from one end of the image to the other, as on that of a single slice:
+    That is where values fall most across its border; where they rise across it, where they rise most. The shift is 0
+    along an axis on which the mask reaches from one end of the image to the other, as along z in a single slice, since
     nothing tells there where it belongs.
+
+    image, lesion: (Z, H, W), the image in raw values. Other arguments, and None, are as in `edges_of`.
     """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
@@ -130,12 +138,12 @@ def clearest_move(
 def clearest_within(
     image: Images, lesion: Bools, spacing_mm: Spacing, dark: float, brightness: float, far_mm: float
 ) -> tuple[float, float] | None:
-    """How far a modality's values fall at most across the border of a mask that is moved by up to `far_mm` mm in any
-    direction, as multiples of the tissue's brightness, and by how many mm it is moved for that. None as of `edges_of`,
-    whose other arguments these are.
+    """Return how far a modality's values fall at most across the border of a mask shifted by up to `far_mm` mm, and
+    that shift.
 
-    image, lesion: (Z, H, W), the image in raw values. Of lesions that are darker than what surrounds them, give -image
-    and -dark.
+    The fall is in multiples of the tissue's brightness, the shift in mm, in any direction. image, lesion: (Z, H, W),
+    the image in raw values. For lesions that are darker than their surroundings, pass -image and -dark. Other
+    arguments, and None, are as in `edges_of`.
     """
     border = _border(lesion, spacing_mm)
     if border is None or brightness <= 0:
@@ -144,12 +152,12 @@ def clearest_within(
     first, last = border.points.min(axis=0), border.points.max(axis=0)
     weights = np.zeros(last - first + 1, np.float32)
     np.add.at(weights, tuple((border.points - first).T), border.weights / border.pairs.sum())
-    # As _falls does, beyond the image there are its last values.
+    # As in _falls, the image's last values continue beyond it.
     before = np.maximum(0, reach - first)
     after = np.maximum(0, last + reach + 1 - image.shape)
     values = np.clip((image - dark) / brightness, -BRIGHTEST_TIMES, BRIGHTEST_TIMES).astype(np.float32)
     values = np.pad(values, np.column_stack([before, after]), mode="edge")
-    # Of all moves at once: the correlation of the image with the weights of the border.
+    # All shifts at once: the correlation of the image with the weights of the border.
     shape = [fft.next_fast_len(side, real=True) for side in values.shape]
     falls = fft.irfftn(fft.rfftn(values, shape) * fft.rfftn(weights, shape).conj(), shape)
     start = before + first - reach
@@ -161,8 +169,11 @@ def clearest_within(
 
 
 def peak_of(curve: Floats) -> float:
-    """Where a curve is highest, 0 to n - 1, by a parabola through its highest point and those beside it. curve: (n,),
-    whatever measured in; NaN is left out."""
+    """Return where a curve (n,) is highest, 0 to n - 1, refined by a parabola through the highest point and
+    its neighbours.
+
+    The curve may be in any unit; NaN is ignored.
+    """
     best = int(np.nanargmax(curve))
     if not 0 < best < len(curve) - 1:
         return float(best)
@@ -172,7 +183,7 @@ def peak_of(curve: Floats) -> float:
 
 
 def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
-    """The border of a lesion (Z, H, W); None where there is none but at the ends of the image."""
+    """Return the border of a lesion (Z, H, W); None where it has none but at the ends of the image."""
     found = [np.flatnonzero(lesion.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if not all(map(len, found)):
         return None
@@ -186,7 +197,8 @@ def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
         if len(surface) > MOST_VOXELS:
             surface = surface[np.linspace(0, len(surface) - 1, MOST_VOXELS).astype(int)]
         pairs.append(len(surface))
-        # Further than the image reaches there is only its last value: voxels of 0.1 um would make it thousands.
+        # Deeper than the image there is only its last value; voxels of 0.1 um would otherwise ask for thousands
+        # of steps.
         deep = min(max(1, round(DEPTH_MM / spacing_mm[axis])), lesion.shape[axis])
         outward = np.zeros(3, np.int64)
         outward[axis] = way
@@ -207,9 +219,9 @@ def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
 
 
 def _elsewhere(border: _Border, shape: tuple[int, ...], spacing_mm: Spacing) -> dict[str, Integers]:
-    """The positions (N, 3), z, y, x, of a border put elsewhere, by how; where a move is less than a voxel, none.
+    """Return the positions (N, 3), z, y, x, of a border in other places, by the name of the change.
 
-    shape: of the image, (Z, H, W).
+    Shifts of less than a voxel are left out. shape: of the image, (Z, H, W).
     """
     places = {}
     for axis, name in enumerate(AXES):
@@ -234,19 +246,24 @@ def _elsewhere(border: _Border, shape: tuple[int, ...], spacing_mm: Spacing) -> 
 def _turned(
     points: Integers, shape: tuple[int, ...], axes: tuple[int, ...], ways: tuple[int, ...]
 ) -> Integers:
-    """Positions (N, 3) turned about the middle of the image, z, y and x in voxels; where an axis is longer than the one
-    it is taken from, as far from the middle as a share of its length. points: (N, 3). shape: of the image."""
+    """Return positions (N, 3), z, y and x in voxels, turned about the middle of the image, in the same shape.
+
+    Where an axis is longer than the one it is taken from, the distance from the middle is kept as a share of the
+    length. points: (N, 3), in voxels. shape: of the image.
+    """
     lengths = np.array(shape)
-    shares = (2 * points + 1) / lengths - 1  # of the way from the middle of the image to its ends
+    shares = (2 * points + 1) / lengths - 1  # 1 is at the image's ends, 0 in its middle
     return np.asarray(np.rint(((shares[:, axes] * ways + 1) * lengths - 1) / 2), np.int64)
 
 
 def _falls(shown: _Shown, border: _Border, points: Integers) -> Floats:
-    """(6,): the sum over each side of how far values fall from within to outside, as multiples of the tissue's
-    brightness; beyond the image, its last values. points: (N, 3), z, y, x, where the positions of the border
-    are put."""
+    """Return, for each side (6,), the sum of how far values fall from inside to outside, in multiples of
+    the brightness.
+
+    Beyond the image, its last values continue. points: (N, 3), z, y, x, where the positions of the border are put.
+    """
     at = np.ravel_multi_index(tuple(points.T), shown.image.shape, mode="clip")
-    # Not the whole image, which takes far longer.
+    # Only these voxels are scaled, since the whole image would take far longer.
     values = (shown.image.ravel()[at] - shown.dark) / shown.brightness
     np.clip(values, -BRIGHTEST_TIMES, BRIGHTEST_TIMES, out=values)
     return np.asarray(np.bincount(border.side, border.weights * values, minlength=6), np.float64)

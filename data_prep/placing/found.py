@@ -1,4 +1,4 @@
-"""What preparing finds in a scan, in numbers: how its files lie, values, tissue, lesion. It is kept in the store."""
+"""Finds the facts of a scan that the store keeps, in numbers: how its files lie, values, tissue, lesion."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -18,18 +18,19 @@ from data_prep.volumes.volume import Grid, Volume, axis_of_slices, to_lps
 from hnscc.base.arrays import Bools, Floats, Images, Masks
 from hnscc.cohort.placement import FileFacts, LesionFacts, ValueFacts
 
-# Of the way from air to the 99th percentile: what is brighter, averaged over 5 x 5 pixels, is body. Air on MRI is
-# noisy; the mean takes most of that away, and the 1st percentile of the means is its level.
+# Of the way from air to the 99th percentile: what is brighter in the mean over 5 x 5 pixels is body. The mean removes
+# most of the noise that MRI has in air, and the 1st percentile of the means is the level of air.
 ABOVE_AIR_SHARE = 0.03
 SMOOTHED_PIXELS = 5  # side of the square whose mean is taken
-LOOKED_AT_PIXELS = 30_000  # pixels, spread evenly, of those that all modalities show
-AROUND_PIXELS = 3  # stored pixels around a lesion that are left out with it: PET spreads its uptake so far
+# Pixels that are looked at, at most, spread evenly over those that all modalities show.
+LOOKED_AT_PIXELS = 30_000
+# Stored pixels around a lesion that are left out with it, since PET blurs its uptake so far.
+AROUND_PIXELS = 3
 
 
 def input_of(volume: Volume) -> FileFacts:
-    """Shape and spacing (mm) with axes turned to LPS; the file's own axes, its tilt in degrees, by how many degrees two
-    of its axes are off a right angle (`skew`), the share of its voxels that hold its lowest value, and how it is
-    written (data_prep.files.stated)."""
+    """Return how a file lies: shape and spacing (mm) turned to LPS, its own axes, `tilt` and `skew` (degrees off a
+    right angle), the share of its voxels that hold its lowest value, and how it is written (data_prep.files.stated)."""
     lps = to_lps(volume.grid)
     upright = np.abs(np.diag(lps.affine[:3, :3])) / lps.spacing
     return {
@@ -44,17 +45,17 @@ def input_of(volume: Volume) -> FileFacts:
 
 
 def _skew(axes: Floats) -> float:
-    """By how many degrees axes differ, at most, from right angles. axes: (3, 3), a unit vector in each column."""
+    """Return by how many degrees, at most, two axes miss a right angle. axes: (3, 3), a unit vector in each column."""
     along = (axes.T @ axes)[np.triu_indices(3, 1)]
     return round(float(np.degrees(np.abs(np.arcsin(np.clip(along, -1, 1))).max())), 2)
 
 
 def describe_values(volume: Volume) -> ValueFacts:
-    """Lowest, median and highest value of the voxels that hold one, 1st and 99th percentile, and the number of NaN.
+    """Return the lowest, median and highest value, the 1st and 99th percentile, and the number of NaN of the voxels.
 
-    `within` counts the voxels without a value that lie between some with one, along an axis of the file; `padding` is
-    what stands for nothing (data_prep.volumes.padding), or None; `rim` the median where the volume ends sideways.
-    With them what states the orientation and, where the file states it, the unit of values.
+    `within` counts the voxels without a value that lie between voxels with one, along an axis of the file. `padding` is
+    the value that stands for nothing (data_prep.volumes.padding), or None; `rim` is the median at the volume's sides.
+    What states the orientation is added, and the unit of values where the file states it.
     """
     held = volume.data if volume.blank is None else volume.data[~volume.blank]
     low, first, middle, last, high = (float(value) for value in percentiles(held, [0, 1, 50, 99, 100]))
@@ -78,7 +79,8 @@ def describe_values(volume: Volume) -> ValueFacts:
 
 
 def _rim(volume: Volume) -> float | None:
-    """The median of the voxels at the four sides of the volume's planes; None where none of them holds a value."""
+    """Return the median of the voxels at the four sides of the volume's planes; None where none of them holds
+    a value."""
     held = np.isfinite(volume.data) if volume.blank is None else ~volume.blank
     up = axis_of_slices(volume.grid)
     across = [axis for axis in range(3) if axis != up]
@@ -93,8 +95,8 @@ def _rim(volume: Volume) -> float | None:
 
 
 def _between(blank: Bools) -> Bools:
-    """Which voxels without a value, of (x, y, z), have some with one on both sides, along some axis: of the same shape.
-    A field of view is convex, so that no voxel outside of it does."""
+    """Return which voxels without a value, of (x, y, z), lie between voxels with one along some axis, in the same
+    shape. None outside of a field of view does, since it is convex."""
     held, found = ~blank, np.zeros_like(blank)
     for axis in range(3):
         before = np.maximum.accumulate(held, axis=axis)
@@ -152,31 +154,31 @@ def facts_of(
 
 
 def share_of_body(images: Images, stored: Masks, grid: Grid, window: Window) -> float:
-    """Return the share of the body in stored images (Z, C, H, W), raw values, that is lesion in their mask (Z, H, W): 0
-    to 1, and more where lesion lies in air."""
+    """Return the share of the body in stored images (Z, C, H, W), raw values, that is lesion in their mask (Z, H, W).
+    It is 0 to 1, and more where lesion lies in air."""
     seen, stored_lesion = on_grid(images, stored, grid, window)
     shown = np.any([body(smoothed(seen[:, at])) for at in range(seen.shape[1])], axis=0)
     return int(stored_lesion.sum()) / max(1, int(shown.sum()))
 
 
 def on_grid(images: Images, stored: Masks, grid: Grid, window: Window) -> tuple[Images, Bools]:
-    """Return the pixels that lie on the grid of the slices, of stored images (Z, C, H, W), raw values, and of their
-    mask (Z, H, W): (Z, C, h, w), a view, and bool (Z, h, w)."""
+    """Return the pixels of stored images (Z, C, H, W), raw values, and of their mask (Z, H, W), that lie on the slices'
+    grid. They are (Z, C, h, w), a view, and bool (Z, h, w)."""
     rows, columns = (_run(centres_inside(window, grid.shape[1 - axis], axis)) for axis in (0, 1))
     return images[:, :, rows, columns], stored[:, rows, columns] > 0
 
 
 def _run(inside: Bools) -> slice:
-    """The one run of pixels that lie inside, of a line (n,), as a slice, which copies nothing."""
+    """Return the one run of pixels of a line (n,) that lie inside, as a slice, which copies nothing."""
     at = np.flatnonzero(inside)
     return slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0)
 
 
 def tissue_of(image: Images, shown: Bools, near: Bools) -> dict[str, float] | None:
-    """Values of a modality (Z, H, W) within its body (`shown`) and not `near` a lesion: the median, the upper quartile,
-    the 90th and 99.9th percentile (`last`, `high`), and `grain`, the median difference between pixels side by side.
+    """Return percentiles of a modality's values (Z, H, W) within the body (`shown`) and not `near` a lesion, or None.
 
-    shown, near: (Z, H, W) too. The values are raw; None where the modality shows nothing else.
+    `median`, `upper`, `last`, `high`: the 50th, 75th, 90th and 99.9th. `grain`: the median difference of pixels side by
+    side. All are raw values. shown, near: (Z, H, W) too. None where no such pixel is left.
     """
     kept = shown & ~near
     if not kept.any():
@@ -193,11 +195,12 @@ def tissue_of(image: Images, shown: Bools, near: Bools) -> dict[str, float] | No
 
 
 def seen_elsewhere(image: Images, shown: Bools) -> dict[str, float] | None:
-    """Values of a modality where the others show the body and no lesion is near (`shown`): in the same places whatever
-    was done to the values of this one. image, shown: (Z, H, W), lying LPS, the image in raw values, as the values are.
+    """Return values of a modality where the others show the body and no lesion is near (`shown`); None where no
+    pixel is.
 
-    `dark`, `middle`, `bright`, `top`: the 25th, 50th, 90th and 99th percentile; and the medians of the halves to each
-    side, by its name. None where there is no such place.
+    So the places do not depend on what was done to this modality's values. `dark`, `middle`, `bright`, `top`: the 25th,
+    50th, 90th and 99th percentile; by the name of each side, the median of the half on that side. image, shown: (Z, H,
+    W), lying LPS, the image in raw values, as the results are.
     """
     at = np.flatnonzero(shown)
     if not len(at):
@@ -214,7 +217,7 @@ def seen_elsewhere(image: Images, shown: Bools) -> dict[str, float] | None:
 
 
 def _by_others(bodies: Sequence[Bools], at: int) -> Bools:
-    """Where all modalities but one show the body, (Z, H, W); of a single one, where that does. bodies:
+    """Return where all other modalities show the body, (Z, H, W); where there are none, the modality itself. bodies:
     each (Z, H, W)."""
     others = [each for number, each in enumerate(bodies) if number != at] or bodies
     found: Bools = np.all(others, axis=0)
@@ -222,7 +225,7 @@ def _by_others(bodies: Sequence[Bools], at: int) -> Bools:
 
 
 def with_surroundings(lesion: Bools) -> Bools:
-    """Return a lesion and what lies around it, bool of the same shape as the lesion, (Z, H, W)."""
+    """Return a lesion dilated by AROUND_PIXELS, bool of the same shape, (Z, H, W)."""
     found: Bools = ndimage.binary_dilation(lesion, ndimage.generate_binary_structure(3, 1), AROUND_PIXELS)
     return found
 
@@ -234,10 +237,11 @@ def lesion_of(
     stored_lesion: Bools,
     shown: Bools,
 ) -> LesionFacts:
-    """Size of the lesion in ml, its share of the grid and of the body, 0 to 1, and the share of it that lies in air;
-    its shape; how its mask was drawn.
+    """Return the size of the lesion in ml, its shares of grid and body and in air, its shape, and how its mask
+    was drawn.
 
-    stored_lesion and shown (Z, H, W) are the lesion and the body of the stored slices, of pixels that lie on the grid.
+    The shares are 0 to 1. stored_lesion and shown (Z, H, W) are the lesion and the body in the stored slices, in pixels
+    that lie on the grid.
     """
     voxels, lesion_px = int(np.count_nonzero(lesion.voxels)), int(np.count_nonzero(stored_lesion))
     return {
@@ -255,8 +259,8 @@ def lesion_of(
 
 
 def _measured(image: Images, volume: Volume, unseen: Sequence[int]) -> Bools:
-    """(Z, H, W): which pixels of an image, (Z, H, W) in raw values, show what was measured: none of slices that are
-    `unseen`, nor, where the volume's file holds no number, those smoothed with what stands there, its lowest value."""
+    """Return the pixels, (Z, H, W), of an image, (Z, H, W) in raw values, that show what was measured: none of slices
+    that are `unseen`, nor those blurred with the lowest value, which stands where the volume's file holds no number."""
     measured = np.ones(image.shape, dtype=bool)
     if volume.blank is not None:
         measured = smoothed(image == volume.data.min()) == 0
@@ -265,9 +269,9 @@ def _measured(image: Images, volume: Volume, unseen: Sequence[int]) -> Bools:
 
 
 def _bodies(image: Images, lesion: Bools, around: Bools, measured: Bools) -> tuple[Bools, Bools]:
-    """The body that an image shows, and the same by pixels that are not `around` its lesion, with that: hot lesions
-    raise what counts as bright, and a body would be smaller for them. It is told, and shown, by pixels that were
-    `measured`: what fills the others is not air. All are (Z, H, W), the image in raw values."""
+    """Return the body that an image shows by all `measured` pixels, and by those of them that are not `around` its
+    lesion. Hot lesions raise what counts as bright, so the first is smaller; the second includes the lesion. Pixels
+    that were not measured are left out of both, since they are not air. All are (Z, H, W), the image in raw values."""
     smooth = smoothed(image)
     return (
         body(smooth, measured) & measured,
@@ -276,7 +280,7 @@ def _bodies(image: Images, lesion: Bools, around: Bools, measured: Bools) -> tup
 
 
 def smoothed(image: Images) -> Floats:
-    """Means over 5 x 5 pixels of each slice of (Z, H, W), of the same shape and unit of values."""
+    """Return means over 5 x 5 pixels of each slice of (Z, H, W), of the same shape and unit of values."""
     rows, columns = (mean_weights(count, SMOOTHED_PIXELS) for count in image.shape[1:])
     return weigh(image.astype(np.float64), rows, columns)
 
@@ -284,8 +288,8 @@ def smoothed(image: Images) -> Floats:
 def body(smooth: Floats, measured: Bools | None = None) -> Bools:
     """Return where a smoothed image, of the pixels of its grid, shows more than air: (Z, H, W).
 
-    smooth: (Z, H, W), in raw values. measured (Z, H, W): by which pixels it is told what air and bright tissue are; by
-    all where None or none is given.
+    smooth: (Z, H, W), in raw values. measured (Z, H, W): by which pixels air and bright tissue are measured; all
+    if None.
     """
     whole = measured is None or measured.all() or not measured.any()
     told_by = smooth if whole else smooth[measured]

@@ -1,5 +1,7 @@
-"""A modality on the grid of the slices: resampled through its affine, resized, and what of the slices it shows; whether
-the modalities cover this grid and the lesion, and whether two columns look exchanged."""
+"""Brings a modality onto the grid of the slices: it is resampled through its affine and resized, slice by slice.
+
+Here it is also checked whether the modalities cover this grid and the lesion, and whether two columns look exchanged.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,19 +27,25 @@ from data_prep.volumes.volume import (
 from hnscc.base.arrays import Bools, Floats, Images, Integers
 from hnscc.cohort.placement import PlaneFacts
 
-MIN_COVERAGE = 0.5  # of the grid's voxels that each modality must cover
-MIN_LESION_COVERAGE = 0.9  # of the lesion's voxels; of the grid's, were two columns exchanged
-MAX_PARTS = 100  # voxels of a modality along one of the grid: more come of lengths that are not in mm alone
-LOOKED_AT_VOXELS = 24  # voxels along each axis of a grid, at most, by which that is estimated
-FLAT_SHARE = 1e-5  # of a volume's range: a slice that differs by no more is one value, whatever wrote it
-# Of a slice, beyond the scan's other slices: what shows no image there (data_prep.placing.absent).
+MIN_COVERAGE = 0.5  # of the grid's voxels: each modality must cover so many
+# Of the lesion's voxels; also of the grid's, to say that two columns were exchanged.
+MIN_LESION_COVERAGE = 0.9
+# Voxels of a modality along one voxel of the grid: where there are more, a length is not in mm.
+MAX_PARTS = 100
+LOOKED_AT_VOXELS = 24  # voxels along each axis of a grid, at most, by which coverage is estimated
+# Of a volume's range: a slice whose values differ by no more counts as one value, whatever wrote it.
+FLAT_SHARE = 1e-5
+# Of a slice, beyond what most slices lack: a slice in which more is no image is not shown (data_prep.placing.absent).
 MORE_ABSENT_SHARE = 0.1
-MOST_ABSENT_SHARE = 0.9  # of a slice: it shows nothing
+MOST_ABSENT_SHARE = 0.9  # of a slice: where more is absent, it shows nothing
 
 
 def check_steps(grids: Mapping[str, Grid], reference: str, where: str) -> None:
-    """InputError where a modality's voxels are so much smaller than the reference's that lengths of one of the two
-    cannot be in mm: means over them would take memory without end. `where` is how the error names it."""
+    """Raise InputError where a modality's voxels are so much smaller than the reference's that a length cannot be
+    in mm.
+
+    The means over them would take unlimited memory. `where` is how the error names the scan.
+    """
     grid = to_lps(grids[reference])
     for name, each in grids.items():
         most = max(parts_of(to_lps(each), grid))
@@ -58,10 +66,10 @@ def check_coverage(
     reference: str,
     where: str,
 ) -> None:
-    """InputError where a modality covers too little of the grid of the reference, or of the lesion. `where` is how the
-    error names it.
+    """Raise InputError where a modality covers too little of the reference's grid or of the lesion.
 
     coverage, lesion: the shares that each modality covers, 0 to 1. grids: those of the modalities, each oriented.
+    `where` is how the error names the scan.
     """
     for name in grids:
         if coverage[name] < MIN_COVERAGE:
@@ -80,8 +88,12 @@ def check_coverage(
 
 
 def _exchanged(name: str, reference: str, grids: Mapping[str, Grid]) -> str | None:
-    """What to do where a modality covers too little, but would be covered well if it stood in the reference's place: it
-    is the smaller one, rightly (of a reference that was chosen so) or since two columns were exchanged in a row."""
+    """Return advice on exchanged columns where a modality covers too little but would be covered well as the reference;
+    or None.
+
+    Such a modality is smaller than the reference, which is right where the user chose this reference; else two columns
+    of a row may have been exchanged.
+    """
     share = covered_by(grids[reference], grids[name])
     if name == reference or share < MIN_LESION_COVERAGE:
         return None
@@ -92,8 +104,11 @@ def _exchanged(name: str, reference: str, grids: Mapping[str, Grid]) -> str | No
 
 
 def covered_by(other: Grid, grid: Grid, lesion: Bools | None = None) -> float:
-    """Return the share, 0 to 1, of a grid's voxels that lie within the outer faces of another grid, by some of them,
-    spread evenly; or of the lesion's voxels, 1 where it has none. lesion: (Z, Y, X), on the grid turned to LPS."""
+    """Return the share, 0 to 1, of a grid's voxels, or of a lesion's, that lie within the outer faces of another grid.
+
+    It is estimated by some of the grid's voxels, spread evenly. lesion: (Z, Y, X), on the grid turned to LPS; where it
+    is empty, the share is 1.
+    """
     lps, box = to_lps(grid), to_lps(other)
     if lesion is None:
         axes = [np.linspace(0, count - 1, min(count, LOOKED_AT_VOXELS)) for count in lps.shape]
@@ -112,10 +127,10 @@ class Gridded:
     """A modality on the grid of the slices.
 
     slices: (Z, size, size), as they are stored. fill: the value outside of the volume. coverage, lesion_coverage: the
-    shares of the grid and of the lesion that it covers, 0 to 1. absent: the share of most slices where the file holds
-    something that is no image (data_prep.placing.absent, continued, mirrored_ends). unseen: the slices (z) that it does
-    not show, since it covers less than half of them, they are of one value throughout, or more is absent than in
-    others. planes: what the volume's planes hold that no scanner gives (data_prep.placing.planes).
+    shares of the grid and of the lesion that it covers, 0 to 1. absent: the share that most slices lack, since the file
+    holds something there that is no image (data_prep.placing.absent, continued, mirrored_ends). unseen: the slices (z)
+    that it does not show, since it covers less than half of them, they are of one value throughout, or they lack more
+    than others. planes: what the volume's planes hold that no scanner produces (data_prep.placing.planes).
     """
 
     slices: Images
@@ -166,17 +181,21 @@ def gridded(volume: Volume, grid: Grid, window: Window, lesion: Bools) -> Gridde
 
 
 def _marked(data: NDArray[np.float32], lps: Grid) -> Bools | None:
-    """Which voxels are no image, (x, y, z); None where all are one. data: (x, y, z), turned to LPS, in raw values; lps:
-    their grid."""
+    """Return which voxels are no image, (x, y, z); None where there are none.
+
+    data: (x, y, z), turned to LPS, in raw values. lps: the grid of the data.
+    """
     kinds = absent(data), continued(data, lps.spacing), mirrored_ends(data, lps.spacing)
     found = [each for each in kinds if each is not None]
     return np.logical_or.reduce(found) if found else None
 
 
 def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid) -> Floats:
-    """(Z,): the share of each slice of the grid, 0..1, where the volume holds something that is no image; 1 for
-    copies of a slice as a whole. marked, blank: (x, y, z), the voxels that are no image, and those without a number,
-    lying LPS."""
+    """Return the share, 0..1, of each slice of the grid, (Z,), where the volume holds something that is no image.
+
+    It is 1 for slices that are copies as a whole. marked, blank: (x, y, z), lying LPS, the voxels that are no image,
+    and those without a number.
+    """
     if marked is None:
         return np.zeros(grid.shape[2])
     shown = marked if blank is None else marked & ~blank
@@ -194,15 +213,18 @@ def _gone(marked: Bools | None, blank: Bools | None, volume: Volume, grid: Grid)
 
 
 def _crossed(planes: Integers, lps: Grid, grid: Grid) -> tuple[int, int]:
-    """The first slice of a grid that reaches to planes (n,) of a volume on the grid `lps`, or between the first and the
-    last of them, and the slice behind the last that does; both grids lie LPS."""
+    """Return the first slice of a grid that touches the range of some planes (n,), and the one behind the last
+    that does.
+
+    planes: positions in a volume on the grid `lps`. Both grids lie LPS.
+    """
     if not len(planes):
         return 0, 0
-    # From the planes beside them on, and however far beyond the volume: its outer planes go on there.
+    # The range reaches to the planes beside them, and beyond the volume, where its outer planes are continued.
     low = planes[0] - 1 if planes[0] else -np.inf
     high = planes[-1] + 1 if planes[-1] < lps.shape[2] - 1 else np.inf
     along = voxels_of(lps, grid)[2]
-    # Of the corners of the grid's slices, half a voxel further out.
+    # The corners of the grid's slices lie half a voxel outside of the outer voxels' centres.
     across = along[:2] @ [
         [-0.5, -0.5, grid.shape[0] - 0.5, grid.shape[0] - 0.5],
         [-0.5, grid.shape[1] - 0.5] * 2,
@@ -215,21 +237,23 @@ def _crossed(planes: Integers, lps: Grid, grid: Grid) -> tuple[int, int]:
 
 
 def _slices_of(grid: Grid, first: int, last: int) -> Grid:
-    """The part of a grid from one slice to the one before another."""
+    """Return the part of a grid from the slice `first` to the one before `last`."""
     affine = grid.affine.copy()
     affine[:3, 3] += first * affine[:3, 2]
     return Grid((*grid.shape[:2], last - first), affine, grid.oriented)
 
 
 def _usual(gone: Floats) -> float:
-    """What most slices lack, of those that show something: a cut is not seen in slices with little body. gone: (Z,),
-    shares 0..1, as the result is."""
+    """Return the share that most slices lack, of those that show something, 0..1. gone: (Z,), shares 0..1.
+
+    It is the lower quartile, since a cut is not seen in slices with little body.
+    """
     some = gone[gone < MOST_ABSENT_SHARE]
     return float(np.percentile(some, 25)) if len(some) else 0.0
 
 
 def _held(volume: Volume, grid: Grid) -> Iterator[Bools]:
-    """For each slice of the grid, where the volume's file holds numbers: (y, x)."""
+    """Yield for each slice of the grid where the volume's file holds numbers: (y, x)."""
     if volume.blank is None:
         yield from (np.broadcast_to(np.bool_(True), grid.shape[1::-1]) for _ in range(grid.shape[2]))
     else:

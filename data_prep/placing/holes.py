@@ -1,7 +1,7 @@
-"""Slices from whose body a box was cut out, and filled with one value.
+"""Finds slices from whose body a box was cut out and filled with one value.
 
-Such boxes stand in air, too, where something was written and painted over, and all over an image that was compressed
-with loss (JPEG), in blocks of 8 x 8 pixels of which but the mean is left: in both the slice still shows the body.
+Boxes of one value also stand in air, where something was written and painted over, and all over an image that was
+compressed with loss (JPEG), in blocks of 8 x 8 pixels of which only the mean is left. Such slices still show the body.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,25 +13,28 @@ from scipy import ndimage
 from data_prep.volumes.percentiles import percentiles
 from hnscc.base.arrays import Bools
 
-MIN_HOLE_VOXELS = 5  # voxels, the shorter side of a box of one value within a slice
-BOX_SHARE = 0.95  # of its bounding box that a hole fills
-STEP_VOXELS = 2  # voxels, by which slices are thinned before the volume's brightness is measured
+MIN_HOLE_VOXELS = 5  # voxels that the shorter side of a box of one value has at least
+BOX_SHARE = 0.95  # share of its bounding box that a hole fills at least
+STEP_VOXELS = 2  # voxels by which slices are thinned before the volume's brightness is measured
 # Of the way from air to bright tissue: what is brighter is body. A hot lesion fills less than a tenth of a volume.
 AIR_PERCENTILE, BRIGHT_PERCENTILE, BODY_SHARE = 1, 90, 0.1
-# Of the voxels around a box, that are body: one at the skin has half. Blocks in the air of JPEG have less.
+# Share of the voxels around a box that must be body: at the skin half of them are. Blocks in the air of JPEG have less.
 AMID_SHARE = 0.25
 BLOCK_PIXELS = 8  # the side of JPEG's blocks, counted from a corner of the image
-# Boxes at different places, and of all, that tell compression by so many of their four sides between two blocks: by
-# chance one box in 140 has three there.
+# Boxes are blocks of compression where at least so many places, and this share of all, have three of their four sides
+# between two blocks: by chance one box in 140 has three there.
 LEAST_BLOCKS, BLOCKS_SHARE, BLOCK_SIDES = 3, 0.5, 3
 
 Box = tuple[slice, slice]
 
 
 def with_holes(data: NDArray[np.float32], asked: Bools) -> Bools:
-    """Return, (z,), which slices of a volume (x, y, z), in raw values, hold a box of one value amid body, of which no
-    side lies on the slice's border; none where these are blocks of compression, since values beside a block may be
-    equal to it, so that a hole is as any of them. asked: (z,), the slices that are looked at."""
+    """Return which slices, (z,), of a volume (x, y, z), in raw values, hold a box of one value amid body, away from
+    the border.
+
+    None is returned where the boxes are blocks of compression: values beside a block may equal it, so a hole cannot be
+    told from a block. asked: (z,), the slices that are searched.
+    """
     air, bright = percentiles(data[::STEP_VOXELS, ::STEP_VOXELS], [AIR_PERCENTILE, BRIGHT_PERCENTILE])
     tissue = air + BODY_SHARE * (bright - air)
     found = np.zeros(data.shape[2], dtype=bool)
@@ -45,9 +48,9 @@ def with_holes(data: NDArray[np.float32], asked: Bools) -> Bools:
 
 
 def _boxes(plane: NDArray[np.float32]) -> Iterator[Box]:
-    """The boxes of one value within a slice (y, x), in any unit of values."""
+    """Yield the boxes of one value within a slice (y, x), in any unit of values."""
     beside, below = plane[:, 1:] == plane[:, :-1], plane[1:] == plane[:-1]
-    squares = beside[1:] & beside[:-1] & below[:, 1:]  # of 2 x 2 voxels
+    squares = beside[1:] & beside[:-1] & below[:, 1:]  # squares of 2 x 2 equal voxels
     if not squares.any():
         return
     equal = np.zeros(plane.shape, dtype=bool)
@@ -66,7 +69,7 @@ def _boxes(plane: NDArray[np.float32]) -> Iterator[Box]:
 
 
 def _has_run(equal: Bools) -> bool:
-    """Whether a row (y, x) holds as many voxels side by side as a hole: some row of one that is a box does."""
+    """Return whether some row of (y, x) holds a run as long as the least hole, as every box does."""
     count = equal.shape[1] - MIN_HOLE_VOXELS + 1
     return count > 0 and bool(
         np.logical_and.reduce([equal[:, at : at + count] for at in range(MIN_HOLE_VOXELS)]).any()
@@ -74,15 +77,17 @@ def _has_run(equal: Bools) -> bool:
 
 
 def _amid(body: Bools, box: Box) -> bool:
-    """Whether enough of the voxels around a box are body; body: (y, x)."""
+    """Return whether enough of the voxels around a box are body; body: (y, x)."""
     around = body[tuple(slice(part.start - 1, part.stop + 1) for part in box)]
     count = int(around.sum()) - int(body[box].sum())
     return count >= AMID_SHARE * (around.size - body[box].size)
 
 
 def _blocks(boxes: Sequence[Box], shape: tuple[int, ...]) -> bool:
-    """Whether boxes are blocks of compression. shape: (y, x) of the slices, of which any corner may be JPEG's first,
-    since the axes were turned."""
+    """Return whether boxes are blocks of compression. shape: (y, x) of the slices.
+
+    JPEG's first block may lie in any corner, since the axes were turned.
+    """
     places = {tuple((part.start, part.stop) for part in box) for box in boxes}
     if len(places) < LEAST_BLOCKS:
         return False

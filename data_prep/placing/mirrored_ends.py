@@ -1,11 +1,13 @@
-"""Slices at an end of a volume that show those before them once more, the other way round, on whatever grid since.
+"""Finds slices at an end of a volume that show the slices before them again, mirrored, even if they were
+resampled since.
 
-A program that brings a volume to a wanted length, or lays it on a grid beyond its end, may go on with its mirror image
-(NumPy's pad modes reflect and symmetric, SciPy's modes mirror and reflect). Where no voxel moved since, its slices are
-copies, which data_prep.placing.neighbours finds. Laid on another grid they lie between, but the volume still mirrors
-itself: in a plane at any height, oblique to the slices where the grid was turned. No patient does, and no noise.
+A program that brings a volume to a given length, or lays it on a grid beyond its end, may continue it by its mirror
+image (NumPy's pad modes reflect and symmetric, SciPy's modes mirror and reflect). If no voxel moved since, these slices
+are copies, which data_prep.placing.neighbours finds. If they were resampled, their voxels lie between the old ones, but
+the volume is still symmetric about a plane at any height, oblique to the slices if the grid was turned. No patient is,
+and no noise.
 
-The plane is looked for in patches of the slices, each by itself, and then fitted to all voxels near it.
+The plane is searched for in each patch of the slices by itself, and then fitted to all voxels near it.
 """
 
 import numpy as np
@@ -15,43 +17,44 @@ from scipy import ndimage, optimize
 from data_prep.volumes.percentiles import percentiles
 from hnscc.base.arrays import Bools, Floats, Integers
 
-MOST_BLOCKS = 24  # along a side of a slice, by whose means mirrors are looked for
-PATCH_BLOCKS = 2  # the side of a patch
-PAIRS = 4  # of slices on both sides of a mirror, by which it is looked for, and by whose heights it is judged at least
-# Of what neighbours in a patch differ by (root of the mean square), what the slices of such pairs may. A mirror that
-# stands amid two slices leaves half of it; untouched volumes have 1.4 times as much and more, but for single patches.
+MOST_BLOCKS = 24  # blocks along a side of a slice whose means are used to search for mirrors
+PATCH_BLOCKS = 2  # blocks along the side of a patch
+PAIRS = 4  # pairs of slices across a mirror that are used to find it; also the fewest heights that judge it
+# Share of the difference of neighbouring slices in a patch (root mean square): pairs across a mirror differ by no more.
+# If the mirror lies between two slices half remains; untouched volumes have 1.4 or more, apart from single patches.
 PAIR_SHARE = 0.75
-# Of the median patch's mean square, what neighbours in a patch differ by at least where something is said of it.
+# Share of the median patch's mean square difference of neighbours; a patch with less says nothing.
 QUIET_SHARE = 0.01
-# Of the patches of which something is said, those whose mirrors lie in one plane: of 34 untouched volumes of the public
-# cohort and of phantoms none had as many at either end.
+# Share, and least number, of the patches that say something whose mirrors must lie in one plane: of 34 untouched
+# volumes of the public cohort and of phantoms none had as many at either end.
 PATCHES_SHARE, LEAST_PATCHES = 0.15, 4
-NEAR_SLICES = 0.75  # from the plane to the mirror of a patch that lies in it
-FITS = 12  # of a plane to the patches, each time to those near it
-MOST_TANGENT = 0.27  # of the angle between mirror and slices: 15 degrees
-SETTLED = 1e-4  # of what differs, what a further step would gain: thousandths of a slice
-EVERY_PLACES = 64  # along a side of a slice, of whose voxels the plane is settled and judged
-# Of the way from the lowest value to the 99th percentile: what is brighter is body, of which alone is asked.
+NEAR_SLICES = 0.75  # slices between the plane and the mirror of a patch that belongs to it, at most
+FITS = 12  # times that a plane is fitted to the patches, weighting those near the last fit more
+MOST_TANGENT = 0.27  # of the angle between mirror and slices, at most: 15 degrees
+SETTLED = 1e-4  # share by which the difference must still shrink for a further step: thousandths of a slice
+EVERY_PLACES = 64  # voxels along a side of a slice by which the plane is refined and judged
+# Of the way from the lowest value to the 99th percentile: what is brighter is body, and only that is compared.
 BODY_SHARE = 0.05
-LEAST_PLACES = 50  # within a slice's height above the plane, of which something is said
-FLAT_SHARE = 0.05  # of the median height's difference of neighbours; one with less is filled
-# Of the median difference of neighbours at a height above the mirror, the median one of places from their image there:
-# in half of the heights, in each, and at the second. Interpolation leaves up to 0.6, and 0.9 at a single height; at 394
-# planes that were laid into untouched volumes 0.76 and more was left in half of the heights. Where a symmetric body has
-# noise, this is most of what differs near its plane; at the lowest height image and place are nearly one.
+LEAST_PLACES = 50  # places that one height above the plane needs to be judged
+FLAT_SHARE = 0.05  # of the median height's difference of neighbours: a height with less was filled
+# How much the values above the mirror may differ from their mirror image, as a share of the difference of neighbouring
+# slices at that height (medians): in half of the heights, at any height, and at the second. Interpolation leaves up to
+# 0.6, and 0.9 at a single height. At 394 planes that were put into untouched volumes 0.76 or more was left in half of
+# the heights. In a noisy symmetric body noise is most of the difference near its plane, and at the lowest height a
+# place and its image nearly coincide.
 IMAGE_SHARE, MOST_SHARE, SECOND_SHARE = 0.65, 1.0, 0.55
-# A smooth symmetric body, as phantoms are, changes in proportion to the distance from its plane: from two slices on to
-# four as up to two, place by place, but about twice as much. By a correlation of 0.7, and 1.3 times as much, two of
-# 1000 slices of untouched volumes do.
+# A smooth symmetric body, as phantoms are, changes in proportion to the distance from its plane: from two slices to
+# four it changes place by place as from none to two, but about twice as much. Two of 1000 slices of untouched volumes
+# pass a correlation of 0.7 and a factor of 1.3.
 FAR_SLICES, GROWS_ALIKE, GROWS_TIMES = 2, 0.7, 1.3
-BEYOND_SLICES = 0.25  # above the mirror, from which on a voxel is no image
+BEYOND_SLICES = 0.25  # slices above the mirror, from which on a voxel counts as mirrored
 
 
 def mirrored_ends(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
     """Return which voxels of a volume repeat, mirrored, what lies before them at either end, (x, y, z); None where
-    none do.
+    there are none.
 
-    data: (x, y, z), turned to LPS, in raw values. spacing: (3,), its voxels' size in mm.
+    data: (x, y, z), turned to LPS, in raw values. spacing: (3,), the size of its voxels in mm.
     """
     if min(data.shape[:2]) < 4 * PATCH_BLOCKS or data.shape[2] <= 2 * PAIRS + 1:
         return None
@@ -70,8 +73,12 @@ def mirrored_ends(data: NDArray[np.float32], spacing: Floats) -> Bools | None:
 
 
 def _blocks(data: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, int]]:
-    """The means of blocks of a volume's slices, at most MOST_BLOCKS along a side, and how many voxels wide and high
-    these are. What is left at the upper borders is left out. data and the means: both (x, y, z), in raw values."""
+    """Return the means over blocks of a volume's slices, at most MOST_BLOCKS along a side, and a block's width
+    and height.
+
+    Width and height are in voxels; voxels at the upper borders that fill no block are left out. data and the means:
+    both (x, y, z), in raw values.
+    """
     wide, high = (-(-side // MOST_BLOCKS) for side in data.shape[:2])
     across, down = data.shape[0] // wide, data.shape[1] // high
     whole = data[: across * wide, : down * high].reshape(across, wide, down, high, -1)
@@ -79,10 +86,11 @@ def _blocks(data: NDArray[np.float32]) -> tuple[NDArray[np.float32], tuple[int, 
 
 
 def _plane(blocks: NDArray[np.float32], size: tuple[int, int]) -> Floats | None:
-    """The plane in which the patches of a volume mirror themselves, in its upper half: its height in slices at the
-    first voxel, and what it rises by from voxel to voxel along x and y, (3,); None where too few share one.
+    """Return the plane in a volume's upper half about which its patches are symmetric, (3,); None where too few
+    share one.
 
-    blocks: (x, y, z), in raw values. size: how many voxels wide and high they are.
+    It is given by its height in slices at the first voxel, and by its slopes per voxel along x and y. blocks: (x, y,
+    z), in raw values. size: the width and height of the blocks in voxels.
     """
     heights = _own_mirrors(blocks)
     patches = np.indices([side // PATCH_BLOCKS for side in blocks.shape[:2]])
@@ -104,14 +112,17 @@ def _plane(blocks: NDArray[np.float32], size: tuple[int, int]) -> Floats | None:
 
 
 def _own_mirrors(blocks: NDArray[np.float32]) -> Floats:
-    """The height in slices, in the upper half of a volume (x, y, z), in raw values, in which each patch mirrors itself:
-    (patches,); infinite where it does so nowhere, NaN where next to nothing changes in it from slice to slice."""
+    """Return the height in slices, in the upper half of a volume, about which each patch is symmetric: (patches,).
+
+    It is infinite where a patch is not symmetric, and NaN where it hardly changes from slice to slice. blocks: (x, y,
+    z), in raw values.
+    """
     slices = blocks.shape[2]
     apart = [_squares(blocks, lag) for lag in range(2 * PAIRS + 2)]
     so_far = np.cumsum(np.insert(apart[1], 0, 0, axis=1), axis=1)
     change = np.median(apart[1], axis=1)
     quiet = QUIET_SHARE * float(np.median(change))
-    totals = range(slices - 1, 2 * slices - 2 * PAIRS - 1)  # of the places of a pair's two slices
+    totals = range(slices - 1, 2 * slices - 2 * PAIRS - 1)  # sums of the positions of a pair's two slices
     shares = np.full((len(change), len(totals)), np.inf)
     for at, total in enumerate(totals):
         lags = [2 * pair + total % 2 for pair in range(1, PAIRS + 1)]
@@ -124,8 +135,10 @@ def _own_mirrors(blocks: NDArray[np.float32]) -> Floats:
 
 
 def _squares(blocks: NDArray[np.float32], lag: int) -> Floats:
-    """What slices so far apart differ by in each patch of a volume (x, y, z), in raw values, the mean
-    square: (patches, z - lag)."""
+    """Return the mean square difference in each patch of slices that lie `lag` apart: (patches, z - lag).
+
+    blocks: (x, y, z), in raw values.
+    """
     across, down = (side // PATCH_BLOCKS for side in blocks.shape[:2])
     whole = blocks[: across * PATCH_BLOCKS, : down * PATCH_BLOCKS]
     squares = (whole[:, :, lag:] - whole[:, :, : whole.shape[2] - lag]) ** 2
@@ -136,21 +149,26 @@ def _squares(blocks: NDArray[np.float32], lag: int) -> Floats:
 
 
 def _heights(at: Integers, plane: Floats) -> Floats:
-    """How far above a plane (3,) places (3, places), in voxels, lie, in slices: (places,)."""
+    """Return how far above a plane (3,) some places (3, places), in voxels, lie, in slices: (places,)."""
     return np.asarray(at[2] - plane[0] - plane[1] * at[0] - plane[2] * at[1])
 
 
 def _image(data: NDArray[np.float32], at: Integers, plane: Floats, spacing: Floats) -> Floats:
-    """The values of a volume (x, y, z), in raw values, where a plane (3,) mirrors places (3, places), in voxels:
-    (places,), linearly between its voxels. spacing: (3,), in mm."""
+    """Return the values of a volume (x, y, z), in raw values, at the mirror images of places (3, places), in
+    voxels: (places,).
+
+    Values are interpolated linearly. plane: (3,), the mirror. spacing: (3,), in mm.
+    """
     normal = np.array([-plane[1], -plane[2], 1.0]) / spacing
     back = 2 * (normal / spacing / (normal @ normal))[:, None] * _heights(at, plane)
     return np.asarray(ndimage.map_coordinates(data, at - back, order=1, mode="nearest", output=np.float64))
 
 
 def _places(data: NDArray[np.float32], plane: Floats, low: float, high: float) -> Integers:
-    """Places of the body in a volume (x, y, z), in raw values, evenly spread, so many slices above a plane (3,), from
-    `low` to below `high`: (3, places), in voxels."""
+    """Return places, (3, places), in voxels, of the body in a volume (x, y, z), in raw values, spread evenly.
+
+    They lie from `low` to below `high` slices above a plane (3,).
+    """
     every = [-(-side // EVERY_PLACES) for side in data.shape[:2]]
     thin = data[:: every[0], :: every[1]]
     air, bright = percentiles(thin, [0, 99])
@@ -161,16 +179,19 @@ def _places(data: NDArray[np.float32], plane: Floats, low: float, high: float) -
 
 
 def _change(data: NDArray[np.float32], at: Integers) -> Floats:
-    """By how much the values at places (3, places) differ from those in the next slice, of the last slice from those
-    before: (places,). data: (x, y, z), in raw values, as the result is."""
+    """Return how much the values at places (3, places) differ from the next slice, or the last slice from the one
+    before it.
+
+    data: (x, y, z), in raw values, as the result, (places,), is.
+    """
     beside = at[2] + np.where(at[2] < data.shape[2] - 1, 1, -1)
     return np.asarray(np.abs(data[at[0], at[1], beside] - data[tuple(at)]), dtype=np.float64)
 
 
 def _settled(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> Floats:
-    """The plane (3,) near the given one that mirrors best what lies up to PAIRS slices above it.
+    """Return the plane (3,) near the given one that mirrors best what lies up to PAIRS slices above it.
 
-    data: (x, y, z), in raw values. plane: (3,), as _plane gives it. spacing: (3,), in mm.
+    data: (x, y, z), in raw values. plane: (3,), as `_plane` returns it. spacing: (3,), in mm.
     """
     at = _places(data, plane, 0, PAIRS)
     usual = float(np.median(_change(data, at))) if len(at[0]) >= LEAST_PLACES else 0.0
@@ -188,9 +209,9 @@ def _settled(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> Float
 
 
 def _is_mirror(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> bool:
-    """Whether all that lies above a plane is the mirror image of what lies below it, up to the volume's end.
+    """Return whether all that lies above a plane, up to the volume's end, is the mirror image of what lies below it.
 
-    data: (x, y, z), in raw values. plane: (3,), as _settled gives it. spacing: (3,), in mm.
+    data: (x, y, z), in raw values. plane: (3,), as `_settled` returns it. spacing: (3,), in mm.
     """
     at = _places(data, plane, 0, np.inf)
     height = _heights(at, plane).astype(np.intp)
@@ -205,13 +226,14 @@ def _is_mirror(data: NDArray[np.float32], plane: Floats, spacing: Floats) -> boo
     if not tells[:PAIRS].all():
         return False
     shares = offs[tells] / changes[tells]
-    shares = shares[: max(PAIRS, len(shares) - 1)]  # the last may be filled in part
+    shares = shares[: max(PAIRS, len(shares) - 1)]  # the last height may be filled in part
     each = shares.max() <= MOST_SHARE and shares[1] <= SECOND_SHARE
     return bool(each and np.median(shares) <= IMAGE_SHARE)
 
 
 def _grows(data: NDArray[np.float32], plane: Floats) -> bool:
-    """Whether a volume (x, y, z), in raw values, changes as a symmetric body does below its plane (3,): ever more."""
+    """Return whether a volume (x, y, z), in raw values, changes below its plane (3,) ever more, as a symmetric
+    body does."""
     x, y, z = _places(data, plane, -1, 0)
     x, y, z = (each[z >= 2 * FAR_SLICES] for each in (x, y, z))
     here, near, far = (data[x, y, z - back].astype(np.float64) for back in (0, FAR_SLICES, 2 * FAR_SLICES))

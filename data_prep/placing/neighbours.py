@@ -1,7 +1,8 @@
-"""Slices that are no image by what they share with those beside them.
+"""Finds slices that are no image, by what they have in common with their neighbours.
 
-It is what no scanner gives: next to nothing in common, all but a factor, the way back that they came, or a mean of
-both sides; the same image under other noise, or far less noise than all other slices hold.
+No scanner produces such slices: they have next to nothing in common, or all but a factor; they repeat the slices before
+in reverse order; they are a mean of both neighbours; they show the same image under other noise; or they hold far less
+noise than all other slices.
 """
 
 import numpy as np
@@ -11,36 +12,39 @@ from scipy import ndimage
 from data_prep.volumes.percentiles import median, percentiles
 from hnscc.base.arrays import Bools
 
-STEP_VOXELS = 2  # voxels, by which slices are thinned before they are correlated
-# Correlation with the more alike neighbour; slices of a body, the last ones too, have 0.65 and more.
+STEP_VOXELS = 2  # voxels by which slices are thinned before they are correlated
+# The least correlation with the more similar neighbour; slices of a body, the last ones too, have 0.65 and more.
 UNLIKE_CORRELATION = 0.3
-ALIKE_CORRELATION = 0.5  # correlation of most neighbours, below which nothing is said of single slices
-# Slices, of fewer of which nothing is said: a lesion in some makes these alike, and the others not.
+ALIKE_CORRELATION = 0.5  # if most neighbours correlate less than this, nothing is said of single slices
+# With fewer slices nothing is said: a lesion in some of them makes these similar and the others not.
 LEAST_SLICES = 8
-# Of a slice's standard deviation, what a multiple of the one before leaves of it: of a copy, also one that fades.
-# Neighbours leave 0.08 and more.
+# Share of a slice's standard deviation that is left once a multiple of the slice before is subtracted: less is a copy,
+# or a copy that fades. Real neighbours leave 0.08 and more.
 COPIED_SDS = 0.002
-MIRRORED_SLICES = 2  # slices on either side of one, that are the same
-# Slices in a row that are the mean of their neighbours, but for so much of their standard deviation: a gap that was
-# filled. Resampling to thinner slices leaves shorter rows, or rows everywhere.
+MIRRORED_SLICES = 2  # slices on either side of a mirror that must be equal
+# So many slices in a row, each the mean of its neighbours up to this share of their standard deviation, are a gap that
+# was filled. Resampling to thinner slices leaves shorter rows, or rows everywhere.
 FILLED_SLICES, OF_MEAN_SDS = 3, 0.002
-# Slices that are one and the same image with noise: means of squares so large differ no more from slice to slice than
-# across four, and far less than elsewhere. In volumes of any kind they differ 1.2 times as much across four, where not
-# less than elsewhere.
+# Slices are one image with other noise if means over squares of this size differ across four slices hardly more than
+# from slice to slice, and far less than elsewhere. In volumes of any kind they differ 1.2 times as much across four
+# slices, unless they differ as much as elsewhere.
 SQUARE_VOXELS, ACROSS_SLICES, SLOWER_TIMES, LESS_TIMES = 8, 4, 1.15, 0.5
-# Slices in a row at an end whose voxels differ far less from those beside them than in any other slice: blurred copies,
-# or the mean of many. Times at least, from the noisiest of them to the calmest of the others; between the medians. In
-# untouched volumes the first is 1.07 at most, where made-up ends have 1.4 and more.
+# A run at an end, of at least so many slices, is calm if its voxels differ far less from their neighbours than in any
+# other slice: blurred copies, or means of many. The factors are from the run's noisiest slice to the calmest of the
+# others, and between the medians. In untouched volumes the first is at most 1.07; made-up ends have 1.4 and more.
 CALM_SLICES, CALMER_TIMES, MUCH_CALMER_TIMES = 3, 1.25, 2.0
-EVERY_CALM_VOXELS = 3  # voxels of a slice, of whose lines one is looked at for that
-LEAST_CALM_VOXELS = 100  # of these, that are tissue
-COARSE_SHARE = 0.1  # of these, that differ by nothing where values are too few to say
+EVERY_CALM_VOXELS = 3  # only one of so many lines of a slice is looked at for that
+LEAST_CALM_VOXELS = 100  # voxels of tissue that are needed there
+COARSE_SHARE = 0.1  # if more of these do not differ at all, values are too coarse to judge
 BODY_SHARE = 0.1  # of the way from air, or a cut's value, to the 99th percentile: what is brighter is body
 
 
 def by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
-    """Return which slices, (z,), of a volume (x, y, z), in raw values, are no image by what they share with those
-    beside them: next to nothing, or everything. faint: (z,), those almost without contrast, which are not asked."""
+    """Return which slices, (z,), of a volume (x, y, z), in raw values, are no image by what they share with
+    their neighbours.
+
+    faint: (z,), slices almost without contrast, which are skipped.
+    """
     thin = np.ascontiguousarray(data[::STEP_VOXELS, ::STEP_VOXELS].T).reshape(data.shape[2], -1)
     thin = thin - thin.mean(axis=1, keepdims=True)
     length = np.linalg.norm(thin, axis=1)
@@ -65,9 +69,11 @@ def by_neighbours(data: NDArray[np.float32], faint: Bools) -> Bools:
 
 
 def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
-    """(z,): slices that repeat, one by one, those before them in the other order: the shorter side of the mirror, which
-    stands in a slice, or between two. thin: (z, n), some voxels of each slice, less their mean, in raw values; shown:
-    (z,), which are asked."""
+    """Return which slices, (z,), repeat one by one, in reverse order, those before them: the shorter side of a mirror.
+
+    The mirror lies in a slice or between two. thin: (z, n), some voxels of each slice, less their mean, in raw values.
+    shown: (z,), the slices that are judged.
+    """
     found = np.zeros(len(thin), dtype=bool)
     for middle in np.flatnonzero(shown).tolist():
         for low, high in ((middle - 1, middle + 1), (middle, middle + 1)):
@@ -79,8 +85,10 @@ def _mirrored(thin: NDArray[np.float32], shown: Bools) -> Bools:
 
 
 def _reach(thin: NDArray[np.float32], shown: Bools, low: int, high: int) -> int:
-    """How many slices from `high` on are the same, one by one, as those from `low` back. thin: (z, n), and shown: (z,),
-    as those of `_mirrored`, in raw values."""
+    """Return how many slices from `high` upwards equal, one by one, those from `low` downwards.
+
+    thin: (z, n), and shown: (z,), as in `_mirrored`, in raw values.
+    """
     reach = 0
     while low >= reach and high + reach < len(thin) and shown[high + reach]:
         if not (thin[low - reach] == thin[high + reach]).all():
@@ -90,9 +98,11 @@ def _reach(thin: NDArray[np.float32], shown: Bools, low: int, high: int) -> int:
 
 
 def _filled(thin: NDArray[np.float32], length: NDArray[np.floating], shown: Bools) -> Bools:
-    """(z,): slices in a row that are the mean of those beside them, as interpolation leaves them across a gap.
-    thin: (z, n), in raw values, and shown: (z,), as those of `_mirrored`; length: (z,), of each row of `thin`, in
-    raw values."""
+    """Return the slices, (z,), in runs in which each is the mean of its neighbours, as interpolation across a gap
+    leaves them.
+
+    thin: (z, n), in raw values, and shown: (z,), as in `_mirrored`. length: (z,), of each row of `thin`, in raw values.
+    """
     off = np.linalg.norm(thin[2:] + thin[:-2] - 2 * thin[1:-1], axis=1)
     mean = np.zeros(len(thin), dtype=bool)
     mean[1:-1] = shown[1:-1] & (off <= OF_MEAN_SDS * length[1:-1])
@@ -103,8 +113,11 @@ def _filled(thin: NDArray[np.float32], length: NDArray[np.floating], shown: Bool
 
 
 def _standing(data: NDArray[np.float32], shown: Bools) -> Bools:
-    """(z,): slices that show the same as those around them but for noise, while others change from one to the next.
-    data: (x, y, z), in raw values; shown: (z,), which are asked."""
+    """Return the slices, (z,), that show the same as their neighbours apart from noise, while others change from one to
+    the next.
+
+    data: (x, y, z), in raw values. shown: (z,), the slices that are judged.
+    """
     found = np.zeros(data.shape[2], dtype=bool)
     wide, high = (side // SQUARE_VOXELS for side in data.shape[:2])
     at = np.flatnonzero(shown)
@@ -127,8 +140,11 @@ def _standing(data: NDArray[np.float32], shown: Bools) -> Bools:
 
 
 def _calm(data: NDArray[np.float32], shown: Bools) -> Bools:
-    """(z,): slices at an end that hold far less noise of their own than any other one, in the volume's unit of values
-    and beside the brightness of their tissue. data: (x, y, z), in raw values; shown: (z,), which are asked."""
+    """Return the slices, (z,), at an end that hold far less noise than any other slice.
+
+    Noise is compared in the volume's unit of values and relative to the brightness of tissue; both must say so. data:
+    (x, y, z), in raw values. shown: (z,), the slices that are judged.
+    """
     found = np.zeros(data.shape[2], dtype=bool)
     noise = _noise(data, shown)
     at = np.flatnonzero(np.isfinite(noise[0]))
@@ -146,9 +162,11 @@ def _calm(data: NDArray[np.float32], shown: Bools) -> Bools:
 
 
 def _noise(data: NDArray[np.float32], shown: Bools) -> NDArray[np.float64]:
-    """(2, z): how much tissue differs from the voxels beside it in its line, the median's logarithm; and that
-    beside its brightness. NaN where too little of it is shown, or of too few values. data: (x, y, z), in raw values;
-    shown: (z,)."""
+    """Return the noise of each slice, (2, z): the logarithm of how far tissue differs from its neighbours in the line
+    (median), and the same relative to its brightness.
+
+    It is NaN where too little tissue is shown, or values are too coarse. data: (x, y, z), in raw values. shown: (z,).
+    """
     found = np.full((2, data.shape[2]), np.nan)
     air, bright = percentiles(data[::STEP_VOXELS, ::STEP_VOXELS], [1, 99])
     tissue = air + BODY_SHARE * (bright - air)
@@ -164,9 +182,12 @@ def _noise(data: NDArray[np.float32], shown: Bools) -> NDArray[np.float64]:
 
 
 def _left(thin: NDArray[np.float32], length: NDArray[np.floating], alike: NDArray[np.floating]) -> Bools:
-    """(z - 1,): whether next to nothing is left of a slice without its best multiple of the one before. thin:
-    (z, n), and length: (z,), as those of `_filled`; alike: (z - 1,), the correlation of each slice with the one
-    before, -1 to 1."""
+    """Return whether next to nothing is left of a slice once its best multiple of the one before is subtracted:
+    (z - 1,).
+
+    thin: (z, n), and length: (z,), as in `_filled`. alike: (z - 1,), the correlation of each slice with the one before,
+    -1 to 1.
+    """
     close = alike > 1 - 1e-3
     left = np.ones(len(alike))
     for z in np.flatnonzero(close):
@@ -176,8 +197,11 @@ def _left(thin: NDArray[np.float32], length: NDArray[np.floating], alike: NDArra
 
 
 def _evenly(copied: Bools) -> bool:
-    """Whether several slices are `copied`, bool (n,), spread as evenly as resampling to thinner slices leaves them: in
-    any two stretches of one length there are as many, up to one."""
+    """Return whether several slices are `copied`, bool (n,), spread as evenly as resampling to thinner slices
+    leaves them.
+
+    That is, any two stretches of the same length hold the same number of them, give or take one.
+    """
     if copied.sum() < 2:
         return False
     count = np.cumsum(np.insert(copied, 0, False))

@@ -1,8 +1,8 @@
-"""What the numbers of a volume tell of how they were written (too large for their type, cut off, scaled by slices) and
-processed (how smooth, how finely graded, whether cut off).
+"""Measures what the numbers of a volume tell of how they were written and processed.
 
-Smoothing, noise, other reconstructions, and rounding to few values leave a mark on every voxel, which a model can
-learn as well as a lesion (data_prep.oddities.separating).
+They may be too large for their type, cut off, or scaled slice by slice; they may be smoothed, or have few grades.
+Smoothing, noise, other reconstructions, and rounding to few values leave a mark on every voxel, which a model can learn
+as well as a lesion (data_prep.oddities.separating).
 """
 
 from typing import TypeVar
@@ -15,22 +15,22 @@ from data_prep.volumes.volume import Volume, axis_of_slices
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.placement import NumberFacts, SignalFacts
 
-END_SHARE = 0.1  # of the range, from its highest and its lowest value: its ends
-RARE_SHARE = 0.01  # of the voxels, at most, that each end holds where neither is air
-# Of the range: where 0, and so most voxels, lies between the ends of a signed type.
+END_SHARE = 0.1  # of the range, from its lowest and its highest value: the two ends
+RARE_SHARE = 0.01  # of the voxels: each end holds at most so many where neither is air
+# Of the range: where 0, and so most voxels, lies if the type is signed and both ends are used.
 MIDDLE_SHARES = 0.35, 0.65
-# Of the range, above the lowest value: a slice whose highest value is no higher shows nothing.
+# Of the range, above the lowest value: a slice whose highest value is lower shows nothing.
 SHOWN_SHARE = 0.05
-LEAST_SLICES = 5  # that show something, from which they are compared
-LOOKED_AT_VOXELS = 300_000  # voxels, at most, of which the lowest values are looked at
-# Times as far above the lowest value as all others: voxels, so many at most, that stand far above all. In the public
-# cohort 235 voxels and more stand above a fifth of the highest value, and no step between two is 1.3 times.
+LEAST_SLICES = 5  # slices that show something; with fewer, they are not compared
+LOOKED_AT_VOXELS = 300_000  # voxels of which the lowest values are looked at, at most
+# A few voxels, at most so many, are peaks if they stand this many times as far above the lowest value as all others. In
+# the public cohort 235 voxels and more exceed a fifth of the highest value, and no gap between two is a factor of 1.3.
 PEAK_TIMES, MOST_PEAKS = 10.0, 9
-SAME_SHARE = 0.002  # of the median of the slices' highest values, by which a slice's own is the same
+SAME_SHARE = 0.002  # of the median of the slices' highest values: within it, a slice's own counts as the same
 Kind = TypeVar("Kind", bound=np.generic)
-FAR_VOXELS = 3  # voxels, with which a step from one voxel to the next is compared
-SLICED_VOXELS = 300_000  # voxels, at most, of whole slices
-GRADED_VOXELS = 20_000  # voxels, at most, of which the values are counted
+FAR_VOXELS = 3  # voxels apart, of the step that the step between neighbours is divided by
+SLICED_VOXELS = 300_000  # voxels of whole slices that are looked at, at most
+GRADED_VOXELS = 20_000  # voxels whose values are counted, at most
 
 
 def number_facts(volume: Volume) -> NumberFacts:
@@ -56,8 +56,8 @@ def number_facts(volume: Volume) -> NumberFacts:
 
 
 def _lowest(data: NDArray[np.float32], low: float) -> tuple[float, float]:
-    """`lowest` and `gap` (NumberFacts). data: (z, x, y), in raw values."""
-    values = data.flat[:: max(1, data.size // LOOKED_AT_VOXELS)]  # to ravel it would copy the whole volume
+    """Return `lowest` and `gap` (NumberFacts). data: (z, x, y), in raw values."""
+    values = data.flat[:: max(1, data.size // LOOKED_AT_VOXELS)]  # `ravel` would copy the whole volume
     above = values[values > np.float32(low)]
     last = float(percentile(values, 99)) - low
     gap = (float(percentile(above, 0.1)) - low) / last if above.size and last > 0 else 0.0
@@ -65,8 +65,10 @@ def _lowest(data: NDArray[np.float32], low: float) -> tuple[float, float]:
 
 
 def _peaks(data: NDArray[np.float32], maxima: NDArray[np.float32], low: float) -> tuple[int, float]:
-    """`peaks` and `peak_times` (NumberFacts). data: (z, x, y), in raw values; maxima: (z,), the highest of
-    each slice."""
+    """Return `peaks` and `peak_times` (NumberFacts).
+
+    data: (z, x, y), in raw values. maxima: (z,), the highest value of each slice.
+    """
     height = float(maxima.max()) - low
     bound = np.float32(low + height / PEAK_TIMES)
     peaks = int(np.count_nonzero(data[maxima > bound] > bound))
@@ -77,8 +79,10 @@ def _peaks(data: NDArray[np.float32], maxima: NDArray[np.float32], low: float) -
 
 
 def _highest_at(data: NDArray[np.float32], maxima: NDArray[np.float32], up: int) -> list[int]:
-    """`highest_at` (NumberFacts). data: (z, x, y), in raw values, of which z is axis `up` of the file; maxima: (z,),
-    the highest of each slice."""
+    """Return `highest_at` (NumberFacts).
+
+    data: (z, x, y), in raw values, where z is axis `up` of the file. maxima: (z,), the highest value of each slice.
+    """
     z = int(np.argmax(maxima))
     x, y = np.unravel_index(int(np.argmax(data[z])), data.shape[1:])
     at = [int(x), int(y)]
@@ -86,24 +90,30 @@ def _highest_at(data: NDArray[np.float32], maxima: NDArray[np.float32], up: int)
 
 
 def _alike(heights: NDArray[np.float32]) -> float:
-    """The share of slices whose height is that of most. heights: (z,), of each slice's highest value above the volume's
-    lowest, in raw values."""
+    """Return the share of slices whose height equals the median height.
+
+    heights: (z,), of each slice's highest value above the volume's lowest, in raw values.
+    """
     shown = heights[heights > SHOWN_SHARE * heights.max()]
     usual = float(np.median(shown)) if len(shown) >= LEAST_SLICES else np.inf
     return float((np.abs(shown - usual) <= SAME_SHARE * usual).mean()) if np.isfinite(usual) else 0.0
 
 
 def _next(data: NDArray[np.float32], high: float) -> float:
-    """The share of voxels of a volume (z, x, y), in raw values, that hold the second highest value."""
+    """Return the share of voxels of a volume (z, x, y), in raw values, that hold the second highest value."""
     second = data.max(initial=-np.inf, where=data < np.float32(high))
     return int(np.count_nonzero(data == second)) / data.size
 
 
 def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
-    """How many voxels of (z, x, y), in raw values, at the upper end lie beside one of the lower end, which only noise
-    or an overflow fills."""
+    """Return how many voxels of (z, x, y), in raw values, at the upper end of the range lie beside one at the
+    lower end.
+
+    Only noise or an overflow brings them together.
+    """
     end = END_SHARE * (high - low)
-    # Of most images half the voxels lie below that at once; a median would take longer than all else here.
+    # In most images half of the voxels lie below that, which ends it here; a median would take longer than all
+    # the rest.
     if end == 0 or np.count_nonzero(data < low + MIDDLE_SHARES[0] * (high - low)) > data.size / 2:
         return 0
     if np.count_nonzero(data > low + MIDDLE_SHARES[1] * (high - low)) > data.size / 2:
@@ -114,12 +124,12 @@ def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
     beside = np.zeros_like(upper)
     for axis in range(3):
         for ours, theirs in zip(_shifted(beside, 1, axis), _shifted(lower, 1, axis)[::-1], strict=True):
-            ours |= theirs  # a view: `beside` itself
+            ours |= theirs  # a view, so this changes `beside` itself
     return int(np.count_nonzero(upper & beside))
 
 
 def signal_of(volume: Volume) -> SignalFacts:
-    """Return what the brighter half of a volume's voxels tell of how its values were processed, and its
+    """Return what the brighter half of a volume's voxels tells of how its values were processed, and on its
     highest value."""
     up = axis_of_slices(volume.grid)
     slices = np.moveaxis(volume.data, up, 0)
@@ -127,7 +137,7 @@ def signal_of(volume: Volume) -> SignalFacts:
     looked_at = slices[every // 2 % len(slices) :: every]
     bright = looked_at > looked_at.mean(dtype=np.float64)
     graded = looked_at[bright]
-    if graded.size:  # a hot lesion has values of its own
+    if graded.size:  # leaves out a hot lesion, whose values are all different
         graded = graded[graded <= median(graded)]
     graded = graded[:: max(1, len(graded) // GRADED_VOXELS)][:GRADED_VOXELS]
     return {
@@ -138,7 +148,8 @@ def signal_of(volume: Volume) -> SignalFacts:
 
 
 def _step(slices: Images, bright: Bools) -> float | None:
-    """Return the median step of neighbours within slices beside that of voxels 3 apart; None where nothing changes.
+    """Return the median step between neighbours within slices divided by that of voxels 3 apart; None where
+    nothing changes.
 
     slices: (n, side, side), in raw values. bright: which of their voxels count, of the same shape.
     """
@@ -155,8 +166,11 @@ def _step(slices: Images, bright: Bools) -> float | None:
 
 
 def _shifted(values: NDArray[Kind], apart: int, axis: int) -> tuple[NDArray[Kind], NDArray[Kind]]:
-    """The values, of three axes (z, x, y), of any type and unit of values, from `apart` on along an axis, and those
-    that many before them: both (z, x, y), that axis shorter, views."""
+    """Return the values from `apart` on along an axis, and those `apart` before them: two views, (z, x, y),
+    shorter there.
+
+    values: (z, x, y), of any type and unit of values.
+    """
     ahead: list[slice] = [slice(None)] * 3
     behind: list[slice] = [slice(None)] * 3
     ahead[axis], behind[axis] = slice(apart, None), slice(None, -apart)

@@ -1,12 +1,12 @@
-"""One grid for all modalities of a scan, then square slices. The way back: data_prep.placing.way_back.
+"""Places a scan: brings all its modalities onto one grid, then into square slices (back: data_prep.placing.way_back).
 
 1. The grid is that of the reference modality, whether the scan has a mask or not. Its axes are turned and flipped,
    never interpolated, so that slices are transaxial, rows run to posterior and columns to the patient's left. A mask
-   that was drawn on another modality's grid is brought there by area: lesion is what it covers at least half of.
-2. The other modalities are laid on it by a registration where that is asked for (data_prep.registering), which changes
-   their affines alone. They are resampled there through their affines: linearly, or where the grid is coarser, as means
-   over its voxels. Outside of a modality's volume stands the volume's minimum; so it does where
-   the file holds no number (NaN around a field of view). What states no orientation (Analyze): data_prep.volumes.lying.
+   that was drawn on another modality's grid is resampled to it by area: lesion is what it covers at least half of.
+2. If that is asked for, the other modalities are registered first (data_prep.registering), which changes their affines
+   alone. They are resampled on the grid through their affines: linearly, or where the grid is coarser, as means over
+   its voxels. Outside of a modality's volume, and where its file holds no number (NaN around a field of view), stands
+   the volume's minimum. For files that state no orientation (Analyze) see data_prep.volumes.lying.
 3. Each slice becomes size x size square pixels around the centre of the grid: images by a triangle filter that is as
    wide as a stored pixel when it shrinks (anti-aliased) and linear when it enlarges; masks by area: 1 where lesion
    covers at least half of the stored pixel.
@@ -41,18 +41,18 @@ from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import LesionFacts, Placement, WayBack
 from hnscc.cohort.store_format import Placing
 
-LARGE_SHARE = 0.1  # of the body in the stored slices: a lesion that is measured against the whole body too
-MAX_LESION_LOSS = 0.5  # of a slice's lesion that a fixed pixel size may crop off
+LARGE_SHARE = 0.1  # Of the body in the stored slices: a larger lesion is compared with the whole body too.
+MAX_LESION_LOSS = 0.5  # of a slice's lesion: a fixed pixel size may crop off so much
 
 
 @dataclass(frozen=True)
 class PlacedScan:
     """One scan, ready to be stored: images (Z, C, H, W) in raw values, mask (Z, H, W) of 0 and 1.
 
-    `volumes` are the modalities as they were resampled: oriented and, where that was asked for, registered; `lesion` is
-    the mask as it was drawn, and on the grid that they were resampled on; `before` are the slices (Z, H, W) of each
-    modality that was registered as they would be without, at its position among the C, where these were asked for. The
-    rest is told by hnscc.cohort.store_format.Scan.
+    `volumes` are the modalities as they were resampled: oriented and, where that was asked for, registered. `lesion` is
+    the mask as it was drawn, and on the grid that the modalities were resampled on. `before` are the slices (Z, H, W)
+    of each registered modality without registration, at its position among the C, where they were asked for. Scan in
+    hnscc.cohort.store_format says what the other attributes are.
     """
 
     images: Images
@@ -77,12 +77,12 @@ def place_scan(
     """Bring the modalities and the mask of one scan onto square slices of one grid.
 
     Where `placing.pixel_mm` is None, the whole field of view is kept, padded to a square; otherwise stored pixels are
-    of that size, and the field of view is cropped or padded around its centre. `where` is how errors name it (row and
-    scan). show_before: give the slices before registering, too.
+    of that size, and the field of view is cropped or padded around its centre. `where` is how errors name the scan (row
+    and scan). show_before: also keep the slices before registration.
 
-    InputError is raised where the mask is not binary or on the grid of no modality, where a volume cannot be placed
-    or registered (data_prep.registering.registered), where slices are not transaxial, and where most of a slice's
-    lesion would be cropped off.
+    InputError is raised where the mask is not binary or lies on no modality's grid, where a volume cannot be placed or
+    registered (data_prep.registering.registered), where slices are not transaxial, and where most of a slice's lesion
+    would be cropped off.
     """
     reference = placing.reference
     laid = _laid(volumes, mask, reference, placing.register, where)
@@ -114,11 +114,12 @@ def place_scan(
 
 @dataclass(frozen=True)
 class _Laid:
-    """The files of one scan as they lie on one another.
+    """The files of one scan, laid on one another.
 
-    `volumes` and `mask` are oriented and, where that was asked for, registered, which `registered` tells by modality;
-    `filed` are all of them before that. `input_grid` is that of the reference's file. `assumed` names the files that
-    state no orientation, `fitting` the modalities whose grids a mask without one fits.
+    `volumes` and `mask` are oriented and, where that was asked for, registered; `registered` tells the result of this
+    by modality. `filed` are the same volumes before registration. `input_grid` is the grid of the reference's file.
+    `assumed` names the files that state no orientation, `fitting` the modalities whose grids a mask without
+    orientation fits.
     """
 
     volumes: dict[str, Volume]
@@ -137,7 +138,7 @@ class _Laid:
 def _laid(
     volumes: dict[str, Volume], mask: Volume | None, reference: str, register: str | None, where: str
 ) -> _Laid:
-    """Lay the files of one scan on one another; arguments and InputError as of `place_scan`."""
+    """Lay the files of one scan on one another; arguments and InputError are as in `place_scan`."""
     assumed = [name for name, volume in _with_mask(volumes, mask).items() if not volume.grid.oriented]
     fitting = fits(mask, {name: volume.grid for name, volume in volumes.items()})
     volumes, mask = lying(volumes, mask, reference, where)
@@ -161,14 +162,14 @@ def _laid(
 
 
 def _check_shown(shown: Mapping[str, Gridded], grids: Mapping[str, Grid], reference: str, where: str) -> None:
-    """InputError where a modality shows too little of the slices, or of the lesion."""
+    """Raise InputError where a modality shows too little of the slices or of the lesion."""
     coverage = {name: each.coverage for name, each in shown.items()}
     lesion = {name: each.lesion_coverage for name, each in shown.items()}
     check_coverage(coverage, lesion, grids, reference, where)
 
 
 def _of_files(laid: _Laid, cropped: int) -> Placement:
-    """How the files lie and are written. cropped: lesion pixels that lie outside of the stored slices."""
+    """Return how the files lie and are written. cropped: lesion pixels outside of the stored slices."""
     facts: Placement = {
         "assumed": laid.assumed,
         "lesion_px_cropped": cropped,
@@ -189,8 +190,11 @@ def _found(
     stored: Masks,
     window: Window,
 ) -> Placement:
-    """What is known of the values of each modality and of the lesion, by the stored images (Z, C, H, W), in raw values,
-    and their mask (Z, H, W). shown: the modalities on the grid of the slices."""
+    """Return what is known of the values of each modality and of the lesion.
+
+    images, stored: the stored images (Z, C, H, W), in raw values, and their mask (Z, H, W). shown: the modalities on
+    the grid of the slices.
+    """
     unseen = {name: each.unseen for name, each in shown.items()}
     values, facts = facts_of(laid.volumes, laid.mask, lesion, grid, images, stored, window, unseen)
     if facts["share_of_body"] > LARGE_SHARE and max(window.offset) > 0:
@@ -207,8 +211,8 @@ def _found(
 
 
 def _before(laid: _Laid, grid: Grid, window: Window, lesion: LesionMask) -> dict[int, Images]:
-    """The slices (Z, H, W) of each registered modality as its file lies, in its unit of values, by its position among
-    the modalities."""
+    """Return, for each registered modality by its position, its slices (Z, H, W) without registration, in its unit
+    of values."""
     return {
         at: gridded(laid.filed[name], grid, window, lesion.voxels).slices
         for at, name in enumerate(laid.volumes)
@@ -217,8 +221,8 @@ def _before(laid: _Laid, grid: Grid, window: Window, lesion: LesionMask) -> dict
 
 
 def _share_of_whole(volumes: Mapping[str, Volume], lesion: Bools, grid: Grid, window: Window) -> float:
-    """The share of the body that is lesion, (Z, Y, X) on the grid, in the whole field of view, of which the stored
-    slices show a part."""
+    """Return the share of the body that is lesion in the whole field of view, of which the stored slices show a part.
+    lesion: (Z, Y, X), on the grid."""
     wide, high = grid.shape[:2]
     whole = make_window(grid, ceil(max(high / window.scale[0], wide / window.scale[1])), None)
     images = np.stack([gridded(each, grid, whole, lesion).slices for each in volumes.values()], axis=1)
@@ -227,7 +231,8 @@ def _share_of_whole(volumes: Mapping[str, Volume], lesion: Bools, grid: Grid, wi
 
 
 def _where(input_grid: Grid, window: Window, reference: str) -> WayBack:
-    """Where the stored slices lie on the grid of the reference's file: what leads a mask of them back."""
+    """Return where the stored slices lie on the grid of the reference's file, by which a mask of them is
+    mapped back."""
     return {
         "reference": reference,
         "input_shape": list(input_grid.shape),
@@ -240,7 +245,7 @@ def _where(input_grid: Grid, window: Window, reference: str) -> WayBack:
 
 
 def _coverage(shown: Mapping[str, Gridded]) -> Placement:
-    """What of the stored slices each modality shows."""
+    """Return what of the stored slices each modality shows."""
     return {
         "coverage": {name: each.coverage for name, each in shown.items()},
         "fill": {name: each.fill for name, each in shown.items()},
@@ -255,9 +260,10 @@ def _with_mask(volumes: dict[str, Volume], mask: Volume | None) -> dict[str, Vol
 
 
 def _cropped(lesion: Bools, window: Window, where: str) -> int:
-    """Count the lesion pixels, of (Z, Y, X) on the reference's grid, whose centre lies outside of the stored slices.
+    """Return the number of lesion pixels, of (Z, Y, X) on the reference's grid, with a centre outside of the
+    stored slices.
 
-    InputError is raised where a slice loses most of its own.
+    InputError is raised where a slice loses most of its lesion.
     """
     kept = []
     for axis in (0, 1):

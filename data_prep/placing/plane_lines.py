@@ -1,5 +1,8 @@
-"""Lines of a volume's planes that come again: copies and mirror images of others, one value from a border on, every
-second line alike, a border that goes on in the opposite one. Which is none of what a scanner gives: `planes`."""
+"""Compares the lines of a volume's planes: copies, mirror images, streaks from a border, alternating lines,
+folded borders.
+
+No scanner produces any of these: `planes`.
+"""
 
 from collections.abc import Iterator
 
@@ -8,68 +11,84 @@ import numpy as np
 from hnscc.base.arrays import Voxels
 from hnscc.base.seeds import generator
 
-# Voxels of a line, of which one is compared: that two lines of noise agree in all of these is no chance.
+# One of so many voxels of a line is compared: two lines of noise do not agree in all of these by chance.
 EVERY_VOXELS = 4
-# Lines are compared by weighted sums of their voxels. The weights are random and always the same: equal sums are of
-# equal lines, and a scan is judged alike each time.
+# Lines are compared by weighted sums of their voxels. The weights are random but fixed, so that equal lines have equal
+# sums and a scan is judged alike each time.
 WEIGHTS_SEED = 0
-RUN_VOXELS = 4  # voxels of one value from a border on
-# Voxels on either side of a mirror; how often they differ from the next one.
+RUN_VOXELS = 4  # voxels of one value from a border on that make a streak
+# Voxels on either side of a mirror; how often, at least, a voxel must differ from the next one.
 MIRRORED_VOXELS, LEAST_CHANGES = 8, 5
-FOLDED_SHARE = 0.05  # of the voxels of two opposite borders, that are tissue on both
-GOES_ON_TIMES, ALIKE_CORRELATION = 2.0, 0.6  # times the step to the next voxel; correlation of both borders
-MOST_LINES_APART, MOST_COMBED_SLICES = 6, 8  # lines apart, up to which they are compared; slices, at most
-UNCOMBED_RATIO = 2.0  # where no lines are compared
+FOLDED_SHARE = 0.05  # of the voxels of two opposite borders: so many must be tissue on both
+# At most times the step to the next voxel, and the least correlation of both borders, for one to continue the other.
+GOES_ON_TIMES, ALIKE_CORRELATION = 2.0, 0.6
+# Lines up to so far apart, and at most so many slices, are compared.
+MOST_LINES_APART, MOST_COMBED_SLICES = 6, 8
+UNCOMBED_RATIO = 2.0  # the ratio where no lines can be compared
 
 
 def copied(data: Voxels, varied: float) -> float:
-    """The larger share of lines of (x, y, z) along either axis of the planes that repeat another line of their plane,
-    voxel by voxel; of lines whose values differ by more than `varied`, in the volume's unit of values. Lines that
-    repeat the one beside them are one: resampling to a finer grid by the nearest voxel leaves them."""
+    """Return the share of lines of (x, y, z), the larger one of both axes of the planes, that equal another line of
+    the plane.
+
+    Lines count whose values differ by more than `varied`, in the volume's unit of values. Equal lines side by side
+    count as one, since resampling to a finer grid by the nearest voxel leaves such lines.
+    """
     return max(_copied(lines, varied) for lines in _both(data))
 
 
 def streaks(data: Voxels, tissue: float) -> float:
-    """The largest share of voxels of (x, y, z) that hold the value of one border, of tissue, from there on without a
-    break, beside voxels of another value. tissue: from where on values are such, in the volume's unit of values."""
+    """Return the largest share of voxels of (x, y, z) in streaks, which repeat a border's value without a break from
+    it on.
+
+    The value must be tissue and differ from that beside the streak. tissue: the least such value, in the volume's unit.
+    """
     return max(_streaks(lines, tissue) for lines in _four(data))
 
 
 def mirrored_share(data: Voxels, tissue: float) -> float:
-    """The largest share of lines of (x, y, z) that go back as they came, between two voxels or at one. tissue: as that
-    of `streaks`, in the volume's unit of values."""
+    """Return the largest share of lines of (x, y, z) that are mirrored, between two voxels or at one.
+
+    tissue: as in `streaks`, in the volume's unit of values.
+    """
     return max(_mirrored(lines, apart, tissue) for lines in _both(data) for apart in (1, 2))
 
 
 def comb(data: Voxels, tissue: float) -> list[float]:
-    """Of lines of (x, y, z) across x, and of those across y: the smallest mean difference between lines of tissue two
-    to six apart, divided by that of neighbouring lines; below 1 where lines alternate, by stripes or by moves. tissue:
-    as that of `streaks`, in the volume's unit of values."""
+    """Return how alike lines of tissue are that lie two to six apart, for lines of (x, y, z) across x and for those
+    across y.
+
+    It is the smallest mean difference of such lines, divided by that of neighbouring lines; it is below 1 where lines
+    alternate, by stripes or shifts. tissue: as in `streaks`, in the volume's unit of values.
+    """
     return [_comb(lines, tissue) for lines in _both(data)]
 
 
 def folded(data: Voxels, tissue: float) -> bool:
-    """Whether a border of (x, y, z) goes on in the opposite one, as of a body wider than the field of view. data and
-    tissue: as those of `streaks`, in the volume's unit of values."""
+    """Return whether a border of (x, y, z) continues on the opposite one, as if the body is wider than the field
+    of view.
+
+    data and tissue: as in `streaks`, in the volume's unit of values.
+    """
     return any(_folded(lines, tissue) for lines in _both(data))
 
 
 def _both(data: Voxels) -> Iterator[Voxels]:
-    """The volume (x, y, z), in its unit of values, as lines across x, and as lines across y:
-    (lines, voxels, z), views."""
+    """Yield the volume (x, y, z), in its unit of values, as lines across x, then as lines across y: (lines, voxels,
+    z), views."""
     yield data
     yield data.swapaxes(0, 1)
 
 
 def _four(data: Voxels) -> Iterator[Voxels]:
-    """The volume (x, y, z) as `_both` gives it, and the same from the other end: (lines, voxels, z)."""
+    """Yield the volume (x, y, z) as `_both` does, each also in reverse: (lines, voxels, z), in its unit of values."""
     for lines in _both(data):
         yield lines
         yield lines[::-1]
 
 
 def _copied(lines: Voxels, varied: float) -> float:
-    """The share of `copied`, of (lines, voxels, z), in the volume's unit of values."""
+    """Return the share of `copied` for (lines, voxels, z), in the volume's unit of values."""
     thin = lines[:, ::EVERY_VOXELS]
     weights = generator(WEIGHTS_SEED, "planes", "lines").random(thin.shape[1])
     sums = np.einsum("nmz,m->nz", thin, weights, dtype=np.float64)
@@ -82,7 +101,7 @@ def _copied(lines: Voxels, varied: float) -> float:
 
 
 def _streaks(lines: Voxels, tissue: float) -> float:
-    """The share of `streaks`, of (lines, voxels, z), in the volume's unit of values, from the first line on."""
+    """Return the share of `streaks` that begin at the first of (lines, voxels, z), in the volume's unit of values."""
     end = lines[0]
     begin = (lines[1:RUN_VOXELS] == end).all(axis=0) & (end > tissue)
     begin[1:] &= end[1:] != end[:-1]
@@ -92,8 +111,10 @@ def _streaks(lines: Voxels, tissue: float) -> float:
 
 
 def _mirrored(lines: Voxels, apart: int, tissue: float) -> float:
-    """The share of lines of (lines, voxels, z), in the volume's unit of values, that go back as they came, between two
-    voxels (apart: 1) or at one (2)."""
+    """Return the share of lines of (lines, voxels, z), in the volume's unit of values, that are mirrored.
+
+    apart: 1 for a mirror between two voxels, 2 for one at a voxel.
+    """
     thin = lines[:, ::EVERY_VOXELS]
     if len(thin) < 2 * MIRRORED_VOXELS + apart:
         return 0.0
@@ -114,8 +135,7 @@ def _mirrored(lines: Voxels, apart: int, tissue: float) -> float:
 
 
 def _comb(lines: Voxels, tissue: float) -> float:
-    """Of (lines, voxels, z), in the volume's unit of values: the smallest mean difference between lines of tissue two
-    to six apart, divided by that of neighbouring lines."""
+    """Return the ratio of `comb` for (lines, voxels, z), in the volume's unit of values."""
     lines = lines[:, :, :: max(1, lines.shape[2] // MOST_COMBED_SLICES)]
     shown = lines > tissue
     apart = []
@@ -128,7 +148,7 @@ def _comb(lines: Voxels, tissue: float) -> float:
 
 
 def _folded(lines: Voxels, tissue: float) -> bool:
-    """Whether the first of (lines, voxels, z), in the volume's unit of values, goes on in the last."""
+    """Return whether the first of (lines, voxels, z), in the volume's unit of values, continues the last."""
     first, last = lines[0], lines[-1]
     both = (first > tissue) & (last > tissue)
     if both.mean() < FOLDED_SHARE:

@@ -1,9 +1,10 @@
-"""What the planes of a volume hold that no scanner gives: lines that repeat others, fillings, dead voxels, cuts, folds.
+"""Measures what the planes of a volume hold that no scanner produces: repeated lines, fillings, dead voxels,
+cuts, folds.
 
 Resampling and registration fill what lies beyond an image with its last values, a mirror image, a constant or noise;
-programs set voxels to 0; an image folds over where the body is wider than its field of view. All of it is found by what
-cannot be in an image: two lines of one plane with exactly the same noise, tissue of exactly one value, tissue whose
-neighbours tell nothing of it, a left border that goes on on the right.
+programs set voxels to 0; an image folds over where the body is wider than its field of view. It is recognised by what
+no image can contain: two lines of one plane with exactly the same noise, tissue of exactly one value, tissue that its
+neighbours do not predict, and a left border that continues on the right.
 """
 
 from typing import Any
@@ -17,34 +18,38 @@ from data_prep.volumes.percentiles import median, percentiles
 from hnscc.base.arrays import Bools, Integers, Voxels
 from hnscc.cohort.placement import PlaneFacts
 
-TISSUE_SHARE = 0.1  # of the way from air (1st percentile) to the 99th: what is brighter is tissue
-VARIED_SHARE = 0.2  # of that way, by which the values of a line differ: one through air says nothing
-LEAST_SLICES = 5  # of fewer nothing is said of a place that is alike in most
-LEAST_TISSUE_BESIDE = 6  # of the 8 voxels around, that are tissue where one without a signal is dead
-LOWEST_SHARE = 0.005  # of that way, above the lowest value: no signal
-BELOW_AIR_SHARE = 0.5  # of that way, below air: no value of an image either
+TISSUE_SHARE = 0.1  # of the way from air (1st percentile) to the 99th percentile: what is brighter is tissue
+# Of that way: the values of a line must differ by so much, since a line through air says nothing.
+VARIED_SHARE = 0.2
+LEAST_SLICES = 5  # slices that are needed to say that a place is the same in most
+LEAST_TISSUE_BESIDE = 6  # of the 8 voxels around it must be tissue for a voxel without signal to be dead
+LOWEST_SHARE = 0.005  # of that way, above the lowest value: lower values are no signal
+BELOW_AIR_SHARE = 0.5  # of that way, below air: lower values are no signal either
 HOT_TIMES = 4.0  # times the third-brightest of the 8 voxels around; a scanner blurs a point more widely
-BLOCK_VOXELS = 8  # voxels, of squares in which noise is looked for
-BRIGHT_SHARE = 0.15  # of that way, above air: the mean of such squares, and what lies around a dead voxel
-ROUGH_SHARE = 0.2  # of that way, that noise steps from voxel to voxel
-NOISY_SHARE = 0.7  # of the steps of independent numbers with the square's standard deviation, that noise has
-ALL_NOISE_SHARE = 0.6  # of the tissue: a volume of noise alone, in which anything comes by chance
-EDGE_SHARE = 0.25  # of that way, above air: what lies beside a cut
-LEAST_CUT_SHARE = 1e-3  # of the voxels, that hold the lowest value where it is no single voxel's
-# Values of tissue, below which lines of few values agree by chance; and one is common, whatever was filled with it.
+BLOCK_VOXELS = 8  # voxels along the side of the squares in which noise is searched for
+# Of that way, above air: the least mean of such squares, and the least value around a dead voxel.
+BRIGHT_SHARE = 0.15
+ROUGH_SHARE = 0.2  # of that way: the least step of noise from voxel to voxel
+# Of the step of independent numbers with the square's standard deviation: noise has at least this.
+NOISY_SHARE = 0.7
+# Of the tissue: with more noise, the volume is noise alone, in which anything happens by chance.
+ALL_NOISE_SHARE = 0.6
+EDGE_SHARE = 0.25  # of that way, above air: what borders on a cut is brighter
+LEAST_CUT_SHARE = 1e-3  # of the voxels: so many must hold the lowest value, or there is no cut
+# With fewer values of tissue, lines agree by chance; with fewer still, one value is common without a filling.
 GRADED_VALUES, LEAST_VALUES = 128, 64
-SPIKE_TIMES = 3.0  # times as many voxels as the next values, that one holds which a part was filled with
-BURNT_SHARE = 0.5  # of the slices, that hold one and the same bright value at one place
-# Of the way to the highest value, around places that hold it: values were cut off there. Cut off at their 80th to 95th
-# percentile, volumes of the public cohort have 0.81 and more.
+SPIKE_TIMES = 3.0  # a value that a part was filled with is so many times as frequent as the next values
+BURNT_SHARE = 0.5  # of the slices: a place is burnt in if more hold the same bright value there
+# Of the way to the highest value: if the surroundings of places that hold it are brighter, values were cut off at the
+# top. Volumes of the public cohort that were cut off at their 80th to 95th percentile have 0.81 and more.
 CUT_AROUND_SHARE = 0.7
-EVERY_STEPPED_VOXELS = 2  # voxels of a slice, of which one is looked at for a step
-LEAST_TISSUE_VOXELS = 50  # of these, that are tissue in both slices, at least
-# Slices on both sides of a step; times as much as these differ from one another.
+EVERY_STEPPED_VOXELS = 2  # one of so many voxels of a slice along each side is looked at for a step
+LEAST_TISSUE_VOXELS = 50  # voxels of these that must be tissue in both slices
+# Slices on both sides of a step, and the factor by which the step must exceed their own differences.
 CALM_SLICES, UNREST_TIMES = 3, 1.5
-LOOKED_AT_VOXELS = 400_000  # voxels, at most, of whole slices
+LOOKED_AT_VOXELS = 400_000  # voxels of whole slices that are looked at, at most
 
-# What a volume holds that shows nothing.
+# The facts of a volume that shows nothing.
 NOTHING: PlaneFacts = {
     "copied": 0.0,
     "streaks": 0.0,
@@ -63,14 +68,14 @@ NOTHING: PlaneFacts = {
 
 
 def planes_of(data: Voxels, marked: Bools | None, blank: Bools | None) -> PlaneFacts:
-    """What the planes of a volume hold that no scanner gives, for data_prep.oddities.planes.
+    """Return what the planes of a volume hold that no scanner produces, for data_prep.oddities.planes.
 
-    data: (x, y, z), float32, in raw values, lying LPS. marked: (x, y, z), voxels that show nothing
-    (data_prep.placing.absent), whose slices are left out; blank: (x, y, z), those without a number, which hold the
-    lowest one. None: there is no such voxel.
+    data: (x, y, z), float32, in raw values, lying LPS. marked: (x, y, z), the voxels that show nothing
+    (data_prep.placing.absent); slices with such voxels are left out. blank: (x, y, z), the voxels without a number,
+    which hold the lowest value. None means that there are no such voxels.
     """
     shown = np.arange(data.shape[2]) if marked is None else np.flatnonzero(~marked.any(axis=(0, 1)))
-    cut_off = 2 * len(shown) < data.shape[2]  # which is told of the slices that are marked
+    cut_off = 2 * len(shown) < data.shape[2]  # then the marked slices are reported instead
     slices = _looked_at(data, shown)
     every = data
     data, blank = data[:, :, slices], None if blank is None else blank[:, :, slices]
@@ -105,8 +110,11 @@ def planes_of(data: Voxels, marked: Bools | None, blank: Bools | None) -> PlaneF
 
 
 def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
-    """What is said of values that come again, which few values do by chance; of all else nothing. data: (x, y, z), in
-    raw values, as `way`, from air to what is bright, and `tissue` are."""
+    """Return the facts on repeated values, which hold for many values only; all other facts are as of a volume
+    of nothing.
+
+    data: (x, y, z), in raw values, as are `way`, from air to bright tissue, and `tissue`.
+    """
     return {
         **NOTHING,
         "burnt": _burnt(data, tissue),
@@ -117,23 +125,26 @@ def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
 
 
 def _looked_at(data: Voxels, shown: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Some of the slices that are shown, spread evenly: (m,). data: (x, y, z), in any unit of values; shown: (n,),
-    positions of slices."""
+    """Return some of the slices that are shown, spread evenly: (m,).
+
+    data: (x, y, z), in any unit of values. shown: (n,), positions of slices.
+    """
     every = max(1, int(np.ceil(len(shown) * data.shape[0] * data.shape[1] / LOOKED_AT_VOXELS)))
     return shown[every // 2 % max(1, len(shown)) :: every]
 
 
 def _around(data: NDArray[Any]) -> list[NDArray[Any]]:
-    """The voxels around each one that is not at a border of its plane: the four beside it first, then the others. data:
-    (x, y, z), of any type and unit of values; views of it, each (x - 2, y - 2, z)."""
+    """Return the 8 neighbours in the plane of each voxel that is not at its border: first the 4 that share a side.
+
+    They are views of data, each (x - 2, y - 2, z). data: (x, y, z), of any type and unit of values.
+    """
     wide, high = data.shape[:2]
     steps = ((0, 1), (1, 0), (1, 2), (2, 1), (0, 0), (0, 2), (2, 0), (2, 2))
     return [data[x : wide - 2 + x, y : high - 2 + y] for x, y in steps]
 
 
 def _dead(data: Voxels, tissue: float, least: float) -> int:
-    """How many voxels of (x, y, z), in raw values, of at most `least` lie amid tissue, by those around them in
-    their plane."""
+    """Return how many voxels of (x, y, z), in raw values, are at most `least` but lie amid tissue in their plane."""
     shown = (data > tissue).astype(np.uint8)
     beside = np.zeros(shown[1:-1, 1:-1].shape, np.uint8)
     for each in _around(shown):
@@ -142,9 +153,9 @@ def _dead(data: Voxels, tissue: float, least: float) -> int:
 
 
 def _hot(data: Voxels, air: float, way: float) -> int:
-    """How many voxels of (x, y, z), in raw values, are far brighter than those around them in their plane.
+    """Return how many voxels of (x, y, z), in raw values, are far brighter than those around them in their plane.
 
-    way: from air to what is bright.
+    way: from air to bright tissue.
     """
     inner = data[1:-1, 1:-1]
     at = np.nonzero(inner > air + way)
@@ -153,30 +164,33 @@ def _hot(data: Voxels, air: float, way: float) -> int:
 
 
 def _noise(data: Voxels, air: float, way: float) -> float:
-    """The share of bright squares of the planes of (x, y, z), in raw values, whose voxels differ as independent
-    numbers do."""
+    """Return the share of bright squares in the planes of (x, y, z), in raw values, whose voxels are independent of
+    one another."""
     wide, high = (side // BLOCK_VOXELS * BLOCK_VOXELS for side in data.shape[:2])
     squares = data[:wide, :high].reshape(
         wide // BLOCK_VOXELS, BLOCK_VOXELS, high // BLOCK_VOXELS, BLOCK_VOXELS, -1
     )
     shown = squares.mean(axis=(1, 3)) > air + BRIGHT_SHARE * way
     step = np.min([np.abs(np.diff(squares, axis=axis)).mean(axis=(1, 3)) for axis in (1, 3)], axis=0)
-    # Independent normal numbers differ by 2 / sqrt(pi) of their standard deviation on average.
+    # The mean difference of independent normal numbers is 2 / sqrt(pi) times their standard deviation.
     unlike = step > NOISY_SHARE * 2 / np.sqrt(np.pi) * squares.std(axis=(1, 3))
     return float((shown & unlike & (step > ROUGH_SHARE * way)).sum() / max(1, shown.sum()))
 
 
 def _values(data: Voxels, tissue: float) -> tuple[Voxels, Integers]:
-    """The values of tissue, (n,), raw, of a quarter of the voxels of (x, y, z), and how many of these hold
-    each, (n,); not the highest of all."""
+    """Return the values of tissue, (n,), raw, in a quarter of the voxels of (x, y, z), and how often each occurs, (n,).
+    The highest value is left out."""
     thin = data[::2, ::2]
     values, counts = np.unique(thin[(thin > tissue) & (thin < thin.max())], return_counts=True)
     return values, counts
 
 
 def _flat(counts: Integers, voxels: int) -> float:
-    """The share of voxels that hold the commonest value, where far more do than hold those beside it; else 0. counts:
-    (n,), of values that ascend; voxels: how many were counted."""
+    """Return the share of voxels that hold the most frequent value; 0 where the values next to it are nearly
+    as frequent.
+
+    counts: (n,), of the values in ascending order. voxels: how many were counted.
+    """
     if len(counts) < LEAST_VALUES:
         return 0.0
     at = int(counts.argmax())
@@ -185,15 +199,18 @@ def _flat(counts: Integers, voxels: int) -> float:
 
 
 def _cut(data: Voxels, blank: Bools | None, tissue: float, bright: float) -> float:
-    """How many bright voxels lie beside the lowest value, where that is not `blank`, in the median slice, divided
-    by the square root of how many are tissue. data, blank: (x, y, z), the data in raw values, as `tissue` and
-    `bright` are."""
+    """Return how many bright voxels border on the lowest value, relative to the square root of the tissue's area
+    in voxels.
+
+    It is the median over slices. Voxels that are `blank` do not count as lowest. data, blank: (x, y, z), the data in
+    raw values, as `tissue` and `bright` are.
+    """
     lowest = data == data.min()
     if blank is not None:
         lowest &= ~blank
     if int(np.count_nonzero(lowest)) < LEAST_CUT_SHARE * lowest.size:
         return 0.0
-    core = np.zeros_like(lowest)  # without single voxels
+    core = np.zeros_like(lowest)  # single voxels are removed
     core[1:-1, 1:-1] = lowest[1:-1, 1:-1] & (np.sum(_around(lowest)[:4], axis=0, dtype=np.uint8) >= 2)
     edge = np.any(_around(core)[:4], axis=0) & (data[1:-1, 1:-1] > bright)
     area = (data > tissue).sum(axis=(0, 1))
@@ -201,9 +218,11 @@ def _cut(data: Voxels, blank: Bools | None, tissue: float, bright: float) -> flo
 
 
 def _burnt(data: Voxels, tissue: float) -> int:
-    """How many places of the plane of (x, y, z), in raw values, hold one value of tissue in most slices: the value of
-    one of three of these; none where that is the highest one and what lies around is nearly as high: values were cut
-    off at the top."""
+    """Return at how many places of the plane most slices of (x, y, z), in raw values, hold the same value of tissue.
+
+    The value is taken from one of three slices. It is 0 where this is the highest value and the surroundings are nearly
+    as bright, since values were then cut off at the top.
+    """
     count = data.shape[2]
     found = np.zeros(data.shape[:2], dtype=bool)
     if count >= LEAST_SLICES:
@@ -219,9 +238,11 @@ def _burnt(data: Voxels, tissue: float) -> int:
 
 
 def _step(data: Voxels, shown: NDArray[np.intp], air: float, tissue: float) -> float:
-    """The largest change of brightness, as a logarithm, from one slice of (x, y, z), in raw values, to the next that
-    stands apart from those around it. shown: (n,), the slices that show something; air, tissue: values in the volume's
-    unit of values."""
+    """Return the largest change of brightness, as a logarithm, from a slice to the next, beyond the changes around it.
+
+    data: (x, y, z), in raw values. shown: (n,), the slices that show something. air, tissue: in the volume's unit
+    of values.
+    """
     thin = data[::EVERY_STEPPED_VOXELS, ::EVERY_STEPPED_VOXELS]
     held = np.zeros(data.shape[2], dtype=bool)
     held[shown] = True

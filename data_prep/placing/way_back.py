@@ -1,7 +1,7 @@
-"""From stored slices back to the grid of a scan's own files, or of its mask: predicted masks and probabilities; and a
-lesion on the voxels of an image, so that this is measured as its file holds it.
+"""Maps masks and probabilities of stored slices back to the grid of a scan's own files, or of its mask.
 
-Resampled on a finer grid, an image loses its highest values: no voxel of it lies where the finer grid asks.
+It also maps a lesion to the voxels of an image, so that the image is measured as its file holds it: resampled on a
+finer grid, an image loses its highest values, since no voxel of that grid lies exactly where they are.
 """
 
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ Kind = TypeVar("Kind", bound=np.generic)
 
 
 def own_voxels(lesion: Bools, grid: Grid, image: Grid) -> Bools:
-    """Return the voxels of an image that a lesion covers at least half of, by area: bool (Z, Y, X), turned to LPS.
+    """Return the voxels of an image of which a lesion covers at least half, by area: bool (Z, Y, X), turned to LPS.
 
-    lesion: bool (Z, Y, X) on `grid`, which lies LPS. Where it covers half of no voxel, those that it covers most of;
-    none where it lies outside of the image.
+    If it covers half of no voxel, these are the voxels of which it covers most; none if it lies outside of the image.
+    lesion: bool (Z, Y, X) on `grid`, which lies LPS.
     """
     lps = to_lps(image)
     found = np.zeros(lps.shape[::-1], dtype=bool)
@@ -39,8 +39,10 @@ def own_voxels(lesion: Bools, grid: Grid, image: Grid) -> Bools:
 
 
 def half_covered(lesion: Bools, grid: Grid, other: Grid) -> Bools:
-    """Return which voxels of another grid, bool (Z, Y, X), a lesion, bool (Z, Y, X) on the first one, covers at least
-    half of, by area; both grids lie LPS."""
+    """Return the voxels of another grid of which a lesion covers at least half, by area: bool (Z, Y, X).
+
+    lesion: bool (Z, Y, X) on `grid`. Both grids lie LPS.
+    """
     found = np.zeros(other.shape[::-1], dtype=bool)
     box, share = _covered_shares(lesion, grid, other)
     found[box] = share >= HALF_SHARE
@@ -48,8 +50,8 @@ def half_covered(lesion: Bools, grid: Grid, other: Grid) -> Bools:
 
 
 def _covered_shares(lesion: Bools, grid: Grid, other: Grid) -> tuple[tuple[slice, ...], Floats]:
-    """The box (z, y, x) of the other grid that a lesion (Z, Y, X) may touch, and the share of each voxel, 0..1, that it
-    covers there, of the shape of the box."""
+    """Return the box (z, y, x) of the other grid that a lesion (Z, Y, X) may touch, and the share, 0..1, that it covers
+    of each voxel there, in the shape of the box."""
     nothing = (slice(0, 0),) * 3, np.zeros((0, 0, 0))
     if not lesion.any():
         return nothing
@@ -63,7 +65,8 @@ def _covered_shares(lesion: Bools, grid: Grid, other: Grid) -> tuple[tuple[slice
 
 
 def _cut(data: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Grid]:
-    """The box of a volume (x, y, z) of 0 and 1 that holds its lesion, (x, y, z) too, and the grid of that box."""
+    """Return the box of a volume (x, y, z) of 0 and 1 that holds its lesion, also (x, y, z), and the grid of
+    that box."""
     held = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     first, last = (np.array([each[end] for each in held]) for end in (0, -1))
     x, y, z = (slice(low, high + 1) for low, high in zip(first, last, strict=True))
@@ -73,42 +76,50 @@ def _cut(data: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Gr
 
 
 def _moved(grid: Grid, first: Integers, shape: tuple[int, int, int]) -> Grid:
-    """The part of a grid that begins at the voxel `first` (x, y, z)."""
+    """Return the part of a grid that begins at the voxel `first` (x, y, z)."""
     affine = grid.affine.copy()
     affine[:3, 3] = (grid.affine @ [*first, 1.0])[:3]
     return Grid(shape, affine, grid.oriented)
 
 
 def to_input_grid(mask: Masks | Bools, placement: WayBack) -> Masks:
-    """Turn a mask of stored slices, bool or 0 and 1, (Z, H, W), into one, uint8 of 0 and 1, (x, y, z), in the voxel
-    order of the file whose grid was used.
+    """Return a mask of stored slices as a mask, uint8 of 0 and 1, (x, y, z), in the voxel order of the
+    reference's file.
 
-    It is 1 where lesion covers at least half of the voxel, and 0 outside of the stored slices. The affine to write it
-    with is placement["input_affine"]. ValueError is raised where the mask's shape is not that of the stored slices.
+    It is 1 where lesion covers at least half of the voxel, and 0 outside of the stored slices. Write it with the affine
+    placement["input_affine"]. mask: bool or 0 and 1, (Z, H, W). ValueError is raised where the mask's shape is not that
+    of the stored slices.
     """
     return in_file_order(lesion_back(mask, placement).astype(np.uint8), placement)
 
 
 def lesion_back(mask: Masks | Bools, placement: WayBack) -> Bools:
-    """Return the mask of `to_input_grid` with its axes turned to LPS: bool (Z, Y, X), as
-    data_prep.volumes.volume.to_lps lies. mask: bool or 0 and 1, (Z, H, W). ValueError as by `to_input_grid`."""
+    """Return the mask of `to_input_grid` with its axes turned to LPS: bool (Z, Y, X),
+    as data_prep.volumes.volume.to_lps.
+
+    mask: bool or 0 and 1, (Z, H, W). ValueError is raised as by `to_input_grid`.
+    """
     return np.stack([share >= HALF_SHARE for share in _shares(mask, placement)])
 
 
 def sent_back(mask: Bools, lesion: Bools, placement: WayBack) -> Bools:
-    """Return the part, bool (Z, H, W), of a mask of stored slices that anything came of: what its lesion overlaps; in
-    the padding around the grid nothing does. mask: bool (Z, H, W). lesion: bool (Z, Y, X), of `lesion_back`."""
+    """Return the part, bool (Z, H, W), of a mask of stored slices that the mask mapped back overlaps.
+
+    The rest left nothing, such as pixels in the padding around the grid. mask: bool (Z, H, W). lesion: bool (Z, Y, X),
+    of `lesion_back`.
+    """
     scale, offset = placement["scale"], placement["offset"]
     window = Window(placement["size"], (scale[0], scale[1]), (offset[0], offset[1]))
     return np.stack([of & overlapped(slice_, window) for of, slice_ in zip(mask, lesion, strict=True)])
 
 
 def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: DrawnMask) -> Bools:
-    """Return a mask of stored slices, bool or 0 and 1, (Z, H, W), on the grid that the scan's own mask was drawn on:
-    bool (Z, Y, X), as `drawn.voxels` lies.
+    """Return a mask of stored slices on the grid that the scan's own mask was drawn on: bool (Z, Y, X), lying
+    as `drawn.voxels`.
 
-    It is `lesion_back` where that is the grid of the slices' modality; else that is brought to the mask's grid as masks
-    are brought here: lesion is what it covers at least half of. ValueError as by `to_input_grid`.
+    If that is the reference's grid, it is `lesion_back`. Else `lesion_back` is resampled to the mask's grid, where
+    lesion is what it covers at least half of, as everywhere. mask: bool or 0 and 1, (Z, H, W). ValueError is raised as
+    by `to_input_grid`.
     """
     lesion = lesion_back(mask, placement)
     if drawn.on in (None, placement["reference"]):
@@ -121,18 +132,18 @@ def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: DrawnMask) -> 
 
 
 def values_back(values: NDArray[np.floating], placement: WayBack) -> NDArray[np.float32]:
-    """Return values of stored slices, finite floats (Z, H, W), on the same grid as `lesion_back`, float32 (Z, Y, X):
-    the mean over each voxel, in their own unit of values, such as probabilities in 0..1.
+    """Return values of stored slices, finite floats (Z, H, W), on the grid of `lesion_back`, as float32 (Z, Y, X).
 
-    They are 0 outside of the stored slices. ValueError as by `to_input_grid`.
+    Each is the mean over its voxel in the unit of the values, such as probabilities in 0..1, and 0 outside of the
+    stored slices. ValueError is raised as by `to_input_grid`.
     """
     return np.stack([share.astype(np.float32) for share in _shares(values, placement)])
 
 
 def in_file_order(values: NDArray[Kind], placement: WayBack) -> NDArray[Kind]:
-    """Return values (Z, Y, X) on the grid that lies LPS as (x, y, z) in the voxel order of the file whose grid it is.
+    """Return values (Z, Y, X), whose grid lies LPS, as (x, y, z) in the voxel order of the file of that grid.
 
-    values: of any number type and unit of values, which stay: a view, nothing is computed.
+    The result is a view. values: of any number type and unit of values, which are kept.
     """
     turn = orientations.ornt_transform(*_axes(placement)[::-1])
     turned: NDArray[Kind] = orientations.apply_orientation(values.T, turn)
@@ -140,14 +151,18 @@ def in_file_order(values: NDArray[Kind], placement: WayBack) -> NDArray[Kind]:
 
 
 def _axes(placement: WayBack) -> tuple[Floats, Floats]:
-    """The axes of the file, and those of LPS, as nibabel writes them, each (3, 2): numbers of axes, and directions."""
+    """Return the file's axes and those of LPS, in nibabel's form, each (3, 2): numbers of axes, and directions."""
     file, lps = (orientations.axcodes2ornt(codes) for codes in (placement["input_axes"], "LPS"))
     return file, lps
 
 
 def _shares(values: NDArray[Any], placement: WayBack) -> Iterator[Floats]:
-    """Each slice of the grid, (Y, X): the mean of the stored pixels over each voxel, by the area that they cover.
-    values: (Z, H, W), of any number type and unit of values, which is that of the means."""
+    """Return, for each slice of the grid, (Y, X), the mean over each voxel of the stored pixels, weighted by
+    covered area.
+
+    values: (Z, H, W), of any number type and unit of values, which the means keep. ValueError is raised for another
+    shape than that of the stored slices.
+    """
     order = np.argsort(orientations.ornt_transform(*_axes(placement))[:, 0])
     width, height, depth = (placement["input_shape"][axis] for axis in order)
     stored = (depth, placement["size"], placement["size"])
@@ -164,17 +179,16 @@ def _shares(values: NDArray[Any], placement: WayBack) -> Iterator[Floats]:
 
 
 def save_nifti(path: Path, values: NDArray[Any], placement: WayBack) -> None:
-    """Write values (Z, Y, X) on the grid that lies LPS as a NIfTI file, compressed where `path` ends so, on the grid of
-    the scan's own file.
+    """Write values (Z, Y, X), whose grid lies LPS, as a NIfTI file on the grid of the scan's own file.
 
-    values: masks, uint8 of 0 and 1, or float32 in any unit of values, such as probabilities in 0..1; the file's number
-    type is theirs, without a scaling, and it states no unit of values (lengths are in mm). A file of that name is
-    written over.
+    The file is compressed if the name of `path` says so, and overwrites a file of that name. values: masks, uint8 of 0
+    and 1, or float32 in any unit of values, such as probabilities in 0..1. The file has their number type, without a
+    scaling, and states no unit of values; lengths are in mm.
     """
     affine = np.array(placement["input_affine"], dtype=np.float64)
     image = nib.Nifti1Image(in_file_order(values, placement), affine)
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
-    if not np.allclose(image.get_qform(), affine, atol=1e-3):  # a qform holds no shear, however small
+    if not np.allclose(image.get_qform(), affine, atol=1e-3):  # a qform cannot hold the slightest shear
         image.set_qform(None, code=0)
     image.to_filename(path)
