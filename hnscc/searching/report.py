@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.columns import PLACES
 from hnscc.aggregation.query import read_table
-from hnscc.base.in_words import count_of, listed
+from hnscc.base.in_words import count_of, listed, noun_of
 from hnscc.reporting.blocks import Block, Cell, Picture, Points, Section, Text, report_table, write_pages
 from hnscc.reporting.plotting.style import picture
 from hnscc.reporting.values import (
@@ -162,16 +162,21 @@ def _setting(column: str) -> Callable[[TableRow], str]:
 def _spent(study: Study, race: Race, rows: Sequence[TableRow]) -> Points:
     epochs = sum(row["epochs"] for row in rows)
     seconds = sum(row["seconds"] for row in rows)
-    budget = search_of(study).budget.model_dump(exclude_none=True)
-    limits = [f"{value:g} {name.replace('_', ' ')}" for name, value in budget.items()]
     items = [
-        f"Budget: {listed(limits)}.",
+        f"Budget: {budget_in_words(study)}.",
         f"Spent: {count_of(sum(row['trials'] for row in rows), 'trial')}, {count_of(epochs, 'epoch')} "
         f"({epochs / race.epochs:.1f} whole trainings), {duration(seconds)} of training.",
     ]
     if race.spent_early:
         items.append("It was spent before every configuration had its first repeats.")
     return Points("", tuple(items))
+
+
+def budget_in_words(study: Study) -> str:
+    """Say what a search may spend: `30 trials and 1 hour`."""
+    budget = search_of(study).budget.model_dump(exclude_none=True)
+    nouns = {name: name.replace("_", " ").removesuffix("s") for name in budget}
+    return listed([f"{value:g} {noun_of(value, nouns[name])}" for name, value in budget.items()])
 
 
 def ranges_in_words(study: Study) -> list[str]:

@@ -45,3 +45,14 @@ def test_it_is_told_that_repeats_added_because_of_a_p_make_it_too_small(tmp_path
     run = random_run(tmp_path, small_study(repeats=2))
     text, _ = words(run, overlap_slice_by_slice)
     assert "repeats that are added because it was not small make it too small" in text
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(5, "Compared in pairs: all."), (4, "Compared in pairs: none.")]
+)
+def test_which_variants_are_compared_by_paired_repeats_is_told(tmp_path, number, told):
+    """The report said of all t tests that all repeats count, and nowhere which were of pairs."""
+    run = random_run(tmp_path, small_study(repeats={"number": number, "paired": True}))
+    text, _ = words(run, overlap_slice_by_slice)
+    assert told in text and "they are not made wider for the number of pairs" in text
+    assert "in this summary are of all repeats at threshold 0.5" in text

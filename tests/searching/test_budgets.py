@@ -14,6 +14,7 @@ from hnscc.base.errors import InputError
 from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
 from hnscc.searching.recorded import curve_of, trial_of
+from hnscc.searching.report import budget_in_words
 from hnscc.study.range_checks import check_search
 from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.trial import steps_of_trial
@@ -43,6 +44,12 @@ def test_budgets_of_time_are_spent_at_the_price_of_a_training(budget, trainings)
             }
         )
     assert trainings - 2 <= len(race.curves) <= trainings
+
+
+def test_a_budget_is_told_in_words():
+    """One hour stood as `1 hours`."""
+    budget = {"trials": 30, "hours": 1.0, "gpu_hours": 0.5}
+    assert budget_in_words(searched({"budget": budget})) == "30 trials, 1 hour and 0.5 gpu hours"
 
 
 def test_a_budget_of_time_spent_early_says_so():

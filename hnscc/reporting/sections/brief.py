@@ -49,8 +49,8 @@ def _asked(source: Source) -> Iterator[str]:
         yield f"How well does a model outline the lesion? One variant was trained, {labels}: nothing is compared."
     yield (
         f"Each variant was to have {repeats_wanted(study)}{_folds(source)}, since repeats that differ "
-        "by chance alone give different results. The middle one by validation score, the median model, stands "
-        "for its variant."
+        "by chance alone give different results. Scores and differences in this summary are of all repeats at "
+        "threshold 0.5; the middle one by validation score, the median model, is looked at closely further down."
     )
 
 

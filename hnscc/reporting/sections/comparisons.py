@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base import fewest
+from hnscc.base.in_words import listed
 from hnscc.reporting.blocks import Block, Cell, Points, ReportTable, report_table
 from hnscc.reporting.sections.published import PUBLISHED_P, published_p, with_remark
 from hnscc.reporting.source import SET_IN_WORDS, Source
@@ -14,11 +15,12 @@ from hnscc.scores.patient_metrics import PATIENT_METRICS, PatientMetric
 from hnscc.study.section_schema import UntilPrecise
 
 TESTS = (
-    "Every pair of variants on the same test slices. Holm's correction makes each p larger for the number "
-    "of pairs compared, since among several comparisons one may differ by chance; read the corrected p, "
-    "in brackets. The three tests look at different things, so their differences may differ too, even in sign: "
-    "the t test at the pixels of all slices together, all repeats at threshold 0.5; the Wilcoxon tests at "
-    "patients or slices one by one, the two median models at their chosen thresholds."
+    "Every pair of variants on the same test slices. Holm's correction makes each p larger for the number of pairs "
+    "compared, since among several comparisons one may differ by chance; read the corrected p, in brackets. Intervals "
+    "are of each pair by itself: they are not made wider for the number of pairs. The three tests look at different "
+    "things, so their differences may differ too, even in sign: the t test at the pixels of all slices together, all "
+    "repeats at threshold 0.5; the Wilcoxon tests at patients or slices one by one, the two median models at their "
+    "chosen thresholds."
 )
 READ_TESTS = (
     "t test over patients and repeats: both stand for many others, and all repeats count at 0.5. It answers "
@@ -57,7 +59,21 @@ def tests(source: Source) -> Iterator[Block]:
     yield _reach(source)
     yield _others(source)
     stopped = (STOPPED,) if isinstance(source.study.repeats, UntilPrecise) else ()
-    yield Points("How to read the tests", (*READ_TESTS, *stopped))
+    yield Points("How to read the tests", (*READ_TESTS, *_paired(source), *stopped))
+
+
+def _paired(source: Source) -> Iterator[str]:
+    """Say, in a study of paired repeats, which pairs of variants the t test compared repeat by repeat."""
+    if not source.study.paired:
+        return
+    pairs = pairs_of_variants(source)
+    done = [pair(source, row) for row in pairs if row["paired"]]
+    yield (
+        "Paired repeats: repeat r of one variant is compared with repeat r of the other, and a repeat that one of them "
+        f"lacks is left out of both, from {fewest.PAIRED_REPEATS} on that both completed; with fewer the t test takes "
+        "them as independent, which is somewhat too careful. Compared in pairs: "
+        f"{'all' if len(done) == len(pairs) else listed(done) or 'none'}."
+    )
 
 
 def pairs_of_variants(source: Source) -> list[TableRow]:
