@@ -140,8 +140,7 @@ def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRo
             reasons += [
                 whole.no_median,
                 whole.no_repeats,
-                _said_of_pooled(metric, median),
-                _said_of_pooled(metric, repeats),
+                *_said_of_pooled(metric, median, repeats),
             ]
         row |= {metric.name: median.value}
         row |= {f"{metric.name}_low": median.low, f"{metric.name}_high": median.high}
@@ -168,8 +167,12 @@ def _over_patients(pooling: Pooling, repeats: Sequence[Patients]) -> Estimate:
     return fraction_interval((overlap, pred, truth), pooling.fraction)
 
 
-def _said_of_pooled(metric: PatientMetric, found: Estimate) -> str | None:
-    return found.reason and f"{metric.label}: {found.reason}"
+def _said_of_pooled(metric: PatientMetric, median: Estimate, repeats: Estimate) -> Iterator[str]:
+    """Why the median models have no interval, and the repeats; what holds of both is said once."""
+    if median.reason:
+        yield f"{metric.label}: {median.reason}"
+    if repeats.reason and repeats.reason != median.reason:
+        yield f"repeats at 0.5: {metric.label}: {repeats.reason}"
 
 
 def patient_rows_of(a: WholeScans, b: WholeScans, *, paired: bool) -> Iterator[TableRow]:

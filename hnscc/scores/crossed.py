@@ -175,8 +175,8 @@ def _without_value(den: Floats, lesion: Bools) -> str | None:
     """Why there is no interval, if a patient with lesion, bool (N,), has a denominator (R, N), in pixels or ml,
     of 0."""
     lacking = int((den[:, lesion] == 0).any(0).sum())
-    have = noun_of(lacking, "has", "have")
-    return f"{count_of(lacking, 'patient')} with lesion {have} no value in some repeat" if lacking else None
+    have, where = noun_of(lacking, "has", "have"), " in some repeat" if len(den) > 1 else ""
+    return f"{count_of(lacking, 'patient')} with lesion {have} no value{where}" if lacking else None
 
 
 def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str) -> Estimate:

@@ -121,6 +121,26 @@ def test_a_model_that_predicts_nothing_is_as_bad_as_can_be(tmp_path):
     assert "precision by ml: 2 patients with lesion have no value in some repeat" in found["scans_reason"]
 
 
+def test_reasons_say_whether_they_are_of_the_median_model_or_of_the_repeats(tmp_path):
+    """The median model, the first of two equal ones, marks nothing in one patient, the other repeat in neither."""
+    slices = [
+        Slice(each, f"{each}{i}", mask(*LESION))
+        for i, each in enumerate(("train", "validation", "test", "test"))
+    ]
+    study = small_study(("pet",), repeats=2)
+    run = write_run(tmp_path, study, [slices])
+    for trial, last in zip(trials_of(study), (LESION, ()), strict=True):
+        add_trial(
+            run, study, trial, levels(*[dict.fromkeys(each, 900) for each in (LESION, LESION, (), last)])
+        )
+    write_tables(run)
+    found = row(run, "pooled", split="test")
+    assert found["volume_precision_low"] is found["volume_precision_repeats_low"] is None
+    said = found["scans_reason"].split("; ")
+    assert "precision by ml: 1 patient with lesion has no value" in said
+    assert "repeats at 0.5: precision by ml: 2 patients with lesion have no value in some repeat" in said
+
+
 def test_where_there_is_no_lesion_or_no_whole_scan_there_is_a_reason(tmp_path):
     slices = [Slice(each, f"{each}{i}", mask()) for i, each in enumerate(("train", "validation", "test"))]
     study = small_study(("pet",), repeats=2)
