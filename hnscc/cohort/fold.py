@@ -1,4 +1,4 @@
-"""One fold: which slices stand in which split and which are scored, the bounds of training slices, and its files."""
+"""One fold: which slices are in which split and which are scored, the bounds of training slices, and its files."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ SCANS = pa.schema(
     + [("fold", pa.int64()), ("split", pa.string())]
     + [(name, pa.int64()) for name in ("slices", "positive_slices", "used_positive", "used_negative")]
 )
-# The choices of `normalisation.bounds`: of the slices of how many splits, the first of SPLITS, bounds are taken.
+# For each choice of `normalisation.bounds`, how many of SPLITS, from the first on, the bounds are taken from.
 BOUNDED_BY = {"training": 1, "training_and_validation": 2}
 
 
@@ -37,13 +37,13 @@ BOUNDED_BY = {"training": 1, "training_and_validation": 2}
 class FoldData:
     """One fold's slices in canonical order: train, validation, test; within each by scan and z.
 
-    pixels: shared by all folds. at: int (N,), where each of the fold's N sampled slices stands among the pixels. rows:
-    for each split, the range of N that holds it. bounds: modality -> what becomes 0 and 1, of this fold's training
-    slices. digest: hash of the pixels, bounds and order of the sampled slices, which trainings follow from.
+    pixels: shared by all folds. at: int (N,), the positions of the fold's N sampled slices among the pixels. rows: for
+    each split, the range of N that holds it. bounds: by modality, the values that become 0 and 1, from this fold's
+    training slices. digest: hash of all that trainings depend on: pixels, bounds and order of the sampled slices.
 
-    Scored are the sampled slices and, after them, others: int (M,), where the M slices stand that make whole scans of
-    validation and test; other_splits: the split of each. others_digest: hash of their pixels and order, empty
-    for none. spacing_mm: of each scan of which every slice is scored, mm between stored voxels along z, y and x.
+    The scored slices are the sampled ones, followed by others: int (M,), the positions of the M slices that complete
+    the scans of validation and test; other_splits: the split of each. others_digest: hash of their pixels and order,
+    empty for none. spacing_mm: of each scan of which every slice is scored, mm between stored voxels along z, y and x.
     in_suv: the modality that is known to be in SUV, or None.
     """
 
@@ -73,13 +73,13 @@ class FoldData:
 
     @property
     def masks(self) -> Masks:
-        """Of the sampled slices: uint8 (N, H, W) of 0 and 1, a new array."""
+        """The masks of the sampled slices: uint8 (N, H, W) of 0 and 1, a new array."""
         masks: Masks = self.pixels.masks[self.at]
         return masks
 
     @property
     def scored_at(self) -> Integers:
-        """Where the sampled slices and then the others stand among the pixels: int (N + M,)."""
+        """The positions of the scored slices among the pixels, first the sampled ones: int (N + M,)."""
         return np.concatenate([self.at, self.others])
 
     @property
@@ -89,33 +89,33 @@ class FoldData:
 
     @property
     def scan_rows(self) -> dict[str, Integers]:
-        """Where the slices of each whole scan stand among the scored ones, from its first to its last: int (n,)."""
+        """The positions of each whole scan's slices among the scored ones, from its first to its last: int (n,)."""
         keys = [self.pixels.keys[row] for row in self.scored_at]
         scan, z = np.array([name for name, _ in keys]), np.array([z for _, z in keys])
         return rows_of_scans(self.spacing_mm, scan, z, np.array(self.scored_splits))
 
     @property
     def scored_masks(self) -> Masks:
-        """Of the scored slices: uint8 (N + M, H, W) of 0 and 1, a new array."""
+        """The masks of the scored slices: uint8 (N + M, H, W) of 0 and 1, a new array."""
         masks: Masks = self.pixels.masks[self.scored_at]
         return masks
 
     @property
     def images(self) -> Images:
-        """float32 (N, C, H, W) in 0..1, a new array: for a look at all of them. Trainings read `slices`."""
+        """The images of all sampled slices, float32 (N, C, H, W) in 0..1, a new array. Trainings read `slices`."""
         return self.slices(self.modalities).as_one_batch()[0]
 
     def slices(self, modalities: Sequence[str], split: str | None = None) -> Slices:
-        """The sampled slices of a split, or all N, with the channels of these modalities, normalised batch by batch."""
+        """Return the sampled slices of a split, or all N, in the channels of these modalities, normalised per batch."""
         return self._slices_at(self.at if split is None else self.at[self.rows[split]], modalities)
 
     def scored_slices(self, modalities: Sequence[str]) -> Slices:
-        """The scored slices, N + M, in the same way."""
+        """Return the scored slices, N + M, in the same way as `slices`."""
         return self._slices_at(self.scored_at, modalities)
 
     def uptake(self, rows: Integers) -> Images | None:
-        """SUV, float32 (n, H, W), of these of the scored slices, int (n,); None where no modality is known to be
-        in SUV."""
+        """Return the SUV, float32 (n, H, W), of the scored slices at these positions, int (n,); None where no modality
+        is known to be in SUV."""
         if self.in_suv is None:
             return None
         channel = self.modalities.index(self.in_suv)
@@ -123,7 +123,7 @@ class FoldData:
         return found
 
     def _slices_at(self, rows: Integers, modalities: Sequence[str]) -> Slices:
-        """Those that stand at these rows, int (n,), among the pixels."""
+        """Return the slices at these positions, int (n,), among the pixels."""
         channels = [self.pixels.modalities.index(modality) for modality in modalities]
         bounds = [self.bounds[modality] for modality in modalities]
         return Slices(self.pixels.images, self.pixels.masks, rows, channels, bounds)
@@ -141,8 +141,8 @@ def read_folds(
 
 
 def _fold_of(store: Store, study: Study, division: Division, pixels: Pixels) -> FoldData:
-    """Bounds are the global minimum and maximum, per modality, of the training slices (paper section 2.2); with
-    `bounds: training_and_validation` of both."""
+    """Return a fold's data. Its bounds are the global minimum and maximum, per modality, of the training slices (paper
+    section 2.2), with `bounds: training_and_validation` of both."""
     at = np.array([pixels.row_of[each.scan_id, each.z] for _, each in division.order], np.int64)
     ends = np.cumsum([0, *(len(division.slices[split]) for split in SPLITS)]).tolist()
     rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
@@ -164,7 +164,7 @@ def _fold_of(store: Store, study: Study, division: Division, pixels: Pixels) -> 
 
 
 def _bounds(pixels: Pixels, rows: Integers) -> dict[str, Bounds]:
-    """The least and the most of each modality in these slices, int (n,) of the pixels. InputError for equal ones."""
+    """Return each modality's least and highest value in these slices, int (n,) of the pixels. InputError if equal."""
     bounds = {}
     for channel, modality in enumerate(pixels.modalities):
         planes = [pixels.images[row, channel] for row in rows]
@@ -182,8 +182,8 @@ def _bounds(pixels: Pixels, rows: Integers) -> dict[str, Bounds]:
 
 
 def digest_of_others(store: Store, division: Division) -> str:
-    """What the scored slices beside the sampled ones follow from: the content of their scans, and their order. Empty
-    where there are none."""
+    """Return a hash of what determines the scored slices beside the sampled ones: the content of their scans, and their
+    order. It is empty where there are none."""
     if not division.others:
         return ""
     digests = {scan.scan_id: scan.digest for scan in store.scans}
@@ -193,11 +193,11 @@ def digest_of_others(store: Store, division: Division) -> str:
 def write_fold(
     folder: FoldFolder, store: Store, division: Division, data: FoldData, *, replace: bool = False
 ) -> tuple[str, ...]:
-    """Write the fold's files once; split.json, last, vouches for the others. Return the names of those that were not
-    what was written, damaged or gone, and are written again; none where split.json is gone, as of a new fold.
+    """Write the fold's files, split.json last, which vouches for the others. Return the names of files that were
+    damaged or gone and are written again; none for a new fold, which has no split.json.
 
-    An existing fold of the same data is kept, and mended. One of other data is refused (InputError), unless told to
-    `replace` it (nothing has been trained on it yet).
+    A fold of the same data that exists already is kept, and repaired. One of other data raises InputError, unless it is
+    to be replaced with `replace` (nothing has been trained on it yet).
     """
     existing = intact_split(folder)
     if existing and not replace:
@@ -221,7 +221,7 @@ def write_fold(
 
 
 def _damaged(folder: FoldFolder, split: SplitFile | None, names: Iterable[str]) -> tuple[str, ...]:
-    """Which of these files are not what was written; split: what split.json says, None where that is not whole."""
+    """Return which of these files are damaged or gone. split: the content of split.json, None if damaged."""
     if split is None:
         return (folder.split.name,) if folder.split.is_file() else ()
     files = split.files
@@ -229,11 +229,11 @@ def _damaged(folder: FoldFolder, split: SplitFile | None, names: Iterable[str]) 
 
 
 def _holds(path: Location, digest: str) -> bool:
-    """Whether a file is there and has this SHA-256. InputError where it may not be read."""
+    """Return whether a file exists and has this SHA-256. InputError where it may not be read."""
     try:
         with read_errors(path, inside(path.parent)):
             return sha256(path.read_bytes()) == digest
-    except OSError:  # it is gone, or a folder
+    except OSError:  # the file is gone, or it is a folder
         return False
 
 
@@ -260,7 +260,7 @@ def _split_file(
 
 
 def _slices_table(division: Division, data: FoldData) -> pa.Table:
-    """The scored slices; column `used`: whether the slice is a sampled one."""
+    """Return the table of the scored slices; its column `used` says whether the slice is a sampled one."""
     order = division.scored
     return pa.table(
         {
@@ -277,7 +277,7 @@ def _slices_table(division: Division, data: FoldData) -> pa.Table:
 
 
 def _scans_table(store: Store, division: Division) -> pa.Table:
-    """The `cohort` table's rows for this fold: each scan with its slices, in every split that it stands in."""
+    """Return this fold's rows of the table `cohort`: each scan with its slices, in every split that it is in."""
     rows = []
     for split in SPLITS:
         patients = set(division.patients[split])

@@ -1,8 +1,8 @@
-"""What a fold's folder keeps of its store: masks as they were drawn, and what its scans are like, in numbers that name
-no scan.
+"""What a fold's folder keeps of its store: masks as they were drawn, and numbers that describe its scans without
+naming them.
 
-By the masks, scans are scored on their own grids; with the numbers a new scan is compared. Models and scores may go
-where the store does not (`write_fold` in fold.py).
+With the masks, scans are scored on their own grids; with the numbers, a new scan is compared. They are kept because
+models and scores may be passed on without the store (`write_fold` in fold.py).
 """
 
 import io
@@ -19,16 +19,17 @@ from hnscc.cohort.placement import WAY_BACK, ValueFacts, WayBack
 from hnscc.cohort.store import Store
 from hnscc.cohort.store_format import DrawnMask
 
-# Of the values of each modality (placement.ValueFacts): what says of which unit of values, scale and level.
+# The facts that are kept of each modality's values (placement.ValueFacts): they tell its unit of values, scale
+# and level.
 KEPT = ("low", "first", "median", "last", "high", "rim", "tissue", "elsewhere")
 
 
 @dataclass(frozen=True)
 class PackedMask:
-    """The mask of one scan as it was drawn, eight voxels a byte until it is asked for, since grids may be large.
+    """The mask of one scan as it was drawn, packed eight voxels to a byte, since grids may be large.
 
-    lies: `on`, `shape` and `affine` as of `store_format.DrawnMask`, and `placement`, the part of the scan's placement
-    that brings a mask of its stored slices back. bits: uint8 (n,), the voxels in C order.
+    lies: `on`, `shape` and `affine` as in `store_format.DrawnMask`, and `placement`, the part of the scan's placement
+    that maps a mask of its stored slices back to a file's grid. bits: uint8 (n,), the voxels in C order.
     """
 
     lies: Mapping[str, Any]
@@ -36,20 +37,21 @@ class PackedMask:
 
     @property
     def drawn(self) -> DrawnMask:
-        """The mask, unpacked: a new array, bool (Z, Y, X), each time."""
+        """The mask, unpacked: bool (Z, Y, X), a new array each time."""
         shape = tuple(self.lies["shape"])
         voxels = np.unpackbits(self.bits, count=math.prod(shape)).reshape(shape) == 1
         return DrawnMask(voxels, tuple(tuple(row) for row in self.lies["affine"]), self.lies["on"])
 
     @property
     def placement(self) -> WayBack:
-        """What `data_prep.placing.way_back` needs of the scan."""
+        """The facts of the scan that `data_prep.placing.way_back` needs."""
         way_back: WayBack = self.lies["placement"]
         return way_back
 
 
 def read_masks(store: Store, scans: Iterable[str]) -> dict[str, PackedMask]:
-    """The masks of these scans as they were drawn; empty where the store keeps none. Errors as of `Store.read`."""
+    """Return the masks of these scans as they were drawn; empty where the store keeps none. Raises what
+    `Store.read` raises."""
     placements = {scan.scan_id: scan.placement for scan in store.scans}
     found = {}
     for scan in sorted(scans):
@@ -60,19 +62,20 @@ def read_masks(store: Store, scans: Iterable[str]) -> dict[str, PackedMask]:
 
 
 def packed(drawn: DrawnMask, placement: Mapping[str, Any]) -> PackedMask:
-    """A mask, bool (Z, Y, X), and its scan's placement, as a fold keeps them."""
+    """Return a mask, bool (Z, Y, X), and its scan's placement in the form in which a fold keeps them."""
     lies = {"on": drawn.on, "shape": list(drawn.voxels.shape), "affine": [list(row) for row in drawn.affine]}
     way_back = {name: placement[name] for name in WAY_BACK}
     return PackedMask({**lies, "placement": way_back}, np.packbits(drawn.voxels))
 
 
 def masks_to_bytes(masks: Mapping[str, PackedMask]) -> bytes:
-    """The file of these masks, by scan: the bits of all, one scan after another, compressed."""
+    """Return the content of a file of these masks, given by scan: the bits of one scan after another, compressed."""
     return npz_bytes(bits=np.concatenate([masks[scan].bits for scan in sorted(masks)]))
 
 
 def masks_from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> dict[str, PackedMask]:
-    """The masks that `masks_to_bytes` wrote; lies: `PackedMask.lies` of each. ValueError where these do not fit."""
+    """Return the masks that `masks_to_bytes` wrote, by scan. lies: `PackedMask.lies` of each. ValueError where these do
+    not fit."""
     bits = np.load(io.BytesIO(content), allow_pickle=False)["bits"]
     lengths = [-(-math.prod(lies[scan]["shape"]) // 8) for scan in sorted(lies)]
     if bits.dtype != np.uint8 or bits.shape != (sum(lengths),):
@@ -85,10 +88,10 @@ def masks_from_bytes(content: bytes, lies: Mapping[str, Mapping[str, Any]]) -> d
 
 
 def usual_of(store: Store) -> dict[str, Any] | None:
-    """Return the values of each modality in every scan of a store, lowest median first, and how most scans lie.
+    """Return what the scans of a store are like: the values of each modality in every scan, and how most scans lie.
 
-    `values`: for each modality a list of KEPT. `lying`: placement.LyingFacts of each modality whose scans look alike.
-    None for a store that was made before preparing kept the values.
+    `values`: for each modality a list of the facts named in KEPT, lowest median first. `lying`: placement.LyingFacts of
+    each modality whose scans look alike. None for a store that was made before preparing kept the values.
     """
     values = {
         name: _values([scan.placement.get("values", {}).get(name, {}) for scan in store.scans])
@@ -100,9 +103,10 @@ def usual_of(store: Store) -> dict[str, Any] | None:
 
 
 def _values(of_scans: list[ValueFacts]) -> list[dict[str, Any]] | None:
-    """What is kept of one modality, in an order that says nothing of whose it is; None where a scan lacks some."""
+    """Return what is kept of one modality, in an order that does not tell which scan is which; None where a scan lacks
+    some of it."""
     kept: list[dict[str, Any]] = [{name: facts.get(name) for name in KEPT} for facts in of_scans]
-    # In a store's first form, tissue had no upper quartile, by which new scans are judged.
+    # In the first stores, tissue had no upper quartile, which new scans are compared with.
     found = [each for each in kept if each["median"] is not None and "upper" in (each["tissue"] or {"upper"})]
     if len(found) < len(of_scans):
         return None

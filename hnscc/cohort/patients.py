@@ -1,4 +1,4 @@
-"""Each patient is assigned to training, validation or test: stratified by lesion, or as the manifest fixes it."""
+"""The assignment of each patient to training, validation or test: stratified by lesion, or as the manifest fixes it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,14 +17,14 @@ def assign_patients(
 ) -> dict[str, str]:
     """Assign each patient to train, validation or test, stratified by whether any of their slices holds lesion.
 
-    Splits fixed in the manifest are taken as they are. Otherwise the patients of each stratum are shuffled by `seed`,
+    Splits that the manifest fixes are taken as they are. Otherwise the patients of each stratum are shuffled by `seed`,
     in the same order for all folds. With `folds: 1` the first share `test` of each stratum is tested. With `folds: k`
-    patient i is tested in fold i mod k, counted on from one stratum to the next. With validation_unit slice the
-    validation slices are chosen later, and no patient is set aside for it here. Slices that a modality in `shown` does
-    not show do not count.
+    patient i is tested in fold i mod k, where i is counted on from one stratum to the next. With validation_unit slice
+    the validation slices are chosen later, and no patient is set aside for validation here. Slices that a modality in
+    `shown` does not show do not count.
 
     InputError is raised where patients with lesion are too few, where the manifest's splits are not one hold-out split
-    of whole patients, and where it names validation patients of whom validation by slices would use none.
+    of whole patients, and where it names validation patients although validation by slices would not use them.
     """
     fixed = {scan.patient_id: scan.split for scan in scans}
     if any(fixed.values()):
@@ -47,9 +47,9 @@ def assign_patients(
 
 
 def _tested(order: Sequence[str], split: Split, fold: int, *, dealt: int, at_least: bool) -> list[str]:
-    """Return which patients of a shuffled stratum are tested in this fold.
+    """Return the patients of a shuffled stratum who are tested in this fold.
 
-    dealt: how many stand in the strata before. at_least: one patient is tested, however small the share.
+    dealt: how many patients the strata before have. at_least: at least one patient is tested, however small the share.
     """
     if split.folds == 1:
         return [*order[: share_of(split.test, len(order), at_least=at_least)]]
@@ -57,7 +57,8 @@ def _tested(order: Sequence[str], split: Split, fold: int, *, dealt: int, at_lea
 
 
 def lesion_patients(scans: Sequence[Scan], shown: Sequence[str]) -> set[str]:
-    """The patients of whom a stored slice that all of these modalities show holds lesion: by it they are split."""
+    """Return the patients who count as with lesion when they are divided: a stored slice of theirs that all of these
+    modalities show holds lesion."""
     return {scan.patient_id for scan in scans if shown_with_lesion(scan, shown)}
 
 

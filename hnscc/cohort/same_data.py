@@ -1,4 +1,4 @@
-"""Whether a store still holds what a run folder's fold was made of, and in what it differs: told in words."""
+"""Whether a store still holds the data that a run folder's fold was made of, and if not, what differs, in words."""
 
 import io
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +17,13 @@ from hnscc.cohort.splits import Division
 from hnscc.cohort.store import Store
 from hnscc.study.run_folder import FoldFolder, inside
 
-MOST_NAMES = 5  # of patients or scans that one message names
+MOST_NAMES = 5  # the most patients or scans that one message names
 
 
 @dataclass(frozen=True)
 class _Data:
-    """What a fold is made of. slices: of all its scans; sampled: split, scan and z of each sampled slice, in order."""
+    """What a fold is made of. slices: the number of all slices of its scans; sampled: split, scan and z of each sampled
+    slice, in order."""
 
     patients: frozenset[str]
     scans: frozenset[str]
@@ -39,12 +40,12 @@ def check_same_data(
     bounds: Mapping[str, Bounds] | None = None,
     why_others: Callable[[], str] = str,
 ) -> None:
-    """Refuse, with what differs, a store and a division other than those that the fold was made of (InputError).
+    """Raise InputError, with what differs, unless store and division are those that the fold was made of.
 
-    bounds: of the fold's data (`FoldData`), where its images have been read; without them those that the fold keeps
-    stand for them: they follow from images, whose digests are compared. A fold whose split.json is not there, or is
-    damaged, is not compared: `hnscc run` writes it anew. InputError where a file may not be read. why_others: gives
-    what the caller knows of why other slices are sampled, asked where they are; "" for nothing.
+    bounds: those of the fold's data (`FoldData`), if its images have been read. Otherwise the bounds that the fold
+    keeps are used: bounds follow from the images, whose digests are compared. A fold whose split.json is absent or
+    damaged is not compared: `hnscc run` writes it anew. InputError where a file may not be read. why_others: called
+    where other slices are sampled, and returns what the caller knows of the reason; "" for nothing.
     """
     split = intact_split(folder)
     if split is None or split.digest == data_digest(
@@ -69,7 +70,8 @@ def check_same_data(
 
 
 def data_digest(store: Store, division: Division, bounds: Mapping[str, Bounds]) -> str:
-    """What a fold's pixels follow from: the content of their scans, the sampled slices in order, the bounds."""
+    """Return a hash of what determines a fold's pixels: the content of their scans, the sampled slices in order,
+    the bounds."""
     digests = {scan.scan_id: scan.digest for scan in store.scans}
     sampled = [[split, digests[each.scan_id], each.z] for split, each in division.order]
     return hash_of({"modalities": store.modalities, "size": store.size, "slices": sampled, "bounds": bounds})
@@ -87,13 +89,13 @@ def _asked_for(store: Store, division: Division) -> _Data:
 
 
 def _written(folder: FoldFolder, split: SplitFile) -> _Data | str:
-    """What the fold's files say, or which of them is lost or damaged. InputError where one may not be read."""
+    """Return what the fold's files say, or which of them is lost or damaged. InputError where one may not be read."""
     contents: dict[str, bytes] = {}
     for path in (folder.scans, folder.slices, folder.truth):
         try:
             with read_errors(path, inside(folder.root)):
                 contents[path.name] = path.read_bytes()
-        except OSError:  # it is gone, or a folder
+        except OSError:  # the file is gone, or it is a folder
             return f"its file {path.name} is gone"
         if sha256(contents[path.name]) != split.files.get(path.name):
             return f"its file {path.name} is damaged"
@@ -106,7 +108,7 @@ def _written(folder: FoldFolder, split: SplitFile) -> _Data | str:
         scans=frozenset(row["scan_id"] for row in scans),
         slices=sum({row["scan_id"]: row["slices"] for row in scans}.values()),
         sampled=tuple((row["split"], row["scan_id"], row["z"]) for row in scored if row.get("used", True)),
-        modalities=tuple(sorted(split.bounds)),  # whose order JSON does not keep
+        modalities=tuple(sorted(split.bounds)),  # JSON does not keep their order
         size=int(masks.shape[-1]),
     )
 
@@ -129,7 +131,7 @@ def _differences(before: _Data, now: _Data, why_others: Callable[[], str]) -> It
 
 
 def _names(what: str, before: frozenset[str], now: frozenset[str]) -> Iterator[str]:
-    """How many there were and are, and the first of those that went and came."""
+    """Yield how many there were and are, and the first names of those that are gone and of those that are new."""
     if before == now:
         return
     gone, new = sorted(before - now), sorted(now - before)

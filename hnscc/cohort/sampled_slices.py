@@ -1,4 +1,5 @@
-"""The slices that a fold samples: with lesion, evenly over patients, and without. The store's index alone is read."""
+"""The slices that a fold samples: those with lesion, evenly over patients, and those without. Only the store's index
+is read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +27,8 @@ def sample_with_lesion(
 ) -> list[StoredSlice]:
     """Return every slice with lesion in its stored mask, or `most` of them, sampled evenly over the patients.
 
-    Slices that a modality in `shown` does not show are left out. They are sorted by patient, scan and z. The sampling
-    is keyed by `seed` and the patient alone.
+    Slices that a modality in `shown` does not show are left out. The result is sorted by patient, scan and z. The
+    sampling depends only on `seed` and the patient.
     """
     by_patient: dict[str, list[StoredSlice]] = {}
     for scan in scans:
@@ -49,8 +50,9 @@ def candidates_without_lesion(
 ) -> list[StoredSlice]:
     """Return the slices without lesion on the mask's own grid: of lesion-free scans, or of any scan.
 
-    kind: as the setting sampling.negatives; ValueError for another word. A slice whose lesion vanished in the resize is
-    neither with nor without lesion, nor is one that a modality in `shown` does not show.
+    kind: one of the words of the setting sampling.negatives; ValueError for another word. A slice that lost its
+    lesion in the resize counts as neither with nor without lesion. Slices that a modality in `shown` does not show
+    are left out.
     """
     if kind not in get_args(Negatives):
         known = ", ".join(get_args(Negatives))
@@ -71,12 +73,13 @@ def slices_shown(scan: Scan, modalities: Sequence[str]) -> list[int]:
 
 
 def shown_with_lesion(scan: Scan, modalities: Sequence[str]) -> list[int]:
-    """Of the slices that all of these modalities show, those whose stored mask holds lesion."""
+    """Return the slices that all of these modalities show and whose stored mask holds lesion."""
     return [z for z in slices_shown(scan, modalities) if scan.lesion_px[z]]
 
 
 def _even_quota(available: Mapping[str, int], most: int | None) -> dict[str, int]:
-    """Share `most` out evenly; what a patient cannot fill goes to the others, the odd ones in order of id."""
+    """Share `most` out evenly over the patients. What a patient cannot fill goes to the others, and a remainder to the
+    first ids."""
     quota = dict.fromkeys(available, 0)
     left = sum(available.values()) if most is None else min(most, sum(available.values()))
     while left:
@@ -88,13 +91,13 @@ def _even_quota(available: Mapping[str, int], most: int | None) -> dict[str, int
 
 
 def sample_from(pool: Sequence[StoredSlice], n: int, rng: np.random.Generator) -> list[StoredSlice]:
-    """Sample `n` slices of the pool without replacement, or all where it has fewer; they keep the pool's order."""
+    """Sample `n` slices of the pool without replacement, or all if it has fewer. They keep the pool's order."""
     chosen = rng.permutation(len(pool))[:n]
     return [pool[i] for i in sorted(chosen)]
 
 
 def share_of(share: float, n: int, *, at_least: bool) -> int:
-    """Return the number that a share (0 to 1) of `n` is; with `at_least`, one at least where there are two or more."""
+    """Return how many of `n` a share (0 to 1) is. With `at_least` it is at least one, if `n` is two or more."""
     return max(round(share * n), 1 if at_least and n > 1 else 0)
 
 
@@ -115,5 +118,5 @@ def validation_by_slices(
 
 
 def by_scan_and_z(each: StoredSlice) -> tuple[str, int]:
-    """Return the key by which slices stand in canonical order within a split."""
+    """Return the key that sorts slices in canonical order within a split."""
     return each.scan_id, each.z

@@ -1,4 +1,4 @@
-"""The pixels of the slices that a study scores: read once and kept once, whatever the number of folds."""
+"""The pixels of the slices that a study scores. They are read once and kept once, whatever the number of folds."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ class Pixels:
 
     @cached_property
     def row_of(self) -> dict[tuple[str, int], int]:
-        """Where each slice stands among the N."""
+        """The position of each slice among the N."""
         return {key: row for row, key in enumerate(self.keys)}
 
 
 def read_pixels(store: Store, divisions: Iterable[Division], progress: Progress | None = None) -> Pixels:
-    """Read the slices that are scored in these folds, sampled or not, whole scans at a time, each once.
+    """Read the slices that are scored in these folds, sampled or not, each once and whole scans at a time.
 
-    progress: told the scans read, the scans in all, and the one that was read.
+    progress: called with the number of scans read, the number of all scans, and the name of the scan that was read.
     """
     keys = tuple(sorted({(each.scan_id, each.z) for division in divisions for _, each in division.scored}))
     images = np.empty((len(keys), len(store.modalities), store.size, store.size), np.float32)
@@ -54,24 +54,27 @@ def read_pixels(store: Store, divisions: Iterable[Division], progress: Progress 
 
 
 def rows_of_scans(scans: Iterable[str], scan: Texts, z: Integers, split: Texts) -> dict[str, Integers]:
-    """Where the slices of each of these scans stand, int (n,), by z, among N slices of which these are scan str (N,), z
-    int (N,) and split str (N,); those of training do not count."""
+    """Return the positions of each of these scans' slices, int (n,), sorted by z, among N slices. Slices of training
+    are left out.
+
+    The N slices are given by scan, str (N,), z, int (N,), and split, str (N,).
+    """
     at = np.flatnonzero(split != "train")
     names, number = np.unique(scan[at], return_inverse=True)
-    order = np.lexsort((z[at], number))  # by scan, then by z, else as they stand
+    order = np.lexsort((z[at], number))  # by scan, then by z; equal ones keep their order
     parts = np.split(at[order], np.searchsorted(number[order], np.arange(1, len(names))))
-    # All scans in one pass: a look at every slice for each of thousands of scans would take minutes.
+    # All scans are handled in one pass: to look at every slice for each of thousands of scans would take minutes.
     rows_of = dict(zip(names.tolist(), parts, strict=False))
     return {each: rows_of.get(each, at[:0]) for each in scans}
 
 
 @dataclass(frozen=True)
 class Slices:
-    """Slices to be read batch by batch: some rows and channels of arrays that others share.
+    """Slices that are read batch by batch: some rows and channels of shared arrays.
 
     images: float32 (N, C, H, W); masks: uint8 (N, H, W). rows: int (n,), which of the N and in which order. channels:
-    which of the C. bounds: of each of these channels, what becomes 0 and 1 (paper section 2.2); None where the images
-    are in 0..1 already.
+    which of the C. bounds: for each of these channels, the values that become 0 and 1 (paper section 2.2); None where
+    the images are in 0..1 already.
     """
 
     images: Images
@@ -84,11 +87,8 @@ class Slices:
         return len(self.rows)
 
     def batch(self, positions: Integers) -> tuple[Images, Masks]:
-        """The slices at these positions in 0..n-1, int (B,): images float32 (B, channels, H, W) in 0..1, masks uint8
-        (B, H, W).
-
-        New arrays each time.
-        """
+        """Return the slices at these positions in 0..n-1, int (B,), as new arrays: images float32 (B, channels, H, W)
+        in 0..1, masks uint8 (B, H, W)."""
         rows = self.rows[positions]
         images = self.images[np.ix_(rows, np.asarray(self.channels))]
         if self.bounds is not None:
@@ -96,14 +96,16 @@ class Slices:
         return images, self.masks[rows]
 
     def as_one_batch(self) -> tuple[Images, Masks]:
-        """All of them as one batch: images float32 (n, channels, H, W) in 0..1, and masks uint8 (n, H, W) of 0
+        """Return all of them as one batch: images float32 (n, channels, H, W) in 0..1, and masks uint8 (n, H, W) of 0
         and 1."""
         return self.batch(np.arange(len(self)))
 
 
 def normalise(images: Images, bounds: Sequence[Bounds]) -> None:
-    """(x - low) / (high - low), clipped to 0..1, in place: images float32 (N, C, H, W), in raw values, a pair in these
-    for each channel."""
+    """Replace raw values x by (x - low) / (high - low), clipped to 0..1, in place.
+
+    images: float32 (N, C, H, W), in raw values. bounds: low and high for each channel.
+    """
     for channel, (low, high) in enumerate(bounds):
         view = images[:, channel]
         np.subtract(view, np.float32(low), out=view)

@@ -1,4 +1,4 @@
-"""A fold's split.json: what it holds, in one typed form. It is read and written here alone."""
+"""A fold's split.json in typed form. It is read and written only here."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,7 @@ def _of_every_split(patients: dict[str, tuple[str, ...]]) -> dict[str, tuple[str
     return patients
 
 
-# JSON has lists where these have tuples.
+# JSON has lists where these types have tuples.
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 Pair = Annotated[tuple[float, float], Field(strict=False)]
 SentenceParts = Annotated[tuple[str | Annotated[CountedNoun, Field(strict=False)], ...], Field(strict=False)]
@@ -29,12 +29,13 @@ Triple = Annotated[tuple[float, float, float], Field(strict=False)]
 class SplitFile(Facts):
     """What a fold was made of. The file is written last and vouches for the others.
 
-    digest, others_digest (once named `scored`), spacing_mm and bounds: as of `fold.FoldData`. slices: whether every
-    slice of whole scans is scored, or the sampled ones alone. store_digest, placing, odd: of the store that it was made
-    from; usual: what the scans of that are like (hnscc.cohort.kept_of_store). patients: by split. warnings: of
-    `splits.Division`; warning_parts: of these sentences. files: name -> SHA-256 of each other file. drawn: scan -> how
-    its mask as drawn lies (`kept_of_store.PackedMask.lies`), empty where the store kept none. What has a default is
-    not in the files of earlier versions, which scored sampled slices alone; `unsaid` names what scores rest on of it.
+    digest, others_digest (once named `scored`), spacing_mm and bounds: as in `fold.FoldData`. slices: whether every
+    slice of whole scans is scored, or only the sampled ones. store_digest, placing, odd: of the store that it was made
+    from; usual: what that store's scans are like (hnscc.cohort.kept_of_store). patients: by split. warnings: those of
+    `splits.Division`; warning_parts: the parts of these sentences. files: name -> SHA-256 of each other file. drawn:
+    scan -> how its mask as drawn lies (`kept_of_store.PackedMask.lies`), empty where the store kept none. Fields with a
+    default are absent from the files of earlier versions, which scored only sampled slices; `unsaid` names those that
+    scores depend on.
     """
 
     fold: int
@@ -55,18 +56,18 @@ class SplitFile(Facts):
 
     @property
     def told(self) -> tuple[Sentence, ...]:
-        """The warnings; those of earlier versions, which kept no parts, as they stand."""
+        """The warnings, as sentences in parts; those of earlier versions, which kept no parts, as plain text."""
         return tuple(map(Sentence, self.warning_parts or ((each,) for each in self.warnings)))
 
     @property
     def unsaid(self) -> str:
-        """What an earlier version's file does not say of the slices that are scored: the names in the file."""
+        """The names of the fields on scored slices that the file of an earlier version lacks."""
         asked = ("others_digest", "slices", "spacing_mm")
         return ", ".join(f"`{name}`" for name in asked if name not in self.model_fields_set)
 
 
 def read_split(folder: FoldFolder) -> SplitFile:
-    """What the fold's split.json says. InputError where it is not there, not what was written, or of another form."""
+    """Return the content of the fold's split.json. InputError where it is absent, damaged or of another form."""
     found = _found(folder)
     if isinstance(found, str):
         raise damaged_fold(folder, found)
@@ -74,19 +75,22 @@ def read_split(folder: FoldFolder) -> SplitFile:
 
 
 def intact_split(folder: FoldFolder) -> SplitFile | None:
-    """The same for whoever may write the file again: None where it is not there or is damaged. InputError where it is
-    whole and of another form, which a later version may have written."""
+    """Return the content of the fold's split.json, or None where it is absent or damaged, for callers that may write
+    it again.
+
+    InputError where it is whole but of another form, which a later version may have written.
+    """
     found = _found(folder)
     return None if isinstance(found, str) else found
 
 
 def write_split(folder: FoldFolder, split: SplitFile) -> None:
-    """Write split.json under a seal that tells later whether it is whole."""
+    """Write split.json under a seal, by which readers can tell whether it is whole."""
     write_sealed(folder.split, split.model_dump(exclude=None if split.drawn else {"drawn"}))
 
 
 def damaged_fold(folder: FoldFolder, found: str) -> InputError:
-    """The error of a fold whose files are not there, or are not what was written."""
+    """Return the error of a fold whose files are absent or damaged."""
     return InputError(
         "A fold of the run folder is missing or damaged.",
         where=inside(folder.root),
@@ -97,7 +101,8 @@ def damaged_fold(folder: FoldFolder, found: str) -> InputError:
 
 
 def _found(folder: FoldFolder) -> SplitFile | str:
-    """What split.json says, or how it is damaged. InputError where it may not be read, or is of another form."""
+    """Return the content of split.json, or how it is damaged. InputError where it may not be read, or is of
+    another form."""
     try:
         return SplitFile.model_validate(read_sealed(folder.split))
     except FileNotFoundError:

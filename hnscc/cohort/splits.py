@@ -1,6 +1,5 @@
-"""Patient-wise, stratified splits and the slices sampled of them, fold by fold, and what must hold of a fold before
-anything is trained. Works on the store's index alone: no image is read.
-"""
+"""Patient-wise, stratified splits, the slices sampled from them, fold by fold, and the checks that a fold must pass
+before anything is trained. All of this uses only the store's index: no image is read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,13 +27,13 @@ from hnscc.study.trials import fold_name
 
 @dataclass(frozen=True)
 class Division:
-    """The cohort as one fold divides it: which patients and slices stand in which split, and what the user should know
+    """The cohort as one fold divides it: which patients and slices are in which split, and what the user should know
     of it.
 
-    slices: of each split, those that the setting `sampling` chose ("sampled" wherever slices are spoken of; columns of
-    tables say `used`). others: with their splits, the slices that make whole scans of those of validation and test:
-    they are scored and decide nothing in training; by split, scan and z. None where the sampled slices alone are
-    scored. whole_scans: those of which every slice is scored.
+    slices: for each split, those that the setting `sampling` chose (elsewhere called sampled; columns of tables say
+    `used`). others: the slices that complete the scans of validation and test, with their splits, by split, scan and z;
+    they are scored, and decide nothing in training. None where only the sampled slices are scored. whole_scans: the
+    scans of which every slice is scored.
     """
 
     fold: int
@@ -46,7 +45,7 @@ class Division:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is told of the fold, in words."""
+        """The warnings about the fold, in words."""
         return tuple(map(str, self.told))
 
     @property
@@ -60,12 +59,12 @@ class Division:
         return [*self.order, *(self.others or ())]
 
     def lesion_patients(self, split: str) -> set[str]:
-        """The patients of whom a sampled slice of the split holds lesion."""
+        """Return the patients who have a sampled slice with lesion in the split."""
         return {each.patient_id for each in self.slices[split] if each.with_lesion}
 
 
 def check_disjoint(division: Division, *, validation_unit: str) -> None:
-    """Raise InputError if a patient stands in two splits.
+    """Raise InputError if a patient is in two splits.
 
     Where validation is split off slice by slice, training and validation may share patients, but no slice.
     """
@@ -101,7 +100,7 @@ def check_filled(division: Division, folds: int) -> None:
 
 
 def small_splits(division: Division, read: Sequence[str]) -> list[Sentence]:
-    """A warning for each split of `read` whose patients with lesion are few."""
+    """Return a warning for each split of `read` that has few patients with lesion."""
     counts = {split: len(division.lesion_patients(split)) for split in read}
     few = f" with lesion (fewer than {fewest.LESION_PATIENTS_OF_SPLIT}); its scores will vary widely"
     return [
@@ -123,11 +122,12 @@ BY_SLICES_OF_WHOLE = Sentence(
 
 
 def divide_cohort(store: Store, study: Study, fold: int) -> Division:
-    """Split the store's patients and sample their slices; the same for every variant and repeat of the study.
+    """Divide the store's patients into splits and sample their slices; the same for every variant and repeat of
+    the study.
 
-    Keyed by study.seed and the fold. Raises InputError where the cohort is too small for a slice with lesion in
-    every split, or where a patient would stand on both sides. Where slices without lesion run out, a warning says so.
-    With a search, which reads no test patient, no warning is about the test patients.
+    The result depends on study.seed and the fold. Raises InputError where the cohort is too small for a slice with
+    lesion in every split, or where a patient would be in two splits. Where slices without lesion run out, a warning
+    says so. A search reads no test patient, so it has no warning about test patients.
 
     A slice that some modality of the study does not show is sampled for no variant, so that all are compared on the
     same slices; a warning says how many there are.
@@ -150,7 +150,8 @@ def divide_cohort(store: Store, study: Study, fold: int) -> Division:
 def _sampled_slices(
     scans: Sequence[Scan], study: Study, fold: int, assigned: Mapping[str, str]
 ) -> tuple[dict[str, tuple[StoredSlice, ...]], list[Sentence]]:
-    """The sampled slices of each split, and a warning for each that is read whose slices without lesion run out.
+    """Return the sampled slices of each split, and a warning for each split that is read and whose slices without
+    lesion run out.
 
     assigned: the split of each patient.
     """
@@ -173,7 +174,8 @@ def _sampled_slices(
 
 
 def _with_whole_scans(division: Division, scans: Sequence[Scan], splits: Sequence[str]) -> Division:
-    """The division with what makes whole scans of these splits, slices that a modality does not show included."""
+    """Return the division with the slices that complete the scans of these splits, even if a modality does not
+    show them."""
     sampled = {(each.scan_id, each.z) for _, each in division.order}
     patients = {name: set(division.patients[name]) for name in splits}
     in_order = sorted(scans, key=lambda each: each.scan_id)
@@ -188,7 +190,8 @@ def _with_whole_scans(division: Division, scans: Sequence[Scan], splits: Sequenc
 
 
 def _too_few(split: str, wanted: int, there: int, more: int) -> Sentence:
-    """The warning that slices without lesion run out; `more` stand in scans with lesion, which the study leaves."""
+    """Return the warning that slices without lesion run out. `more` of them are in scans with lesion, which the study
+    does not sample from."""
     taken = (
         f"{IN_WORDS[split]}: ",
         (wanted, "slice"),
@@ -211,7 +214,7 @@ def modalities_used(study: Study) -> tuple[str, ...]:
 
 
 def _fixed(scans: Sequence[Scan], study: Study) -> list[Sentence]:
-    """That the manifest says who stands where, and which settings of shares therefore change nothing."""
+    """Return warnings that the manifest fixes the splits, and that some settings of shares therefore change nothing."""
     if not any(scan.split for scan in scans):
         return []
     shares = (
@@ -231,7 +234,8 @@ def _unseen(scans: Sequence[Scan], shown: Sequence[str]) -> list[Sentence]:
 def _patients_of(
     slices: Mapping[str, tuple[StoredSlice, ...]], assigned: Mapping[str, str]
 ) -> dict[str, tuple[str, ...]]:
-    """Assigned patients, with sampled slices or without; with validation by slices also those whose slices it took."""
+    """Return the patients of each split, with sampled slices or without. With validation by slices, the patients of
+    slices taken for validation are in validation too."""
     return {
         split: tuple(
             sorted(

@@ -1,4 +1,5 @@
-"""The slice store, opened: every slice of every scan of a cohort, read whole or not at all. Its files: store_format."""
+"""An opened slice store: every slice of every scan of a cohort. A scan is read whole or not at all. Its
+files: store_format."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,7 +47,7 @@ from hnscc.cohort.store_format import (
 class Store:
     """An opened store.
 
-    `digest` depends on content and settings alone: not on location, time or number of workers. `placed` says how the
+    `digest` depends only on content and settings, not on location, time or number of workers. `placed` says how the
     scans were placed and resized. `scans` are sorted by scan_id. `size` is the height and width of slices in pixels.
     """
 
@@ -59,8 +60,8 @@ class Store:
 
     @property
     def odd(self) -> tuple[str, ...]:
-        """What preparing found odd about the scans, a sentence each, and by which reason it was accepted where it had
-        to be. Stores that were made before preparing looked for it tell of nothing."""
+        """What preparing found odd about the scans, a sentence each, and the reason for accepting it where one was
+        needed. Stores that were made before preparing looked for oddities have none."""
         told = [
             f"scan {each['scan_id']}: {each['text']}" if each["scan_id"] else str(each["text"])
             for each in self.placed.get("odd", [])
@@ -70,10 +71,10 @@ class Store:
 
     @property
     def placing(self) -> dict[str, Any]:
-        """What a new scan must be placed by to be like these: the parts of `store_format.Placing`, as folds keep it.
+        """How a new scan must be placed to be like these: the parts of `store_format.Placing`, as folds keep it.
 
-        `reference` is None in stores that `hnscc prepare` did not make; `suv` is not there in those that were made
-        before preparing kept it, nor `register` where no registration was asked for.
+        `reference` is None in stores that `hnscc prepare` did not make. `suv` is absent from those that were made
+        before preparing kept it, and `register` where no registration was asked for.
         """
         kept = {name: self.placed[name] for name in ("suv", "register") if name in self.placed}
         return kept | {
@@ -85,14 +86,14 @@ class Store:
 
     @property
     def in_suv(self) -> str | None:
-        """The modality of which all files state that they are in SUV, or None."""
+        """The modality whose files all state that they are in SUV, or None."""
         return suv_modality(self.placed.get("units", {}))
 
     def read(self, scan_id: str) -> tuple[Images, Masks]:
-        """All slices of one scan: images (Z, C, H, W) float32 in raw values, mask (Z, H, W) uint8 of 0 and 1.
+        """Return all slices of one scan: images (Z, C, H, W) float32 in raw values, mask (Z, H, W) uint8 of 0 and 1.
 
-        One read per shard; the content is compared with the scan's digest. InputError names the scan if it is not in
-        the store, and DamagedStore if it is damaged. StorageError is raised where disk or S3 do not answer.
+        Each shard is read once, and the content is compared with the scan's digest. InputError names the scan if it is
+        not in the store, and DamagedStore if it is damaged. StorageError is raised where disk or S3 do not answer.
         """
         scan = self._scan(scan_id)
         images = self._array(scan_id, "images", (scan.slices, len(self.modalities), self.size, self.size))
@@ -104,9 +105,10 @@ class Store:
         return images, mask
 
     def read_drawn(self, scan_id: str) -> DrawnMask | None:
-        """The mask of one scan as it was drawn; None where the store keeps none, as stores of earlier versions.
+        """Return the mask of one scan as it was drawn; None where the store keeps none, as in stores of
+        earlier versions.
 
-        Errors as of `read`.
+        Raises what `read` raises.
         """
         lies = self._scan(scan_id).placement.get("drawn")
         if lies is None:
@@ -120,7 +122,7 @@ class Store:
 
     @cached_property
     def _scan_of(self) -> dict[str, Scan]:
-        """Each scan by its id: thousands are read one by one."""
+        """Each scan by its id, since thousands are read one by one."""
         return {scan.scan_id: scan for scan in self.scans}
 
     def _scan(self, scan_id: str) -> Scan:
@@ -135,8 +137,8 @@ class Store:
         )
 
     def _array(self, scan_id: str, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Read an array of a scan, in the type and unit of values it was written in, which must be of this shape, such
-        as (Z, H, W). InputError where it is damaged."""
+        """Return an array of a scan, in the type and unit of values in which it was written. InputError where it is
+        damaged or has not this shape, such as (Z, H, W)."""
         path = scan_path(scan_id, name)
         where = zarr_store(self.location)
         try:
@@ -186,9 +188,9 @@ def open_store(location: str | Location) -> Store:
 
 
 def verify_store(store: Store, progress: Progress | None = None) -> int:
-    """Read every chunk of every scan and compare it with checksums, digests and index; return the number of slices.
+    """Read every chunk of every scan, compare it with checksums, digests and index, and return the number of slices.
 
-    InputError names every damaged scan or, where all are sound, every scan that the index does not list.
+    InputError names every damaged scan or, if none is damaged, every scan that the index does not list.
     """
     damaged = []
     for done, scan in enumerate(store.scans):

@@ -1,4 +1,4 @@
-"""What lies in a store as Zarr reads it: nothing there, what was written, damage, or a storage that does not answer."""
+"""What Zarr finds at the place of a store: nothing, what was written, damage, or a storage that does not answer."""
 
 import os
 from collections.abc import Callable
@@ -11,26 +11,27 @@ from hnscc.base.files import storage_errors
 from hnscc.base.locations import Location, S3Path, locate, patiently
 from hnscc.cohort.store_format import UNFINISHED, zarr_store
 
-# What Zarr and its codecs raise on bytes that are not what they wrote: on other values than those they expect (their
-# own errors, bad JSON and bad UTF-8 are ValueErrors), other types, absent keys, numbers that are too large or zero,
-# and data that do not decompress (RuntimeError).
+# The errors that Zarr and its codecs raise on bytes that they did not write: unexpected values (their own errors, bad
+# JSON and bad UTF-8 are ValueErrors), other types, absent keys, numbers that are too large or zero, and data that do
+# not decompress (RuntimeError).
 UNDECODABLE = (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError)
 
 Answer = TypeVar("Answer")
 
 
 class DamagedStore(InputError):
-    """A store whose content is not what was written."""
+    """A store's content is not what was written."""
 
 
 class Undecodable(Exception):
-    """Bytes that Zarr cannot make sense of; its text is the kind of Zarr's own error."""
+    """Zarr cannot decode what is there. The text is the kind of Zarr's own error."""
 
 
 def root_attributes(location: str | Location) -> dict[str, Any]:
-    """The attributes of a Zarr hierarchy's root, whoever made it.
+    """Return the attributes of a Zarr hierarchy's root, whoever made it.
 
-    InputError is raised where there is none, DamagedStore where it cannot be read, StorageError as by `open_store`.
+    InputError is raised where there is none, DamagedStore where it cannot be read, StorageError where disk or S3 do
+    not answer.
     """
     try:
         return attributes_of(location, "")
@@ -43,27 +44,27 @@ def root_attributes(location: str | Location) -> dict[str, Any]:
 
 
 def attributes_of(location: str | Location, path: str) -> dict[str, Any]:
-    """The attributes of the group at this path of the store. Errors as of `asked`."""
+    """Return the attributes of the group at this path of the store. Raises what `asked` raises."""
     return asked(location, lambda: dict(group_of(location, path).attrs))
 
 
 def group_of(location: str | Location, path: str) -> zarr.Group:
-    """The group at this path of the store, for `asked` to open."""
+    """Return the group at this path of the store. It is called within `asked`."""
     return zarr.open_group(zarr_store(location), path=path, mode="r", zarr_format=3)
 
 
 def asked(location: str | Location, read: Callable[[], Answer]) -> Answer:
-    """What `read` gives, which only calls Zarr.
+    """Return what `read` returns, which does nothing but call Zarr.
 
-    A disk or an S3 storage that does not answer is StorageError, never damage. FileNotFoundError: nothing is there.
-    Undecodable: what is there is not what Zarr wrote.
+    StorageError where the disk or the S3 storage does not answer, which is never taken for damage. FileNotFoundError
+    where nothing is there. Undecodable where what is there is not what Zarr wrote.
     """
     where = locate(location)
 
     def decoded() -> Answer:
         try:
             return read()
-        except OSError:  # Zarr's error of an absent group is a ValueError too
+        except OSError:  # an absent group: Zarr's error for it is a ValueError, too
             raise
         except UNDECODABLE as error:
             raise Undecodable(type(error).__name__) from None
@@ -75,17 +76,17 @@ def asked(location: str | Location, read: Callable[[], Answer]) -> Answer:
             return decoded()
     except FileNotFoundError:
         raise
-    except OSError as error:  # a folder where a file belongs, or the reverse, or one that may not be read
+    except OSError as error:  # a folder in place of a file, the reverse, or a file that may not be read
         raise Undecodable(type(error).__name__) from None
 
 
 def kind_of_error(error: Exception) -> str:
-    """The kind of error that Zarr, or the system, met."""
+    """Return the kind of error that Zarr or the system met."""
     return str(error) if isinstance(error, Undecodable) else type(error).__name__
 
 
 def damaged_store(location: str | Location, scan_id: str | None, found: str) -> DamagedStore:
-    """The error of a store, or of one scan in it, that is damaged."""
+    """Return the error that a store, or one scan in it, is damaged."""
     return DamagedStore(
         "The store is damaged." if scan_id is None else f"Scan {scan_id} of the store is damaged.",
         where=f"store {location}" + ("" if scan_id is None else f", scan {scan_id}"),
@@ -96,7 +97,7 @@ def damaged_store(location: str | Location, scan_id: str | None, found: str) -> 
 
 
 def no_store(location: str | Location, found: str) -> InputError:
-    """The error that says what was found in place of a store."""
+    """Return the error that says what was found in place of a store."""
     return InputError(
         "This is no store.",
         where=f"store {location}",

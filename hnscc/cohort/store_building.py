@@ -1,6 +1,6 @@
-"""A slice store in the making: built in a folder beside its name and renamed, or uploaded to S3, once it is whole.
+"""A slice store that is being built: in a folder beside its name, which is renamed once it is whole, or uploaded to S3.
 
-An upload ends with the root's zarr.json: until then there is no store at its name, neither the old nor the new one.
+An upload ends with the root's zarr.json. Until then there is no store at its name, neither the old nor the new one.
 """
 
 import shutil
@@ -53,8 +53,8 @@ DELETIONS, LOOKS, SECONDS_BETWEEN_DELETIONS = 30, 3, 0.1
 
 @dataclass(frozen=True)
 class UnfinishedStore:
-    """A store in the making. folder: where it is built; final: where it will stand; overwrite: whether a store that
-    stands there is replaced."""
+    """A store that is being built. folder: where it is built; final: its final place; overwrite: whether a store at
+    that place is replaced."""
 
     folder: Path
     final: Location
@@ -62,10 +62,10 @@ class UnfinishedStore:
 
 
 def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
-    """Make an empty, unfinished store beside its final name, or in a temporary folder where that is on S3.
+    """Make an empty, unfinished store beside its final name, or in a temporary folder if that is on S3.
 
     InputError is raised if `final` exists and must not be replaced, or was made by something else, and where nothing
-    can be written; StorageError where the disk is full. Nothing is left of it then.
+    can be written; StorageError where the disk is full. The unfinished store is then removed.
     """
     folder = Path(tempfile.gettempdir()) if isinstance(final, S3Path) else final.parent
     with write_errors(folder), ExitStack() as undo:
@@ -75,7 +75,7 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
         unfinished = make_unfinished(folder, name)
         undo.callback(discard, unfinished)
         if isinstance(final, S3Path):
-            unfinished.chmod(0o700)  # in a folder that all users of the machine see, and no one else needs it
+            unfinished.chmod(0o700)  # the temporary folder is visible to all users of the machine
         zarr.create_group(zarr_store(unfinished), zarr_format=3)
         zarr.create_group(zarr_store(unfinished), path=SCANS_GROUP, zarr_format=3)
         undo.pop_all()
@@ -83,12 +83,12 @@ def begin_store(final: Location, overwrite: bool) -> UnfinishedStore:
 
 
 def discard(unfinished: Path) -> None:
-    """Delete the folder of a store that was given up; what cannot be deleted stays. Of a whole store nothing is left
-    there, and nothing is waited for."""
+    """Delete the folder of a store that was given up; what cannot be deleted stays. After a store has become whole, its
+    folder is gone, and this returns at once."""
     if not unfinished.exists():
         return
-    # Zarr writes by threads: one may still write a moment after another has failed, into what is deleted meanwhile, or
-    # make it anew. Gone is what is gone at several looks in a row.
+    # Zarr writes with threads. After one has failed, another may still write for a moment into the folder that is being
+    # deleted, or make it again. So it counts as gone only if it is absent several times in a row.
     looks = 0
     for _ in range(DELETIONS):
         looks = 0 if unfinished.exists() else looks + 1
@@ -101,12 +101,12 @@ def discard(unfinished: Path) -> None:
 def write_scan(
     folder: Path, images: Images, mask: Masks, facts: ScanFacts, *, drawn: DrawnMask | None = None
 ) -> Scan:
-    """Write images (Z, C, H, W) float32, in raw values, and mask (Z, H, W) uint8, 0 and 1, of one scan; return what is
-    known of it.
+    """Write images (Z, C, H, W) float32, in raw values, and mask (Z, H, W) uint8, 0 and 1, of one scan, and return
+    its entry.
 
-    folder: of the unfinished store. drawn: the mask as it was drawn, where it is kept; the scan's placement then says
-    where it lies. Scans may be written by several processes at once. ValueError is raised where shapes or dtypes are
-    others; StorageError where the disk is full.
+    folder: of the unfinished store. drawn: the mask as it was drawn, if it is to be kept; the scan's placement then
+    says where it lies. Scans may be written by several processes at once. ValueError is raised where shapes or dtypes
+    are others; StorageError where the disk is full.
     """
     _check_arrays(images, mask)
     arrays: dict[str, NDArray[Any]] = {"images": images, "mask": mask}
@@ -129,7 +129,8 @@ def write_scan(
 
 
 def _check_arrays(images: Images, mask: Masks) -> None:
-    """ValueError unless images are float32 (Z, C, H, W), in any unit of values, and the mask is uint8 (Z, H, W)."""
+    """Raise ValueError unless images are float32 (Z, C, H, W), in any unit of values, and the mask is uint8 (Z,
+    H, W)."""
     fits = images.shape[:1] + images.shape[2:] == mask.shape
     if images.dtype != np.float32 or mask.dtype != np.uint8 or not fits:
         raise ValueError(
@@ -139,20 +140,20 @@ def _check_arrays(images: Images, mask: Masks) -> None:
 
 
 def _facts_of(drawn: DrawnMask, voxels: Masks) -> DrawnFacts:
-    """Return where a mask lies as it was drawn; voxels: its own, uint8 (Z, Y, X), 0 and 1, as they are stored."""
+    """Return how a mask lies as it was drawn. voxels: its own, uint8 (Z, Y, X), 0 and 1, as they are stored."""
     rows = [list(row) for row in drawn.affine]
     return DrawnFacts(on=drawn.on, shape=list(voxels.shape), affine=rows, digest=drawn_digest(voxels))
 
 
 def read_written_images(unfinished: Path, scan_id: str) -> Images:
-    """The images float32 (Z, C, H, W) of a scan that `write_scan` has written, raw values."""
+    """Return the images float32 (Z, C, H, W) of a scan that `write_scan` has written, in raw values."""
     return np.asarray(
         zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "images"), mode="r")[...]
     )
 
 
 def read_written_mask(unfinished: Path, scan_id: str) -> Masks:
-    """The mask (Z, H, W) uint8 of a scan that `write_scan` has written."""
+    """Return the mask (Z, H, W) uint8 of a scan that `write_scan` has written."""
     return np.asarray(zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "mask"), mode="r")[...])
 
 
@@ -169,9 +170,9 @@ def finish_store(
     """Write the root's attributes, rename the store to its final name or upload it there, and open it.
 
     `size` is the height and width of slices in pixels, `placed` how the scans were placed and resized. `page` makes the
-    HTML that is kept beside the scans (PAGE), of the store before it has its name. InputError is raised if something
-    stands at its name, unless that is a store and may be replaced, and StorageError where the disk is full; what was
-    there then stays as it was.
+    HTML that is kept beside the scans (PAGE); it is given the store before that has its final name. InputError is
+    raised if something exists at that name, unless it is a store that may be replaced, and StorageError where the disk
+    is full; what was there then stays as it was.
     """
     folder, final = unfinished.folder, unfinished.final
     entries = [index_entry(scan) for scan in sorted(scans, key=lambda scan: scan.scan_id)]
@@ -193,9 +194,9 @@ def finish_store(
 
 
 def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | None) -> None:
-    """The root's zarr.json goes first and comes last.
+    """Upload a store. The root's zarr.json of an old store is deleted first, and that of the new one is written last.
 
-    An upload that was cut short leaves UNFINISHED behind, and the same command begins again.
+    An upload that was cut short leaves UNFINISHED behind, and the same command starts again.
     """
     tell = progress or (lambda done, total, text: None)
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -216,34 +217,36 @@ def _upload(folder: Path, final: S3Path, overwrite: bool, progress: Progress | N
 
 
 def _write_array(group: zarr.Group, name: str, values: NDArray[Any]) -> None:
-    """Write values (Z, ...), of any type and unit of values: one chunk per slice (first axis), one shard for all
+    """Write values (Z, ...), of any type and unit of values: one chunk per slice (first axis), and one shard for all
     of them."""
-    # All chunks at once: one after another they take half as long again.
+    # All chunks are written at once: one after another they take half as long again.
     with zarr.config.set({"codec_pipeline.batch_size": len(values)}):
         _create_array(group, name, values)[...] = values
 
 
 def _create_array(group: zarr.Group, name: str, values: NDArray[Any]) -> zarr.Array[Any]:
-    """Make an array for values (Z, ...), of any type and unit of values, of one shard, a chunk for each slice."""
+    """Make an array for values (Z, ...), of any type and unit of values, with one shard, and a chunk for each slice."""
     return group.create_array(
         name,
         shape=values.shape,
         dtype=values.dtype,
         chunks=(1, *values.shape[1:]),
         shards=values.shape,
-        # The crc comes last, over the compressed bytes: Zarr's default codecs return wrong data on a flipped bit.
+        # The crc comes last and covers the compressed bytes: Zarr's default codecs return wrong data on a flipped bit.
         compressors=[
-            # The lowest level: a higher one takes twice the time for 1 % of the room.
+            # This is the lowest level: a higher one takes twice the time and saves 1 % of the size.
             BloscCodec(typesize=values.itemsize, cname="zstd", clevel=1, shuffle="shuffle"),
             Crc32cCodec(),
         ],
-        # Without this a slice of zeros only (most masks) would not be written, like a chunk that got lost.
+        # Without this, a slice of only zeros (most masks) would not be written, and would look like a chunk that
+        # got lost.
         config={"write_empty_chunks": True},
     )
 
 
 def _check_vacant(final: Location, overwrite: bool) -> None:
-    """InputError where something stands there: replaced is only what this program made, and only when told to."""
+    """Raise InputError where something exists at the final name. It may be replaced only if this program made it, and
+    only when told to."""
     names = entries_of(final)
     if isinstance(final, S3Path):
         names -= {LOCK}
@@ -271,7 +274,7 @@ def _check_vacant(final: Location, overwrite: bool) -> None:
     if linked or root_attributes(final).get("format") != FORMAT:
         raise no_store(final, "a link, or a folder made by something else, which is never replaced")
     others = len(names - {ZARR_ROOT, SCANS_GROUP, PAGE})
-    if others and not isinstance(final, S3Path):  # where only scans are deleted
+    if others and not isinstance(final, S3Path):  # on S3 only scans are deleted
         raise InputError(
             "The folder of the store holds something else, which would be deleted with it.",
             where=f"store {final}",
