@@ -1,7 +1,7 @@
-"""What every other wing stands on: errors told without a traceback, files written whole, folders and S3, keyed seeds.
+"""What every other wing builds on: errors told without a traceback, files written whole, folders and S3, keyed seeds.
 
-Others may use every public name of it: of `errors`, `argument_checks`, `option_help`, `in_words` and `console` (what a
-user reads), `command` (how one begins and ends), `files`, `encode`, `locations` and `locks`, `seeds`, `arrays`,
+Other wings may use every public name of `errors`, `argument_checks`, `option_help`, `in_words` and `console` (what a
+user reads), `command` (how a command begins and ends), `files`, `encode`, `locations` and `locks`, `seeds`, `arrays`,
 `facts`, `steps`, `split_names` and `fewest`, `cores` and `environment`.
 
 It may import no other wing. Inside, imports point one way: folders -> locks -> files -> command, locations ->

@@ -1,4 +1,5 @@
-"""Types of arrays, by what they hold; the shape is said where one is taken or given. And of how their voxels lie."""
+"""Types of arrays, by what they hold, and of the distances of their voxels. Functions that take or return an array say
+its shape."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""How a command begins and ends, by whichever door it was called: its streams, its arguments, its exit code."""
+"""How a command begins and ends, however it was called: its streams, its arguments, its exit code."""
 
 import atexit
 import os
@@ -15,10 +15,11 @@ INTERRUPTED = 130
 
 
 def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = None) -> int:
-    """Run a command as the last thing that this process does; an error that is told is printed on standard error, and
-    so is that memory ran out, that the system refuses access, that standard output cannot be written, or that the
-    command was interrupted by Ctrl-C or SIGTERM. Returns the exit code. arguments: those that the command was given, if
-    not by this process's command line.
+    """Run a command as the last thing that this process does, and return the exit code.
+
+    An error of this project is printed on standard error without a traceback. The same holds if memory runs out, if the
+    system refuses access, if standard output cannot be written, and if the command is interrupted by Ctrl-C or SIGTERM.
+    arguments: the words that the command was given, if not this process's command line.
     """
     prepare_streams()
     try:
@@ -29,7 +30,7 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
     except KeyboardInterrupt:
         return _interrupted()
     except SystemExit as ended:
-        # With this code a process ends that gets the signal once Ray was started in it.
+        # Once Ray was started in a process, SIGTERM ends it with this code.
         if ended.code != signal.SIGTERM:
             raise
         return _interrupted()
@@ -37,7 +38,7 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
         print(f"error: {_no_memory(error)}", file=sys.stderr)
         return WorkerError.exit_code
     except (PermissionError, InputError, StorageError, WorkerError) as error:
-        # One that a task on another machine raised comes from Ray with a traceback around it.
+        # Ray wraps an error that a task on another machine raised, with a traceback.
         error = getattr(error, "cause", None) or error
         told = _no_access(error) if isinstance(error, PermissionError) else error
         print(f"error: {told}", file=sys.stderr)
@@ -45,13 +46,15 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
 
 
 def leave(code: int) -> NoReturn:
-    """End this process with this exit code, at once, when what is registered for its end (atexit) is done: Python takes
-    a second more to take apart what a command has loaded, and a request that an outage left hanging may abort it then.
-    What was opened must be closed. Where what was printed cannot be written, 0 becomes 120, as Python has it."""
+    """End this process at once with this exit code, after all that is registered for its end (atexit) is done.
+
+    Python's own way takes a second more to free what a command has loaded, and a request that an outage left hanging
+    may abort the process then. Files must be closed before. If output cannot be written, 0 becomes 120, as in Python.
+    """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:  # it is where it was closed before Python started
+            if stream is not None:  # it is None if it was closed before Python started
                 stream.flush()
         except (OSError, StorageError):
             code = code or 120
@@ -59,8 +62,8 @@ def leave(code: int) -> NoReturn:
 
 
 def _check_arguments(words: Sequence[str]) -> None:
-    """InputError where a word of the command line is no UTF-8: reports, records and tables are, and it could be written
-    into none of them. It is not repeated: it may name a patient's file."""
+    """Raise InputError where a word of the command line is not UTF-8. Reports, records and tables are UTF-8, so it
+    could be written into none of them. The error does not repeat the word: it may name a patient's file."""
     for position, word in enumerate(words, 1):
         try:
             word.encode()
@@ -85,7 +88,8 @@ def _no_memory(error: MemoryError) -> WorkerError:
 
 
 def _no_access(error: PermissionError) -> InputError:
-    """What is told where nothing has told it closer by: not the path, which may be that of a patient's file."""
+    """Return the error for a refused access that no other code has explained. It does not name the path, which may be
+    that of a patient's file."""
     return InputError(
         "A file or folder that this command needs may not be looked at, read or written.",
         where="a path that it was given, or a file that it needs",

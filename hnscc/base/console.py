@@ -1,4 +1,4 @@
-"""The one place that prints rows, lines and progress to a terminal; nothing else in the project imports rich.
+"""The one place that prints rows, lines and progress to a terminal. Nothing else in the project imports rich.
 
 Text is printed as it is: what looks like rich's markup (`[red]`) or like a number is not coloured or swallowed.
 """
@@ -34,17 +34,18 @@ __all__ = [
     "with_interval",
 ]
 
-# Columns of a terminal: a cell longer than this is read as well when it is folded over several lines.
+# A cell longer than this, in columns of a terminal, is as easy to read if it is folded over several lines.
 FOLDED = 40
 
 
 def terminal(width_elsewhere: int = 120) -> Console:
-    """Standard output: as wide as the terminal, or `width_elsewhere` characters where it is a file or a pipe."""
+    """Return standard output as a console: as wide as the terminal, or `width_elsewhere` characters if it is a file or
+    a pipe."""
     return Console(width=None if sys.stdout.isatty() else width_elsewhere)
 
 
 def print_line(console: Console, line: str, style: str | None = None) -> None:
-    """Print one line, never broken: a program that reads it finds it whole. style: a colour that rich knows."""
+    """Print one line, never broken, so that a program that reads it finds it whole. style: a colour that rich knows."""
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -58,7 +59,8 @@ def print_rows(
 ) -> None:
     """Print rows below a header, with a frame. Cells that do not fit are folded, so that no character is lost.
 
-    columns: the header; two may have one name. rows: a cell per column. numbers: the columns that stand to the right.
+    columns: the header; two columns may have the same name. rows: a cell per column. numbers: the columns that are
+    aligned right.
     """
     right = set(numbers)
     framed = Table(title=None if title is None else Text(title), title_justify="left")
@@ -70,7 +72,7 @@ def print_rows(
 
 
 def print_records(console: Console, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print the same with one value per line, below a line that counts the rows."""
+    """Print the same as `print_rows` with one value per line. A line above each row's values counts the rows."""
     longest = max(map(len, columns), default=0)
     for number, row in enumerate(rows, start=1):
         print_line(console, f"-- row {number} of {len(rows)}")
@@ -83,7 +85,7 @@ def print_records(console: Console, columns: Sequence[str], rows: Sequence[Seque
 def too_narrow(width: int, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
     """Return whether rows cannot be read on `width` characters, so that one value per line is better.
 
-    It can be read where every column gets its longest cell, or its header, unbroken on one line; of longer ones 40
+    They can be read if every column fits its header and its longest cell, unbroken on one line; of longer cells, 40
     characters are enough. The frame takes 3 characters for each column, and one more.
     """
     widths = [len(name) for name in columns]
@@ -93,8 +95,8 @@ def too_narrow(width: int, columns: Sequence[str], rows: Iterable[Sequence[str]]
 
 
 def progress_bars(console: Console) -> Progress:
-    """Bars with a count, the time that has passed, the time that is left, and a task's field `note` behind them;
-    nothing is shown where the console is no terminal."""
+    """Return bars with a count, the time that has passed, the time that is left, and a task's field `note` behind them.
+    Nothing is shown where the console is no terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -109,7 +111,8 @@ def progress_bars(console: Console) -> Progress:
 
 @contextlib.contextmanager
 def counted(description: str, console: Console | None = None) -> Iterator[Told]:
-    """Show one bar, on standard error unless a console is given; yields what moves it, which does not show names."""
+    """Show one bar, on standard error unless a console is given, and yield the function that moves it. It does not
+    show names."""
     with progress_bars(console or Console(stderr=True)) as bars:
         task = bars.add_task(description, total=None, note="")
 
@@ -120,7 +123,7 @@ def counted(description: str, console: Console | None = None) -> Iterator[Told]:
 
 
 def with_interval(value: float | None, low: float | None, high: float | None) -> str:
-    """Return a number and its interval, such as `0.712 (0.655 to 0.760)`; a dash where there is no number."""
+    """Return a number with its interval, such as `0.712 (0.655 to 0.760)`; a dash where there is no number."""
     if value is None:
         return "–"
     return f"{value:.3f}" if low is None or high is None else f"{value:.3f} ({low:.3f} to {high:.3f})"

@@ -9,10 +9,11 @@ _OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
-    """Cores that this process may keep busy, 1 or more.
+    """Return how many cores this process may keep busy, 1 or more.
 
-    The fewest of: the machine's, those of its affinity (taskset, a batch system), and the whole cores of the processor
-    time that its control groups allow (a container, a batch system). Where the system cannot say (macOS), all.
+    That is the least of: the machine's cores, those of its affinity (taskset, a batch system), and the whole cores of
+    processor time that its control groups allow (a container, a batch system). Where the system cannot say (macOS), it
+    is all cores.
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota(_OWN_CGROUPS, _CGROUPS)
@@ -20,10 +21,11 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Threads that this process may compute with: as OMP_NUM_THREADS says, else one for each of its cores.
+    """Return how many threads this process may compute with: as many as OMP_NUM_THREADS says, else one for each of
+    its cores.
 
-    OpenMP, by which PyTorch computes, takes the first of several numbers there, and what is no number from 1 on for
-    nothing, of which it warns by itself.
+    As in OpenMP, which PyTorch computes with, the first of several numbers counts, and anything but a number from 1 on
+    is ignored. OpenMP itself warns of that.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return int(asked) if asked.isdecimal() and int(asked) else cores()
@@ -33,8 +35,8 @@ def cpu_quota(own: Path, mounted: Path) -> float | None:
     """Return the cores' worth of processor time that control groups allow, or None where none limits it.
 
     own: the file that names the process's groups (/proc/self/cgroup). mounted: where the groups' own files are
-    (/sys/fs/cgroup), of version 1 or 2. A group is limited by those around it too. In a container the group's path may
-    be that of the machine, of which only its end, or nothing, is there.
+    (/sys/fs/cgroup), of version 1 or 2. A group is limited by the groups around it, too. In a container, the group's
+    path may be the machine's path, of which only the last part, or nothing, exists.
     """
     try:
         lines = own.read_text().splitlines()
@@ -45,7 +47,7 @@ def cpu_quota(own: Path, mounted: Path) -> float | None:
 
 
 def _limits(line: str, mounted: Path) -> Iterator[float]:
-    """The limits of one line `number:controllers:path`, from its group up to the outermost that is there."""
+    """Yield the limits of one line `number:controllers:path`, from its group up to the outermost one that exists."""
     _, _, rest = line.partition(":")
     controllers, _, path = rest.partition(":")
     if controllers and "cpu" not in controllers.split(","):
@@ -69,7 +71,8 @@ def _of_version_1(group: Path) -> float | None:
 
 
 def _cores(quota: str, period: str) -> float | None:
-    """Microseconds of processor time in each period of so many; `max` and -1 are no limit."""
+    """Return the cores' worth of a quota: its microseconds of processor time in each period, also in microseconds.
+    `max` and -1 mean no limit: None."""
     if not quota.isdecimal() or not period.isdecimal() or not int(period):
         return None
     return int(quota) / int(period)

@@ -1,5 +1,5 @@
-"""What libraries need around a process: variables of its environment and other states of it, set for as long as that
-takes, and memory that processes share."""
+"""What libraries need of their process while they run: environment variables and other states, which are set only for
+that time, and memory that processes share."""
 
 import contextlib
 import os
@@ -16,8 +16,8 @@ SHARED_MEMORY: Final = "/dev/shm"  # on Linux: locks and arrays of several proce
 
 @contextlib.contextmanager
 def in_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set those of these variables that are not set, within a `with` block; after it the caller's program finds its own
-    environment again."""
+    """Set those of these variables that are not set yet, within a `with` block. Afterwards the environment is the
+    caller's again."""
     added = {name: value for name, value in values.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -28,8 +28,11 @@ def in_environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 class WhileNeeded:
-    """A state of the whole process, within a `with` block of any thread: the first that needs it begins it, the last
-    ends it. All threads have one state, and who restored it alone would end it for the others, or leave it for good."""
+    """A state of the whole process that lasts while any thread is within a `with` block of it.
+
+    The first thread that needs the state begins it, and the last one ends it. If each thread restored the state by
+    itself, one would end it for the others, or leave it on for good.
+    """
 
     def __init__(self, state: Callable[[], contextlib.AbstractContextManager[Any]]) -> None:
         self._state, self._lock, self._needed = state, threading.Lock(), 0
@@ -49,8 +52,8 @@ class WhileNeeded:
 
 
 def check_shared_memory() -> None:
-    """InputError where this machine's processes have no memory to share, as in a container that is read-only: Python's
-    own would end in a traceback, and Ray's wait half a minute and then say that it timed out."""
+    """Raise InputError where processes cannot share memory on this machine, as in a read-only container. Otherwise
+    Python's shared memory would fail with a traceback, and Ray would wait half a minute and then report a timeout."""
     if not sys.platform.startswith("linux"):
         return
     try:

@@ -1,4 +1,4 @@
-"""The errors that are told without a traceback: bad input, a storage that gave way, a process that died."""
+"""The errors that are told without a traceback: bad input, a storage that failed, a process that died."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -8,11 +8,11 @@ from hnscc.base.in_words import count_of
 
 
 class _Told(Exception):
-    """Says what is wrong, where, what was expected, what was found and what to do.
+    """An error whose text says what is wrong, where, what was expected, what was found and what to do.
 
-    Name scans by their pseudonym, columns and rows by name and number, settings by their path in the study
-    file. Never put a path of a patient's file into the text, or what its header says of the patient; of a header tell
-    numbers of the images, and words that the format itself defines.
+    Name scans by their pseudonym, columns and rows by name and number, settings by their path in the study file. Never
+    put a path of a patient's file into the text, nor what its header says of the patient. Of a header, only numbers
+    about the images may be told, and words that the format itself defines.
     """
 
     exit_code: int
@@ -28,7 +28,8 @@ class _Told(Exception):
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions cross process borders (workers of `hnscc prepare`, of Ray); the default would lose the keywords.
+        # Exceptions are pickled between processes (workers of `hnscc prepare`, of Ray). The default way would lose the
+        # keyword arguments.
         return _rebuild, (type(self), self.problem, self.where, self.expected, self.found, self.do)
 
 
@@ -41,8 +42,8 @@ class InputError(_Told):
 class InputErrors(InputError):
     """Several faults of the input, told in one message; `several` makes it.
 
-    The message numbers the faults. What to do stands below its fault; of several in a row that are mended alike it is
-    said once, below the last of them, and later ones name the number of the first.
+    The message numbers the faults. What to do is told below each fault. If the same cure holds for several in a row, it
+    is told once, below the last of them, and later ones refer to the number of the first.
     """
 
     def __init__(self, faults: Sequence[InputError]) -> None:
@@ -72,22 +73,22 @@ class InputErrors(InputError):
 
 
 class WorkerError(_Told):
-    """A process that the command started died, or memory ran out: exit code 1. Nothing half-written is left."""
+    """A process that the command started died, or memory ran out: exit code 1. Nothing is left half-written."""
 
     exit_code = 1
 
 
 class StorageError(_Told):
-    """The disk is full, or the storage does not answer: exit code 1. What was written before is whole, and the
-    same command continues once the storage is well."""
+    """The disk is full, or the storage does not answer: exit code 1. What was written before is whole, and the same
+    command continues once the storage works again."""
 
     exit_code = 1
 
 
 def several(faults: Sequence[InputError]) -> InputError:
-    """Return one error that tells all of the faults, a line for each; of one fault, that fault itself.
+    """Return one error that tells all of the faults, a line for each; if there is only one fault, that fault itself.
 
-    Faults that are told in the same words are told once. ValueError is raised where there is no fault.
+    Faults with the same words are told once. ValueError is raised where there is no fault.
     """
     flat = [
         each for fault in faults for each in (fault.faults if isinstance(fault, InputErrors) else [fault])

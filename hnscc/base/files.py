@@ -1,4 +1,4 @@
-"""Atomic writes and content hashes: a file is there whole, or not at all."""
+"""Atomic writes and content hashes: a file exists whole, or not at all."""
 
 import contextlib
 import errno
@@ -15,14 +15,15 @@ from hnscc.base.locations import Location, S3Path
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 GONE = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO}
-# What the name of a folder, or its permissions, hinder; ENOENT: a file system that makes no folders, such as /proc.
+# Errors for which a folder's name or its permissions are the reason. ENOENT is among them: some file systems, such as
+# /proc, make no folders.
 REFUSED = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST),
 }
 
 
-# A file on a disk until it is whole: its name, and the pattern of such names.
+# The name of a file on a disk until it is whole, as a number of random bytes and as the pattern of such names.
 _TOKEN_BYTES = 8
 HALF_WRITTEN = f".*.{'[0-9a-f]' * 2 * _TOKEN_BYTES}.tmp"
 
@@ -30,12 +31,13 @@ HALF_WRITTEN = f".*.{'[0-9a-f]' * 2 * _TOKEN_BYTES}.tmp"
 def write_bytes(path: Location, content: bytes, *, durable: bool = True) -> None:
     """Write `content` beside `path`, flush it to the disk unless not `durable`, and rename it into place.
 
-    On S3 that is one request. Where the disk is full or gone, StorageError is raised, and `path` holds what it held.
+    On S3 that is one request. Where the disk is full or gone, StorageError is raised, and `path` keeps its old content.
     """
     if isinstance(path, S3Path):
         path.write_bytes(content)
         return
-    # Two nodes may write one file at once (a lost one that still runs): each under a name of its own.
+    # Two machines may write the same file at once (one that was taken for lost may still run), so each has a name of
+    # its own.
     unfinished = path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}.tmp")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +55,8 @@ def write_bytes(path: Location, content: bytes, *, durable: bool = True) -> None
 
 
 def _flush_name(path: Path) -> None:
-    """The name is the folder's content: flushed apart, or a power cut may take it back."""
+    """Flush the folder's content, which holds the file's name, to the disk. Otherwise a power cut may undo
+    the renaming."""
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -63,7 +66,7 @@ def _flush_name(path: Path) -> None:
 
 @contextlib.contextmanager
 def storage_errors(path: Location) -> Iterator[None]:
-    """Turn errors of the disk within a `with` block, as opposed to those of the program, into StorageError."""
+    """Turn errors of the disk within a `with` block into StorageError; errors of the program are raised as they are."""
     try:
         yield
     except OSError as error:
@@ -73,7 +76,7 @@ def storage_errors(path: Location) -> Iterator[None]:
 
 
 def _storage_error(folder: Location, error: OSError) -> StorageError | None:
-    """The error that says that the disk of `folder` is full or gone; None where the system says something else."""
+    """Return the error that the disk of `folder` is full or gone; None where the system says something else."""
     if error.errno in FULL:
         return StorageError(
             "The disk is full.",
@@ -112,10 +115,12 @@ def _storage_error(folder: Location, error: OSError) -> StorageError | None:
 
 @contextlib.contextmanager
 def read_errors(path: Location, where: str) -> Iterator[None]:
-    """Turn what hinders reading a file within a `with` block, as opposed to a damaged file, into an error that says it.
+    """Turn what prevents the reading of a file within a `with` block into an error that says so; a damaged file is
+    not meant.
 
-    StorageError is raised where the disk does not answer, InputError that names `where` if the system refuses: for want
-    of rights, or of room for one more open file. That a file is gone, or a folder in its place, is raised as it is.
+    StorageError is raised where the disk does not answer; InputError, which names `where`, where the system refuses:
+    for lack of rights, or because too many files are open. If the file is gone, or a folder is in its place, that error
+    is raised as it is.
     """
     try:
         with storage_errors(path):
@@ -134,10 +139,11 @@ def read_errors(path: Location, where: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def write_errors(folder: Path) -> Iterator[None]:
-    """Turn what hinders writing below `folder` within a `with` block into an error that says it: disk, rights, name.
+    """Turn what prevents writing below `folder` within a `with` block (the disk, rights, a name) into an error that
+    says so.
 
     StorageError is raised where the disk is full or gone, or files may not grow further; InputError where the folder
-    is none that may be written to.
+    cannot be written to.
     """
     try:
         yield
@@ -156,29 +162,30 @@ def write_errors(folder: Path) -> Iterator[None]:
 
 
 def delete(path: Location) -> None:
-    """Delete a file, if it is there. StorageError where the disk does not answer."""
+    """Delete a file if it exists. StorageError where the disk does not answer."""
     with storage_errors(path):
         path.unlink(missing_ok=True)
 
 
 def write_text(path: Location, text: str) -> None:
-    """Write UTF-8 as `write_bytes` does."""
+    """Write text as UTF-8, as `write_bytes` does."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Location, value: Any, *, durable: bool = True) -> None:
-    """Write readable JSON with sorted keys as `write_bytes` does. ValueError is raised for NaN and infinity."""
+    """Write readable JSON with sorted keys, as `write_bytes` does. ValueError is raised for NaN and infinity."""
     text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n"
     write_bytes(path, text.encode(), durable=durable)
 
 
 def write_sealed(path: Location, value: dict[str, Any], *, durable: bool = True) -> None:
-    """Write JSON that vouches for itself: its key `seal` is the hash of all others."""
+    """Write JSON that vouches for itself: its key `seal` is the hash of all other keys and values."""
     write_json(path, value | {"seal": hash_of(value)}, durable=durable)
 
 
 def overwrite(path: Location, parts: list[memoryview]) -> None:
-    """Write the parts one after another over what is there: fast, not flushed to the disk, not atomic (but on S3)."""
+    """Write the parts one after another over the file's content. This is fast: it is not flushed to the disk and not
+    atomic (except on S3)."""
     if isinstance(path, S3Path):
         path.write_bytes(b"".join(parts))
         return
@@ -193,10 +200,10 @@ def overwrite(path: Location, parts: list[memoryview]) -> None:
 
 
 def read_sealed(path: Location) -> dict[str, Any]:
-    """Read what `write_sealed` wrote, without the seal.
+    """Return what `write_sealed` wrote, without the seal.
 
-    FileNotFoundError is raised where there is nothing, ValueError where a bit of it changed, StorageError where the
-    disk does not answer.
+    FileNotFoundError is raised where there is no file, ValueError where it has changed by a single bit, StorageError
+    where the disk does not answer.
     """
     with storage_errors(path):
         value = json.loads(path.read_bytes())
@@ -206,10 +213,10 @@ def read_sealed(path: Location) -> dict[str, Any]:
 
 
 def sha256(content: bytes) -> str:
-    """SHA-256 as 64 hexadecimal digits."""
+    """Return the SHA-256 as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def hash_of(value: Any) -> str:
-    """SHA-256 of a JSON value in canonical form (sorted keys, no spaces), as 64 hexadecimal digits."""
+    """Return the SHA-256 of a JSON value in canonical form (sorted keys, no spaces), as 64 hexadecimal digits."""
     return sha256(json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode())

@@ -1,4 +1,4 @@
-"""A folder of results that is there whole, or not at all."""
+"""A folder of results that exists whole, or not at all."""
 
 import contextlib
 import glob
@@ -20,12 +20,12 @@ _ENDING, _LOCK = ".unfinished", ".lock"
 
 @contextlib.contextmanager
 def new_folder(out: str | Path, marker: str, command: str, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give an empty folder beside `out`, and rename it to `out` where the block ends without an error.
+    """Yield an empty folder beside `out`, and rename it to `out` if the block ends without an error.
 
     marker: the name of the file that the block writes last, by `write_marker` with the same `command`. With
-    `overwrite`, a folder is replaced whose marker says that this command wrote it, and that holds no other files than
-    it lists. InputError where something else is there, at the start or at the end, or nothing can be written;
-    StorageError where the disk is full. Nothing is left then, and what was there stays.
+    `overwrite`, a folder is replaced if its marker says that this command wrote it, and if it holds no files that the
+    marker does not list. InputError where something else is there, at the start or at the end, or nothing can be
+    written; StorageError where the disk is full. After an error nothing new is left, and what was there stays.
     """
     final = _on_disk(out)
     _check_vacant(final, marker, command, overwrite)
@@ -35,7 +35,7 @@ def new_folder(out: str | Path, marker: str, command: str, *, overwrite: bool = 
     with at_work(unfinished):
         with write_errors(unfinished):
             yield unfinished
-        _check_vacant(final, marker, command, overwrite)  # it may have come while the block ran
+        _check_vacant(final, marker, command, overwrite)  # something may have come while the block ran
         with write_errors(final.parent):
             replaced = put_in_place(unfinished, final)
         if replaced:
@@ -43,8 +43,8 @@ def new_folder(out: str | Path, marker: str, command: str, *, overwrite: bool = 
 
 
 def make_unfinished(beside: Path, name: str) -> Path:
-    """Make an empty folder for what is not whole yet; its name is `name.*.unfinished`. Who may read it is what the
-    umask says, as of any folder that a user makes. OSError where it cannot be made."""
+    """Make an empty folder for results that are not whole yet, named `name.*.unfinished`. Its permissions follow the
+    umask, as those of any folder that a user makes. OSError where it cannot be made."""
     unfinished = beside / f"{name}.{secrets.token_hex(4)}{_ENDING}"
     unfinished.mkdir()
     return unfinished
@@ -52,44 +52,47 @@ def make_unfinished(beside: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def at_work(unfinished: Path) -> Iterator[None]:
-    """Hold a lock that says that this process makes the folder, of `make_unfinished`, and delete those of the same name
-    that processes which were killed left. At the end the folder is deleted, unless it was renamed.
+    """Hold a lock that says that this process makes this folder of `make_unfinished`. At the end the folder is deleted,
+    unless it was renamed.
 
-    Deleted is what a process of this machine left: on some file systems a lock keeps out the processes of one machine
-    alone. Where nothing can be locked, nothing is deleted either.
+    First, folders for the same name that killed processes left are deleted, but only those from this machine: on some
+    file systems a lock keeps out only processes of one machine. Where nothing can be locked, nothing is deleted.
     """
     name, own, _ = unfinished.name.rsplit(".", 2)
-    # As many letters as its own: that of `cohort` is none of `cohort.zarr`.
+    # The pattern has as many letters as its own token, so that a search for `cohort` does not find those
+    # of `cohort.zarr`.
     left = [*unfinished.parent.glob(f"{glob.escape(name)}.{'?' * len(own)}{_ENDING}{_LOCK}")]
     with contextlib.ExitStack() as held:
         with contextlib.suppress(InputError, StorageError, OSError):
             lock = unfinished.with_name(unfinished.name + _LOCK)
-            # Whoever looks for what is left finds the lock only once it is held.
+            # The lock gets its name only once it is held, so that a process that looks for leftovers cannot take it.
             unheld = lock.with_name(lock.name + ".new")
             held.enter_context(locked(unheld))
             held.callback(unheld.unlink, missing_ok=True)
             unheld.write_text(platform.node())
             unheld.rename(lock)
             held.callback(lock.unlink, missing_ok=True)
-        held.callback(shutil.rmtree, unfinished, ignore_errors=True)  # while the lock is held
+        held.callback(shutil.rmtree, unfinished, ignore_errors=True)  # runs while the lock is still held
         for each in left:
             _delete_left(each)
         yield
 
 
 def _delete_left(lock: Path) -> None:
-    """Delete an unfinished folder with its lock, unless a living process holds that, or another machine made it."""
+    """Delete an unfinished folder with its lock, unless a living process holds the lock, or another machine made it."""
     folder = lock.with_name(lock.name.removesuffix(_LOCK))
     with contextlib.suppress(InputError, StorageError, OSError), locked(lock):
         if lock.read_text() == platform.node():
             shutil.rmtree(folder, ignore_errors=True)
-            if not folder.exists():  # else the next one tries again
+            if not folder.exists():  # otherwise the next process tries again
                 lock.unlink(missing_ok=True)
 
 
 def write_marker(folder: Path, marker: str, command: str, content: dict[str, Any]) -> dict[str, Any]:
-    """Write the file that tells whose folder this is, the last one of it: JSON of `content` with `written_by`, the
-    command, and `files`, the names of all other files; returns what was written."""
+    """Write the last file of a folder, which tells who made it, and return its content.
+
+    It is JSON of `content` with `written_by`, the command, and `files`, the names of all other files.
+    """
     files = sorted(path.name for path in folder.iterdir())
     whole = {"written_by": command, **content, "files": files}
     write_json(folder / marker, whole)
@@ -110,7 +113,7 @@ def _on_disk(out: str | Path) -> Path:
 
 
 def _check_vacant(final: Path, marker: str, command: str, overwrite: bool) -> None:
-    """An empty folder counts as vacant."""
+    """Raise InputError where something exists that may not be replaced. An empty folder counts as vacant."""
     if not final.exists() and not final.is_symlink():
         return
     folder = final.is_dir() and not final.is_symlink()
@@ -135,7 +138,8 @@ def _check_vacant(final: Path, marker: str, command: str, overwrite: bool) -> No
 
 
 def _listed(marker: Path, command: str) -> set[str] | None:
-    """The names in a folder that `command` wrote; None where its marker does not say that it did."""
+    """Return the names in a folder that `command` wrote; None where its marker does not say that it wrote
+    the folder."""
     try:
         content = json.loads(marker.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -147,9 +151,10 @@ def _listed(marker: Path, command: str) -> set[str] | None:
 
 
 def put_in_place(unfinished: Path, final: Path) -> Path | None:
-    """Rename a folder to its final name, and what stands there to another beside it, which is returned to be removed.
+    """Rename a folder to its final name. If something has that name, it is renamed to one beside it, and returned for
+    the caller to remove.
 
-    OSError where the folder cannot be renamed; what stood there is back then.
+    OSError where the folder cannot be renamed; what had the name before has it again then.
     """
     replaced = None
     if final.exists():

@@ -1,18 +1,18 @@
-"""How messages name things of which there may be many, and paths in the commands that they advise."""
+"""How messages name many things at once, and how they write paths in the commands that they advise."""
 
 import shlex
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
-# A number and its noun; the noun is empty where the words around it say what is counted.
+# A number and its noun. The noun is empty where the words around it say what is counted.
 CountedNoun = tuple[int, str]
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence whose counts are known apart from its words, so that several which differ in counts alone can be told
-    as one. parts: words, and counts between them."""
+    """A sentence whose counts are known apart from its words, so that several that differ only in counts can be told as
+    one. parts: words, and counts between them."""
 
     parts: tuple[str | CountedNoun, ...]
 
@@ -21,12 +21,12 @@ class Sentence:
 
     @property
     def kind(self) -> tuple[str | None, ...]:
-        """The words without the counts: equal where `told_as_one` may tell several together."""
+        """The words without the counts: equal for sentences that `told_as_one` can join."""
         return tuple(part if isinstance(part, str) else None for part in self.parts)
 
 
 def told_as_one(sentences: Sequence[Sentence]) -> str:
-    """Return sentences of one kind as one, with the least and the most of each count."""
+    """Return one sentence for several of one kind, with the least and the highest of each count."""
     return "".join(
         each[0] if isinstance(each[0], str) else _range(each)
         for each in zip(*(sentence.parts for sentence in sentences), strict=True)
@@ -36,11 +36,11 @@ def told_as_one(sentences: Sequence[Sentence]) -> str:
 def told_of_folds(
     sentences: Iterable[tuple[int, Sentence]], folds: int, name: Callable[[int], str] = str
 ) -> list[tuple[str, str]]:
-    """Return those of one kind as one, in the order of the first of each kind, behind the folds that it is about: `all
-    5 folds`, `folds 1 and 2`.
+    """Return one sentence for each kind, preceded by the folds that it is about (`all 5 folds`, `folds 1 and 2`), in
+    the order in which the kinds first occur.
 
-    sentences: each with the number of its fold; no fold has two of one kind. folds: how many there are. name: what a
-    fold is called.
+    sentences: each with the number of its fold; no fold has two of one kind. folds: how many there are. name: returns
+    the name of a fold.
     """
     every = f"all {count_of(folds, 'fold')}"
     alike: dict[tuple[str | None, ...], dict[int, Sentence]] = {}
@@ -58,7 +58,7 @@ def told_of_folds(
 
 
 def _range(counts: Sequence[CountedNoun]) -> str:
-    """A count, or the least and the most of several; a range that ends in 1 keeps the plural: `0 to 1 patients`."""
+    """Return a count, or the least and the highest of several. A range up to 1 keeps the plural: `0 to 1 patients`."""
     (low, noun), (high, _) = min(counts), max(counts)
     if low != high:
         return f"{low:,} to {f'{high:,} {noun_of(2, noun)}' if noun else f'{high:,}'}"
@@ -66,9 +66,10 @@ def _range(counts: Sequence[CountedNoun]) -> str:
 
 
 def first_of(names: Sequence[str], most: int, between: str = ", ") -> str:
-    """The names, of which the first `most` are written out, and how many more there are.
+    """Return the first `most` names in a row, and how many more there are.
 
-    between: what stands before each name but the first; with line breaks, the number of others has a line of its own.
+    between: the text before each name but the first. If it holds a line break, the number of others has a line of
+    its own.
     """
     rest = len(names) - most
     last = between if "\n" in between else " "
@@ -76,28 +77,29 @@ def first_of(names: Sequence[str], most: int, between: str = ", ") -> str:
 
 
 def noun_of(count: float, one: str, many: str | None = None) -> str:
-    """The noun of a count, or the verb: `patient` for 1, `patients` for any other."""
+    """Return the noun, or the verb, that agrees with a count: `patient` for 1, `patients` for any other."""
     return one if count == 1 else many or one + "s"
 
 
 def count_of(count: float, one: str, many: str | None = None) -> str:
-    """A count with its noun: `1 patient`, `1,464 slices`; of a number that is not whole three digits: `1.5 voxels`."""
+    """Return a count with its noun: `1 patient`, `1,464 slices`. A number that is not whole has three digits:
+    `1.5 voxels`."""
     text = f"{count:,}" if isinstance(count, Integral) else f"{count:.3g}"
     return f"{text} {noun_of(1 if text == '1' else 0, one, many)}"
 
 
 def word_among(text: str, known: Collection[str]) -> str:
-    """A word out of a file, where it is one of those that a format knows; else `none` or `another word`, since it may
-    be anything, a name too."""
+    """Return a word from a file if it is one of those that a format knows, else `none` or `another word`: an unknown
+    word may be anything, even a person's name."""
     return text if text in known else "another word" if text else "none"
 
 
 def as_typed(path: object) -> str:
-    """Return a path or an address as it is typed in a command: in quotes where a shell would take it for something
-    else, such as for two words where it holds a blank."""
+    """Return a path or an address as it is typed in a command: in quotes where a shell would misread it, such as with a
+    blank in it."""
     return shlex.quote(str(path))
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
-    """Names in a row: `a`, `a and b`, `a, b and c`; last: the word before the last."""
+    """Return names in a row: `a`, `a and b`, `a, b and c`. last: the word before the last name."""
     return f" {last} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -25,24 +25,25 @@ from hnscc.base.argument_checks import refused_in_python
 from hnscc.base.errors import InputError
 from hnscc.base.s3_errors import ENDPOINT_URL, NoAnswer, error_of, misconfigured
 
-# A storage that does not answer is asked again for so long, then StorageError.
+# For how long a storage that does not answer is asked again, before StorageError is raised.
 OUTAGE_SECONDS = 120.0
-# Between two tries; Ctrl-C is heeded after each.
+# The time between two tries. Ctrl-C works after each of them.
 AGAIN_SECONDS = 1.0
-# One request: to find the server, without a byte arriving, and in all. What is too slow is given up and tried again.
+# Limits of one request: for finding the server, for waiting without a byte arriving, and in all. A slower request is
+# given up and tried again.
 CONNECT_SECONDS = 5.0
 STALL_SECONDS = 60.0
 REQUEST_SECONDS = 600.0
-# What is larger is sent in parts of this size, so that a slow line carries each within STALL_SECONDS.
+# Larger content is sent in parts of this size, so that a slow line can send each within STALL_SECONDS.
 PART_BYTES = 16 * 2**20
 PARTS_AT_ONCE = 4
-LISTINGS = 20  # of folders that others delete meanwhile: each can vanish but once
+LISTINGS = 20  # tries, for folders that others delete meanwhile: each can vanish only once
 
 ZARR_ROOT = "zarr.json"  # the file that makes a folder a Zarr hierarchy: a store has it
 
 AWS = "amazonaws.com"
 ENDPOINT = ("AWS_ENDPOINT_URL_S3", ENDPOINT_URL, "AWS_ENDPOINT")
-# What may stand for AWS_ACCESS_KEY_ID at a server that is not AWS.
+# The variables of which one is needed for a server that is not AWS.
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_SKIP_SIGNATURE")
 
 Answer = TypeVar("Answer")
@@ -57,11 +58,11 @@ class Stat(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class S3Path:
-    """An object of S3-compatible storage, or a prefix of several: as much of pathlib.Path as a run folder needs.
+    """An object of S3-compatible storage, or a prefix of several, with those methods of pathlib.Path that are needed.
 
-    There are no folders to make or remove: a folder is there as long as an object stands below it. Every method that
-    asks the storage raises FileNotFoundError for an absent object; InputError where the bucket or the right to use
-    it is missing; StorageError where the storage is full, or does not answer for OUTAGE_SECONDS.
+    There are no folders to make or remove: a folder exists as long as an object exists below it. Every method that asks
+    the storage raises FileNotFoundError for an absent object; InputError where the bucket or the right to use it is
+    missing; StorageError where the storage is full, or does not answer for OUTAGE_SECONDS.
     """
 
     bucket: str
@@ -91,7 +92,7 @@ class S3Path:
         return self.read_bytes().decode()
 
     def read_version(self) -> tuple[bytes, str]:
-        """Read the content, and the mark of this version of it, which changes with the content (its ETag)."""
+        """Return the content, and the mark of its version (the ETag), which changes with the content."""
 
         def read() -> tuple[bytes, str]:
             found = client(self.bucket).get(self.key)
@@ -100,7 +101,7 @@ class S3Path:
         return patiently(self, read)
 
     def write_bytes(self, content: bytes) -> None:
-        """Atomic: the object is the old one or the new one, whole."""
+        """Write the object atomically: readers find the old one or the new one, whole."""
         patiently(
             self,
             lambda: client(self.bucket).put(
@@ -109,15 +110,15 @@ class S3Path:
         )
 
     def create(self, content: bytes) -> bool:
-        """Write the object unless it is there, and return whether it was written.
+        """Write the object unless it exists, and return whether it was written.
 
-        The answer is False also where it was written by this very call and the answer got lost: read it to know.
+        The answer is False also where this call wrote it but the storage's answer got lost: read it to be sure.
         """
         return self._write_if("create", content)
 
     def replace_version(self, content: bytes, version: str) -> bool:
-        """Write the object if it still is of that version, and return whether it was written, as `create` does."""
-        # The standard wants the mark in quotes; some servers (Ceph 16) compare it with one that has none.
+        """Write the object if it still has that version, and return whether it was written, as `create` does."""
+        # The standard wants the mark in quotes, but some servers (Ceph 16) compare it with a mark without them.
         return any(self._write_if({"e_tag": mark}, content) for mark in (version, version.strip('"')))
 
     def _write_if(self, condition: Any, content: bytes) -> bool:
@@ -154,7 +155,8 @@ class S3Path:
         patiently(self, lambda: client(self.bucket).delete(self.key))
 
     def glob(self, pattern: str) -> Iterator["S3Path"]:
-        """Yield the objects whose key goes on like `pattern`, say `trials/*/record.json`; `*` stays in one name."""
+        """Yield the objects whose key continues with `pattern`, such as `trials/*/record.json`; `*` stays in
+        one name."""
         fixed = self
         for part in PurePosixPath(pattern).parent.parts:
             if "*" in part:
@@ -176,10 +178,11 @@ Location = Path | S3Path
 
 
 def paths_matching(folder: Location, pattern: str) -> list[Location]:
-    """List what lies below `folder` by a pattern of Path.glob, say `trials/*/record.json`, while others delete there.
+    """Return the paths below `folder` that match a pattern of Path.glob, such as `trials/*/record.json`.
 
-    A folder that vanishes between its finding and its listing makes Path.glob of Python 3.11 raise FileNotFoundError:
-    then all is listed again. It is raised where that does not help: a storage shows a folder that it cannot open.
+    Others may delete there meanwhile. If a folder vanishes after it was found and before it is listed, Path.glob of
+    Python 3.11 raises FileNotFoundError, and all is listed again. The error is raised if that does not help: the
+    storage shows a folder that it cannot open.
     """
     for _ in range(LISTINGS):
         with contextlib.suppress(FileNotFoundError):
@@ -188,16 +191,18 @@ def paths_matching(folder: Location, pattern: str) -> list[Location]:
 
 
 def entries_of(folder: Location) -> set[str]:
-    """Return the names of files and folders in a folder, none of what is no folder; of S3, the first parts of the keys
-    below it."""
+    """Return the names of files and folders in a folder; none if it is no folder. On S3, these are the first parts of
+    the keys below it."""
     if isinstance(folder, S3Path):
         return {each.key.removeprefix(f"{folder.key}/").partition("/")[0] for each in folder.below()}
     return {each.name for each in folder.iterdir()} if folder.is_dir() else set()
 
 
 def locate(location: str | Location) -> Location:
-    """Return the location that a user names by a path or by an s3:// URL. InputError where a URL names none, and for a
-    path from ~ on: a folder of that name would be made."""
+    """Return the location that a user names by a path or by an s3:// URL.
+
+    InputError where a URL names no location, and for a path that begins with ~: a folder of that name would be made.
+    """
     if isinstance(location, S3Path):
         return location
     text = str(location)
@@ -212,7 +217,7 @@ def locate(location: str | Location) -> Location:
         )
     if not re.match(r"[A-Za-z][\w+.-]+:/", text):
         return Path(location)
-    # What it holds is not repeated: a URL may hold a password.
+    # The message does not repeat the URL, which may hold a password.
     shape = re.fullmatch(r"s3://(?P<bucket>[\w.-]{3,63})/(?P<key>[^?#]+?)/?", text, re.ASCII)
     if not shape or any(part in ("", ".", "..") for part in shape["key"].split("/")):
         raise InputError(
@@ -227,8 +232,8 @@ def locate(location: str | Location) -> Location:
 
 
 def check_places(**places: object) -> None:
-    """InputError for what is neither a text nor a path: it names no file, folder or place of S3. Each is named as the
-    parameter that it is of."""
+    """Raise InputError for a value that is neither a text nor a path, so that it names no place. Values are given by
+    the names of their parameters."""
     for name, given in places.items():
         if not isinstance(given, str | os.PathLike | S3Path):
             raise refused_in_python(name, "names no place", "a text or a pathlib.Path", given)
@@ -236,9 +241,9 @@ def check_places(**places: object) -> None:
 
 @cache
 def client(bucket: str, prefix: str | None = None) -> S3Store:
-    """Make the connection to a bucket, or to a prefix of it, that the environment of this process describes.
+    """Return the connection to a bucket, or to a prefix of it, that this process's environment describes.
 
-    InputError is raised where the endpoint is no URL, or lacks credentials.
+    InputError is raised where the endpoint is no URL, or needs credentials that are not set.
     """
     endpoint = next((os.environ[name] for name in ENDPOINT if os.environ.get(name)), f"https://{AWS}")
     if not re.match("https?://", endpoint):
@@ -254,7 +259,7 @@ def client(bucket: str, prefix: str | None = None) -> S3Store:
             "read_timeout": timedelta(seconds=STALL_SECONDS),
             "timeout": timedelta(seconds=REQUEST_SECONDS),
         },
-        # Longer outages are waited out by `patiently`, since Ctrl-C is not heeded in here.
+        # `patiently` waits for longer outages, since Ctrl-C does not work in here.
         retry_config={
             "max_retries": 5,
             "retry_timeout": timedelta(seconds=AGAIN_SECONDS),
@@ -264,7 +269,7 @@ def client(bucket: str, prefix: str | None = None) -> S3Store:
 
 
 def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
-    """Return what the storage answers to `ask`, which is repeated while it does not; S3Path tells the errors."""
+    """Return what the storage answers to `ask`, which is repeated while there is no answer. S3Path lists the errors."""
     until = None
     while True:
         try:
@@ -286,7 +291,7 @@ def patiently(path: S3Path, ask: Callable[[], Answer]) -> Answer:
 def check_bucket(bucket: str) -> None:
     """Raise InputError where the bucket is missing: some requests (HEAD) cannot tell that from a missing object.
 
-    Once a bucket was there, it is not asked for again in this process.
+    Once the bucket was found, this process does not ask for it again.
     """
     patiently(S3Path(bucket, ""), lambda: client(bucket).list_with_delimiter("no-such-prefix"))
 

@@ -1,4 +1,4 @@
-"""One process at a time: locks of files on a disk, and on S3, where no lock of a file system reaches, leases.
+"""One process at a time: locks of files on a disk, and leases on S3, which has no locks.
 
 A lock is held by a process and released when it ends, however it ends. A lease is an object that its owner refreshes.
 """
@@ -22,28 +22,28 @@ from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import storage_errors
 from hnscc.base.locations import S3Path
 
-# A lock file may be deleted by its owner so often while another process opens it.
+# How often a lock file may be deleted by its owner while another process opens it.
 TRIES = 100
-# Who waits so long for a lock says so.
+# A process that has waited this long for a lock says so.
 TOLD_SECONDS = 5.0
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
-# A lease that stays unchanged for so long is taken over: its owner was killed.
+# A lease that stays unchanged for this long is taken over: its owner was killed.
 LEASE_SECONDS = 30.0
-# In that time its owner refreshes it so often, and one who waits for it reads it so often.
+# How often, in that time, the owner refreshes it, and a process that waits for it reads it.
 REFRESHES = 3
 READS = 15
-# So many leases are watched at once.
+# How many leases are watched at once.
 WATCHED_AT_ONCE = 64
 
 
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[None]:
-    """Hold the lock of the file `path`, which is made where it is not there.
+    """Hold the lock of the file `path` during the `with` block. The file is made if it does not exist.
 
-    One process holds it alone, or with `shared` any number of processes hold it together. A process that holds it in a
-    way that does not go with this one is waited for, which is told after TOLD_SECONDS, or without `wait` raises
-    BlockingIOError. Whoever holds a lock alone may delete its file. InputError where the folder cannot be made or its
-    file system has no locks; StorageError where the disk is full or gone.
+    One process holds it alone, or with `shared` any number of processes hold it together. With `wait`, this waits for a
+    process that holds it otherwise, and says so after TOLD_SECONDS; without `wait`, BlockingIOError is raised. A
+    process that holds a lock alone may delete its file. InputError where the folder cannot be made or its file system
+    has no locks; StorageError where the disk is full or gone.
     """
     how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     with contextlib.ExitStack() as stack:
@@ -60,7 +60,7 @@ def locked(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[
 
 @contextlib.contextmanager
 def _waiting_told(path: Path) -> Iterator[None]:
-    """Say in one line, if a `with` block lasts long, for whose sake."""
+    """Print a line if a `with` block lasts long, which says what it waits for."""
     said = f"{path}: waiting for the process that holds this lock"
     tell = threading.Timer(TOLD_SECONDS, print, [said], {"file": sys.stderr, "flush": True})
     tell.daemon = True
@@ -72,19 +72,20 @@ def _waiting_told(path: Path) -> Iterator[None]:
 
 
 def _open_locked(path: Path, how: int) -> int:
-    """The file, opened and locked. A file that its last owner deleted meanwhile keeps nobody out: then once more."""
+    """Return the lock file, opened and locked. If its last owner deleted it meanwhile, that lock would keep nobody out,
+    so this tries again."""
     for _ in range(TRIES):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):  # its folder was deleted meanwhile, too
+        with contextlib.suppress(FileNotFoundError):  # its folder was deleted meanwhile
             if (lock := _locked_if_there(path, how)) is not None:
                 return lock
     raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK))
 
 
 def _locked_if_there(path: Path, how: int) -> int | None:
-    """The file, opened, made where there is none, and locked; None if it is no longer the one of that name."""
+    """Return the file, opened (made if it does not exist) and locked; None if another file has its name meanwhile."""
     new = not path.exists()
-    # For reading and writing: on NFS a lock that is shared needs the one, a lock held alone the other.
+    # It is opened for reading and writing: on NFS, a shared lock needs the one, and an exclusive lock the other.
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     with contextlib.ExitStack() as unless_kept:
         unless_kept.callback(os.close, lock)
@@ -93,7 +94,7 @@ def _locked_if_there(path: Path, how: int) -> int | None:
         except BlockingIOError:
             raise
         except OSError:
-            if new:  # and nobody has locked it since: that cannot be done here
+            if new:  # nobody can have locked it since: this file system has no locks
                 path.unlink()
             raise
         if not os.path.samestat(os.fstat(lock), path.stat()):
@@ -108,7 +109,7 @@ def _no_lock(folder: Path, error: OSError) -> InputError:
         expected = "a file system with locks (Lustre: mounted with flock; NFS: with its lock service)"
         do = "mount it so, or put the run folder on another file system"
     else:
-        # Path.is_dir raises where a folder above may not be entered.
+        # Path.is_dir would raise an error where a folder above may not be entered.
         there = os.access(f"{folder}/.", os.F_OK)
         problem = f"The run folder cannot be {'written to' if there else 'made'}."
         expected = "a folder, or a name for a new one, that may be written to"
@@ -120,12 +121,12 @@ def _no_lock(folder: Path, error: OSError) -> InputError:
 
 @contextlib.contextmanager
 def only_one(lock: S3Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lease `lock` for the length of a `with` block.
+    """Hold the lease `lock` during the `with` block.
 
-    A living process that holds it is waited for, or without `wait` InputError is raised.
+    If a living process holds it, this waits for that process, or without `wait` raises InputError.
 
-    Whether its owner lives is told by watching the object change, since clocks differ. An owner that stood still for
-    so long that another process took its place gets a SIGTERM, and StorageError at the end.
+    Clocks differ, so whether the owner lives is found by watching the object change. An owner that stood still for so
+    long that another process took its place gets a SIGTERM, and StorageError at the end.
     """
     lease = _Lease(lock)
     lease.take(wait=wait)
@@ -135,7 +136,7 @@ def only_one(lock: S3Path, *, wait: bool = False) -> Iterator[None]:
         yield
     finally:
         lease.ended.set()
-        # In an outage it may hang in a request for long; it then ends with the process, and the lease by itself.
+        # In an outage it may hang in a request for a long time. It then ends with the process, and the lease expires.
         refresher.join(timeout=LEASE_SECONDS / REFRESHES)
         if not refresher.is_alive():
             lease.release()
@@ -150,7 +151,7 @@ def only_one(lock: S3Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def refuse_held(locks: Iterable[S3Path]) -> None:
-    """Raise InputError where a living process holds one of these leases; those of killed processes are deleted.
+    """Raise InputError where a living process holds one of these leases. Leases of killed processes are deleted.
 
     All are watched at once, since each takes LEASE_SECONDS.
     """
@@ -161,7 +162,7 @@ def refuse_held(locks: Iterable[S3Path]) -> None:
 
 
 class _Lease:
-    """An object that holds its owner's token, and the version of it that this process wrote or read last."""
+    """An object on S3 that holds its owner's token, and the version of it that this process wrote or read last."""
 
     def __init__(self, lock: S3Path) -> None:
         self.lock = lock
@@ -183,8 +184,8 @@ class _Lease:
                 raise self._refused()
 
     def _left_alone(self, wait: bool) -> str | None:
-        """The version that the object has kept for LEASE_SECONDS, or None once it is gone. Another version is waited
-        for, or refused."""
+        """Return the version that the object has kept for LEASE_SECONDS, or None once it is gone. If it changes
+        meanwhile, start to watch again, or without `wait` raise InputError."""
         version, since = self.version, time.monotonic()
         while time.monotonic() - since < LEASE_SECONDS:
             time.sleep(LEASE_SECONDS / READS)
@@ -196,38 +197,38 @@ class _Lease:
                     raise self._refused()
                 version, since = self.version, time.monotonic()
             if time.monotonic() - asked > LEASE_SECONDS / READS:
-                since = time.monotonic()  # an outage: its owner could not have refreshed it either
+                since = time.monotonic()  # in an outage, its owner could not refresh it either
         return version
 
     def end_if_left(self) -> None:
-        """Delete the object if its owner no longer refreshes it. InputError is raised where it does."""
+        """Delete the object if its owner no longer refreshes it. InputError is raised if the owner does."""
         if self._read() is not None:
             self.take()
             self.release()
 
     def keep(self) -> None:
-        """Refresh the object until the end; runs in a thread."""
+        """Refresh the object until the block ends. This runs in a thread."""
         while not self.ended.wait(LEASE_SECONDS / REFRESHES):
             try:
                 self.lost = not self._write(self.version)
             except (StorageError, InputError):
-                continue  # the main thread meets the same, and tells it
+                continue  # the main thread meets the same error, and reports it
             if self.lost:
                 print(f"{self.lock}: taken over by another process; this one ends", file=sys.stderr)
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 
     def release(self) -> None:
-        with contextlib.suppress(StorageError, InputError):  # left behind, it ends by itself
+        with contextlib.suppress(StorageError, InputError):  # a lease that is left behind expires
             if self._is_ours(self._read()):
                 self.lock.unlink(missing_ok=True)
 
     def _write(self, version: str | None) -> bool:
-        """Create the object, or replace that version of it; says whether it is ours now."""
+        """Create the object, or replace that version of it, and return whether it is this process's now."""
         self.refreshed += 1
         owner = {"owner": self.token, "process": os.getpid(), "node": platform.node()}
         content = json.dumps(owner | {"refreshed": self.refreshed}).encode()
-        # An answer may get lost: not what it says counts, but what is there afterwards.
+        # The storage's answer may get lost, so the object is read again to see whose it is.
         if version is None:
             self.lock.create(content)
         else:

@@ -1,5 +1,5 @@
-"""What goes wrong with S3-compatible storage, in the words of this project: no answer, no right, no room, no bucket,
-a wrong clock, a storage that cannot do what is asked."""
+"""The errors of S3-compatible storage, in the words of this project: no answer, no right, no room, no bucket, a wrong
+clock, a storage that lacks a needed function."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import re
 from hnscc.base.errors import InputError, StorageError
 
 ENDPOINT_URL = "AWS_ENDPOINT_URL"
-# The credentials themselves are wrong; any other refusal is a right that they lack.
+# These codes say that the credentials are wrong. Any other refusal means that they lack a right.
 REFUSED = {
     *("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "AuthorizationHeaderMalformed"),
     *("InvalidAccessKeyId", "SignatureDoesNotMatch"),
@@ -17,12 +17,12 @@ FULL = {"QuotaExceeded", "InsufficientStorage"}
 
 
 class NoAnswer(StorageError):
-    """The storage does not answer now, and may when it is asked again."""
+    """The storage does not answer now, but may when it is asked again."""
 
 
 def error_of(where: str, bucket: str, text: str) -> InputError | StorageError:
-    """Return the error that a text of the S3 client stands for. Of the text only the code is told: it may hold a
-    key's id."""
+    """Return the error that a message of the S3 client stands for. Only the code in the message is told, since the
+    message may hold a key's id."""
     code = re.search(r"<Code>(\w+)</Code>", text)
     status = re.search(r"status code: (\d+)", text)
     found = code[1] if code else f"HTTP status {status[1]}" if status else "no answer"
@@ -84,7 +84,8 @@ def _refused(problem: str, bucket: str, expected: str, found: str, do: str) -> I
 
 
 def misconfigured(bucket: str, expected: str, found: str, variable: str | None = None) -> InputError:
-    """The environment lacks, or is wrong about, what `variable` names: credentials, where it is None."""
+    """Return the error that `variable` is missing from the environment, or wrong. Where it is None, the credentials
+    are meant."""
     return InputError(
         "The S3 storage cannot be used as it is configured.",
         where=f"s3://{bucket}",

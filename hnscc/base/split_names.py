@@ -2,4 +2,4 @@
 
 SPLITS = ("train", "validation", "test")
 IN_WORDS = {"train": "training", "validation": "validation", "test": "test"}
-HELD_OUT = ("validation", "test")  # those of which no slice is trained on
+HELD_OUT = ("validation", "test")  # the splits whose slices are not trained on

@@ -1,4 +1,4 @@
-"""The standard streams of the command: what it prints and nobody can write, or nobody is to read."""
+"""The standard streams of a command, made safe for output that cannot be written or that nobody reads."""
 
 import io
 import os
@@ -9,21 +9,22 @@ from hnscc.base.errors import StorageError
 
 
 def prepare_streams() -> None:
-    """Have standard output raise StorageError where it cannot be written, and take each line as it is printed, which a
-    log of hours is read by meanwhile; and streams that are closed lead nowhere.
+    """Prepare this process's standard streams: standard output raises StorageError where it cannot be written and is
+    flushed after each line, and closed streams lead to /dev/null.
 
-    Else an error of its own could not be told from one of another file; and the first file that is opened would stand
-    in a closed stream's place, and be printed into. Where the reader of a pipe, as `head`, has what it wants, the
-    command goes on to its end: a training is not ended so.
+    Without this, a failed write of output could not be told from that of another file, and the first file that is
+    opened would take a closed stream's number and be printed into. Lines are flushed because a log of hours is read
+    meanwhile. If the reader of a pipe, such as `head`, stops reading, the command goes on to its end: that must not end
+    a training.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # it takes the lowest free number, which is this one
             setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
     before = sys.stdout
-    # Not where a caller put another in its place.
+    # A stream that a caller has put in its place stays.
     if before is sys.__stdout__ and isinstance(before, io.TextIOWrapper):
         sys.stdout = io.TextIOWrapper(
             io.BufferedWriter(_Output(1, "w", closefd=False)),
@@ -34,12 +35,12 @@ def prepare_streams() -> None:
 
 
 def _forget_output() -> None:
-    """Have Python not complain once more, when it flushes at exit, of output that nobody reads."""
+    """Send standard output to /dev/null, so that Python does not complain again when it flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Output(io.FileIO):
-    """Standard output, whose errors say what they are of."""
+    """Standard output, whose errors say that they are of standard output."""
 
     def write(self, content: Any, /) -> int:
         try:

@@ -1,4 +1,4 @@
-"""Long work, and how whoever waits for it hears that it goes on: it tells, or pauses after each of its pieces."""
+"""How long work reports that it goes on: it calls a function after each piece, or pauses after it as a generator."""
 
 from collections.abc import Generator
 from typing import Protocol, TypeVar
@@ -7,13 +7,14 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """What long work calls after each piece: so many are done, of so many, and what is under way ("" for nothing)."""
+    """What long work calls after each piece: the number of pieces done, the number of all, and what is under way (""
+    for nothing)."""
 
     def __call__(self, done: int, total: int, now: str, /) -> None: ...
 
 
 def at_once(steps: Generator[None, None, T]) -> T:
-    """Run work that pauses after each piece to its end, and return its result."""
+    """Run a generator that pauses after each piece of work to its end, and return its result."""
     while True:
         try:
             next(steps)
