@@ -190,3 +190,26 @@ def test_captions_hold_for_a_cut_off_of_one_and_a_model_without_a_threshold(tmp_
     (lesions,) = page.rows("Lesions in test scans")
     assert lesions[2].startswith("0 of ") and int(lesions[3]) > 0
     assert page.text.count("or at 0.5 where none could be chosen") == 4
+
+
+@pytest.mark.parametrize(
+    ("without", "told"),
+    [
+        (0, "Every test patient has lesion: nothing here"),
+        (1, "One test patient has no lesion: how"),
+        (2, None),
+    ],
+)
+def test_too_few_patients_without_lesion_are_told(tmp_path, without, told):
+    """Of tests on lesions alone it was not said that false alarms in other patients are not in the scores."""
+    lesion, empty = np.ones((4, 4), np.uint8), np.zeros((4, 4), np.uint8)
+    people = [("train", 2, lesion), ("validation", 2, lesion), ("test", 4, lesion), ("test", without, empty)]
+    slices = [
+        Slice(split, f"{split}{mask[0, 0]}{n}", mask) for split, number, mask in people for n in range(number)
+    ]
+    study = small_study(("pet",), repeats=1)
+    run = write_run(tmp_path, study, [slices])
+    add_trial(run, study, trials_of(study)[0], levels_of([each.mask for each in slices]))
+    text, _ = words(run)
+    assert told is None or told in text
+    assert len(re.findall("Every test patient has|One test patient has", text)) == (told is not None)

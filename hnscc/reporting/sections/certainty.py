@@ -58,6 +58,19 @@ def _patients(source: Source) -> Iterator[str]:
         yield "No test slice holds lesion: the test Dice says nothing about finding lesions."
     elif lesion < fewest.PATIENTS_FOR_P:
         yield f"{count_of(lesion, 'patient')} with lesion cannot carry a conclusion: other patients may turn it."
+    if source.holds_whole_scans:
+        yield from _without_lesion(patients - lesion)
+
+
+def _without_lesion(patients: int) -> Iterator[str]:
+    """Say what test patients without lesion cannot tell, where they are fewer than two."""
+    if patients == 0:
+        yield "Every test patient has lesion: nothing here shows how often something is marked in a patient without."
+    elif patients == 1:
+        yield (
+            "One test patient has no lesion: how much false alarms differ between such patients is not seen, and the "
+            "intervals leave it out."
+        )
 
 
 def _choices(source: Source) -> Iterator[str]:
