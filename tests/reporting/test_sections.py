@@ -20,6 +20,7 @@ from hnscc.reporting.blocks import Section
 from hnscc.reporting.sections import comparisons
 from hnscc.reporting.sections.lesion_slices import lesion_slices
 from hnscc.reporting.sections.overlap import pooled_block
+from hnscc.reporting.sections.readings import readings
 from hnscc.reporting.sections.whole_scans import whole_scans
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.study import paper
@@ -213,3 +214,13 @@ def test_too_few_patients_without_lesion_are_told(tmp_path, without, told):
     text, _ = words(run)
     assert told is None or told in text
     assert len(re.findall("Every test patient has|One test patient has", text)) == (told is not None)
+
+
+@pytest.mark.parametrize(("slices", "told"), [("all", "all"), ("sampled", "sampled")])
+def test_which_slices_the_corrected_reading_scores_is_told(tmp_path, slices, told):
+    """It was said to be all of them where the study scores the sampled ones alone."""
+    evaluation = {"cutoff_px": 2, "bootstraps": 200, "slices": slices}
+    run = random_run(tmp_path, small_study(("pet",), repeats=1, evaluation=evaluation))
+    text, _ = words(run, readings)
+    shown = Page(text).rows("The three readings side by side: overlap, test slices")
+    assert [cells[-1] for cells in shown] == ["sampled", "sampled", told]

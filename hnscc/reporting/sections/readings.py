@@ -55,7 +55,7 @@ def _overlap_block(source: Source) -> ReportTable:
         "at threshold": scores("slice_threshold"),
         "Slices": wholes("n"),
         **{f"Mean {metric.label}": scores(metric.name) for metric in metrics_at("slice")},
-        "Slices scored": lambda row: str(row["scored"]),
+        "Slices scored": lambda row: str(row["scored"]) if source.holds_whole_scans else "sampled",
     }
     if source.papers:
         columns["Published: pooled Dice / mean Dice"] = _published_dice
