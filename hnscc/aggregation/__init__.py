@@ -1,8 +1,9 @@
-"""From completed trials to tables: what a run folder holds is read, scored, summarised, compared, written as Parquet.
+"""From completed trials to tables: reads what a run folder holds, scores, summarises and compares it, and
+writes Parquet.
 
-Others may use `build` (writes the tables), `query` (reads them and asks them by SQL), `schemas`, `columns` and
-`column_types` (what they hold), `results`, `folds`, `trials`, `medians`, `models`, `summary` and `comparisons` (what is
-behind them) and `enough_repeats` (which variants have enough).
+Other wings may use `build` (writes the tables), `query` (reads them and runs SQL on them), `schemas`, `columns` and
+`column_types` (describe them), `results`, `folds`, `trials`, `medians`, `models`, `summary` and `comparisons` (compute
+what they hold) and `enough_repeats` (decides which variants have enough).
 
 It may import base, study, scores, cohort, training and data_prep. Inside, imports point one way: build -> comparisons,
 detection -> enough_repeats, models, summary -> query -> whole_patients -> scans -> results, schemas -> columns, medians

@@ -1,7 +1,7 @@
-"""The tables of a run folder: built from its folds and trials, and written atomically.
+"""Builds the tables of a run folder from its folds and trials, and writes them atomically.
 
-The same trials give the same bytes: rows stand in canonical order, random numbers are keyed by the study's seed, and
-no wall-clock value stands outside columns named `seconds`.
+The same trials give the same bytes: rows are in a fixed order, random numbers are keyed by the study's seed, and no
+measured time stands outside columns named `seconds`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +40,7 @@ from hnscc.study.identity import versions_text
 from hnscc.study.run_folder import WEIGHTS_FILE, RunFolder
 from hnscc.training.earlier import lines_of_left_out
 
-Part = dict[str, Any]  # columns of a part of a table: arrays, or one value for all its rows
+Part = dict[str, Any]  # a part of a table by column: each an array, or one value for all its rows
 COLUMN = np.ndarray | pa.Array | pa.ChunkedArray
 _RECORDED = ("best_epoch", "epochs", "stop_reason", "best_val_soft_jaccard", "seconds", "device")
 _PREDICTED = ("collapsed", "highest_probability")
@@ -48,8 +48,8 @@ _PREDICTED = ("collapsed", "highest_probability")
 
 @dataclass(frozen=True)
 class TrialProblem:
-    """A sentence to tell the user of trials that stand in no score. unusable: a trial left results that are not used,
-    which the same study's `hnscc run` mends, but for one of other settings."""
+    """A sentence that tells the user about trials without scores. unusable: whether a trial left results that are not
+    used; `hnscc run` of the same study repairs that, unless the trial is of other settings."""
 
     text: str
     unusable: bool = False
@@ -58,11 +58,11 @@ class TrialProblem:
 def write_tables(run: RunFolder) -> list[TrialProblem]:
     """Build every table from study.yaml, folds/ and trials/ alone, and write tables/*.parquet.
 
-    Gives what to tell the user: failed trials, trials that cannot be used, how many are missing, which trained ones
-    the study leaves out. Raises InputError where the study or a fold cannot be read, before anything is written.
+    Return what to tell the user: which trials failed, which cannot be used, how many are missing, and which trained
+    ones the study leaves out. Raises InputError where the study or a fold cannot be read, before anything is written.
     """
     results = load_results(run)
-    # Parquet is encoded beside the building of the next tables.
+    # A thread encodes Parquet while the next tables are built.
     with ThreadPoolExecutor() as pool:
         files = {name: pool.submit(table_bytes, name, build_table(name, results)) for name in STUDY_TABLES}
         write_files(run, {name: each.result() for name, each in files.items()})
@@ -70,9 +70,9 @@ def write_tables(run: RunFolder) -> list[TrialProblem]:
 
 
 def write_files(run: RunFolder, contents: Mapping[str, bytes]) -> None:
-    """Write the files of tables, by name. `trials` goes first and comes last, and nobody reads the others without it:
-    whatever ends this halfway, tables of two times are never read together. The report's pages go too: none of them
-    tells of other tables than those that stand beside it."""
+    """Write the files of tables, by name. `trials` is removed first and written last, and nobody reads the others
+    without it. So tables of different times are never read together, wherever this is interrupted. The report's pages
+    are removed too, so that none describes other tables than those beside it."""
     last = run.table(WRITTEN_LAST)
     for earlier in (*run.pages(), last):
         delete(earlier)
@@ -84,16 +84,16 @@ def write_files(run: RunFolder, contents: Mapping[str, bytes]) -> None:
 
 
 def build_table(name: str, results: Results) -> pa.Table:
-    """The table of this name, a study's or a search's but `configurations`."""
+    """Return the table of this name, of a study or of a search; not `configurations`."""
     if name in ROWS:
         return table_of_rows(name, ROWS[name](results))
     return table_of_parts(name, list(PARTS[name](results)))
 
 
 def table_of_rows(name: str, rows: Iterable[TableRow], wanted: pa.Schema | None = None) -> pa.Table:
-    """The table of rows that each give every column of it, None where a value does not exist. Else ValueError.
+    """Return the table of rows that each give every column of it, None where a value does not exist. Else ValueError.
 
-    wanted: its columns, where the study decides which there are; else those that tables of this name have.
+    wanted: its columns, where these depend on the study; else the columns that all tables of this name have.
     """
     rows, wanted = list(rows), wanted or schema(name)
     for row in rows:
@@ -112,8 +112,8 @@ def _check_columns(name: str, given: TableRow, wanted: pa.Schema) -> None:
 
 
 def table_of_parts(name: str, parts: list[Part]) -> pa.Table:
-    """The table of parts, one after another, whose columns are of equal length; a single value stands for a whole
-    column. ValueError where a part lacks a column of the table, or gives another."""
+    """Return the table of parts, one after another, whose columns are of equal length; a single value stands for a
+    whole column. ValueError where a part lacks a column of the table, or has another one."""
     wanted = schema(name)
     for part in parts:
         _check_columns(name, part, wanted)
@@ -128,8 +128,8 @@ def _rows(part: Part) -> int:
 
 
 def _column(values: list[Any], kind: pa.DataType, part_of_row: Integers) -> pa.Array:
-    """One column of all parts: from a column or a single value of each part. part_of_row: (rows,), of which part each
-    row is."""
+    """Return one column of all parts, each of which gives a column or a single value. part_of_row: (rows,), the number
+    of the part to which each row belongs."""
     if not values or not isinstance(values[0], COLUMN):
         return pa.array(values, kind).take(pa.array(part_of_row))
     if isinstance(values[0], np.ndarray):
@@ -147,7 +147,7 @@ def _columns_of(table: pa.Table) -> Part:
 
 
 def trial_rows(results: Results) -> Iterable[TableRow]:
-    """One row per trial of the study, in its order."""
+    """Return one row per trial of the study, in its order."""
     medians = results.median_of
     for each in results.results:
         row: TableRow = {**each.trial.named, "seed": each.seed, "status": each.status, "reason": each.reason}
@@ -156,7 +156,7 @@ def trial_rows(results: Results) -> Iterable[TableRow]:
 
 
 def _recorded(result: Result) -> TableRow:
-    """What only a completed trial has, but its scores; None of any other."""
+    """Return the values that only a completed trial has, except its scores; None of any other trial."""
     if not isinstance(result, Completed):
         return dict.fromkeys((*_RECORDED, "weights_sha256", "versions", *_PREDICTED))
     record = result.record
@@ -167,7 +167,8 @@ def _recorded(result: Result) -> TableRow:
 
 
 def _pooled_at_half(result: Result, fold: Fold) -> TableRow:
-    """The pooled scores of each split at 0.5; None of a split without slices, and of a trial that is not completed."""
+    """Return the pooled scores of each split at 0.5; None for a split without slices, and for a trial that is
+    not completed."""
     row: TableRow = {}
     for split, short in zip(SPLITS, ("train", "val", "test"), strict=True):
         rows = fold.rows[split]
@@ -182,7 +183,7 @@ def _cohort(results: Results) -> Iterable[Part]:
 
 
 def _epochs(results: Results) -> Iterable[Part]:
-    """The epochs of every trial that has a history; what else this may hold stands in no table."""
+    """Yield the epochs of every trial that has a history. Whatever else a history holds stands in no table."""
     names = schema("epochs").names
     for each in results.results:
         if each.history is not None:
@@ -191,12 +192,12 @@ def _epochs(results: Results) -> Iterable[Part]:
 
 
 def _finite(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Null where a real number is NaN or infinite: a loss may be."""
+    """Replace NaN and infinite numbers by null: a loss may be either."""
     return pc.if_else(pc.is_finite(values), values, None) if pa.types.is_floating(values.type) else values
 
 
 def _slices(results: Results) -> Iterable[Part]:
-    """Every completed trial at 0.5, then the median model at its chosen threshold too."""
+    """Yield the slices of every completed trial at 0.5, then those of the median model at its chosen threshold too."""
     medians = results.median_of
     cutoff_px = results.study.evaluation.cutoff_px
     for each in results.results:
@@ -234,7 +235,7 @@ def _thresholds(results: Results) -> Iterable[Part]:
                 }
 
 
-# What makes each table: its rows one by one, or parts of whole columns where there may be a million rows.
+# What makes each table: rows one by one, or parts of whole columns where there may be a million rows.
 ROWS: dict[str, Callable[[Results], Iterable[TableRow]]] = {
     "trials": trial_rows,
     "pooled": pooled_rows,
@@ -260,7 +261,7 @@ PARTS: dict[str, Callable[[Results], Iterable[Part]]] = {
 
 
 def problems(results: Results) -> list[TrialProblem]:
-    """What the user must know of trials that stand in no score, in the study's order."""
+    """Return what the user must know about trials without scores, in the study's order."""
     unusual = [
         TrialProblem(f"{each.trial.trial_id}: {each.reason}", each.unusable)
         for each in results.results
@@ -273,7 +274,8 @@ def problems(results: Results) -> list[TrialProblem]:
 
 
 def table_bytes(name: str, table: pa.Table) -> bytes:
-    """The Parquet file of the table of this name. ValueError where a value is NaN: one that does not exist is null."""
+    """Return the Parquet file of the table of this name. ValueError where a value is NaN: a value that does not exist
+    is null."""
     for column in table.column_names:
         if pa.types.is_floating(table[column].type) and pc.any(pc.is_nan(table[column])).as_py():
             raise ValueError(

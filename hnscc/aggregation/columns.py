@@ -1,5 +1,5 @@
-"""What the columns of the tables are, those of a search too: their type and meaning. A column name has one meaning in
-every table, unless COLUMNS says otherwise."""
+"""The columns of all tables, those of a search included: their type and meaning. A column name has one meaning in every
+table, unless COLUMNS says otherwise."""
 
 import pyarrow as pa
 
@@ -9,7 +9,7 @@ from hnscc.aggregation.scan_columns import DETECTION, SCANS
 from hnscc.scores.metrics import METRICS, Metric
 from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS
 
-# What may become of a configuration, and what is said of it beside its name.
+# What may become of a configuration, and the words for it that follow its name.
 PLACES = {
     "winner": "",
     "not_distinguished": "from the winner",
@@ -56,7 +56,7 @@ _POOLED_COLUMNS = {
     "{}_repeats_high": "upper end of the 95 % interval of {name}_repeats_mean over patients and repeats",
 }
 
-# What means something else in one table stands again, as `table.name`.
+# A column that means something else in one table has a second entry, `table.name`.
 COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "patient_id": (TEXT, "pseudonym of the patient"),
     "scan_id": (TEXT, "pseudonym of the scan"),
@@ -241,7 +241,8 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
     "reason": (TEXT, "why a value of the row does not exist; null where all do"),
 }
 
-# Columns that each metric has: {name} stands for its name, {label} and {empty} for what it says of itself.
+# The columns that each metric has. {name} stands for the metric's name, {label} for its label, {empty} for its value
+# where both masks are empty.
 METRIC_COLUMNS: dict[str, str] = {
     "{}": "{label}: of the slice in `slices`, of all voxels in `scans`, `drawn_scans` and `patients`, mean over "
     "slice_set in `protocol`, else pooled over the split; {empty}",
@@ -267,12 +268,12 @@ METRIC_COLUMNS: dict[str, str] = {
 
 
 def pooled_names() -> str:
-    """The columns that table `pooled` has of whole scans, metric by metric."""
+    """Return the columns that table `pooled` has for whole scans, metric by metric."""
     return " ".join(pattern.format(each.name) for each in POOLED_METRICS for pattern in _POOLED_COLUMNS)
 
 
 def column(table: str, name: str) -> tuple[pa.DataType, str]:
-    """Type and meaning of a table's column that is of no single metric."""
+    """Return type and meaning of a table's column that does not belong to a single metric."""
     if name == "metric" and table == "means":
         return TEXT, f"name of the score, of which the row has {OF_PATIENTS}"
     if name == "metric":
@@ -282,6 +283,6 @@ def column(table: str, name: str) -> tuple[pa.DataType, str]:
 
 
 def metric_column(pattern: str, metric: Metric) -> tuple[str, pa.DataType, str]:
-    """Name, type and meaning of a metric's own column. pattern: one of METRIC_COLUMNS."""
+    """Return name, type and meaning of a metric's own column. pattern: one of METRIC_COLUMNS."""
     words = {"label": metric.label, "name": metric.name, "empty": metric.when_empty}
     return pattern.format(metric.name), REAL, METRIC_COLUMNS[pattern].format(**words)

@@ -1,4 +1,4 @@
-"""What the columns of table `comparisons` are; joined to all others in `columns`."""
+"""The columns of table `comparisons`: their type and meaning. `columns` joins them to all others."""
 
 import pyarrow as pa
 

@@ -1,5 +1,5 @@
-"""The rows of table `comparisons`: every pair of variants, on the test slices and on whole test scans, by repeats in
-pairs where these shared their seeds by design."""
+"""Makes the rows of table `comparisons`: every pair of variants, on the test slices and on whole test scans, with
+repeats in pairs where these shared their seeds by design."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -34,10 +34,12 @@ FAMILY = ("metric", "slice_set", "unit", "method")
 
 
 def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
-    """Return what two variants are compared by, and whether repeat r of one is compared with repeat r of the other.
+    """Return the results by which two variants are compared, and whether repeat r of one is compared with repeat r of
+    the other.
 
-    They are where the study's repeats are paired, and both variants completed at least 5 of the same ones in all folds:
-    a repeat that one of them lacks is then left out of both. Neither their correlation nor a p has a say in it.
+    Repeats are paired where the study pairs them and both variants completed at least 5 of the same ones in all
+    folds. A repeat that one variant lacks is then left out of both. Neither the correlation of the repeats nor a p
+    decides on this.
     """
     if not results.study.paired:
         return results, False
@@ -55,10 +57,11 @@ ByMetric = dict[str, Comparison]  # by the name of the metric
 
 @dataclass(frozen=True)
 class Side:
-    """The test slices of a variant. median: the median models' at their chosen thresholds, or None and why.
+    """The test slices of a variant. median: those of the median models at their chosen thresholds, or None with
+    the reason.
 
-    pooled: by each set that truth alone decides, counts (R, P) of all repeats at 0.5, pooled by patient; empty where no
-    repeat is completed. paired: whether they pair with those of the other side, one by one.
+    pooled: for each set that the truth alone decides, counts (R, P) of all repeats at 0.5, pooled by patient; empty
+    where no repeat is completed. paired: whether they are compared with those of the other side one by one.
     """
 
     variant: str
@@ -69,7 +72,8 @@ class Side:
 
 
 def comparison_rows(results: Results) -> list[TableRow]:
-    """Pairs in the study's order of variants; p_holm and p_equal_holm over the pairs of each family that have a p."""
+    """Return the rows for all pairs in the study's order of variants; p_holm and p_equal_holm are over the pairs of
+    each family that have a p."""
     alone = cache(lambda variant: _of_variant(results, variant, paired=False))
     rows: list[TableRow] = []
     for pair in combinations(results.study.variants, 2):
@@ -124,7 +128,7 @@ def _none(unit: Unit, reason: str) -> ByMetric:
 
 
 def _wilcoxon(unit: Unit, study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
-    """The median models at their chosen thresholds, over the slices that stand in the set for both."""
+    """Compare the median models at their chosen thresholds, over the slices that belong to the set for both."""
     kept = []
     for each in (a, b):
         if each.median is None:
@@ -137,7 +141,8 @@ def _wilcoxon(unit: Unit, study: Study, a: Side, b: Side, slice_set: str) -> ByM
 
 
 def _pooled(a: Side, b: Side, slice_set: str) -> tuple[Counts, Counts] | str:
-    """All repeats of both, or why not: the set must be the same for all, so true positives have none."""
+    """Return all repeats of both, or why they cannot be compared: the set must be the same for all, which true
+    positives are not."""
     if slice_set == "true_positive":
         return "the true positive slices differ from repeat to repeat"
     for each in (a, b):
@@ -147,7 +152,7 @@ def _pooled(a: Side, b: Side, slice_set: str) -> tuple[Counts, Counts] | str:
 
 
 def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
-    """All repeats at 0.5, patients and repeats resampled together."""
+    """Compare all repeats at 0.5, with patients and repeats resampled together."""
     pooled = _pooled(a, b, slice_set)
     if isinstance(pooled, str):
         return _none("pooled", pooled)
@@ -159,7 +164,7 @@ def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
 
 
 def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
-    """All repeats at 0.5, as the bootstrap, by the t test over patients and repeats; the means over repeats."""
+    """Compare the means over all repeats at 0.5, by the t test over patients and repeats."""
     pooled = _pooled(a, b, slice_set)
     if isinstance(pooled, str):
         return _none("pooled", pooled)
@@ -178,13 +183,13 @@ def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
 
 
 def _of_patients(counts: Counts, metric: Metric) -> Floats:
-    """The scores (R, P), in what they are measured in, of the patients with lesion, the higher the better: turned round
-    where lower ones are."""
+    """Return the scores (R, P), in the metric's unit, of the patients with lesion, with the higher the better: negated
+    if lower ones are better."""
     scores = metric.of(counts[counts.truth[0] > 0])
     return scores if metric.higher_is_better else -scores
 
 
-# (unit, method) -> what gives a comparison by each metric that has a value of the unit; the last two pool patients.
+# By unit and method: a function that gives a comparison for each metric of the unit. The last two pool patients.
 TESTS: dict[tuple[str, str], Callable[[Study, Side, Side, str], ByMetric]] = {
     ("slice", "wilcoxon"): partial(_wilcoxon, "slice"),
     ("patient", "wilcoxon"): partial(_wilcoxon, "patient"),

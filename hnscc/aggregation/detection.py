@@ -1,10 +1,10 @@
-"""The rows of tables `detection` and `reliability`: are scans and patients with lesion told from those without, which
-lesions are found, and are probabilities right.
+"""Makes the rows of tables `detection` and `reliability`: whether scans and patients with lesion are told from those
+without, which lesions are found, and whether probabilities are right.
 
-Every patient is tested by one model of each fold: the median models at their chosen thresholds, or those of one repeat
-at 0.5. The AUC goes by the highest probability in a scan, which needs no threshold; by predicted ml, all scans in
-which nothing is predicted would be alike. It compares scans of one fold alone: the probabilities of two models lie on
-two scales.
+One model of each fold predicts the patients: the median models at their chosen thresholds, or those of one repeat at
+0.5. The AUC uses the highest probability in a scan, which needs no threshold; with predicted ml, all scans in which
+nothing is predicted would be equal. It compares only scans of the same fold, since the probabilities of two models lie
+on two scales.
 """
 
 from collections.abc import Iterator, Mapping
@@ -44,7 +44,7 @@ NO_SCAN = "no whole scan of this split is scored"
 
 @dataclass(frozen=True)
 class SeenScan:
-    """One whole scan of a fold as a model saw it."""
+    """The scores of one whole scan of a fold by one model."""
 
     fold: int
     split: str
@@ -55,8 +55,8 @@ class SeenScan:
 
 @dataclass(frozen=True)
 class ModelsOfFolds:
-    """One model of each fold: what names their rows, and every whole scan that they saw. reasons: of what their rows
-    lack. unscored: whether they have no threshold and saw no scan for that, which `reasons` tell."""
+    """One model of each fold: what names their rows, and every whole scan that they predicted. reasons: why their rows
+    lack values. unscored: whether they have no threshold and therefore no scans; `reasons` say why."""
 
     named: TableRow
     reasons: list[str | None]
@@ -65,7 +65,7 @@ class ModelsOfFolds:
 
 
 def detection_rows(results: Results) -> Iterator[TableRow]:
-    """A row per variant, its median models or those of a repeat, split and unit."""
+    """Yield a row per variant, median models or repeat, split and unit."""
     for models, split, scans, reasons in _each(results):
         for unit in UNITS:
             row = models.named | {"split": split, "unit": unit}
@@ -73,9 +73,9 @@ def detection_rows(results: Results) -> Iterator[TableRow]:
 
 
 def reliability_rows(results: Results) -> Iterator[TableRow]:
-    """A row per variant, its median models or those of a repeat, split and bin of probabilities.
+    """Yield a row per variant, median models or repeat, split and bin of probabilities.
 
-    None of a split without a whole scan.
+    A split without a whole scan has no rows.
     """
     for models, split, scans, _ in _each(results):
         if scans:
@@ -95,7 +95,7 @@ def _each(results: Results) -> Iterator[tuple[ModelsOfFolds, str, list[SeenScan]
 
 
 def _models(results: Results, variant: str) -> Iterator[ModelsOfFolds]:
-    """The median models of all folds, then each repeat that is completed in all of them."""
+    """Yield the median models of all folds, then each repeat that is completed in all of them."""
     medians = results.main_medians(variant)
     threshold, reasons = shared_threshold(medians)
     unscored = why_unscored(medians) is not None
@@ -105,7 +105,7 @@ def _models(results: Results, variant: str) -> Iterator[ModelsOfFolds]:
         if median and not unscored
         for scan in _seen_scans(median.fold, median.scans, median.result)
     ]
-    # Each fold's own threshold leaves this column empty, and no score.
+    # Where folds have different thresholds, the column of the threshold alone is empty.
     yield ModelsOfFolds(_named(variant, None, threshold), reasons, scans, unscored)
     for repeat, parts in results.completed_in_all_folds(variant).items():
         seen = [
@@ -119,7 +119,7 @@ def _named(variant: str, repeat: int | None, threshold: float | None) -> TableRo
 
 
 def _seen_scans(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -> Iterator[SeenScan]:
-    """Every whole scan of a fold, by name."""
+    """Yield every whole scan of a fold, by name."""
     for scan in sorted(scans):
         first = fold.scan_rows[scan][0]
         split, patient = str(fold.split[first]), str(fold.patient[first])
@@ -127,7 +127,7 @@ def _seen_scans(fold: Fold, scans: Mapping[str, ScanScore], result: Completed) -
 
 
 def _all_of(scans: list[SeenScan], unit: Unit, reasons: list[str | None]) -> TableRow:
-    """All that a row says of the scans; None without one."""
+    """Return all columns of a row from its scans; None of each without scans."""
     if not scans:
         return _nothing() | {"reason": join_reasons(reasons)}
     row = _told_apart(*_calls(scans, unit))
@@ -137,7 +137,7 @@ def _all_of(scans: list[SeenScan], unit: Unit, reasons: list[str | None]) -> Tab
 
 
 def _nothing() -> TableRow:
-    """The same columns without values."""
+    """Return the same columns without values."""
     empty = Calls(np.zeros(0, bool), np.zeros(0, bool), np.zeros(0))
     row = _told_apart(empty, np.zeros(0, bool), np.zeros(0, int)) | _of_lesions(Lesions((), 0, 0.0, 0))
     return dict.fromkeys([*row, "brier"])
@@ -148,8 +148,8 @@ def _calibration(scans: list[SeenScan]) -> Calibration:
 
 
 def _calls(scans: list[SeenScan], unit: Unit) -> tuple[Calls, Bools, Integers]:
-    """The calls of scans, or of the patients of each fold; and of each, whether a voxel of its lesion is predicted, and
-    its fold, both (n,)."""
+    """Return the calls of scans, or of the patients of each fold; and for each, whether a voxel of its lesion is
+    predicted, and its fold, both (n,)."""
     truth, called, overlap = (
         np.array([getattr(each.score, f"{name}_px") > 0 for each in scans])
         for name in ("truth", "pred", "overlap")
@@ -158,7 +158,7 @@ def _calls(scans: list[SeenScan], unit: Unit) -> tuple[Calls, Bools, Integers]:
     fold = np.array([each.fold for each in scans])
     if unit == "scan":
         return calls, overlap, fold
-    # Validation patients of several folds stand once for each.
+    # Patients in the validation of several folds count once for each.
     names = [f"{each.fold} {each.patient}" for each in scans]
     patients, first, patient = np.unique(names, return_index=True, return_inverse=True)
     found = np.bincount(patient, overlap, len(patients)) > 0
@@ -166,7 +166,8 @@ def _calls(scans: list[SeenScan], unit: Unit) -> tuple[Calls, Bools, Integers]:
 
 
 def _told_apart(calls: Calls, overlap: Bools, fold: Integers) -> TableRow:
-    """Counts and rates of N calls; overlap: bool (N,), whether a voxel of the lesion is predicted. fold: int (N,)."""
+    """Return counts and rates of N calls. overlap: bool (N,), whether a voxel of the lesion is predicted. fold:
+    int (N,)."""
     truth, called = calls.truth, calls.called
     counts = {"n": truth | True, "with_lesion": truth, "tp": truth & called, "fn": truth & ~called}
     counts |= {"fp": ~truth & called, "tn": ~truth & ~called, "misplaced": truth & called & ~overlap}
@@ -192,7 +193,7 @@ def _of_lesions(found: Lesions) -> TableRow:
 
 
 def _undefined(row: TableRow, unit: Unit) -> Iterator[str]:
-    """Why values of a row with scans do not exist."""
+    """Yield the reasons why values of a row with scans do not exist."""
     if row["sensitivity"] is None:
         yield f"no {unit} holds lesion: no sensitivity, no AUC"
     if row["specificity"] is None:

@@ -1,9 +1,9 @@
-"""Which variants of a run folder have enough repeats by now.
+"""Decides which variants of a run folder have enough repeats by now.
 
-What is looked at is what Table 1 tells of the repeats: the pooled Dice of the test slices at 0.5. It is looked at for
-its spread alone: neither its height nor a difference between variants decides how many repeats are trained. Looking
-again and again does not cost the interval its level: it covers the median about 95 times in 100 in the tests'
-simulation, for with few values it covers it more often.
+It looks at what Table 1 shows of the repeats, the pooled Dice of the test slices at 0.5, and only at its spread:
+neither its height nor a difference between variants decides how many repeats are trained. Looking repeatedly does not
+lower the level of the interval: in the tests' simulation it covers the median about 95 times in 100, since with few
+values it covers it more often.
 """
 
 from collections.abc import Iterable
@@ -19,11 +19,11 @@ from hnscc.study.trials import Trial, looks_at
 
 
 def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
-    """Return the study with what is enough by now: each variant's first look that found its median known
-    within `until`.
+    """Return the study with the number of repeats that is enough for each variant by now: the first look at which the
+    median was known within `until`.
 
-    left: trials that are neither completed nor failed; not asked for where nobody looks. The same trials settle the
-    same, however often they were cut short between.
+    left: trials that are neither completed nor failed; not read where the study has no such rule. The same trials give
+    the same result, however often the study was interrupted.
     """
     rule = study.repeats
     if not isinstance(rule, UntilPrecise):
@@ -46,15 +46,15 @@ def settle(folder: RunFolder, study: Study, left: Iterable[Trial]) -> Study:
 
 @dataclass(frozen=True)
 class RepeatsShown:
-    """What a variant's repeats show. scores: pooled test Dice at 0.5 of each repeat that is completed in every fold, in
-    the order of repeats. mostly_collapsed: whether more than half of its completed trials collapsed."""
+    """What a variant's repeats show. scores: the pooled test Dice at 0.5 of each repeat that is completed in every
+    fold, in the order of repeats. mostly_collapsed: whether more than half of its completed trials collapsed."""
 
     scores: list[float]
     mostly_collapsed: bool
 
     def repeats_for_width(self, within: float) -> RepeatsForWidth:
-        """Return how many repeats it takes until the 95 % interval of the median test Dice reaches `within` (0 to 1) to
-        either side; none where the variant mostly collapsed."""
+        """Return how many repeats it takes until the 95 % interval of the median test Dice extends at most `within` (0
+        to 1) to either side; none where the variant mostly collapsed."""
         if self.mostly_collapsed:
             marked = "more than half of its trainings marked no pixel at or above 0.5 in validation and test"
             return unknown(len(self.scores), f"it mostly collapsed ({marked})")
@@ -62,7 +62,7 @@ class RepeatsShown:
 
 
 def repeats_shown(folder: RunFolder, study: Study) -> dict[str, RepeatsShown]:
-    """Read what each variant's completed repeats show; the predictions of every completed trial are read.
+    """Return what each variant's completed repeats show; this reads the predictions of every completed trial.
 
     InputError where a fold cannot be read.
     """
@@ -70,7 +70,7 @@ def repeats_shown(folder: RunFolder, study: Study) -> dict[str, RepeatsShown]:
 
 
 def repeats_shown_by(results: Results) -> dict[str, RepeatsShown]:
-    """Return what each variant's completed repeats show, of trials that are read already."""
+    """Return what each variant's completed repeats show, from trials that are read already."""
     return {
         variant: RepeatsShown(
             _scores(results, variant, results.study.most_repeats), results.mostly_collapsed(variant)

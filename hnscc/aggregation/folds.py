@@ -1,4 +1,4 @@
-"""What a run folder says of its folds: their scored slices, truth and cohort, checked by their hashes."""
+"""Reads the folds of a run folder: their scored slices, truth and cohort, checked by their hashes."""
 
 import io
 from collections.abc import Mapping
@@ -32,11 +32,11 @@ NO_TRIAL = "no completed trial"  # why a variant has no scores
 class Fold:
     """The scored slices of one fold in stored order: split, patient and scan str (N,), masks bool (N, H, W).
 
-    The sampled ones stand first: sampled bool (N,). holds_whole_scans: whether the others were written too, so that
-    the scans of validation and test are whole. digest: of what trainings follow from; others_digest: of the
-    other slices, empty for none. spacing_mm: of each scan of which every slice is scored, mm between voxels along z, y
-    and x. in_suv: the modality that is known to be in SUV, or None. drawn: of these scans, the masks as they were
-    drawn; empty where the store kept none.
+    The sampled slices come first: sampled bool (N,). holds_whole_scans: whether the others were written too, so that
+    the scans of validation and test are whole. digest: of everything that training depends on. others_digest: of the
+    other slices, empty if there are none. spacing_mm: mm between voxels along z, y and x, for each scan of which every
+    slice is scored. in_suv: the modality that is known to be in SUV, or None. drawn: the masks of these scans as they
+    were drawn; empty where the store kept none.
     """
 
     number: int
@@ -56,19 +56,19 @@ class Fold:
 
     @cached_property
     def rows(self) -> dict[str, Integers]:
-        """Where the scored slices of each split stand: {split: int (n,)}."""
+        """The positions of the scored slices of each split: {split: int (n,)}."""
         return {split: np.flatnonzero(self.split == split) for split in SPLITS}
 
     @cached_property
     def scan_rows(self) -> dict[str, Integers]:
-        """Where the slices of each whole scan of validation and test stand, from its first to its last:
-        {scan: int (n,)}."""
+        """The positions of the slices of each whole scan of validation and test, from its first to its last: {scan:
+        int (n,)}."""
         z = np.array(self.slices["z"])
         return rows_of_scans(sorted(self.spacing_mm), self.scan, z, self.split)
 
     @cached_property
     def scan_ids(self) -> dict[str, dict[str, list[str]]]:
-        """The scans of which slices stand in each split, sorted: {split: {patient: [scan]}}."""
+        """The scans that have slices in each split, sorted: {split: {patient: [scan]}}."""
         found: dict[str, dict[str, list[str]]] = {split: {} for split in SPLITS}
         for split, rows in self.rows.items():
             both = zip(self.patient[rows].tolist(), self.scan[rows].tolist(), strict=True)
@@ -78,21 +78,21 @@ class Fold:
 
     @cached_property
     def truth_px(self) -> Integers:
-        """Lesion pixels of each slice: int64 (N,)."""
+        """The lesion pixels of each slice: int64 (N,)."""
         truth: Integers = self.masks.sum(axis=(1, 2), dtype=np.int64)
         return truth
 
     @cached_property
     def sampled_rows(self) -> dict[str, Integers]:
-        """Where the sampled ones of each split stand: {split: int (n,)}."""
+        """The positions of the sampled slices of each split: {split: int (n,)}."""
         return {split: rows[self.sampled[rows]] for split, rows in self.rows.items()}
 
     def rows_of(self, split: str, slices: SliceChoice) -> Integers:
-        """Where the slices of a split stand that a reading scores: int (n,)."""
+        """Return the positions of the slices of a split that a reading scores: int (n,)."""
         return self.sampled_rows[split] if slices == "sampled" else self.rows[split]
 
     def of_sampled(self) -> "Fold":
-        """The same fold, of the sampled slices alone."""
+        """Return the same fold with the sampled slices alone."""
         last = int(self.sampled.sum())
         return replace(
             self,
@@ -110,7 +110,8 @@ class Fold:
 
 
 def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
-    """One fold, of the slices that the study evaluates. InputError where these are not there, or a file is damaged."""
+    """Return one fold with the slices that the study evaluates. InputError where these are missing, or a file
+    is damaged."""
     fold = load_fold(run, number)
     if not study.whole_splits:
         return fold.of_sampled()
@@ -127,13 +128,15 @@ def scored_fold(run: RunFolder, study: Study, number: int) -> Fold:
 
 
 def holds_evaluated(run: RunFolder, study: Study) -> bool:
-    """Whether all folds hold the slices that the study evaluates. InputError where one is missing or damaged."""
+    """Return whether all folds hold the slices that the study evaluates. InputError where a fold is missing
+    or damaged."""
     folds = range(study.split.folds) if study.whole_splits else ()
     return all(read_split(run.fold(number)).slices == "all" for number in folds)
 
 
 def load_fold(run: RunFolder, number: int) -> Fold:
-    """One fold as `hnscc run` wrote it. InputError where a file is missing or not what split.json says."""
+    """Return one fold as `hnscc run` wrote it. InputError where a file is missing or differs from what
+    split.json says."""
     folder = run.fold(number)
     split = read_split(folder)
     if split.unsaid:
@@ -171,12 +174,12 @@ def load_fold(run: RunFolder, number: int) -> Fold:
 
 
 def in_fold(reason: str, fold: int, folds: int) -> str:
-    """A reason with the fold that it is of, where there are several."""
+    """Return a reason, naming its fold where there are several."""
     return f"{reason} in fold {fold_name(fold)}" if folds > 1 else reason
 
 
 class Damaged(ValueError):
-    """A file is not what was written, or not of this fold; the text names it without a path."""
+    """A file differs from what was written, or belongs to another fold. The text names the file without a path."""
 
 
 def _content(path: Location) -> bytes:

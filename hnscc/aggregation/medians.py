@@ -1,8 +1,8 @@
-"""The median models of a variant in a fold, by each reading, and their thresholds; and whole scans on the grids that
-their masks were drawn on.
+"""The median models of a variant in a fold, by each reading, and their thresholds; and scores of whole scans on the
+grids on which their masks were drawn.
 
-What a model marks on stored slices is brought back to the grid of the drawn mask. So nothing that the slices lost is
-forgiven: lesion that was cropped off, or that coarser pixels do not hold, is missed.
+For these, a prediction on stored slices is brought back to the grid of the drawn mask. So nothing that the slices lost
+is forgiven: lesion that was cropped off, or that coarser pixels do not hold, is missed.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from hnscc.scores.thresholds import MAIN_READING, READINGS, Reading, choose_thre
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 
-# In threads, for most of the time is spent in SciPy and NumPy, which leave Python free; no more, for each takes memory.
+# How many threads score scans. They spend most time in SciPy and NumPy, which release the GIL, and each takes memory.
 SCANS_AT_ONCE = 4
 
 
@@ -31,7 +31,7 @@ def drawn_scores(
     probabilities: StoredProbabilities, fold: Fold, k: int, tolerance_mm: float
 ) -> dict[str, ScanScore]:
     """Return the score of each whole scan whose mask the fold keeps as drawn, from stored probabilities of its slices,
-    uint16 (N, H, W), at the threshold k / 1000. tolerance_mm: of the surface Dice."""
+    uint16 (N, H, W), at the threshold k / 1000. tolerance_mm: for the surface Dice."""
 
     def score(scan: str) -> ScanScore:
         drawn, placement = fold.drawn[scan].drawn, fold.drawn[scan].placement
@@ -43,8 +43,8 @@ def drawn_scores(
 
 
 def dice_of_masks_sent_back(fold: Fold) -> dict[str, float]:
-    """Of each of these scans, the Dice of its mask with itself once it was placed on the stored slices and sent back:
-    what a perfect model would reach."""
+    """Return, for each of these scans, the Dice of its mask with itself after it was placed on the stored slices and
+    brought back: what a perfect model would reach."""
     found = {}
     for scan, mask in fold.drawn.items():
         drawn = mask.drawn
@@ -55,11 +55,11 @@ def dice_of_masks_sent_back(fold: Fold) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Median:
-    """The median model of a variant in one fold, by one reading. k: its threshold, or None and why.
+    """The median model of a variant in one fold, by one reading. k: its threshold, or None with the reason.
 
-    sweeps: pooled counts (1000,) of each split. at_threshold: counts (N,) at k. By the main reading alone, scans: the
-    scores of whole scans at k; drawn: the same on the grids that masks were drawn on, where the fold keeps these, at k
-    or, without one, at 0.5.
+    sweeps: pooled counts (1000,) of each split. at_threshold: counts (N,) at k. The main reading alone has the other
+    two. scans: the scores of whole scans at k. drawn: the same on the grids on which masks were drawn, where the fold
+    keeps these, at k or, without one, at 0.5.
     """
 
     result: Completed
@@ -73,13 +73,13 @@ class Median:
 
     @property
     def beside_half(self) -> tuple[int, Counts] | None:
-        """Its threshold and the counts there, where they are to be told beside those at 0.5; None where it has none, or
-        has chosen 0.5."""
+        """Its threshold and the counts there, where they are shown beside those at 0.5; None where it has no threshold,
+        or has chosen 0.5."""
         return None if self.k in (None, HALF) or self.at_threshold is None else (self.k, self.at_threshold)
 
 
 class Unreadable(ValueError):
-    """The predictions of a trial, which counts as completed, cannot be used: the text says why."""
+    """The predictions of a trial that counts as completed cannot be used. The text says why."""
 
     def __init__(self, trial: Trial, why: str) -> None:
         super().__init__(why)
@@ -89,9 +89,10 @@ class Unreadable(ValueError):
 def medians_of(
     run: RunFolder, results: list[Result], fold: Fold, tolerance_mm: float
 ) -> dict[str, Median | None]:
-    """The median model of one variant and fold by each reading; predictions are read once per trial.
+    """Return the median model of one variant and fold by each reading; the predictions of each trial are read once.
 
-    Raises Unreadable where those of a median model are not what its scores were made from: it is none, then.
+    Raises Unreadable where the predictions of a median model are not those from which its scores were made: then it
+    cannot be one.
     """
     completed = [each for each in results if isinstance(each, Completed)]
     if not completed:
@@ -122,7 +123,8 @@ def _predicted(run: RunFolder, trial: Trial, fold: Fold) -> StoredPredictions:
 
 
 def _with_scans(median: Median, predicted: StoredPredictions, tolerance_mm: float) -> Median:
-    """The median model with the scores of whole scans at its threshold: on stored slices, and on the masks' grids."""
+    """Return the median model with the scores of whole scans at its threshold: on stored slices, and on the
+    masks' grids."""
     fold, probabilities = median.fold, predicted.probabilities
     drawn = drawn_scores(probabilities, fold, HALF if median.k is None else median.k, tolerance_mm)
     median = replace(median, drawn=drawn)
@@ -134,7 +136,7 @@ def _with_scans(median: Median, predicted: StoredPredictions, tolerance_mm: floa
 
 
 def _median_result(completed: list[Completed], fold: Fold, reading: Reading) -> Completed:
-    """The trial of median score among those that are completed, of which there is one at least."""
+    """Return the trial with the median score among those that are completed, of which there is at least one."""
     rows = fold.rows_of(reading.median_on, reading.slices)
     scores = [float(DICE.of(each.counts[rows].pooled())) for each in completed]
     return completed[median_position(scores, [each.trial.repeat for each in completed])]
@@ -147,7 +149,8 @@ def _median(
     sweeps: dict[str, Counts],
     reading: Reading,
 ) -> Median:
-    """By one reading. probabilities: of the fold's slices, uint16 (N, H, W); sweeps: as of `Median`."""
+    """Return the median model by one reading. probabilities: of the fold's slices, uint16 (N, H, W). sweeps: as
+    in `Median`."""
     k, reason = choose_threshold(sweeps[reading.threshold_on], reading.rule)
     reason = reason and f"no threshold on {reading.threshold_on}: {reason}"
     at_threshold = None if k is None else count(positive(probabilities, k), fold.masks)

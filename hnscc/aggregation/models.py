@@ -1,8 +1,8 @@
-"""The trained models of a variant by which new scans are predicted: its median models, or all of its repeats.
+"""The trained models of a variant that predict new scans: its median models, or all of its repeats.
 
-Several models predict by the mean of their probabilities. The threshold is that of the study: with one median model its
-own; with the median models of several folds the mean of theirs; with all repeats the one that the same rule chooses on
-the mean of their validation predictions, and its mean over folds.
+Several models predict by the mean of their probabilities. The threshold comes from the study: a single median model has
+its own; the median models of several folds have the mean of theirs; all repeats together have the one that the same
+rule chooses on the mean of their validation predictions, averaged over folds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ class Models:
 
     members: one for each trial, fold after fold. placing: how the study's scans were placed (`Store.placing`).
     trained_on: the patients of the study, with the folds (in words) whose training or validation they were in. usual:
-    what the study's scans are like (hnscc.cohort.kept_of_store), None in a run folder of before it was kept.
+    what the study's scans are like (hnscc.cohort.kept_of_store), None in run folders of versions that did not keep it.
     """
 
     study: str
@@ -50,7 +50,7 @@ class Models:
 
     @property
     def needed(self) -> list[str]:
-        """The modalities that a scan must have: those that they see, and the one whose grid is used."""
+        """The modalities that a scan must have: those that the models use, and the one whose grid is used."""
         seen = list(self.variant.modalities)
         return seen if self.placing["reference"] in seen else [*seen, self.placing["reference"]]
 
@@ -58,9 +58,9 @@ class Models:
 def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = False) -> Models:
     """Find the median model of every fold, or with `ensemble` all completed repeats, and their threshold.
 
-    variant: by name; None for the only one, or of several the one whose median models have the highest pooled Dice on
-    the validation slices. InputError where the run folder's tables are not written, trials of it are missing, there is
-    no such variant, or no threshold was chosen.
+    variant: by name. None stands for the only one, or, of several, the one whose median models have the highest pooled
+    Dice on the validation slices. InputError where the run folder's tables are not written, trials of the variant are
+    missing, there is no such variant, or no threshold was chosen.
     """
     study = kept_study(run)
     trials = read_table(run, "trials").to_pylist()
@@ -133,7 +133,7 @@ def _member(run: RunFolder, row: TableRow, variant: Variant, split: SplitFile) -
 
 
 def _threshold(run: RunFolder, study: Study, name: str, repeats: Sequence[TableRow] | None) -> int:
-    """k of the variant's models; of all repeats where their rows are given."""
+    """Return k of the variant's models; of all repeats if their rows are given."""
     folds = range(study.split.folds)
     found: list[int | None]
     if repeats is None:
@@ -155,7 +155,7 @@ def _threshold(run: RunFolder, study: Study, name: str, repeats: Sequence[TableR
 
 
 def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[TableRow]) -> int | None:
-    """k by the main reading's rule, on the mean of the repeats' stored validation predictions."""
+    """Return k by the main reading's rule, on the mean of the repeats' stored validation predictions."""
     if not rows:
         return None
     fold, reading = scored_fold(run, study, number), READINGS[MAIN_READING]
@@ -178,13 +178,14 @@ def _of_ensemble(run: RunFolder, study: Study, number: int, rows: Sequence[Table
 
 
 def mean_probabilities(total: Floats | Integers, models: int) -> StoredProbabilities:
-    """The mean of stored probabilities, uint16 of 0..65535, from their sum over so many models; arrays of one shape."""
+    """Return the mean of stored probabilities, uint16 of 0..65535, from their sum over so many models; arrays of
+    one shape."""
     probabilities: StoredProbabilities = np.rint(total / models).astype(np.uint16)
     return probabilities
 
 
 def _placing(study: Study, split: SplitFile) -> dict[str, Any]:
-    """From the fold; of a fold that was written before folds kept it, from the store that it was made from."""
+    """Return how scans were placed, from the fold, or, if the fold was written before folds kept it, from the store."""
     placing: dict[str, Any] = split.placing or _store_of(study, split).placing
     if placing["reference"] is None:
         raise InputError(
@@ -198,7 +199,7 @@ def _placing(study: Study, split: SplitFile) -> dict[str, Any]:
 
 
 def _store_of(study: Study, split: SplitFile) -> Store:
-    """The study's store. InputError where another than the fold was made from lies there by now: its scans may have
+    """Return the study's store. InputError where it is not the one from which the fold was made: its scans may have
     been placed in another way."""
     store = open_store(study.store)
     if store.digest == split.store_digest:

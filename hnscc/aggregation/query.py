@@ -1,4 +1,4 @@
-"""The tables of a run folder: read back, asked by SQL, and which trials have ended that they lack."""
+"""Reads the tables of a run folder, runs SQL on them, and tells which ended trials they lack."""
 
 import contextlib
 import re
@@ -25,13 +25,13 @@ from hnscc.study.run_folder import RunFolder, TrialFolder, inside
 from hnscc.study.trials import Trial, trials_of
 from hnscc.training.states import recorded_state
 
-# What asks, as DuckDB calls it: SHOW and DESCRIBE are SELECT, PIVOT is MULTI.
+# DuckDB's types of statements that only read: SHOW and DESCRIBE are SELECT, PIVOT is MULTI.
 ASKING = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
 
 
 def read_table(run: RunFolder, name: str) -> pa.Table:
-    """One table of a run folder. Raises InputError for an unknown name, or where it is not written yet or damaged;
-    StorageError where the disk does not answer."""
+    """Return one table of a run folder. Raises InputError for an unknown name, or where it is not written yet or
+    damaged; StorageError where the disk does not answer."""
     if name not in TABLES:
         raise InputError(
             "There is no such table.",
@@ -56,7 +56,7 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
 
 
 def chosen_k(run: RunFolder) -> dict[tuple[str, int], int]:
-    """(variant, fold) -> the threshold of its median model, as k of k / 1000, where one was chosen.
+    """Return {(variant, fold): k}: the threshold of each median model, as k of k / 1000, where one was chosen.
 
     Raises InputError as `read_table` does.
     """
@@ -65,7 +65,8 @@ def chosen_k(run: RunFolder) -> dict[tuple[str, int], int]:
 
 
 def written_schema(run: RunFolder, name: str) -> tuple[pa.Schema, int] | None:
-    """The Arrow schema of a table as it is written, descriptions included, and its number of rows; no row is read.
+    """Return the Arrow schema of a table as it is written, descriptions included, and its number of rows, without
+    reading rows.
 
     None where the table is not written yet. InputError where its file is damaged.
     """
@@ -73,7 +74,7 @@ def written_schema(run: RunFolder, name: str) -> tuple[pa.Schema, int] | None:
     with _damage_told(path):
         if not path.is_file():
             return None
-        # Of a file only the footer is read, an object on S3 whole.
+        # Only the footer of a file is read, but the whole of an object on S3.
         file = pq.ParquetFile(path if isinstance(path, Path) else pa.BufferReader(path.read_bytes()))
         with file:
             return file.schema_arrow, file.metadata.num_rows
@@ -81,8 +82,8 @@ def written_schema(run: RunFolder, name: str) -> tuple[pa.Schema, int] | None:
 
 @contextlib.contextmanager
 def _damage_told(path: Location) -> Iterator[None]:
-    """Turn what goes wrong in reading a table within a `with` block into InputError, or into StorageError where it is
-    the disk that does not answer: the table may be whole then."""
+    """Turn errors in reading a table within a `with` block into InputError, or into StorageError where the disk does
+    not answer: then the table may be whole."""
     try:
         with storage_errors(path):
             yield
@@ -120,7 +121,8 @@ def _written(run: RunFolder, name: str) -> Location:
 
 
 def _of_another_kind(run: RunFolder, name: str) -> InputError:
-    """The error of a table that no `hnscc aggregate` writes here: of a study where a search is, or the reverse."""
+    """Return the error for a table that `hnscc aggregate` never writes here: one of a study in a search, or
+    the reverse."""
     command = f"hnscc run {as_typed(run.winners)}"
     winners = f"`{command}` trains the study of its winners, whose run folder has this table"
     if not run.winners.is_file():
@@ -137,19 +139,19 @@ def _of_another_kind(run: RunFolder, name: str) -> InputError:
 
 
 def names_of_tables(run: RunFolder) -> tuple[str, ...]:
-    """The tables of a study, or of a search, whether they are written yet or not."""
+    """Return the names of the tables of a study, or of a search, whether they are written yet or not."""
     return SEARCH_TABLES if run.holds_search else STUDY_TABLES
 
 
 def not_in_tables(run: RunFolder) -> list[Trial]:
-    """The study's trials that have ended and whose results the run folder's tables lack, in its order: table
-    `trials` calls them missing, or failed where they are completed by now, or has no row of them. The table is older
-    then, or rows were taken from it.
+    """Return the study's trials that have ended and whose results the tables lack, in the study's order. In table
+    `trials` such a trial is missing, or failed though it is completed by now, or has no row. The table is older then,
+    or rows were removed from it.
 
-    Empty where the tables or the study cannot be read: whoever needs these says what is wrong with them. StorageError
-    where the disk does not answer. Records are believed; those of trials that the tables call completed are not read.
-    A trial that the tables call missing since its results are not used is none of these: making the tables again would
-    change nothing.
+    The result is empty where the tables or the study cannot be read: other functions, which need them, say what is
+    wrong. StorageError where the disk does not answer. Records are trusted; those of trials that are completed in the
+    tables are not read. A trial that the tables call missing because its results are not used is left out: making the
+    tables again would change nothing.
     """
     try:
         trials, rows = trials_of(kept_study(run)), _rows_of_trials(run)
@@ -165,7 +167,8 @@ def not_in_tables(run: RunFolder) -> list[Trial]:
 
 
 def _rows_of_trials(run: RunFolder) -> dict[str, dict[str, Any]]:
-    """The rows of table `trials`, by trial, with what older tables lack left out. InputError where there is none."""
+    """Return the rows of table `trials`, by trial, without the columns that older tables lack. InputError where there
+    is none."""
     path = _written(run, "trials")
     with _damage_told(path):
         table = table_of_parquet(path.read_bytes())
@@ -174,20 +177,19 @@ def _rows_of_trials(run: RunFolder) -> dict[str, dict[str, Any]]:
 
 
 def _lacks(folder: TrialFolder, row: Mapping[str, Any] | None) -> bool:
-    """Whether a trial that has a record is in another state than its row in table `trials` says."""
+    """Return whether a trial that has a record is in another state than its row in table `trials` says."""
     state = recorded_state(folder)
     if row is None or row["status"] == "missing":
         known = row is not None and row.get("unusable")
         return state.status != "missing" and not known
-    # A search's trainings that were stopped keep that status, and a failure to predict again is one of a whole trial.
+    # Trainings that a search stopped keep that status. If predicting again fails, the trial itself is completed.
     return row["status"] == "failed" and state.completed is not None and not state.completed.failure
 
 
 def note_of_older_tables(run: RunFolder, named: str) -> str | None:
-    """The sentence that tells of how many trials that have ended the tables lack the results, and what to do; None
-    where they lack none.
+    """Return the sentence that says how many ended trials the tables lack and what to do; None where they lack none.
 
-    named: what it calls the run folder; no path stands in a report.
+    named: what the sentence calls the run folder, since no path stands in a report.
     """
     lacking = not_in_tables(run)
     if not lacking:
@@ -199,16 +201,16 @@ def note_of_older_tables(run: RunFolder, named: str) -> str | None:
 
 
 def ended_trials(number: int) -> str:
-    """So many trials that have ended, in words."""
+    """Return the number of ended trials as text."""
     return f"{count_of(number, 'trial')} that {noun_of(number, 'has', 'have')} ended"
 
 
 def query(run: RunFolder, sql: str) -> pa.Table:
-    """The rows of one SQL query over the run folder's tables, one view each, in DuckDB.
+    """Return the rows of one SQL query over the run folder's tables, each of which is a view, in DuckDB.
 
-    The query can reach nothing else: no file, no network, no extension, no setting. Raises InputError with
-    DuckDB's message where the SQL is bad, and where a table is not written yet or is damaged. Whole numbers
-    that DuckDB gives as decimals (sums) are int64 where they fit.
+    The query can reach nothing else: no file, no network, no extension, no setting. Raises InputError with DuckDB's
+    message where the SQL is bad, and where a table is not written yet or is damaged. Whole numbers that DuckDB returns
+    as decimals (sums) are int64 where they fit.
     """
     names = names_of_tables(run)
     datasets = {name: _dataset(run, name) for name in names}
@@ -229,7 +231,7 @@ def query(run: RunFolder, sql: str) -> pa.Table:
             kinds = ", ".join(each.type.name for each in statements)
             message = f"{count_of(len(statements), 'statement')}: {kinds}" if statements else "no statement"
         except duckdb.Error as error:
-            for path in map(run.table, names):  # one that cannot be read is told as such, not as bad SQL
+            for path in map(run.table, names):  # a table that cannot be read is no error in the SQL
                 with _damage_told(path):
                     table_of_parquet(path.read_bytes())
             message = str(error)
@@ -244,8 +246,8 @@ def query(run: RunFolder, sql: str) -> pa.Table:
 
 
 def _quotes(sql: str, message: str) -> str | None:
-    """What to do where a text stands without quotes, or in double ones: DuckDB takes it for a column's name, and
-    guesses which column is meant. None where no such name is compared with anything."""
+    """Return what to do where a text has no quotes, or double ones: DuckDB takes it for a column's name, and guesses
+    which column is meant. None where the query compares no such name with anything."""
     unknown = re.search('Referenced (?:column|table) "([^"]+)" not found', message)
     if unknown is None:
         return None
@@ -262,7 +264,7 @@ def _quotes(sql: str, message: str) -> str | None:
 def _dataset(run: RunFolder, name: str) -> ds.Dataset:
     path = _written(run, name)
     with _damage_told(path):
-        # A file is read as far as the query needs it, an object on S3 whole.
+        # The query reads only what it needs of a file, but the whole of an object on S3.
         return ds.dataset(path if isinstance(path, Path) else table_of_parquet(path.read_bytes()))
 
 

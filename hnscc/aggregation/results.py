@@ -1,6 +1,6 @@
-"""All that tables are built from: a study, its folds, what its trials left, and the median models; and the slices of
-them that summaries and comparisons are of: of the median models, or of every repeat, over all folds, with the reasons
-where there are none."""
+"""All that tables are built from: a study, its folds, what its trials left, and the median models. Also the slices
+that summaries and comparisons use, of the median models or of every repeat, over all folds, with the reasons where
+there are none."""
 
 from dataclasses import dataclass, replace
 
@@ -24,7 +24,8 @@ NO_REPEAT = "no repeat is completed"  # in all folds
 
 @dataclass(frozen=True)
 class Results:
-    """medians[variant][reading]: one entry per fold, None where no trial of the variant is completed."""
+    """A study with its folds and trials. medians[variant][reading]: one entry per fold, None where no trial of the
+    variant is completed."""
 
     study: Study
     folds: tuple[Fold, ...]
@@ -38,11 +39,11 @@ class Results:
         ]
 
     def completed(self, variant: str) -> list[Completed]:
-        """Return the completed ones of these."""
+        """Return the completed results of a variant, in the study's order."""
         return [each for each in self.of(variant) if isinstance(each, Completed)]
 
     def completed_in_all_folds(self, variant: str) -> dict[int, list[Completed]]:
-        """Return the repeats of a variant that are completed in all folds, by number: of each its results, fold
+        """Return the repeats of a variant that are completed in all folds: for each repeat number its results, fold
         after fold."""
         repeats: dict[int, list[Completed]] = {each.trial.repeat: [] for each in self.of(variant)}
         for each in self.completed(variant):
@@ -55,7 +56,7 @@ class Results:
 
     @property
     def median_of(self) -> dict[Trial, Median]:
-        """The trials that are a median model by the main reading, each with it."""
+        """The trials that are a median model by the main reading, each with that model."""
         return {
             median.result.trial: median
             for variant in self.medians
@@ -72,7 +73,7 @@ class Results:
         return sum(each.collapsed for each in self.completed(variant))
 
     def without(self, trial: Trial, why: str) -> "Results":
-        """Return the same, but for a trial that is not used, and why."""
+        """Return the same results, but with one trial not used, and why."""
         results = tuple(
             Result(trial=trial, seed=each.seed, status="missing", reason=not_used(why), unusable=True)
             if each.trial == trial
@@ -85,8 +86,8 @@ class Results:
 def load_results(run: RunFolder) -> Results:
     """Read the study, its folds and the folder of each of its trials; nothing else.
 
-    A trial without a record is `missing`; so is one whose files are not what its record says: it is not used,
-    and says why. Raises InputError where a fold is missing or damaged.
+    A trial without a record is `missing`. So is one whose files differ from what its record says: it is not used, and
+    its reason says why. Raises InputError where a fold is missing or damaged.
     """
     study = kept_study(run)
     read = read_trials(run, study)
@@ -103,7 +104,8 @@ def load_results(run: RunFolder) -> Results:
 def _medians(
     run: RunFolder, read: Results, variant: str, fold: Fold
 ) -> tuple[Results, dict[str, Median | None]]:
-    """The median models of a variant in a fold; and the results, without trials whose predictions cannot be used."""
+    """Return the median models of a variant in a fold; and the results, without trials whose predictions cannot
+    be used."""
     while True:
         try:
             own = read.of(variant, fold.number)
@@ -124,7 +126,7 @@ Medians = tuple[Median | None, ...]  # of a variant, one entry per fold
 
 @dataclass(frozen=True)
 class CountedSlices:
-    """Slices of one split over all folds, fold after fold in stored order: patient str (N,).
+    """The slices of one split over all folds, fold after fold in stored order: patient str (N,).
 
     counts: (N,), or (R, N) of R repeats.
     """
@@ -133,11 +135,11 @@ class CountedSlices:
     patient: Texts
 
     def __getitem__(self, which: Bools | Integers) -> "CountedSlices":
-        """Those of the N slices that are meant; which: bool (N,), or int (n,)."""
+        """Return the chosen slices. which: bool (N,), or int (n,)."""
         return CountedSlices(self.counts[which], self.patient[which])
 
     def by_patient(self) -> Counts:
-        """Counts (P,) or (R, P) pooled per patient, patients in sorted order."""
+        """Return the counts (P,) or (R, P) pooled per patient, with patients in sorted order."""
         names, group = np.unique(self.patient, return_inverse=True)
         return self.counts.by_group(group, len(names))
 
@@ -152,7 +154,7 @@ def why_unscored(medians: Medians) -> str | None:
 
 
 def shared_threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
-    """Return the chosen threshold that all folds share, else None; and the reasons."""
+    """Return the chosen threshold if all folds have the same one, else None; and the reasons."""
     reason = why_unscored(medians)
     if reason:
         return None, [reason]
@@ -164,14 +166,15 @@ def shared_threshold(medians: Medians) -> tuple[float | None, list[str | None]]:
 
 
 def join_reasons(reasons: list[str | None]) -> str | None:
-    """Reasons in order, each once."""
+    """Return the reasons in order, each once."""
     return "; ".join(dict.fromkeys(each for each in reasons if each)) or None
 
 
 def median_slices(
     medians: Medians, split: str, at_half: bool = False, slices: SliceChoice = "all"
 ) -> CountedSlices | None:
-    """Return the median models' slices of a split at their chosen thresholds (or 0.5); None where one is lacking."""
+    """Return the median models' slices of a split at their chosen thresholds (or 0.5); None where a fold has no median
+    model or threshold."""
     counts, patients = [], []
     for median in medians:
         if median is None:

@@ -1,5 +1,5 @@
-"""What the columns of whole scans and their lesions are (tables `scans`, `drawn_scans`, `patients` and `lesions`), and
-those of `detection` and `reliability`; joined to all others in `columns`."""
+"""The columns of whole scans and their lesions (tables `scans`, `drawn_scans`, `patients` and `lesions`), and those of
+`detection` and `reliability`. `columns` joins them to all others."""
 
 import pyarrow as pa
 

@@ -1,5 +1,5 @@
-"""The rows of tables `scans`, `patients`, `lesions` and `drawn_scans`: what whole scans of validation and test were
-scored, on the stored slices and on the grids that their masks were drawn on."""
+"""Makes the rows of tables `scans`, `patients`, `lesions` and `drawn_scans`: the scores of whole scans of validation
+and test, on the stored slices and on the grids on which their masks were drawn."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -31,7 +31,8 @@ BY_SLICE = "validation is chosen slice by slice (split.validation_unit), so its 
 
 
 def scan_rows(results: Results) -> Iterator[TableRow]:
-    """A row per whole scan of validation and test, of each trial at 0.5 and of the median ones at their thresholds."""
+    """Yield a row per whole scan of validation and test, for each trial at 0.5, and for the median models also at
+    their thresholds."""
     for each in _scored(results):
         for scan in _in_order(each.fold, each.scans):
             score = each.scans[scan]
@@ -40,7 +41,8 @@ def scan_rows(results: Results) -> Iterator[TableRow]:
 
 
 def patient_rows(results: Results) -> Iterator[TableRow]:
-    """A row per patient of validation and test; of sampled slices the pixels alone."""
+    """Yield a row per patient of validation and test; where only sampled slices are scored, with the pixel
+    counts alone."""
     for each in _scored(results):
         for split in HELD_OUT:
             rows = each.fold.rows[split]
@@ -66,7 +68,7 @@ def not_whole(study: Study, split: str) -> str:
 
 
 def lesion_rows(results: Results) -> Iterator[TableRow]:
-    """A row per true lesion of each scan of table `scans`."""
+    """Yield a row per true lesion of each scan of table `scans`."""
     for each in _scored(results):
         for scan in _in_order(each.fold, each.scans):
             for lesion in each.scans[scan].lesions.lesions:
@@ -77,7 +79,8 @@ def lesion_rows(results: Results) -> Iterator[TableRow]:
 
 
 def drawn_rows(results: Results) -> Iterator[TableRow]:
-    """A row per whole scan of each median model at its threshold (0.5 where it has none), on the mask's own grid."""
+    """Yield a row per whole scan of each median model at its threshold (0.5 where it has none), on the mask's
+    own grid."""
     sent_back = {fold.number: dice_of_masks_sent_back(fold) for fold in results.folds}
     for variant in results.medians:
         for median in filter(None, results.main_medians(variant)):
@@ -91,7 +94,8 @@ def drawn_rows(results: Results) -> Iterator[TableRow]:
 
 
 def _as_drawn(fold: Fold, scan: str, score: ScanScore | None) -> TableRow:
-    """What `_scores` gives but glycolysis, since PET lies on another grid; None of each and why, without a score."""
+    """Return what `_scores` does except glycolysis, since PET lies on another grid; without a score, None of each and
+    the reason."""
     row = _scores(score)
     del row["tlg_truth"], row["tlg_pred"]
     row["drawn_on"] = fold.drawn[scan].lies["on"] if score else None
@@ -100,8 +104,8 @@ def _as_drawn(fold: Fold, scan: str, score: ScanScore | None) -> TableRow:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A completed trial at one threshold. named: what names its rows. scans: the scores of its whole scans, counts: of
-    all scored slices (N,). kept_uptake: as of `Completed`."""
+    """A completed trial at one threshold. named: what names its rows. scans: the scores of its whole scans. counts:
+    those of all scored slices (N,). kept_uptake: as in `Completed`."""
 
     fold: Fold
     named: TableRow
@@ -111,7 +115,7 @@ class _Scored:
 
 
 def _scored(results: Results) -> Iterator[_Scored]:
-    """Each trial at 0.5, the median ones at their chosen thresholds too."""
+    """Yield each trial at 0.5, and the median models also at their chosen thresholds."""
     medians = results.median_of
     for each in results.results:
         if not isinstance(each, Completed):
@@ -127,7 +131,7 @@ def _scored(results: Results) -> Iterator[_Scored]:
 
 
 def _no_glycolysis(scored: _Scored, score: ScanScore) -> str | None:
-    """Why a scan, or a patient, has no total lesion glycolysis; None where it has."""
+    """Return why a scan, or a patient, has no total lesion glycolysis; None where it has."""
     if score.millilitres.tlg_truth is not None:
         return None
     if not scored.fold.in_suv:
@@ -136,7 +140,7 @@ def _no_glycolysis(scored: _Scored, score: ScanScore) -> str | None:
 
 
 def _in_order(fold: Fold, scans: Mapping[str, ScanScore]) -> list[str]:
-    """Validation first, as in every table; then by scan."""
+    """Return the scans with validation first, as in every table, then sorted by name."""
     split = {scan: str(fold.split[rows[0]]) for scan, rows in fold.scan_rows.items()}
     return sorted(scans, key=lambda each: (HELD_OUT.index(split[each]), each))
 
@@ -147,7 +151,7 @@ def _of_scan(fold: Fold, scan: str) -> TableRow:
 
 
 def _scores(score: ScanScore | None) -> TableRow:
-    """All scores of a scan; None of each without a score."""
+    """Return all scores of a scan; None of each without a score."""
     row: TableRow = {"slices": score and score.slices}
     row |= _surface(score) | _millilitres(score) | _lesions(score)
     if score is None:
@@ -156,19 +160,19 @@ def _scores(score: ScanScore | None) -> TableRow:
 
 
 def _surface(score: ScanScore | None) -> TableRow:
-    """The value of each of SCAN_METRICS; None of each without a score."""
+    """Return the value of each of SCAN_METRICS; None of each without a score."""
     return {each.name: score and score.surface[each.name] for each in SCAN_METRICS}
 
 
 def _millilitres(score: ScanScore | None) -> TableRow:
-    """Each field of Millilitres, and the precision; None without a score."""
+    """Return each field of Millilitres, and the precision; None of each without a score."""
     if score is None:
         return dict.fromkeys([*(each.name for each in fields(Millilitres)), "volume_precision"])
     return asdict(score.millilitres) | {"volume_precision": precision(score.millilitres)}
 
 
 def _lesions(score: ScanScore | None) -> TableRow:
-    """How many there are, were found, and are false; None without a score."""
+    """Return how many lesions there are, were found, and are false; None of each without a score."""
     found = score and score.lesions
     return {
         "lesions": found and len(found.lesions),
@@ -188,7 +192,7 @@ def _overlap(unit: Unit, counts: Counts) -> TableRow:
 def _of_patient(counts: Counts, score: ScanScore | None) -> TableRow:
     row: TableRow = {f"{name}_px": int(getattr(counts, name)) for name in ("truth", "pred", "overlap")}
     row |= _overlap("patient", counts) | {"lesion": None, "detected": None}
-    if score:  # what the sampled slices hold says nothing of the others
+    if score:  # the sampled slices say nothing about the others
         row["lesion"] = bool(counts.truth)
         row["detected"] = bool(counts.overlap if counts.truth else counts.pred)
     return row | _surface(score) | _millilitres(score) | _lesions(score)

@@ -15,7 +15,7 @@ from hnscc.scores.surface import SCAN_METRICS
 
 @dataclass(frozen=True)
 class PerMetric:
-    """Columns that stand once for each metric that has a value of `unit`. patterns: of METRIC_COLUMNS, with spaces
+    """Columns that exist once for each metric that has a value for `unit`. patterns: of METRIC_COLUMNS, with spaces
     between them."""
 
     unit: Unit
@@ -25,7 +25,8 @@ class PerMetric:
 
 @dataclass(frozen=True)
 class TableSchema:
-    """row: what there is one row for. columns: names separated by spaces, or columns of each metric, in their order."""
+    """The description of a table. row: what there is one row for. columns: names separated by spaces, or columns of
+    each metric, in their order."""
 
     row: str
     columns: tuple[str | PerMetric, ...]
@@ -41,7 +42,7 @@ TABLES: dict[str, TableSchema] = {
         "trial of the study",
         (
             "trial_id variant fold repeat seed status best_epoch epochs stop_reason best_val_soft_jaccard",
-            PerMetric("pooled", "val_{}", last_first=True),  # stands so since the first version
+            PerMetric("pooled", "val_{}", last_first=True),  # this order is that of the first version
             PerMetric("pooled", "test_{}"),
             PerMetric("pooled", "train_{}"),
             "collapsed highest_probability is_median weights_sha256 seconds device versions unusable reason",
@@ -183,14 +184,14 @@ TABLES: dict[str, TableSchema] = {
     ),
 }
 
-# What the run folder of a search holds; that of a study holds all but the last.
+# The tables in the run folder of a search. That of a study has every table but the last of these.
 SEARCH_TABLES = ("cohort", "trials", "epochs", "configurations")
-WRITTEN_LAST = "trials"  # of every run folder: where it is not there, the others may be of different times
+WRITTEN_LAST = "trials"  # in every run folder: without it, the others may be of different times
 STUDY_TABLES = tuple(name for name in TABLES if name != "configurations")
 
 
 def schema(table: str) -> pa.Schema:
-    """Return the Arrow schema of a table: types, and descriptions as metadata of the fields and of the whole."""
+    """Return the Arrow schema of a table, with its description, and those of its columns, as metadata."""
     return pa.schema(_fields(table), metadata={"description": f"one row per {TABLES[table].row}"})
 
 

@@ -1,4 +1,4 @@
-"""The rows of the tables that summarise a study: of the corrected reading, and of all three side by side."""
+"""Makes the rows of the tables that summarise a study, by the corrected reading and by all three side by side."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -60,7 +60,7 @@ def _pooled_row(results: Results, variant: str, split: str) -> TableRow:
 
 
 def _pooled(counts: Counts | None, column: str = "{}") -> TableRow:
-    """The pooled score by each metric, in the column named so; None without counts."""
+    """Return the pooled score by each metric, in the column of this name; None of each without counts."""
     pooled = None if counts is None else counts.pooled()
     return {
         column.format(metric.name): None if pooled is None else float(metric.of(pooled))
@@ -69,7 +69,7 @@ def _pooled(counts: Counts | None, column: str = "{}") -> TableRow:
 
 
 def _intervals(slices: CountedSlices | None, reasons: list[str | None]) -> TableRow:
-    """The interval of each pooled score over patients, the model being fixed."""
+    """Return the interval of each pooled score over patients, for a fixed model."""
     counts = None if slices is None else slices.by_patient()
     row: TableRow = {"effective_patients": None}
     for metric in metrics_at("pooled"):
@@ -81,7 +81,7 @@ def _intervals(slices: CountedSlices | None, reasons: list[str | None]) -> Table
 
 
 def _interval(metric: Metric, counts: Counts | None) -> Estimate:
-    """Of one model's counts (P,), or of a variant's repeats (R, P)."""
+    """Return a pooled score with its interval, for one model's counts (P,), or for a variant's repeats (R, P)."""
     if counts is None or not len(counts):
         return Estimate(None)
     if metric.fraction is None:
@@ -90,7 +90,7 @@ def _interval(metric: Metric, counts: Counts | None) -> Estimate:
 
 
 def _at_half(medians: Medians, split: str) -> TableRow:
-    """What needs no chosen threshold: scores at 0.5, how much was scored, whether it collapsed."""
+    """Return what needs no chosen threshold: scores at 0.5, how much was scored, and whether the model collapsed."""
     slices = median_slices(medians, split, at_half=True)
     if slices is None or not len(slices.patient):
         absent = ("slices", "patients", "collapsed", "highest_probability")
@@ -105,7 +105,7 @@ def _at_half(medians: Medians, split: str) -> TableRow:
 
 
 def _repeats(results: Results, variant: str, split: str, reasons: list[str | None]) -> TableRow:
-    """The distribution over repeats at 0.5; a repeat counts once it is completed in every fold."""
+    """Return the distribution over repeats at 0.5; a repeat counts once it is completed in every fold."""
     status = [each.status for each in results.of(variant)]
     slices = repeat_slices(results, variant, split)
     pooled, by_patient = slices.counts.pooled(), slices.by_patient() if len(slices.patient) else None
@@ -147,7 +147,8 @@ def _slice_means(slices: CountedSlices | None, slice_set: str, cutoff_px: int) -
 
 
 def _means(counts: Counts | None, column: str) -> TableRow:
-    """Mean, in the column named so, and standard deviation over the slices, by each metric; None without counts."""
+    """Return mean, in the column of this name, and standard deviation over the slices, by each metric; None of each
+    without counts."""
     row: TableRow = {}
     for metric in metrics_at("slice"):
         found = distribution(np.zeros(0) if counts is None else metric.of(counts))
@@ -171,7 +172,7 @@ def classification_rows(results: Results) -> Iterator[TableRow]:
 
 
 def _classified(found: Classification | None, counts: tuple[str, ...]) -> TableRow:
-    """These counts, then the rates; None without a classification."""
+    """Return these counts, then the rates; None of each without a classification."""
     return {name: getattr(found, name) if found else None for name in (*counts, *RATES)}
 
 
@@ -217,7 +218,7 @@ def protocol_rows(results: Results) -> Iterator[TableRow]:
 
 
 def _read(medians: Medians, reading: Reading, cutoff_px: int) -> TableRow:
-    """What one reading makes of one variant's test slices."""
+    """Return the scores of one variant's test slices by one reading."""
     threshold, reasons = shared_threshold(medians)
     row: TableRow = {
         "threshold": threshold,
@@ -241,7 +242,7 @@ def _read(medians: Medians, reading: Reading, cutoff_px: int) -> TableRow:
 def _means_of_set(
     slices: CountedSlices | None, reading: Reading, cutoff_px: int, reasons: list[str | None]
 ) -> TableRow:
-    """The mean scores of the slices that a reading takes."""
+    """Return the mean scores of the slices that a reading uses."""
     if slices is None:
         return {"n": None, "n_empty": None} | _means(None, "{}")
     counts = slices.counts[in_set(slices.counts, reading.slice_set, cutoff_px, reading.convention)]

@@ -1,4 +1,4 @@
-"""What each trial of a study left: its folder is judged, its slices are counted at 0.5, its probabilities read."""
+"""Reads what each trial of a study left: checks its folder, counts its slices at 0.5, and reads its probabilities."""
 
 import io
 import zipfile
@@ -41,8 +41,8 @@ _TO_DO = {
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A trial of the study. reason: why it is not completed. history: of one that was trained, maybe not to its end.
-    unusable: the trial left results that are not used."""
+    """A trial of the study. reason: why it is not completed. history: that of its training, which may not have reached
+    its end. unusable: whether the trial left results that are not used."""
 
     trial: Trial
     seed: int
@@ -56,8 +56,9 @@ class Result:
 class Completed(Result):
     """A completed trial and its scores.
 
-    counts: (N,) at 0.5; scans, probabilities: of whole scans. collapsed: no pixel of validation or test reaches 0.5;
-    highest_probability: of these. kept_uptake: whether it stored the glycolysis of whole scans, at every threshold.
+    counts: (N,) at 0.5. scans, probabilities: those of whole scans. collapsed: whether no pixel of validation or test
+    reaches 0.5. highest_probability: the highest one there. kept_uptake: whether it stored the glycolysis of whole
+    scans, at every threshold.
     """
 
     status: Literal["completed"] = "completed"
@@ -101,13 +102,13 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
 
 
 def _check_settings(study: Study, trial: Trial, record: Trained) -> None:
-    """Raises Damaged where a trial was trained by other settings than the study's."""
+    """Raise Damaged where a trial was trained with other settings than the study's."""
     if told := trained_otherwise(study, trial, record):
         raise Damaged(told)
 
 
 def _keeps_uptake(predictions: bytes) -> bool:
-    """Whether a trial's file of predictions holds glycolysis; one that is no readable archive holds none."""
+    """Return whether a trial's file of predictions holds glycolysis; False if it is no readable archive."""
     file = io.BytesIO(predictions)
     return zipfile.is_zipfile(file) and f"{STORED_AS}.npy" in zipfile.ZipFile(file).namelist()
 
@@ -115,8 +116,9 @@ def _keeps_uptake(predictions: bytes) -> bool:
 def _scores_of(
     record: Trained, contents: Mapping[str, bytes], fold: Fold, tolerance_mm: float
 ) -> tuple[StoredScores, float]:
-    """The scores at 0.5 and the highest probability: those that the trial stored where they are of the fold's slices,
-    by its spacing and the same tolerance, else from its predictions. Raises Damaged."""
+    """Return the scores at 0.5 and the highest probability. They are those that the trial stored if these are of
+    the fold's slices, with its spacing and the same tolerance; else they are computed from its predictions.
+    Raises Damaged."""
     stored = contents.get(SCORES_FILE)
     if stored and record.others_digest == fold.others_digest and record.settings.get(DATA) == fold.digest:
         found = scores_from_bytes(stored, fold.spacing_mm, tolerance_mm, len(fold.masks))
@@ -131,8 +133,8 @@ def _scores_of(
 
 @dataclass(frozen=True)
 class StoredPredictions:
-    """What a trial predicted. probabilities: those of the fold's slices as stored, uint16 (N, H, W). glycolysis: of
-    each whole scan, float (1001,) as `scores.stored.glycolysis` has it; empty where the trial stored none."""
+    """What a trial predicted. probabilities: those of the fold's slices as stored, uint16 (N, H, W). glycolysis: that
+    of each whole scan, float (1001,) as in `scores.stored.glycolysis`; empty where the trial stored none."""
 
     probabilities: StoredProbabilities
     glycolysis: Mapping[str, NDArray[np.floating]]
@@ -144,7 +146,7 @@ def load_probabilities(run: RunFolder, trial: Trial, fold: Fold) -> StoredProbab
 
 
 def load_predicted(run: RunFolder, trial: Trial, fold: Fold) -> StoredPredictions:
-    """Return what a completed trial predicted of the fold's slices. Raises Damaged where it cannot be used."""
+    """Return what a completed trial predicted for the fold's slices. Raises Damaged where it cannot be used."""
     wanted = (PREDICTIONS_FILE,)
     state = trial_state(run.trial(trial.trial_id), keep=wanted, check=wanted)
     if state.completed is None:
@@ -163,7 +165,7 @@ def _predicted_of(record: Trained, content: bytes, fold: Fold) -> StoredPredicti
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise Damaged(f"{PREDICTIONS_FILE} holds no readable probabilities") from None
     if not fold.others_digest:
-        # The sampled slices stand first, whatever else was predicted.
+        # The sampled slices come first, whatever else was predicted.
         probabilities = probabilities[: len(fold.masks)]
     elif record.others_digest != fold.others_digest:
         raise Damaged(OTHER_SLICES)
@@ -171,7 +173,7 @@ def _predicted_of(record: Trained, content: bytes, fold: Fold) -> StoredPredicti
         raise Damaged(
             f"{PREDICTIONS_FILE} holds {probabilities.dtype} {probabilities.shape}, not uint16 {fold.masks.shape}"
         )
-    # Whole scans may have been predicted that the study no longer scores.
+    # The trial may have predicted whole scans that the study no longer scores.
     if curves is None or not fold.scan_rows:
         return StoredPredictions(probabilities, {})
     try:
@@ -181,7 +183,7 @@ def _predicted_of(record: Trained, content: bytes, fold: Fold) -> StoredPredicti
 
 
 def failure_summary(record: Record) -> str:
-    """Return what a failed trial's record may tell outside of it: the kind of error and what to do about it, since a
-    message may hold a path or a patient's data. For tables, logs and reports."""
+    """Return what may be told about a failed trial in tables, logs and reports: the kind of error and what to do about
+    it. The message of the error may hold a path or a patient's data."""
     do = _TO_DO.get(str(record.failure), "`hnscc run` trains it again, once the cause is mended")
     return f"failed: {record.failure}; the traceback is in its record.json; {do}"

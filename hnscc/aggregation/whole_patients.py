@@ -1,7 +1,7 @@
-"""The scores of patients' whole scans, and what tables `means`, `pooled` and `comparisons` have of them.
+"""The scores of patients' whole scans, for tables `means`, `pooled` and `comparisons`.
 
-Each patient counts alike: what is compared is the mean over the test patients, those with lesion where a score is of
-their lesions alone. Overlap that pools the pixels of all patients is compared in `comparisons`.
+Each patient counts alike: the mean over the test patients is compared, or over those with lesion if a score is of their
+lesions alone. Overlap that pools the pixels of all patients is compared in `comparisons`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ from hnscc.scores.paired_tests import Comparison, signed_rank
 from hnscc.scores.patient_metrics import PATIENT_METRICS, POOLED_METRICS, PatientMetric, Pooling
 from hnscc.scores.scans import ScanScore, scans_together
 
-# By patient, in sorted order, all of a split: its scans together, once for each fold in which it stands there. One is
-# tested in one fold; validation patients are drawn anew in each.
+# For each patient of a split, in sorted order: the patient's scans together, once for each fold that has the patient
+# there. A test patient is in one fold; validation patients are chosen at random again in each fold.
 Patients = Mapping[str, Sequence[ScanScore]]
 NO_LESION = "no {split} patient has a lesion"
 ONE_REPEAT = "one repeat: no interval over repeats"
@@ -35,8 +35,9 @@ NOT_TRAIN = "training scans are not scored whole: no precision, and no lesions f
 
 @dataclass(frozen=True)
 class WholeScans:
-    """A variant's scores of every patient of validation or test: of the median models at their chosen thresholds, and
-    of each repeat that is completed in all folds at 0.5. Where there are none, `no_median` and `no_repeats` say why."""
+    """A variant's scores of every patient of validation or test: by the median models at their chosen thresholds,
+    and by each repeat that is completed in all folds, at 0.5. Where there are none, `no_median` and `no_repeats`
+    say why."""
 
     variant: str
     median: Patients
@@ -46,7 +47,7 @@ class WholeScans:
 
 
 def whole_scans_of(results: Results, variant: str, split: str) -> WholeScans:
-    """Return all that a variant has of whole scans of validation or test."""
+    """Return all scores that a variant has of whole scans of validation or test."""
     medians = results.main_medians(variant)
     no_median = why_unscored(medians)
     scored = [(each.fold, each.scans) for each in medians if each]
@@ -57,7 +58,8 @@ def whole_scans_of(results: Results, variant: str, split: str) -> WholeScans:
 
 
 def _complete(results: Results, variant: str, split: str) -> tuple[list[Patients], str | None]:
-    """The patients of validation or test by each repeat that is completed in all folds, at 0.5; else none, and why."""
+    """Return the patients of validation or test for each repeat that is completed in all folds, at 0.5; else none,
+    and why."""
     repeats = [
         _patients([(results.folds[each.trial.fold], each.scans) for each in parts], split)
         for parts in results.completed_in_all_folds(variant).values()
@@ -69,8 +71,8 @@ def _complete(results: Results, variant: str, split: str) -> tuple[list[Patients
 
 
 def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]], split: str) -> Patients | None:
-    """The scores of the patients of a split, by each fold that has them there; None where a scan of one of them is not
-    scored whole."""
+    """Return the scores of the patients of a split, one for each fold that has them there; None where a scan of a
+    patient is not scored whole."""
     found: dict[str, list[ScanScore]] = {}
     for fold, scans in parts:
         for patient, names in fold.scan_ids[split].items():
@@ -81,14 +83,15 @@ def _patients(parts: Sequence[tuple[Fold, Mapping[str, ScanScore]]], split: str)
 
 
 def metric_values(metric: PatientMetric, patients: Patients) -> Floats:
-    """Its value of each patient that it has one of, float64 (P,), in what it is measured in: the mean over the folds in
+    """Return the metric's value of each patient that has one, float64 (P,), in its unit: the mean over the folds in
     which the patient stands."""
     scores = [each for each in patients.values() if metric.of_all or each[0].truth_px]
     return np.array([fmean(map(metric.of, each)) for each in scores], np.float64)
 
 
 def mean_rows(results: Results) -> Iterator[TableRow]:
-    """A row per variant, split of whole scans and score of patients: all repeats at 0.5, and the median models."""
+    """Yield a row per variant, split of whole scans and score of patients: for all repeats at 0.5, and for the
+    median models."""
     for variant in results.study.variants:
         for split in HELD_OUT:
             whole = whole_scans_of(results, variant, split)
@@ -117,14 +120,14 @@ def _of_median_models(whole: WholeScans, metric: PatientMetric) -> Estimate:
 
 
 def _said(whole: WholeScans, of_median: Estimate) -> str | None:
-    """Why the median models have no value; where there is no repeat either, that has been said."""
+    """Return why the median models have no value; None if there is no repeat either, since that is said already."""
     if whole.no_median:
         return None if whole.no_repeats else whole.no_median
     return of_median.reason and f"median model: {of_median.reason}"
 
 
 def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRow, list[str | None]]:
-    """Return the columns of every metric that pools, of one row of table `pooled`, and why there are none."""
+    """Return the columns of every metric that can be pooled, for one row of table `pooled`, and why there are none."""
     row: TableRow = {}
     reasons: list[str | None] = [] if split in HELD_OUT else [NOT_TRAIN]
     whole = whole_scans_of(results, variant, split) if split in HELD_OUT else None
@@ -133,7 +136,7 @@ def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRo
         if whole:
             median = _pooled(metric, [whole.median], split) if not whole.no_median else median
             repeats = _pooled(metric, whole.repeats, split) if not whole.no_repeats else repeats
-            # An interval over patients alone is no interval over repeats.
+            # An interval over patients alone does not cover repeats.
             if 0 < len(whole.repeats) < fewest.REPEATS:
                 repeats = replace(repeats, low=None, high=None)
                 reasons.append(ONE_REPEAT)
@@ -150,7 +153,8 @@ def pooled_of_scans(results: Results, variant: str, split: str) -> tuple[TableRo
 
 
 def _pooled(metric: PatientMetric, repeats: Sequence[Patients], split: str) -> Estimate:
-    """Of one model, or the mean over repeats. It exists wherever a patient has a lesion, whatever is predicted."""
+    """Return a pooled score of one model, or the mean over repeats. It exists wherever a patient has a lesion, whatever
+    is predicted."""
     if not any(folds[0].truth_px for folds in repeats[0].values()):
         return Estimate(None, reason=NO_LESION.format(split=split))
     value = float(np.mean([metric.of(scans_together([*chain(*each.values())])) for each in repeats]))
@@ -176,7 +180,8 @@ def _said_of_pooled(metric: PatientMetric, median: Estimate, repeats: Estimate) 
 
 
 def patient_rows_of(a: WholeScans, b: WholeScans, *, paired: bool) -> Iterator[TableRow]:
-    """A row per metric and method of one pair of variants. paired: whether their repeats are, one by one."""
+    """Yield a row per metric and method for one pair of variants. paired: whether their repeats are compared one
+    by one."""
     for metric in PATIENT_METRICS:
         tests = {"wilcoxon": _wilcoxon(a, b, metric), "two_way_t": _two_way_t(a, b, metric, paired)}
         for method, found in tests.items():
@@ -191,7 +196,7 @@ def patient_rows_of(a: WholeScans, b: WholeScans, *, paired: bool) -> Iterator[T
 
 
 def _wilcoxon(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Comparison:
-    """The median models at their chosen thresholds, patient by patient."""
+    """Compare the median models at their chosen thresholds, patient by patient."""
     for each in (a, b):
         if each.no_median:
             return Comparison(n=0, reason=f"{each.variant}: {each.no_median}")
@@ -204,7 +209,7 @@ def _wilcoxon(a: WholeScans, b: WholeScans, metric: PatientMetric) -> Comparison
 
 
 def _two_way_t(a: WholeScans, b: WholeScans, metric: PatientMetric, paired: bool) -> Comparison:
-    """All repeats at 0.5, by the t test over patients and repeats, of the means over patients."""
+    """Compare the means over patients of all repeats at 0.5, by the t test over patients and repeats."""
     for each in (a, b):
         if each.no_repeats:
             return Comparison(n=0, reason=f"{each.variant}: {each.no_repeats}")
@@ -227,8 +232,8 @@ def as_comparison(
     *,
     paired: bool,
 ) -> Comparison:
-    """Return a difference over patients and repeats, and the chance that one has the better score, of a row. most: the
-    largest difference that there can be, None where there is none."""
+    """Return the comparison of a difference over patients and repeats, with the chance that one variant has the better
+    score. most: the largest possible difference, None where there is none."""
     seen = smallest_seen_by(found, most)
     reasons = [found.reason, seen if isinstance(seen, str) else None]
     if better.value is not None and better.reason and not found.reason:

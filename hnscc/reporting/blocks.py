@@ -1,7 +1,8 @@
-"""A report is made of sections, and a section of blocks: paragraphs, lists, report tables and pictures; all of it is
-written as one HTML page, as one Markdown page, and its figures as files of their own.
+"""The parts of a report, and how they are written. A report consists of sections, and a section of blocks: paragraphs,
+lists, report tables and pictures. Everything is written as one HTML page and as one Markdown page, and the figures also
+as files of their own.
 
-Blocks hold text, not markup: `write_pages` gives them that of HTML and of Markdown.
+Blocks hold text, not markup: `write_pages` adds the markup of HTML and of Markdown.
 """
 
 import base64
@@ -18,18 +19,20 @@ from hnscc.study.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell holds text and, where needed, a note below the rows: why the text is a dash, or what else it means."""
+    """A cell of a report table: its text and, where needed, a note below the rows that says why the text is a dash, or
+    what else it means."""
 
     text: str
     note: str | None = None
 
 
-Columns = Mapping[str, Callable[[TableRow], Cell | str]]  # heading -> what writes its cell of a row
+# For each heading, the function that writes the cell of a row.
+Columns = Mapping[str, Callable[[TableRow], Cell | str]]
 
 
 @dataclass(frozen=True)
 class Marked:
-    """A cell as it is printed: `mark` is the letter of its note, or empty."""
+    """A cell as it is printed. mark: the letter of its note, or empty."""
 
     text: str
     mark: str
@@ -37,8 +40,8 @@ class Marked:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """A table of a report, such as its Table 1; no file. It has a head and rows of cells, of which the first names the
-    row; its notes are pairs of mark and text."""
+    """A table of a report, such as its Table 1; it is not a file. It has a head and rows of cells, the first of which
+    names the row. Its notes are pairs of mark and text."""
 
     title: str
     explanation: str
@@ -50,10 +53,10 @@ class ReportTable:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture is a figure with its words, rendered twice.
+    """A figure with its texts, rendered twice.
 
-    `name` is the file's in figures/, without ending; `alt` says what it shows to those who cannot see it; `png` and
-    `svg` are the files' bytes.
+    name: that of its files in figures/, without ending. alt: what it shows, for those who cannot see it. png, svg: the
+    bytes of the files.
     """
 
     name: str
@@ -67,7 +70,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; what stands between back-quotes is code."""
+    """A paragraph. Text between back-quotes is code."""
 
     text: str
     kind: str = "text"
@@ -84,7 +87,7 @@ class Points:
 
 @dataclass(frozen=True)
 class Histogram:
-    """A histogram as SVG; `marked` where it belongs to something that is told as odd."""
+    """A histogram as SVG. marked: whether something odd about it is reported."""
 
     svg: str
     marked: bool
@@ -92,7 +95,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Histograms:
-    """Rows, one for each scan: its id, a histogram below each of `head`, and a text behind them."""
+    """Rows of histograms, one for each scan: its id, a histogram below each of `head`, and a text behind them."""
 
     explanation: str
     head: tuple[str, ...]
@@ -102,8 +105,8 @@ class Histograms:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A scan's contact sheet: pictures in `rows` and `columns`, which these say in words, all in one JPEG; `told` are
-    sentences on what is odd, `facts` other ones."""
+    """A scan's contact sheet: pictures in rows and columns, all in one JPEG. rows, columns: the texts that describe
+    them. told: sentences on what is odd. facts: other sentences."""
 
     scan_id: str
     patient_id: str
@@ -128,14 +131,14 @@ Block = ReportTable | Picture | Text | Points
 
 @dataclass(frozen=True)
 class Section:
-    """A section has a title and its blocks in order."""
+    """A section of a report: a title and blocks in order."""
 
     title: str
     blocks: tuple[Block | Histograms | Sheets, ...]
 
 
 def report_table(title: str, explanation: str, columns: Columns, rows: Sequence[TableRow]) -> ReportTable:
-    """Write a report table with one line per row; `columns` maps each heading to what writes the row's cell.
+    """Make a report table with one line per row. columns: maps each heading to the function that writes the row's cell.
 
     Notes are collected below the lines: cells with the same note share its mark.
     """
@@ -158,7 +161,7 @@ def _as_cell(value: Cell | str) -> Cell:
 
 
 def _mark(notes: dict[str, str], note: str | None) -> str:
-    """Marks are a, b, ... z, aa, ab, ...; the same note has the same mark."""
+    """Return the mark of a note. Marks are a, b, ... z, aa, ab, ...; the same note has the same mark."""
     if note is None:
         return ""
     if note not in notes:
@@ -170,9 +173,9 @@ def _mark(notes: dict[str, str], note: str | None) -> str:
 def write_pages(run: RunFolder, title: str, sections: Sequence[Section], figures: Sequence[str]) -> None:
     """Write report.html, report.md and figures/*.png and *.svg of a run folder.
 
-    report.html needs no other file and loads nothing. `figures` names every figure that such a report may have: those
-    of an earlier report that this one no longer has are removed. Pages of an earlier report go first and report.html
-    comes last: whatever ends this halfway, no page stands beside figures of another time.
+    report.html needs no other file and loads nothing. figures: the names of all figures that such a report may have;
+    those that an earlier report had and this one has not are removed. Pages of an earlier report are removed first and
+    report.html is written last, so that no page stands beside figures of another time, wherever this is interrupted.
     """
     as_markdown, as_html = markdown(title, sections), html(title, sections)
     for earlier in run.pages():

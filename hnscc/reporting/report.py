@@ -1,7 +1,7 @@
-"""Run folder -> report.html, report.md and figures/, for a reader who is no programmer.
+"""Turns a run folder into report.html, report.md and figures/, for a reader who is no programmer.
 
-Everything comes from tables/, folds/ and the median models' stored predictions; the store gives only the
-images below the outlines, and where it cannot be read the report says so and stands without them.
+Everything comes from tables/, folds/ and the median models' stored predictions. The store only gives the images below
+the outlines; where it cannot be read, the report says so and does without them.
 """
 
 from hnscc.reporting.blocks import Section, write_pages
@@ -26,8 +26,8 @@ FIGURES = ("repeats", "differences", "fig2_good", "fig3_poor", "fig4_pixels", "l
 def write_report(run: RunFolder) -> None:
     """Write figures/*.png and *.svg, report.md and report.html of a run folder whose tables are written.
 
-    Raises InputError where the study, a table, a fold's split.json or provenance.json cannot be read; a store that
-    cannot be read is said in the report instead.
+    Raises InputError where the study, a table, a fold's split.json or provenance.json cannot be read. If the store
+    cannot be read, the report says so.
     """
     source = read_source(run)
     write_pages(run, f"Report of the study {source.study.name}", sections(source), FIGURES)
@@ -35,7 +35,8 @@ def write_report(run: RunFolder) -> None:
 
 def sections(source: Source) -> list[Section]:
     """Return the report's sections in the order in which they are read."""
-    last = provenance(source)  # made first: its file, where damaged, is refused before any figure is made
+    # This section is made first, so that a damaged provenance.json is refused before any figure is made.
+    last = provenance(source)
     return [
         brief(source),
         patients(source),

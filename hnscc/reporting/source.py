@@ -1,4 +1,4 @@
-"""What a study's report is made from: the rows of its tables, the study, and what each variant is called."""
+"""The contents of a study's report: the rows of its tables, the study, and the label of each variant."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,10 +45,10 @@ SET_IN_WORDS = {
 class Source:
     """What every section reads.
 
-    `tables` holds the rows of the smaller tables by name, `median_slices` the test rows of table `slices` that belong
-    to the median models. `appearances` gives each variant its label and colour, in the study's order. `warnings` are
-    what the folds' divisions warn of, as pairs of fold and sentence; `odd` is what preparing found odd about the scans.
-    `chosen` holds the median models' thresholds, as k of k / 1000 by variant and fold, where one was chosen.
+    tables: the rows of the smaller tables, by name. median_slices: the test rows of table `slices` that belong to the
+    median models. appearances: the label and colour of each variant, in the study's order. warnings: what the divisions
+    of the folds warn of, as pairs of fold and sentence. odd: what `hnscc prepare` found odd about the scans. chosen:
+    the median models' thresholds, as k of k / 1000 by variant and fold, where one was chosen.
     """
 
     run: RunFolder
@@ -70,12 +70,12 @@ class Source:
 
     @property
     def holds_whole_scans(self) -> bool:
-        """Whether every slice of the test scans is scored, or the sampled ones alone."""
+        """Whether every slice of the test scans is scored; else only the sampled ones are."""
         return bool(self.study.whole_splits)
 
     @property
     def scored_in_words(self) -> str:
-        """What of the test scans was scored, in words."""
+        """A text that says which slices of the test scans were scored."""
         tested = self.rows("cohort", split="test")
         if not self.holds_whole_scans:
             slices = sum(row["used_positive"] + row["used_negative"] for row in tested)
@@ -94,7 +94,7 @@ class Source:
 
 
 def read_source(run: RunFolder) -> Source:
-    """Read what the report is made from.
+    """Read everything from which the report is made.
 
     Raises InputError where the study, a table or a fold's split.json cannot be read.
     """
@@ -107,7 +107,7 @@ def read_source(run: RunFolder) -> Source:
     slices = _median_slices(run, tables["trials"], chosen)
     splits = [read_split(run.fold(fold)) for fold in range(study.split.folds)]
     warnings = [(fold, warning) for fold, split in enumerate(splits) for warning in split.told]
-    # What is odd is the same for every fold; run folders of earlier versions tell of nothing.
+    # What is odd is the same for every fold; run folders of earlier versions do not say it.
     return Source(
         run=run,
         study=study,

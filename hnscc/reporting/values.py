@@ -32,8 +32,8 @@ def whole(value: int) -> str:
 
 
 def signed(value: float, decimals: int = 3) -> str:
-    """Write a difference with so many decimals and its sign, which tells the side of one that they round to 0: none has
-    no sign."""
+    """Write a difference with so many decimals and with its sign, also if they round it to 0; a difference of exactly 0
+    has no sign."""
     written = f"{value:+.{decimals}f}".replace("-", "−")
     return written if round(value, DIGITS) else written[1:]
 
@@ -44,8 +44,8 @@ def between(low: str, high: str) -> str:
 
 
 def p_value(value: float) -> str:
-    """Write a p with three decimals, or that it is smaller than they can show; one that they would round to the limit
-    of what counts as sure, with as many as tell on which side of it the p lies."""
+    """Write a p with three decimals, or as smaller than they can show. A p that they would round to the limit of
+    significance gets as many decimals as show on which side of it the p lies."""
     if value < 0.001:
         return "< 0.001"
     shown = (f"{value:.{decimals}f}" for decimals in count(3))
@@ -80,13 +80,13 @@ def known(row: TableRow | None, column: str, write: Callable[[Any], str]) -> Cel
 
 
 def wholes(column: str) -> Callable[[TableRow], Cell]:
-    """Return what writes a column of counts."""
+    """Return the function that writes a column of counts."""
     return lambda row: known(row, column, str)
 
 
 def scores(column: str) -> Callable[[TableRow], Cell]:
-    """Return what writes a column of scores; published ones come as they were printed, with fewer decimals
-    than ours."""
+    """Return the function that writes a column of scores; published ones are written as they were printed, with fewer
+    decimals than ours."""
     return lambda row: known(row, column, lambda value: value if isinstance(value, str) else score(value))
 
 
@@ -101,8 +101,9 @@ def interval(row: TableRow, value: str, low: str, high: str, write: Callable[[fl
 
 
 def middle(found: Distribution, write: Callable[[float], str], one: str) -> Cell:
-    """Return the median of values, and in brackets their quartiles; of too few values the least and the most, which the
-    note says, and of one value nothing. one: what one of them is of, such as `repeat`."""
+    """Return the median of values, with their quartiles in brackets. Too few values have the least and the most
+    in brackets instead, which the note says, and one value has none. one: what a single value belongs to, such
+    as `repeat`."""
     if found.median is None:
         return Cell(DASH, f"no {one}")
     if found.n < fewest.VALUES_FOR_SPREAD:

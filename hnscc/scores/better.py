@@ -1,4 +1,4 @@
-"""Beyond "is there a difference": are two variants as good as equal, and how often has one of them the better score?"""
+"""Answers beyond "is there a difference": are two variants practically equal, and how often does one score better?"""
 
 import math
 
@@ -17,13 +17,14 @@ ALWAYS = "in every pair of trainings the score of every patient is better for th
 
 
 def equivalence(difference: Estimate, margin: float) -> float | None:
-    """p of the hypothesis that a difference is as large as `margin` or larger, in either direction.
+    """Return the p of the hypothesis that a difference is as large as `margin` or larger, in either direction.
 
-    Two one-sided t tests (TOST; Schuirmann 1987), the larger of both p: below 0.05, the 90 % interval lies within
-    -margin..margin, and the variants may be called equal up to the margin. difference: of `pooled_difference` or
-    `mean_difference`; its spread is used. margin: measured as the score is, above 0.
-    None where the difference has no p, for too few patients or repeats, or because nothing varies. Raises ValueError
-    for a margin that is no number above 0.
+    This is the larger p of two one-sided t tests (TOST; Schuirmann 1987). If it is below 0.05, the 90 % interval lies
+    within -margin..margin, and the variants may be called equal up to the margin. difference: the result of
+    `pooled_difference` or `mean_difference`, whose spread is used. margin: a number above 0, in the unit of the score.
+
+    None where the difference has no p, because patients or repeats are too few or nothing varies. Raises ValueError for
+    a margin that is not a number above 0.
     """
     number = isinstance(margin, int | float | np.integer | np.floating) and not isinstance(margin, bool)
     if not number or not 0 < margin < math.inf:
@@ -40,16 +41,18 @@ def equivalence(difference: Estimate, margin: float) -> float | None:
 def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
     """Return how likely a training of variant a scores higher than one of b on the same patient; ties count half.
 
-    a, b: (R, P) scores of which the higher is the better (give others with a minus), whatever measured in, of the same
-    P patients in the same order, such as the Dice of each patient with lesion; the numbers of repeats may differ.
-    value: the mean over patients of the share of the pairs of trainings in which a is higher (Mann and Whitney's
-    statistic, patient by patient), 0..1; 0.5 where neither is. Scores that differ by less than about 1e-12 of the
-    largest of all are ties, for that is rounding. The value asks of a new patient and a new training what may be
-    expected. The interval is a t interval on the logit scale: the variance is that of the patients, and of the
-    trainings of either variant by their placements (DeLong, DeLong and Clarke-Pearson 1988), less what both hold. There
-    is no value, and a reason, below 2 patients or 2 repeats of either; no interval, and a reason, where one is always
-    the better, and where nothing is seen to vary, as where all are ties.
-    Raises ValueError for other shapes, for tables of pandas whose labels differ, and for scores that are not finite.
+    a, b: scores (R, P), in any unit, of the same P patients in the same order, such as the Dice of each patient with
+    lesion. Higher scores must be better (negate others). The numbers of repeats may differ. value: the share, 0..1, of
+    pairs of trainings in which a is higher (Mann and Whitney's statistic for each patient), averaged over patients; it
+    tells what to expect of a new training on a new patient, and is 0.5 if neither variant is better. Scores that differ
+    by less than about 1e-12 of the largest score count as ties, since such differences come from rounding.
+
+    The interval is a t interval on the logit scale. Its variance adds the part of the patients to that of each
+    variant's trainings, by their placements (DeLong, DeLong and Clarke-Pearson 1988), and subtracts what both contain.
+    With fewer than 2 patients, or fewer than 2 repeats of either variant, there is no value, and a reason instead.
+    There is no interval, and a reason instead, where one variant is always better, and where nothing is seen to vary,
+    as where all are ties. Raises ValueError for other shapes, for tables of pandas whose labels differ, and for scores
+    that are not finite.
     """
     check_labels(a, b)
     given = [scores_of(each) for each in (a, b)]
@@ -72,9 +75,9 @@ def chance_of_better(a: ArrayLike, b: ArrayLike) -> Estimate:
 
 
 def _placements(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """Per training of a the share of those of b that it beats (R_a, P), and per training of b the share of those of a
-    that beat it (R_b, P). Their means over trainings are the same (P,). a, b: scores (R_a, P) and (R_b, P) whatever
-    measured in."""
+    """Return, for each training of a, the share of b's trainings that it beats (R_a, P), and for each training of b the
+    share of a's trainings that beat it (R_b, P). Their means over trainings are equal (P,). a, b: scores (R_a, P) and
+    (R_b, P) in any unit."""
     beats = np.empty((len(a), len(b), a.shape[1]))
     # One row at a time: 50 x 50 x P at once would be three such arrays.
     for own, row in zip(a, beats, strict=True):

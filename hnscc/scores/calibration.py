@@ -18,10 +18,10 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Calibration:
-    """Voxels of stored probabilities, of which q stands for q / 65535, in bins of equal width.
+    """The voxels of stored probabilities, counted in bins of equal width. A stored q means a probability of q / 65535.
 
     n: how many voxels each bin holds. total: the sum of their q. lesion: how many of them are lesion. squares: the sum
-    over all voxels of (q - 65535 x truth)^2. Those of several scans of as many bins add up (`+`).
+    over all voxels of (q - 65535 x truth)^2. Calibrations of several scans with the same number of bins add up (`+`).
     """
 
     n: tuple[int, ...]
@@ -37,7 +37,8 @@ class Calibration:
 
 @dataclass(frozen=True)
 class ScanCalibration:
-    """What a scan's stored probabilities say without a threshold. highest: of any voxel, 0..1."""
+    """What a scan's stored probabilities tell without a threshold. highest: the highest probability of any
+    voxel, 0..1."""
 
     highest: float
     calibration: Calibration
@@ -45,9 +46,10 @@ class ScanCalibration:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The voxels whose probability is above `low` (the first bin: from 0 on) and at most `high`.
+    """The voxels whose probability is above `low` (in the first bin: from 0 on) and at most `high`.
 
-    n: how many. predicted: their mean probability; observed: the part of them that holds lesion; both None for none.
+    n: how many there are. predicted: their mean probability. observed: the share of them that is lesion. Both are None
+    in an empty bin.
     """
 
     low: float
@@ -58,9 +60,11 @@ class ReliabilityBin:
 
 
 def calibration(probabilities: StoredProbabilities, truth: Bools, bins: int = BINS) -> Calibration:
-    """Stored probabilities, uint16 of any shape, beside a bool truth of that shape, in bins of equal width.
+    """Return the calibration of stored probabilities, uint16 of any shape, against a bool truth of that shape, in bins
+    of equal width.
 
-    A probability on an edge belongs to the bin below it. Raises ValueError for other arrays, or without a bin.
+    A probability on an edge belongs to the bin below it. Raises ValueError for other arrays, and for fewer than
+    one bin.
     """
     if probabilities.dtype != np.uint16 or truth.dtype != np.bool_ or probabilities.shape != truth.shape:
         raise ValueError(
@@ -83,8 +87,8 @@ def calibration(probabilities: StoredProbabilities, truth: Bools, bins: int = BI
 def calibrations_of(
     probabilities: StoredProbabilities, masks: Bools, rows: Mapping[str, Integers]
 ) -> dict[str, ScanCalibration]:
-    """Of each scan, from stored probabilities uint16 (N, H, W) and masks bool (N, H, W); rows: scan -> where its slices
-    stand among the N, int (n,)."""
+    """Return the calibration of each scan, from stored probabilities uint16 (N, H, W) and masks bool (N, H, W). rows:
+    for each scan, the positions of its slices among the N, int (n,)."""
     return {
         scan: ScanCalibration(int(probabilities[at].max()) / ONE, calibration(probabilities[at], masks[at]))
         for scan, at in rows.items()
@@ -92,19 +96,21 @@ def calibrations_of(
 
 
 def calibration_from_json(value: Mapping[str, Any]) -> ScanCalibration:
-    """That of a scan, from what `dataclasses.asdict` gave. Raises KeyError or TypeError for anything else."""
+    """Return a scan's calibration from what `dataclasses.asdict` made of it. Raises KeyError or TypeError for
+    anything else."""
     found = {name: tuple(value["calibration"][name]) for name in ("n", "total", "lesion")}
     return ScanCalibration(value["highest"], Calibration(**found, squares=value["calibration"]["squares"]))
 
 
 def brier(found: Calibration) -> float | None:
-    """Return the mean squared difference of probability and truth (0 or 1) over voxels, 0..1; None of no voxel."""
+    """Return the Brier score: the mean over voxels of the squared difference of probability and truth (0 or 1), 0..1;
+    None without voxels."""
     n = sum(found.n)
     return found.squares / (n * ONE**2) if n else None
 
 
 def reliability(found: Calibration) -> tuple[ReliabilityBin, ...]:
-    """Predicted against observed in each bin, from 0 to 1: a reliability curve."""
+    """Return the reliability curve: predicted and observed share in each bin, from 0 to 1."""
     bins = len(found.n)
     return tuple(
         ReliabilityBin(
@@ -119,8 +125,8 @@ def reliability(found: Calibration) -> tuple[ReliabilityBin, ...]:
 
 
 def _count(probabilities: StoredProbabilities) -> Integers:
-    """How many voxels have each q: int64 (65536,). probabilities: uint16, any shape. Part by part: NumPy counts a copy
-    of eight bytes a voxel."""
+    """Return how many voxels have each q, int64 (65536,). probabilities: uint16, any shape. They are counted in parts,
+    since NumPy makes a copy of eight bytes per voxel."""
     counts = np.zeros(ONE + 1, np.int64)
     voxels = probabilities.reshape(-1)
     for first in range(0, len(voxels), ONE + 1):
@@ -129,7 +135,7 @@ def _count(probabilities: StoredProbabilities) -> Integers:
 
 
 def _by_bin(values: Integers, position: NDArray[np.int64], bins: int) -> tuple[int, ...]:
-    """Sums of the values, counts int (n,), of each bin; position: the bin of each, (n,)."""
+    """Return the sum of the values, counts int (n,), in each bin. position: the bin of each value, (n,)."""
     sums = np.zeros(bins, np.int64)
     np.add.at(sums, position, values)
     return tuple(int(each) for each in sums)

@@ -1,11 +1,10 @@
-"""Intervals and tests for scores of patients by trainings: the two are crossed, and both stand for many others.
+"""Intervals and tests for scores of patients by trainings. Both are samples, and they are crossed.
 
-A score of one model on P patients says nothing of another training; the spread over R repeats says nothing of other
-patients. Here every variant is a grid of R repeats by P patients, and three parts of variance are told apart: that of
-patients (the mean over repeats varies from patient to patient), that of repeats, and that of both together (one
-training does well on one patient), which the other two hold once each and which is therefore taken off once
-(Cameron, Gelbach and Miller 2011). Nothing is resampled, so nothing is random. The parts and the limits are
-those of scores.two_way_t.
+A score of one model on P patients says nothing about another training; the spread over R repeats says nothing about
+other patients. So every variant is a grid of R repeats by P patients here, with three parts of variance: that of
+patients (the mean over repeats varies from patient to patient), that of repeats, and the joint part (a training does
+well on a particular patient). The first two each contain the third, so it is subtracted once (Cameron, Gelbach and
+Miller 2011). Nothing is resampled, so nothing is random. The parts and the limits come from scores.two_way_t.
 """
 
 import math
@@ -37,14 +36,14 @@ ONE_SCORE = "every patient with lesion scores {:g}: nothing varies that an inter
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval and what these rest on; what does not exist is None, and `reason` says why.
+    """A value with its 95 % interval and what these rest on. Whatever does not exist is None, and `reason` says why.
 
-    p: two-sided, that the value is 0; of differences alone. effective_patients: so many lesion patients of equal
-    weight would carry as much, at most `patients`; of pooled values alone. patients: those with lesion. repeats: of
-    each variant. spread: its standard error, and what its limits rest on (`two_way_t.Spread`), where there is an
-    interval. patient_variance, repeat_variance (one per variant, or one where repeats are paired) and
-    joint_variance: the parts, of the value itself (`two_way_t.variance_of` makes one of them: patient + repeats -
-    joint, but at least half of the sum of the first two).
+    p: the two-sided p that the value is 0; differences alone have it. effective_patients: how many lesion patients of
+    equal weight would tell as much, at most `patients`; pooled values alone have it. patients: how many hold lesion.
+    repeats: how many each variant has. spread: the standard error and what the limits rest on (`two_way_t.Spread`),
+    where there is an interval. patient_variance, repeat_variance (one per variant, or a single one where repeats are
+    paired) and joint_variance: the parts of the variance of the value. `two_way_t.variance_of` combines them: patient +
+    repeats - joint, but at least half of the sum of the first two.
     """
 
     value: float | None
@@ -69,21 +68,23 @@ class Estimate:
 def pooled_interval(
     overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike, *, metric: str = "dice"
 ) -> Estimate:
-    """A pooled score with its 95 % interval: of one model over patients, or of a variant over patients and repeats.
+    """Return a pooled score with its 95 % interval: of one model over patients, or of a variant over patients
+    and repeats.
 
-    overlap, pred, truth: pixel counts, or ml, (P,) of one model, or (R, P) of R repeats on the same P
-    patients, from 0 on; truth is the same in every repeat. Patients with truth > 0 hold lesion. value: 2 sum(overlap) /
-    (sum(pred) + sum(truth)), or with `metric` jaccard sum(overlap) over the union; of repeats the mean of these. The
-    interval is a t interval on the logit scale; docs/explanation/validity.md has how often it covers. That of one model
-    says nothing about another training. There is none, and a reason, below 2 patients with lesion and where nothing is
-    seen to vary. Raises ValueError for other shapes, counts that cannot be, or another `metric`.
+    overlap, pred, truth: pixel counts, or ml, from 0 on: (P,) of one model, or (R, P) of R repeats on the same P
+    patients, with the same truth in every repeat. Patients with truth > 0 hold lesion. value: the pooled Dice, 2
+    sum(overlap) / (sum(pred) + sum(truth)), or with `metric` jaccard sum(overlap) over the union; for repeats the mean
+    of theirs. The interval is a t interval on the logit scale; docs/explanation/validity.md says how often it covers
+    the true value. For one model it says nothing about another training. There is no interval, and a reason instead,
+    with fewer than 2 patients with lesion and where nothing is seen to vary. Raises ValueError for other shapes,
+    impossible counts, or another `metric`.
     """
     return fraction_interval((overlap, pred, truth), _fraction_of(metric))
 
 
 def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
-    """Return `pooled_interval` of a score that pools as a ratio of sums; pixel counts or such (P,) or (R, P),
-    ValueError as there."""
+    """Return `pooled_interval` for any score that pools as a ratio of sums. counts: pixel counts or similar, (P,) or
+    (R, P). Raises ValueError as that function does."""
     num, den, truth = fractions_of(counts, fraction)
     lesion = truth > 0
     repeats, patients = (len(num),), int(lesion.sum())
@@ -94,21 +95,22 @@ def fraction_interval(counts: Counts3, fraction: Fraction) -> Estimate:
 
 
 def pooled_difference(a: Counts3, b: Counts3, paired: bool = False, *, metric: str = "dice") -> Estimate:
-    """How far the pooled score of variant a lies above that of b, over patients and repeats; the means over repeats.
+    """Return how far the pooled score of variant a, averaged over its repeats, lies above that of b.
 
     a, b: (overlap, pred, truth), each (R, P) pixel counts of the same P patients in the same order; the numbers of
-    repeats may differ. Patients with truth > 0 hold lesion. paired: repeat r of a and of b shared their seeds by
-    design; then both need the same number of repeats, at least 5. The interval is a two-way t interval, clipped to
-    -1..1; docs/explanation/validity.md has how often its test rejects equal variants. No interval with fewer than 2
-    repeats of either variant or 2 lesion patients; no p with fewer than 4 lesion patients. Raises ValueError for other
-    shapes, other truth, tables of pandas whose labels differ, or pairs that do not match.
+    repeats may differ. Patients with truth > 0 hold lesion. paired: whether repeat r of a and repeat r of b shared
+    their seeds by design; then both need the same number of repeats, at least 5. The interval is a two-way t interval
+    over patients and repeats, clipped to -1..1; docs/explanation/validity.md says how often its test rejects equal
+    variants. There is no interval with fewer than 2 repeats of either variant or 2 lesion patients, and no p with fewer
+    than 4 lesion patients. Raises ValueError for other shapes, a truth that differs, tables of pandas whose labels
+    differ, or pairs that do not match.
     """
     return fraction_difference(a, b, _fraction_of(metric), paired=paired)
 
 
 def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: bool = False) -> Estimate:
-    """Return `pooled_difference` of any score that pools as a ratio of sums. a, b: pixel counts or such (R, P),
-    ValueError as there."""
+    """Return `pooled_difference` for any score that pools as a ratio of sums. a, b: pixel counts or similar, (R, P).
+    Raises ValueError as that function does."""
     check_labels(*a, *b, repeats=paired)
     (num_a, den_a, truth), (num_b, den_b, truth_b) = fractions_of(a, fraction), fractions_of(b, fraction)
     check_same_patients(truth, truth_b)
@@ -141,13 +143,13 @@ def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: b
 def mean_difference(
     a: ArrayLike, b: ArrayLike, paired: bool = False, *, bounds: tuple[float, float] | None = None
 ) -> Estimate:
-    """How far the mean over patients of a score lies higher for variant a than for b, over patients and repeats.
+    """Return how far a score of variant a, averaged over patients and repeats, lies above that of b.
 
-    a, b: (R, P) scores of any metric, in what it is measured in, of the same P patients in the same order, such as the
-    Dice of each patient with lesion. bounds: the least and the most that the difference can be, to which the interval
-    is clipped. paired and what is refused: as for `pooled_difference`; every patient counts alike, so that all P count
-    as patients. Raises ValueError as that one does, for scores that are not finite, and for bounds beyond which the
-    difference lies.
+    a, b: scores (R, P) of any metric, in its unit, of the same P patients in the same order, such as the Dice of
+    each patient with lesion. bounds: the least and the most that the difference can be; the interval is clipped to
+    them. paired and the least numbers are those of `pooled_difference`, but every patient counts alike here, so that
+    all P count. Raises ValueError as that function does, for scores that are not finite, and for a difference
+    outside `bounds`.
     """
     check_labels(a, b, repeats=paired)
     first, second = scores_of(a), scores_of(b)
@@ -172,16 +174,16 @@ def _fraction_of(metric: str) -> Fraction:
 
 
 def _without_value(den: Floats, lesion: Bools) -> str | None:
-    """Why there is no interval, if a patient with lesion, bool (N,), has a denominator (R, N), in pixels or ml,
-    of 0."""
+    """Return why there is no interval if a patient with lesion, bool (N,), has a denominator (R, N), in pixels or ml,
+    of 0; else None."""
     lacking = int((den[:, lesion] == 0).any(0).sum())
     have, where = noun_of(lacking, "has", "have"), " in some repeat" if len(den) > 1 else ""
     return f"{count_of(lacking, 'patient')} with lesion {have} no value{where}" if lacking else None
 
 
 def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str) -> Estimate:
-    """The t interval of a value in 0..1, on the logit scale; none where nothing varies, and `extreme` is the reason
-    where the value is 0 or 1."""
+    """Return the t interval of a value in 0..1, made on the logit scale. There is none where nothing varies, nor where
+    the value is 0 or 1; for the latter, `extreme` is the reason."""
     low = high = spread = reason = None
     if not 0 < parts.value < 1:
         reason = extreme.format(parts.value)
@@ -238,16 +240,17 @@ def _estimate(
 
 
 def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
-    """The mean over patients of a score, with its 95 % interval: of one model, or of a variant over its repeats too.
+    """Return the mean over patients of a score, with its 95 % interval, for one model or for a variant over
+    its repeats.
 
     scores: (P,) of one model, or (R, P) of R repeats on the same P patients, finite and from 0 on, such as the Dice or
     the 95 % Hausdorff distance of each patient with lesion. share: whether they lie in 0..1; then the interval is made
-    on the logit scale, else on that of logarithms. Every patient counts alike. Of (P,) it is a t interval over
-    patients, which says nothing of another training; of (R, P) a two-way t interval over patients and repeats. Of
-    strongly skewed distances it covers too seldom, since few values move such a mean: docs/explanation/statistics.md
-    has how often in simulation. No interval with fewer than 2 patients, on the scale of logarithms fewer
-    than 4, of (R, P) with fewer than 2 repeats, nor where nothing is seen to vary, as where all are 0. Raises
-    ValueError for scores of another shape or range.
+    on the logit scale, else on the logarithmic scale. Every patient counts alike. For (P,) it is a t interval over
+    patients, which says nothing about another training; for (R, P) a two-way t interval over patients and repeats. It
+    covers the mean of strongly skewed distances too seldom, since a few values determine it:
+    docs/explanation/statistics.md says how often in simulation. There is no interval with fewer than 2 patients (on the
+    logarithmic scale fewer than 4), for (R, P) with fewer than 2 repeats, nor where nothing is seen to vary, as where
+    all are 0. Raises ValueError for scores of another shape or range.
     """
     values = scores_of(scores)
     check_flag("share", share)
@@ -267,7 +270,7 @@ def mean_of_patients(scores: ArrayLike, *, share: bool) -> Estimate:
 
 
 def _check_range(values: Floats, share: bool) -> None:
-    """ValueError unless the scores (R, P), whatever measured in, lie where they can."""
+    """Raise ValueError unless the scores (R, P), in any unit, are not negative and, if they are shares, at most 1."""
     if values.size and (values.min() < 0 or (share and values.max() > 1)):
         allowed = "in 0..1" if share else "from 0 on"
         do = (
@@ -278,7 +281,8 @@ def _check_range(values: Floats, share: bool) -> None:
 
 
 def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:
-    """The t interval on the scale of logarithms: distances and ml are skewed, and it covers more often there."""
+    """Return the t interval made on the logarithmic scale: distances and ml are skewed, and it covers their mean more
+    often there."""
     found = Estimate(
         parts.value,
         patients=parts.patients,

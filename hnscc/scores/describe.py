@@ -8,21 +8,21 @@ import numpy as np
 from hnscc.base import fewest
 from hnscc.base.arrays import Floats, Integers
 
-# Decimals to which scores, divided by their size, are rounded before they are compared: beyond lies rounding noise.
+# Scores, divided by their size, are rounded to so many decimals before they are compared: later ones are noise.
 DIGITS = 12
 
 
 def size_of(*values: Floats) -> float:
-    """Return the size of scores, arrays (N,) or (R, N) of finite float64 whatever measured in: the highest power of
-    two that is no more than the largest magnitude, so that dividing by it rounds nothing; 1 where all are 0, or there
-    is none."""
+    """Return the size of scores, finite float64 arrays (N,) or (R, N) in any unit: the highest power of two that is not
+    above their largest magnitude. Division by it does not round. It is 1 where all are 0, or there are none."""
     largest = max(float(np.abs(each).max(initial=0.0)) for each in values)
     return math.ldexp(0.5, math.frexp(largest)[1]) if largest else 1.0
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """The distribution of n values: sd is divided by n - 1, None for one value; all None for none."""
+    """The distribution of n values. sd is divided by n - 1, and None for one value; everything is None
+    without values."""
 
     n: int
     mean: float | None = None
@@ -35,7 +35,7 @@ class Distribution:
 
 
 def distribution(values: Floats) -> Distribution:
-    """Return mean, sd, median, quartiles (linear) and extremes of finite values (N,), measured as these are."""
+    """Return mean, sd, median, quartiles (linear) and extremes of finite values (N,), in their unit."""
     if len(values) == 0:
         return Distribution(0)
     low, q25, median, q75, high = (float(each) for each in np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
@@ -46,8 +46,8 @@ def distribution(values: Floats) -> Distribution:
 
 
 def quartered(values: int) -> bool:
-    """Return whether so many values, such as repeats, are told by their quartiles; of fewer the least and the
-    most are."""
+    """Return whether so many values, such as repeats, are described by their quartiles; fewer are described by the
+    least and the most."""
     return values >= fewest.VALUES_FOR_QUARTILES
 
 
@@ -62,10 +62,10 @@ class Line:
 
 
 def fit_line(true: Integers, predicted: Integers) -> Line:
-    """Least squares of predicted on true pixel counts (N,) (paper, section 3.1, Fig. 4).
+    """Return the least-squares line of predicted on true pixel counts (N,) (paper, section 3.1, Fig. 4).
 
-    By NumPy's sums, which give the same bits on every machine: scipy.stats.linregress agrees to 2e-13, but goes
-    through BLAS, whose last digits depend on the processor.
+    It uses NumPy's sums, which give the same bits on every machine. scipy.stats.linregress agrees to 2e-13, but uses
+    BLAS, whose last digits depend on the processor.
     """
     if len(true) < fewest.VALUES_FOR_LINE:
         few = f"a line needs at least {fewest.VALUES_FOR_LINE} slices, and there are {len(true)}"

@@ -1,8 +1,8 @@
-"""Whether scans, or patients, with lesion are told from those without.
+"""How well scans, or patients, with lesion are told from those without.
 
-A scan or a patient is called positive where anything is predicted in it, wherever (or by whatever rule the caller
-has), and has a score that rises with the evidence for a lesion, such as its highest stored probability or its
-predicted ml. Each has both, so that none leaves a rate for want of a prediction. Rates without a denominator are
+A scan or a patient is called positive where anything is predicted in it, wherever (or by another rule of the caller).
+It also has a score that rises with the evidence for a lesion, such as its highest stored probability or its predicted
+ml. Every scan has both, so that none is left out of a rate for lack of a prediction. Rates without a denominator are
 None; whether they exist depends on the truth alone (the rule of `empty_masks`).
 """
 
@@ -17,9 +17,9 @@ from hnscc.base.in_words import count_of
 
 @dataclass(frozen=True)
 class Calls:
-    """What was said of N scans, or of N patients. truth: bool (N,), whether each holds lesion. called: bool (N,),
-    whether each was called positive. score: finite floats (N,), whatever measured in, higher where a lesion is
-    likelier. Raises ValueError for arrays of another type or length, and for a score that is not finite."""
+    """What was predicted for N scans, or for N patients. truth: bool (N,), whether each holds lesion. called: bool
+    (N,), whether each was called positive. score: finite floats (N,) in any unit, higher where a lesion is likelier.
+    Raises ValueError for arrays of another type or length, and for a score that is not finite."""
 
     truth: Bools
     called: Bools
@@ -38,11 +38,11 @@ class Calls:
             )
 
     def by_patient(self, patient: Integers, patients: int) -> "Calls":
-        """Return what was said of the patients of these N scans. patient: int (N,) in 0..patients-1, whose scan each
-        is, every number at least once.
+        """Return the calls of the patients to whom these N scans belong. patient: the patient of each scan, int (N,) in
+        0..patients-1, with every number at least once.
 
-        A patient holds lesion, and is called positive, if any scan does or is; the score is the highest of the scans.
-        Raises ValueError where a patient has no scan.
+        A patient holds lesion, or is called positive, if any of the scans does or is; the score is the highest of the
+        scans. Raises ValueError where a patient has no scan.
         """
         if patients and not np.array_equal(np.unique(patient), np.arange(patients)):
             raise ValueError(
@@ -55,13 +55,13 @@ class Calls:
 
 
 def sensitivity(calls: Calls) -> float | None:
-    """Return the part of those with lesion that was called positive, 0..1; None where none holds lesion."""
+    """Return the share, 0..1, of those with lesion that was called positive; None where none holds lesion."""
     positive = calls.called[calls.truth]
     return float(positive.mean()) if len(positive) else None
 
 
 def specificity(calls: Calls) -> float | None:
-    """Return the part of those without lesion that was not called positive, 0..1; None where all hold lesion."""
+    """Return the share, 0..1, of those without lesion that was not called positive; None where all hold lesion."""
     positive = calls.called[~calls.truth]
     return float((~positive).mean()) if len(positive) else None
 
@@ -69,9 +69,10 @@ def specificity(calls: Calls) -> float | None:
 def auc(calls: Calls, model: Integers | None = None) -> float | None:
     """Return the area under the ROC curve, 0..1: how often one with lesion has a higher score than one without.
 
-    Equal scores count half (Mann and Whitney). model: int (N,), which of several gave each score, as of folds: scores
-    of different models lie on different scales, so that pairs of one model alone are compared, which is the mean of the
-    models' own areas, weighted by their pairs. None unless a model has both, with lesion and without.
+    Equal scores count half (Mann and Whitney). model: int (N,), which of several models, such as those of folds, gave
+    each score. Scores of different models lie on different scales, so only pairs within one model are compared: the
+    result is the mean of the models' own areas, weighted by their numbers of pairs. None unless a model has both scans
+    with and without lesion.
     """
     models = np.zeros(len(calls.truth), int) if model is None else model
     in_order, pairs = 0.0, 0

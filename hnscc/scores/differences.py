@@ -1,4 +1,4 @@
-"""The bootstrap: patients resampled, and differences of pooled scores between two variants, repeats resampled too."""
+"""The bootstrap: resamples patients, and for differences of pooled scores between two variants their repeats too."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,18 +17,18 @@ from hnscc.scores.paired_tests import Comparison
 def median_differences(
     a: Counts, b: Counts, scores: Sequence[Score], rng: np.random.Generator, bootstraps: int
 ) -> list[Comparison]:
-    """By each score, how far the median over repeats of a lies above that of b; one comparison for each score.
+    """Return, for each score, a comparison of how far the median over repeats of a lies above that of b.
 
     Patients and repeats are resampled together, in the same resamples for all scores. a, b: counts (R, P), repeats x
-    patients, the same P patients in the same order. Every resample takes P patients (`patient_weights`), the same for
-    a and b, and R repeats of each on their own, with replacement; each repeat's counts are pooled over the chosen
-    patients, and the ordinary median over the chosen repeats is taken. The interval is that of the 2.5 % and 97.5 %
-    percentiles; p is its inversion, 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1.
+    patients, of the same P patients in the same order. Every resample takes P patients (`patient_weights`), the same
+    for a and b, and independently R repeats of each variant, with replacement. The counts of each repeat are pooled
+    over the chosen patients, and the ordinary median over the chosen repeats is taken. The interval consists of the 2.5
+    % and 97.5 % percentiles; p inverts it: 2 (1 + min(#<=0, #>=0)) / (B + 1), at most 1.
 
     There is no interval where fewer than 2 patients hold lesion or a variant has fewer than 2 repeats, and no p where
-    fewer than 6 patients do or a variant has fewer than 4 repeats. Of equal variants p is below 0.05
-    too often with few patients and many repeats (docs/explanation/statistics.md): there believe the interval roughly,
-    and the signed-rank test beside it.
+    fewer than 6 patients hold lesion or a variant has fewer than 4 repeats. With few patients and many repeats, p is
+    below 0.05 too often for equal variants (docs/explanation/statistics.md): rely on the interval only roughly then,
+    and on the signed-rank test beside it.
     """
     patients = a.truth.shape[-1]
     lacking = _lacking(a, b)
@@ -52,7 +52,7 @@ def median_differences(
 
 
 def _interval_and_p(differences: Floats, few: str | None) -> dict[str, Any]:
-    """Interval and p of resampled differences (B,), measured as the score is; `few` says why there is no p."""
+    """Return the interval and p of resampled differences (B,), in the score's unit; `few` says why there is no p."""
     low, high = bootstrap_limits(differences)
     if few:
         return {"low": low, "high": high, "reason": few}
@@ -95,19 +95,19 @@ def _pooled_median(counts: Counts, score: Score) -> float:
 
 
 def _resampled_median(scores: Floats, rows: Integers) -> Floats:
-    """Median over the R resampled repeats, of every resample, (B,) measured as the scores are. scores: (B, R); rows:
-    int (B, R), which of the repeats are chosen."""
-    # Whole rows sorted by NumPy's vectorised sort: ten times as fast as np.median here, to the same bit.
+    """Return the median over the R resampled repeats of every resample, (B,) in the unit of the scores. scores: (B, R).
+    rows: int (B, R), the chosen repeats."""
+    # NumPy's vectorised sort of whole rows is ten times as fast as np.median here, and gives the same bits.
     ordered = np.sort(np.take_along_axis(scores, rows, axis=1), axis=1)
     repeats = scores.shape[1]
     return (ordered[:, (repeats - 1) // 2] + ordered[:, repeats // 2]) / 2
 
 
 def patient_weights(rng: np.random.Generator, lesion: Bools, bootstraps: int) -> Floats:
-    """How often each patient stands in each resample, 0 or more: float64 (bootstraps, P).
+    """Return how often each patient occurs in each resample, 0 or more: float64 (bootstraps, P).
 
-    lesion: bool (P,). Patients with and without lesion are resampled apart, as many of each as there are, as the
-    study's splits are stratified: a resample without any lesion would score an empty prediction 1.
+    lesion: bool (P,). Patients with and without lesion are resampled separately, as many of each as there are, since
+    the study's splits are stratified: a resample without any lesion would score an empty prediction 1.
     """
     weights = np.zeros((bootstraps, len(lesion)))
     for stratum in (np.flatnonzero(lesion), np.flatnonzero(~lesion)):
@@ -119,16 +119,16 @@ def patient_weights(rng: np.random.Generator, lesion: Bools, bootstraps: int) ->
 
 
 def pooled_resamples(counts: Counts, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Pixel counts of overlap, prediction and truth pooled over every resample: counts (..., P), weights (B, P) ->
-    three float64 arrays (B, ...), exact since every sum is a whole number below 2^53."""
+    """Return the pixel counts of overlap, prediction and truth pooled over every resample: three float64 arrays (B,
+    ...), exact since every sum is a whole number below 2^53. counts: (..., P). weights: (B, P)."""
     parts = np.stack((counts.overlap, counts.pred, counts.truth)).astype(np.float64)
-    # One product for all three: BLAS starts its threads for each, which costs more than a small product does.
+    # One product for all three: BLAS starts its threads for each product, which costs more than a small one does.
     sums = weights @ parts.reshape(-1, parts.shape[-1]).T
     overlap, pred, truth = np.moveaxis(sums.reshape(len(weights), *parts.shape[:-1]), 1, 0)
     return overlap, pred, truth
 
 
 def bootstrap_limits(values: Floats) -> tuple[float, float]:
-    """Return the 2.5 % and 97.5 % percentiles of finite values (B,), measured as these are."""
+    """Return the 2.5 % and 97.5 % percentiles of finite values (B,), in their unit."""
     low, high = np.quantile(values, [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)

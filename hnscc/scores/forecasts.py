@@ -1,9 +1,9 @@
 """What a study of a given size would see, from the parts of variance that a finished one found.
 
-A difference varies by patients, by repeats, and by both together (scores.crossed). Of P lesion patients and R repeats
-of each variant, V = patients / P + repeats / R + joint / (P R). The pilot knows these parts no better than its own few
-patients and repeats allow: what is told has a range, from the chi-square limits of each part.
-Where the variants have unlike numbers of repeats, R is their harmonic mean: their repeats are taken to vary alike.
+A difference varies by patients, by repeats, and by both together (scores.crossed). With P lesion patients and R repeats
+of each variant, its variance is V = patients / P + repeats / R + joint / (P R). A pilot knows these parts only as well
+as its few patients and repeats allow, so every forecast has a range, from the chi-square limits of each part. Where the
+variants have different numbers of repeats, R is their harmonic mean: their repeats are assumed to vary alike.
 """
 
 import math
@@ -23,13 +23,14 @@ from hnscc.scores.intervals import ALPHA
 from hnscc.scores.two_way_t import degrees_of_repeats, variance_of
 
 POWER = 0.8
-LEAST_CHANCE = 0.5  # of finding a difference that a study is planned for
+LEAST_CHANCE = 0.5  # the least chance of finding a difference for which a study is planned
 ROUNDING = 1e-9  # of a chance, a difference or a weight
-RANGE = 0.8  # of the pilot's own uncertainty: the middle 80 %
-STEPS = 4, 8, 12  # of the cohort's weights, of the patients' part as it is found, of each variant's repeats'
-# Of simulated studies, as docs/explanation/statistics.md tells: where lesions are log-normal in size, 1 / effective
-# patients differs from cohort to cohort as a chi-square value of COHORT / (1 - weight)^2 degrees of freedom does; and
-# the correlation of a difference with the logarithm of the variance that its study finds.
+RANGE = 0.8  # the middle 80 % of the pilot's own uncertainty
+# How many values stand for the cohort's weights, for the patients' part as found, and for each variant's repeats' part.
+STEPS = 4, 8, 12
+# Both were found in simulated studies (docs/explanation/statistics.md). COHORT: where lesions are log-normal in size,
+# 1 / effective patients differs from cohort to cohort as a chi-square value of COHORT / (1 - weight)^2 degrees of
+# freedom does. TOGETHER: the correlation of a difference with the logarithm of the variance that its study finds.
 COHORT = 3.0
 TOGETHER = 0.3
 RepeatsOfBoth = int | tuple[int, ...]  # of each variant, or of one and of the other
@@ -37,10 +38,10 @@ RepeatsOfBoth = int | tuple[int, ...]  # of each variant, or of one and of the o
 
 @dataclass(frozen=True)
 class Design:
-    """The parts of the variance of a difference, of one patient and one repeat of each variant.
+    """The parts of the variance of a difference, for one patient and one repeat of each variant.
 
-    weight: as how many patients of equal weight a patient counts, at most 1: so much less a study knows of the
-    patients' part, and so does the pilot, and the more that part itself differs from cohort to cohort.
+    weight: as how many patients of equal weight one patient counts, at most 1. The lower it is, the less a study, or
+    the pilot, knows of the patients' part, and the more that part itself differs from cohort to cohort.
     """
 
     patients: float
@@ -54,8 +55,8 @@ class Design:
         return self.patients / patients + self.repeats / mean + self.joint / (patients * mean)
 
     def known(self, patients: int) -> float:
-        """The degrees of freedom by which so many patients tell the patients' part: their weight, but at most one fewer
-        than they are."""
+        """Return the degrees of freedom with which so many patients determine the patients' part: their total weight,
+        but at most their number less one."""
         return max(1.0, min(self.weight * patients, patients - 1))
 
 
@@ -64,7 +65,7 @@ def _of_both(repeats: RepeatsOfBoth) -> tuple[int, ...]:
 
 
 def design_of(found: Estimate, paired: bool = False) -> Design | str:
-    """The parts that a pilot's difference found, or why there are none."""
+    """Return the parts of variance that a pilot's difference found, or why there are none."""
     if found.patient_variance is None or found.joint_variance is None or not found.repeat_variance:
         return found.reason or "the pilot has no difference over patients and repeats"
     patients, repeats = found.patients, harmonic_mean(found.repeats)
@@ -82,7 +83,8 @@ def design_of(found: Estimate, paired: bool = False) -> Design | str:
 
 
 def _of_one_repeat(found: Estimate) -> float:
-    """The variance that one repeat of each variant brings, patients and all; of paired repeats, one pair."""
+    """Return the variance that one repeat of each variant (or one pair, if they are paired) brings, including the
+    joint part."""
     if len(found.repeat_variance) == len(found.repeats):
         return math.fsum(n * part for n, part in zip(found.repeats, found.repeat_variance, strict=True))
     return found.repeats[0] * sum(found.repeat_variance)
@@ -90,10 +92,10 @@ def _of_one_repeat(found: Estimate) -> float:
 
 @dataclass(frozen=True)
 class _Studies:
-    """Equally likely studies of one size: their limits, the smallest estimates that p < 0.05 calls a difference; how
-    much larger than the true difference the estimate of such a study is on average; and the standard error of the rest.
-    Measured as the value is, arrays of one shape, (4, 8, 78), of pairs (4, 8, 12), but for the errors, (4, 1, 1).
-    weights: how likely each of the last axis is, (78,) or (12,); their sum is 1."""
+    """Equally likely studies of one size. limit: the smallest estimates that p < 0.05 calls a difference. larger: how
+    much larger than the true difference the estimate of such a study is on average. error: the standard error of the
+    rest. They are in the unit of the value: arrays of one shape, (4, 8, 78), or (4, 8, 12) for pairs, but (4, 1, 1) for
+    error. weights: how likely each index of the last axis is, (78,) or (12,); their sum is 1."""
 
     limit: Floats
     larger: Floats
@@ -101,26 +103,26 @@ class _Studies:
     weights: Floats
 
     def find(self, true: float) -> float:
-        """How often their estimates pass their limits, either way."""
+        """Return how often their estimates pass their limits, in either direction."""
         mean = true + self.larger
         above, below = (mean - self.limit) / self.error, (-mean - self.limit) / self.error
         return _mean(scipy.special.ndtr(above) + scipy.special.ndtr(below), self.weights)
 
 
 def power(design: Design, difference: float, patients: int, repeats: RepeatsOfBoth) -> float:
-    """The chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided.
+    """Return the chance, 0..1, that a study of this size finds a true difference at 0.05, two-sided.
 
-    Averaged over the patients that the study may have, and the parts of variance that it may find. Raises ValueError
-    below 4 patients or 2 repeats.
+    It is averaged over the patients that the study may have, and the parts of variance that it may find. Raises
+    ValueError below 4 patients or 2 repeats.
     """
     return _studies(design, patients, repeats).find(abs(difference))
 
 
 def smallest_seen(design: Design, patients: int, repeats: RepeatsOfBoth, chance: float = POWER) -> float:
-    """The smallest true difference that a study of this size finds with this chance, 0.5 or more and below 1.
+    """Return the smallest true difference that a study of this size finds with this chance, 0.5 or more and below 1.
 
-    Averaged over the patients that the study may have, and the parts of variance that it may find. Raises ValueError
-    for another chance, and below 4 patients or 2 repeats.
+    It is averaged over the patients that the study may have, and the parts of variance that it may find. Raises
+    ValueError for another chance, and below 4 patients or 2 repeats.
     """
     check_chance(chance)
     studies, error = _studies(design, patients, repeats), math.sqrt(design.variance(patients, repeats))
@@ -132,12 +134,13 @@ def smallest_seen(design: Design, patients: int, repeats: RepeatsOfBoth, chance:
 
 
 def _studies(design: Design, patients: int, repeats: RepeatsOfBoth) -> _Studies:
-    """One study for each equally likely set of the cohort's weights, the variance that is found of patients, and that
-    of the repeats of both variants (4, 8, 12 x 12), or of patients and pairs (4, 8, 12). With as many repeats of both
-    it does not matter which variant's is the larger: of the 12 x 12 the 78 that differ are kept.
+    """Return a study for each equally likely combination of the cohort's weights, the variance found of patients, and
+    the variance found of the repeats of both variants (4, 8, 12 x 12), or of pairs of repeats (4, 8, 12). If both
+    variants have as many repeats, it does not matter which variant's variance is the larger: only the 78 different ones
+    of the 12 x 12 are kept.
 
-    Which patients a study has decides both how far its estimate scatters and how wide its limits are. ValueError below
-    4 patients, of which no p is told, or 2 repeats.
+    The patients of a study determine both how far its estimate scatters and how wide its limits are. ValueError below 4
+    patients, for whom there is no p, or 2 repeats.
     """
     of_both = _of_both(repeats)
     if patients < fewest.PATIENTS_FOR_P or min(of_both) < fewest.REPEATS:
@@ -169,27 +172,28 @@ def _studies(design: Design, patients: int, repeats: RepeatsOfBoth) -> _Studies:
 
 
 def _mean(values: Floats, weights: Floats) -> float:
-    """Over all axes of values (..., N), whatever measured in, the last by these weights (N,), whose sum is 1."""
+    """Return the mean over all axes of values (..., N), in any unit; the last axis is weighted by weights (N,), whose
+    sum is 1."""
     return float((values @ weights).mean())
 
 
 def _cohorts(number: int, weight: float) -> Floats:
-    """So many equally likely true values of a patients' part, 0 or more, (number,), whose mean is 1, as the patients'
-    weights differ from cohort to cohort; where all weigh alike, they are 1."""
+    """Return so many equally likely true values, 0 or more, of a patients' part whose mean is 1: (number,). They differ
+    as the patients' weights differ from cohort to cohort; where all patients weigh alike, they are 1."""
     return _steps(number, COHORT / (1 - weight) ** 2) if weight < 1 - ROUNDING else np.ones(number)
 
 
 def _steps(number: int, degrees: float) -> Floats:
-    """So many equally likely values of an estimated variance whose true value is 1, (number,); their mean is 1."""
+    """Return so many equally likely estimates of a variance whose true value is 1: (number,). Their mean is 1."""
     edges = scipy.stats.chi2.ppf(np.arange(number + 1) / number, degrees)
-    # The mean of a chi-square value between two edges, by the distribution of two degrees more.
+    # The distribution with two more degrees of freedom gives the mean of a chi-square value between two edges.
     inside: Floats = np.diff(scipy.stats.chi2.cdf(edges, degrees + 2)) * number
     return inside
 
 
 def smallest_seen_by(found: Estimate, most: float | None) -> float | str:
-    """The smallest true difference that 80 of 100 studies like this one find; where it has no p, or this would be more
-    than `most`, the largest difference that there can be, why there is none."""
+    """Return the smallest true difference that 80 of 100 studies like this one find. Return why there is none if this
+    study has no p, or if it would be above `most`, the largest possible difference."""
     design = design_of(found, paired=len(found.repeat_variance) < len(found.repeats))
     if found.p is None or isinstance(design, str):
         return found.reason or "there is no test, so no difference is found"
@@ -200,7 +204,7 @@ def smallest_seen_by(found: Estimate, most: float | None) -> float | str:
 
 
 def check_chance(chance: float) -> None:
-    """Raise ValueError for a chance that no study can have, or that none is planned for."""
+    """Raise ValueError for a chance that no study can have, or for which nobody plans a study."""
     if not LEAST_CHANCE <= chance < 1:
         raise ValueError(
             f"the chance of finding a difference is from {LEAST_CHANCE:g} to below 1, not {chance!r}; give 0.8, say"
@@ -208,7 +212,8 @@ def check_chance(chance: float) -> None:
 
 
 def designs_at_limits(found: Estimate, design: Design) -> tuple[Design, Design]:
-    """The design at the lower and the upper limit of its parts, as far as the pilot's few patients and repeats tell."""
+    """Return the designs at the lower and at the upper limit of the parts, as far as the pilot's few patients and
+    repeats determine them."""
     patients = design.known(found.patients)
     repeats = (1 if design.paired else 2) * harmonic_mean([number - 1 for number in found.repeats])
 

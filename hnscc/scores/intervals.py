@@ -1,5 +1,5 @@
-"""95 % intervals of a median and of a mean over repeats, why there is none of too few, and how many repeats it
-takes for a narrower one.
+"""95 % intervals of a median and of a mean over repeats, the reasons why too few have none, and how many repeats a
+narrower one takes.
 
 Nothing is resampled here (the bootstrap is in scores.differences). The unit of evidence is the patient: repeats are
 never counted as patients. What does not exist is None with a reason; nothing here returns NaN.
@@ -21,7 +21,7 @@ ALPHA = 0.05
 # Why there is no t interval: one without width would say that the value is known exactly.
 ALL_ALIKE = "all are alike: there is nothing that an interval could rest on"
 _VERY_MANY = 10_000
-# Where equally likely values of a middle one are taken.
+# The quantiles at which equally likely values of the middle one are taken.
 _QUANTILES = (np.arange(64) + 0.5) / 64
 _HARDLY = 0.1
 
@@ -36,8 +36,8 @@ class Interval:
 
 
 def too_few(number: int, what: str = "patients with lesion", least: int = fewest.PATIENTS) -> str | None:
-    """Return why so many patients, or repeats, give no interval, or None where they do. Of a pooled score those with
-    lesion are counted: no overlap comes from the others."""
+    """Return why so many patients, or repeats, have no interval, or None where they have one. For a pooled score,
+    patients with lesion are counted: no overlap comes from the others."""
     if number >= least:
         return None
     are = "is 1" if number == 1 else f"are {number}"
@@ -45,7 +45,7 @@ def too_few(number: int, what: str = "patients with lesion", least: int = fewest
 
 
 def few_repeats(repeats: tuple[int, ...]) -> str | None:
-    """Return why there is no difference over repeats, if there are too few of either variant."""
+    """Return why there is no difference over repeats, if either variant has too few; else None."""
     if min(repeats) >= fewest.REPEATS:
         return None
     return (
@@ -55,15 +55,16 @@ def few_repeats(repeats: tuple[int, ...]) -> str | None:
 
 
 def t_limit(degrees: float) -> float:
-    """Return how many standard errors a 95 % t interval reaches to either side."""
+    """Return how many standard errors a 95 % t interval extends to either side."""
     return float(scipy.stats.t.ppf(1 - ALPHA / 2, degrees))
 
 
 def median_interval(values: Sequence[float]) -> Interval:
-    """95 % interval of the median of what `values` (N,) were taken from, by order statistics; nothing is resampled.
+    """Return the 95 % interval of the median of the population that `values` (N,) come from, by order statistics;
+    nothing is resampled.
 
-    The narrowest pair of the k-th lowest and k-th highest value that holds the median with at least 95 % (binomial;
-    Conover, Practical Nonparametric Statistics): exact for any distribution. None below 6 values.
+    It is the narrowest pair of the k-th lowest and k-th highest value that holds the median with at least 95 %
+    (binomial; Conover, Practical Nonparametric Statistics), and exact for any distribution. None below 6 values.
     """
     if len(values) < fewest.VALUES_FOR_MEDIAN:
         return Interval(
@@ -75,14 +76,15 @@ def median_interval(values: Sequence[float]) -> Interval:
 
 
 def _rank(n: int) -> int:
-    """The k of n values' interval: fewer than k of them lie below the median with at most 2.5 %. 0 where no k does."""
+    """Return k for the interval of n values: the largest k such that fewer than k of them lie below the median with a
+    chance of at most 2.5 %; 0 where there is none."""
     k = int(scipy.stats.binom.ppf(ALPHA / 2, n, 0.5))
     return k - int(scipy.stats.binom.cdf(k - 1, n, 0.5) > ALPHA / 2)
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """95 % t interval of the mean of what `values` (N,) were taken from; nothing is resampled. None below 3 values, or
-    where all are alike."""
+    """Return the 95 % t interval of the mean of the population that `values` (N,) come from; nothing is resampled. None
+    below 3 values, or where all are alike."""
     if len(values) < fewest.VALUES_FOR_MEAN:
         return Interval(None, None, f"an interval of a mean needs at least {fewest.VALUES_FOR_MEAN} values")
     if min(values) == max(values):
@@ -94,11 +96,11 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 @dataclass(frozen=True)
 class RepeatsForWidth:
-    """How many repeats a half-width needs, as a pilot tells.
+    """How many repeats an interval of a given half-width needs, according to a pilot.
 
-    pilot_repeats: how many the pilot has. sd: the standard deviation of their scores (n - 1). repeats: how many are
-    needed, of which half of all such sets reach it; low, high: the 95 % range of that, since the pilot's own standard
-    deviation is known no better. Where a pilot cannot tell, all others are None and `reason` says why.
+    pilot_repeats: how many the pilot has. sd: the standard deviation of their scores (n - 1). repeats: the number with
+    which half of all sets of repeats reach the half-width. low, high: the 95 % range of that number, since the pilot's
+    standard deviation is itself uncertain. Where a pilot cannot tell, all others are None and `reason` says why.
     """
 
     pilot_repeats: int
@@ -110,19 +112,19 @@ class RepeatsForWidth:
 
 
 def mostly_collapsed(trainings: Sequence[bool]) -> bool:
-    """Whether a variant mostly collapsed: more than half of its completed trainings did (True)."""
+    """Return whether a variant mostly collapsed: whether more than half of its completed trainings did (True)."""
     return 2 * sum(trainings) > len(trainings)
 
 
 def hardly_overlaps(dice: float) -> bool:
-    """Whether a variant hardly overlaps the lesions, by the median pooled Dice (0 to 1) of its repeats on test: that
-    such repeats, or two such variants, lie close together says nothing of trainings that work. Most lesions may be
-    found all the same, amid false alarms."""
+    """Return whether a variant hardly overlaps the lesions, by the median pooled Dice (0 to 1) of its repeats on test.
+    If such repeats, or two such variants, lie close together, this says nothing about trainings that work. Most lesions
+    may still be found, amid false alarms."""
     return dice < _HARDLY
 
 
 def half_width(scores: Sequence[float]) -> float | None:
-    """How far the 95 % interval of the median reaches to its farther side; None where there is none."""
+    """Return how far the 95 % interval of the median extends on its longer side; None where there is no interval."""
     interval = median_interval(scores)
     if interval.low is None or interval.high is None:
         return None
@@ -131,17 +133,17 @@ def half_width(scores: Sequence[float]) -> float | None:
 
 
 def is_known_within(scores: Sequence[float], within: float) -> bool:
-    """Whether the 95 % interval of the median reaches at most `within` to either side."""
+    """Return whether the 95 % interval of the median extends at most `within` to either side."""
     width = half_width(scores)
     return width is not None and width <= within
 
 
 def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth:
-    """How many repeats it takes until the interval of the median reaches `within` to either side in half of all such
-    sets, were the scores spread normally.
+    """Return how many repeats it takes until the interval of the median extends at most `within` to either side in half
+    of all sets of so many, if scores are normally distributed.
 
-    scores: pooled Dice (0 to 1) of each repeat. Fewer than 2 cannot tell, and neither can those of a variant that
-    hardly overlaps the lesions: that they lie close together says nothing of repeats that work.
+    scores: pooled Dice (0 to 1) of each repeat. Fewer than 2 cannot tell. Neither can those of a variant that hardly
+    overlaps the lesions: that they lie close together says nothing about repeats that work.
     """
     n = len(scores)
     if n < fewest.REPEATS:
@@ -162,16 +164,17 @@ def repeats_for_width(scores: Sequence[float], within: float) -> RepeatsForWidth
 
 
 def unknown(pilot_repeats: int, reason: str) -> RepeatsForWidth:
-    """What a pilot of so many repeats says that cannot tell, and why."""
+    """Return the answer of a pilot of so many repeats that cannot tell, with the reason."""
     return RepeatsForWidth(pilot_repeats, sd=None, repeats=None, low=None, high=None, reason=reason)
 
 
 def _count(sd: float, within: float) -> int:
-    """The fewest values of that standard deviation of whose sets half reach `within` by the rule of `half_width`.
+    """Return the fewest values of this standard deviation such that half of all sets of so many have a `half_width` of
+    at most `within`.
 
-    Of all numbers whose interval is from the k-th lowest to the k-th highest value, the fewest have the shortest one.
-    Of very many values the limit of that: the median varies as their mean does, times the root of pi / 2, and the
-    farther side is as much longer than both as the larger of two normal values is in the median.
+    Of all numbers of values whose interval extends from the k-th lowest to the k-th highest, the fewest have the
+    shortest interval. For very many values the limit is used: the median varies as their mean does, times the root of
+    pi / 2, and the longer side exceeds the average one by the median of the larger of two normal values.
     """
     z = float(scipy.stats.norm.ppf(1 - ALPHA / 2))
     least = (z * math.sqrt(math.pi / 2) * sd / within) ** 2
@@ -195,11 +198,11 @@ def _fewest_of_rank(k: int) -> int:
 
 
 def _share_within(n: int, within: float) -> float:
-    """The share of sets of n standard normal values whose `half_width` is at most `within`, exact but for the steps of
-    the sum over the middle value, or over both middle ones of an even n.
+    """Return the share of sets of n standard normal values whose `half_width` is at most `within`. It is exact but for
+    the steps of the sum over the middle value, or over both middle ones of an even n.
 
-    Where the middle is known, the values above it and those below are independent of one another: as many of either
-    must lie near it as stand between it and the interval's end.
+    Given the middle, the values above it and those below are independent of one another. On either side, as many must
+    lie near the middle as stand between it and the end of the interval.
     """
     beyond = (n - 1) // 2  # values above the middle one or ones, and as many below
     if n % 2:

@@ -1,9 +1,9 @@
-"""Which lesions of a scan were found, and how many false ones were alleged.
+"""Which lesions of a scan were found, and how many false ones were predicted.
 
 A lesion is a connected component of a mask in 3D. A true lesion is found if at least one of its voxels is predicted,
-and at least `share` of them. A predicted lesion is false if it holds no voxel of the truth; one that touches a true
-lesion without finding it is neither found nor false. So taking a predicted lesion away that touches the truth can
-lose found lesions and never a false one. The rule for empty masks is that of `empty_masks`.
+and at least the share `share` of them. A predicted lesion is false if it holds no voxel of the truth; one that touches
+a true lesion without finding it is neither found nor false. So removing a predicted lesion that touches the truth can
+reduce the found lesions, and never the false ones. The rule for empty masks is that of `empty_masks`.
 """
 
 import itertools
@@ -26,9 +26,9 @@ SIZE_EDGES_ML = (1.0, 5.0)
 class Lesion:
     """One true lesion of a scan.
 
-    lesion: its number from 1 on, in the order of its first voxel by z, y, x. truth_ml: its size. pred_ml: that of
-    all predicted lesions that touch it, whole. overlap_ml: its predicted part. dice: of it and the predicted lesions
-    that touch it, 0..1, 0 where none does.
+    lesion: its number from 1 on, in the order of first voxels by z, y, x. truth_ml: its size. pred_ml: the size of all
+    predicted lesions that touch it, as wholes. overlap_ml: the size of its predicted part. dice: the Dice, 0..1, of it
+    and the predicted lesions that touch it, 0 where none does.
     """
 
     lesion: int
@@ -41,8 +41,8 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Lesions:
-    """The true lesions of a scan, or of several. false: how many predicted ones hold no voxel of the truth, and
-    false_ml their size. predicted: how many predicted ones there are. scans: of how many scans."""
+    """The true lesions of a scan, or of several. false: how many predicted lesions hold no voxel of the truth.
+    false_ml: the size of these. predicted: how many predicted lesions there are. scans: how many scans these are."""
 
     lesions: tuple[Lesion, ...]
     false: int
@@ -63,8 +63,8 @@ class Lesions:
 
 @dataclass(frozen=True)
 class SizeClass:
-    """Lesions of low_ml up to, not including, high_ml (None: no bound): how many there are, how many were found, and
-    their share, None where there is none."""
+    """The lesions from low_ml up to, but not including, high_ml (None: no bound): how many there are, how many were
+    found, and the share that was found, None where there is no lesion."""
 
     low_ml: float
     high_ml: float | None
@@ -76,11 +76,12 @@ class SizeClass:
 def find_lesions(
     pred: Bools, truth: Bools, spacing_mm: Spacing, *, share: float = 0.0, connectivity: int = 26
 ) -> Lesions:
-    """The lesions of two masks, bool (Z, H, W) of one scan.
+    """Return the lesions of two masks, bool (Z, H, W) of one scan.
 
-    spacing_mm: between voxels along z, y, x. share: the least predicted part of a lesion that finds it, 0..1; 0
-    stands for any voxel. connectivity: 6, 18 or 26 neighbours. Tables and reports take what stands here unless given;
-    other values are for comparing with software that counts otherwise. Raises ValueError for anything else.
+    spacing_mm: between voxels along z, y, x. share: the least share, 0..1, of a lesion's voxels that must be predicted
+    for it to be found; 0 means any voxel. connectivity: how many neighbours of a voxel count as connected, 6, 18 or 26.
+    Tables and reports use the defaults; other values serve comparisons with software that counts otherwise. Raises
+    ValueError for anything else.
     """
     check_masks(pred, truth, spacing_mm)
     if not 0 <= share <= 1:
@@ -108,7 +109,7 @@ def find_lesions(
 
 
 def lesions_together(scans: Sequence[Lesions]) -> Lesions:
-    """The lesions of several scans together; each keeps the number that it has in its scan."""
+    """Return the lesions of several scans together; each keeps its number in its scan."""
     return Lesions(
         tuple(itertools.chain.from_iterable(each.lesions for each in scans)),
         false=sum(each.false for each in scans),
@@ -119,23 +120,24 @@ def lesions_together(scans: Sequence[Lesions]) -> Lesions:
 
 
 def lesion_sensitivity(lesions: Lesions) -> float | None:
-    """Found lesions / true lesions, 0..1; None where there is no true lesion."""
+    """Return found lesions / true lesions, 0..1; None where there is no true lesion."""
     return lesions.found / len(lesions.lesions) if lesions.lesions else None
 
 
 def false_per_scan(lesions: Lesions) -> float | None:
-    """False lesions per scan; None of no scan."""
+    """Return the number of false lesions per scan; None without scans."""
     return lesions.false / lesions.scans if lesions.scans else None
 
 
 def f1(lesions: Lesions) -> float:
-    """2 found / (2 found + missed + false), 0..1; 1 where there is neither a true nor a false lesion."""
+    """Return 2 found / (2 found + missed + false), 0..1; 1 where there is neither a true nor a false lesion."""
     total = 2 * lesions.found + lesions.missed + lesions.false
     return 2 * lesions.found / total if total else 1.0
 
 
 def sensitivity_by_size(lesions: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[SizeClass, ...]:
-    """The sensitivity of lesions by their true size in ml: classes from 0 to the first edge, ..., from the last one on.
+    """Return the sensitivity to lesions by their true size in ml, in classes: from 0 to the first edge, between edges,
+    and from the last edge on.
 
     edges_ml: above 0 and rising, else ValueError.
     """
@@ -157,7 +159,7 @@ def sensitivity_by_size(lesions: Lesions, edges_ml: Sequence[float] = SIZE_EDGES
 
 
 def size_names(edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[str, ...]:
-    """What columns call the classes of `sensitivity_by_size`, such as under_1_ml, 1_to_5_ml, over_5_ml."""
+    """Return the names of the classes of `sensitivity_by_size` in columns, such as under_1_ml, 1_to_5_ml, over_5_ml."""
     between = [f"{low:g}_to_{high:g}_ml" for low, high in itertools.pairwise(edges_ml)]
     return f"under_{edges_ml[0]:g}_ml", *between, f"over_{edges_ml[-1]:g}_ml"
 
@@ -168,8 +170,9 @@ _NOTHING: Touching = (np.empty(0, np.int64), np.empty(0, np.int64))
 
 
 def _touching(of_truth: Integers, of_pred: Integers) -> dict[int, Touching]:
-    """By number of the true lesion, the predicted ones that touch it, and how many voxels each shares with it, both
-    (n,). of_truth, of_pred: numbers of both masks' voxels (N,), 0 outside of lesions."""
+    """Return, by number of each true lesion, the numbers of the predicted lesions that touch it and how many voxels
+    each shares with it, both (n,). of_truth, of_pred: the number of the lesion at each voxel of both masks (N,), 0
+    outside of lesions."""
     both = (of_truth > 0) & (of_pred > 0)
     pairs, shared = np.unique(np.stack([of_truth[both], of_pred[both]]), axis=1, return_counts=True)
     numbers, starts = np.unique(pairs[0], return_index=True)
@@ -186,8 +189,9 @@ def _lesion(
     share: float,
     voxel: float,
 ) -> Lesion:
-    """One true lesion. pred_px: voxels of each predicted one, int (P + 1,), by number; touching: the numbers of those
-    that touch it, and shared: how many voxels each shares with it, int (n,) each."""
+    """Return one true lesion. pred_px: the voxels of each predicted lesion, int (P + 1,), by its number. touching:
+    the numbers of those that touch this one. shared: how many voxels each of these shares with it. The last two are
+    int (n,)."""
     touching_px, overlap_px = int(pred_px[touching].sum()), int(shared.sum())
     return Lesion(
         number,
@@ -195,12 +199,12 @@ def _lesion(
         pred_ml=touching_px * voxel,
         overlap_ml=overlap_px * voxel,
         dice=float(dice(overlap_px, touching_px, truth_px)),
-        # Rounding of share x voxels must not ask for one voxel more.
+        # Rounding of share x voxels must not demand one voxel more.
         found=overlap_px > 0 and overlap_px + 1e-9 >= share * truth_px,
     )
 
 
 def lesion_dice(lesions: Lesions) -> float | None:
-    """The mean Dice of the true lesions, 0 for each missed one; None where there is no true lesion."""
+    """Return the mean Dice of the true lesions, 0 for each missed one; None where there is no true lesion."""
     each: Floats = np.array([lesion.dice for lesion in lesions.lesions])
     return float(each.mean()) if len(each) else None

@@ -1,7 +1,7 @@
-"""Sizes of a predicted and a true mask in ml, what is wrong in them, and the uptake that they hold.
+"""Sizes of a predicted and a true mask in ml, how much of them is wrong, and their uptake.
 
-The size of a mask in ml is known as MTV; the total lesion glycolysis (TLG) is this size times the mean uptake in the
-mask, in SUV ml, where PET is in SUV. The rule for empty masks is that of `empty_masks`.
+The size of a mask in ml is also known as MTV. Where PET is in SUV, the total lesion glycolysis (TLG) is this size times
+the mean uptake in the mask, in SUV ml. The rule for empty masks is that of `empty_masks`.
 """
 
 import math
@@ -17,11 +17,11 @@ from hnscc.scores.empty_masks import check_masks, voxel_ml
 
 @dataclass(frozen=True)
 class Millilitres:
-    """What two masks hold, in ml: truth_ml and pred_ml each, overlap_ml both, fp_ml the prediction outside of the
-    truth, fn_ml the truth outside of the prediction.
+    """The sizes of two masks in ml: truth_ml of the truth, pred_ml of the prediction, overlap_ml of their overlap,
+    fp_ml of the prediction outside of the truth, fn_ml of the truth outside of the prediction.
 
     tlg_truth, tlg_pred: the total lesion glycolysis within the truth and within the prediction, in SUV ml; None where
-    no uptake was given. Those of several scans add up (`millilitres_together`).
+    no uptake was given. Sizes of several scans add up (`millilitres_together`).
     """
 
     truth_ml: float
@@ -38,15 +38,14 @@ def millilitres_of(
 ) -> Millilitres:
     """Return the millilitres of two masks, bool (Z, H, W) of one scan.
 
-    spacing_mm: between voxels along z, y, x. uptake: SUV of each voxel, of the masks' shape; trials give none, since
-    they keep the glycolysis of every threshold (`stored.glycolysis`), and tests compare it with this of one mask.
-    Raises ValueError for other masks, a spacing that is not above 0, or an uptake of another shape or not finite
-    in a mask.
+    spacing_mm: between voxels along z, y, x. uptake: SUV of each voxel, of the masks' shape. Trials give none, since
+    they store the glycolysis at every threshold (`stored.glycolysis`); tests compare that with this. Raises ValueError
+    for other masks, a spacing that is not above 0, or an uptake of another shape or not finite in a mask.
     """
     check_masks(pred, truth, spacing_mm)
     voxel = voxel_ml(spacing_mm)
     true, predicted, both = (int(np.count_nonzero(each)) for each in (truth, pred, truth & pred))
-    # Each a whole number times the voxel: a difference of two sizes would leave its rounding for a false positive.
+    # Each is a whole number times the voxel: rounding in a difference of two sizes would look like a false positive.
     counted = (each * voxel for each in (true, predicted, both, predicted - both, true - both))
     if uptake is None:
         return Millilitres(*counted)
@@ -54,7 +53,7 @@ def millilitres_of(
 
 
 def millilitres_together(scans: Sequence[Millilitres]) -> Millilitres:
-    """Return the millilitres of several scans as those of one; its glycolysis is None if that of any scan is."""
+    """Return the millilitres of several scans as one; the glycolysis is None if that of any scan is."""
     return Millilitres(
         truth_ml=math.fsum(each.truth_ml for each in scans),
         pred_ml=math.fsum(each.pred_ml for each in scans),
@@ -67,9 +66,9 @@ def millilitres_together(scans: Sequence[Millilitres]) -> Millilitres:
 
 
 def precision(measured: Millilitres) -> float:
-    """Return the part of the predicted ml that lies in the truth, 0..1.
+    """Return the share, 0..1, of the predicted ml that lies in the truth.
 
-    Of an empty prediction 1 if the truth is empty too, and 0 if it is not.
+    For an empty prediction it is 1 if the truth is empty too, and else 0.
     """
     if measured.pred_ml == 0:
         return float(measured.truth_ml == 0)
@@ -77,13 +76,13 @@ def precision(measured: Millilitres) -> float:
 
 
 def volume_sensitivity(measured: Millilitres) -> float | None:
-    """Return the part of the true ml that is predicted, 0..1; None where the truth is empty."""
+    """Return the share, 0..1, of the true ml that is predicted; None where the truth is empty."""
     return measured.overlap_ml / measured.truth_ml if measured.truth_ml else None
 
 
 def _glycolysis(mask: Bools, uptake: NDArray[np.floating], voxel: float) -> float:
-    """SUV ml of a mask, bool (Z, H, W), and an uptake, SUV, of its shape: ml times mean uptake is the sum of uptake
-    times the ml of a voxel; 0 of an empty mask."""
+    """Return the SUV ml of a mask, bool (Z, H, W), with an uptake in SUV of its shape: ml times mean uptake, which is
+    the sum of uptake times the ml of a voxel; 0 for an empty mask."""
     if uptake.shape != mask.shape:
         raise ValueError(
             f"the uptake has the shape of the masks, {mask.shape}, not {uptake.shape}; bring it on their grid"

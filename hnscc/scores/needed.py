@@ -1,4 +1,4 @@
-"""How many patients and repeats a study needs to find a difference, by the forecasts of scores.forecasts."""
+"""How many patients and repeats a study needs in order to find a difference, by the forecasts of scores.forecasts."""
 
 import math
 from bisect import bisect_left
@@ -24,7 +24,8 @@ MOST_PATIENTS, MOST_REPEATS = 10_000, 1_000
 
 @dataclass(frozen=True)
 class Needed:
-    """So many are needed, with the range of the pilot's own uncertainty; None where even the most do not suffice."""
+    """How many are needed, with the range due to the pilot's own uncertainty. None where even the most that is tried
+    does not suffice."""
 
     value: int | None
     low: int | None
@@ -35,11 +36,12 @@ class Needed:
 def patients_needed(
     found: Estimate, difference: float, repeats: RepeatsOfBoth, chance: float = POWER, *, paired: bool = False
 ) -> Needed:
-    """Lesion patients such that this true difference is found with this chance, at so many repeats of each variant, or
-    of the one and of the other.
+    """Return how many lesion patients a study needs to find this true difference with this chance. repeats: of each
+    variant, or of the one and of the other.
 
-    At least 4, since no p is given of fewer. paired: whether the repeats are, of the pilot and of the next study.
-    Raises ValueError for a difference of 0 or none, a chance that is not from 0.5 to below 1, and below 2 repeats.
+    It is at least 4, since fewer have no p. paired: whether the repeats of the pilot and of the next study are
+    paired. Raises ValueError for a difference that is 0 or not a number, a chance that is not from 0.5 to below 1,
+    and below 2 repeats.
     """
     _check_difference(difference)
     check_chance(chance)
@@ -56,10 +58,11 @@ def patients_needed(
 def repeats_needed(
     found: Estimate, difference: float, patients: int, chance: float = POWER, *, paired: bool = False
 ) -> Needed:
-    """Repeats of each variant such that this true difference is found with this chance, of so many lesion patients.
+    """Return how many repeats of each variant a study of so many lesion patients needs to find this true difference
+    with this chance.
 
-    At least 2, or 5 where they are paired, since fewer are not compared so; paired as for `patients_needed`. Raises
-    ValueError as that does, and below 4 patients.
+    It is at least 2, or 5 where repeats are paired, since fewer are not compared in this way; `paired` as for
+    `patients_needed`. Raises ValueError as that function does, and below 4 patients.
     """
     _check_difference(difference)
     check_chance(chance)
@@ -76,12 +79,12 @@ def repeats_needed(
 def smallest_study(
     found: Estimate, difference: float, chance: float = POWER, *, paired: bool = False
 ) -> tuple[int, Needed] | None:
-    """Repeats of each variant, and the lesion patients that are needed with these, of the study with the fewest
-    patients x repeats that finds this true difference with this chance; None where the pilot tells nothing, or even the
+    """Return the repeats of each variant, and the lesion patients needed with these, of the study with the fewest
+    patients x repeats that finds this true difference with this chance. None where the pilot cannot tell, or even the
     most of both do not suffice.
 
-    Repeats are tried one by one up to 8, and in steps of a quarter from there on. paired: as for `patients_needed`.
-    Raises ValueError as that does.
+    It tries every number of repeats up to 8, and steps of a quarter from there on. paired: as for `patients_needed`.
+    Raises ValueError as that function does.
     """
     _check_difference(difference)
     check_chance(chance)
@@ -100,7 +103,7 @@ def smallest_study(
 
 
 def _check_difference(difference: float) -> None:
-    """ValueError for what is no difference that could be found: 0, or no finite number."""
+    """Raise ValueError for a difference that cannot be found: 0, or a number that is not finite."""
     if not math.isfinite(difference) or difference == 0:
         raise ValueError(
             f"the difference to be found is a number other than 0, not {difference!r}; give the least that matters"
@@ -110,7 +113,7 @@ def _check_difference(difference: float) -> None:
 def _finds(
     design: Design, patients: int, *, difference: float, repeats: RepeatsOfBoth, chance: float
 ) -> bool:
-    """Whether a study of this size finds this true difference with this chance."""
+    """Return whether a study of this size finds this true difference with this chance."""
     return power(design, difference, patients, repeats) >= chance - ROUNDING
 
 
@@ -121,7 +124,7 @@ def _fewest_repeats(paired: bool) -> int:
 def _needed(
     found: Estimate, suffices: Callable[[Design, int], bool], numbers: range, own: int, paired: bool
 ) -> Needed:
-    """The least of these numbers that suffices, as `_least` has it. own: the pilot's."""
+    """Return the least of these numbers that suffices, by `_least`, with its range. own: the pilot's number."""
     design = design_of(found, paired)
     if isinstance(design, str):
         return Needed(None, None, None, design)
@@ -131,16 +134,16 @@ def _needed(
 
 
 def _since(needed: Needed, reason: str) -> Needed:
-    """With the reason why there is no number, unless there is a number, or a reason already."""
+    """Return `needed` with this reason why there is no number, unless it has a number or a reason already."""
     return needed if needed.value or needed.reason else replace(needed, reason=reason)
 
 
 def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: range, own: int) -> int | None:
-    """The least of these numbers that suffices; None where none does.
+    """Return the least of these numbers that suffices; None where none does.
 
-    Looked for in steps, at the pilot's own number among them, and within a step by bisection: with 2 or 3 repeats more
-    patients may see less, since what the repeats bring is then all that varies, and so few tell little of it. So what
-    the pilot itself sees may lie between two steps.
+    It looks in steps, one of which is the pilot's own number, and by bisection within a step. With 2 or 3 repeats, more
+    patients may see less, since then only the repeats vary, and so few say little about how much. So the pilot's own
+    number may suffice although the steps on both sides of it do not.
     """
     before = numbers[0]
     steps = {*_growing(numbers[0], numbers[-1]), numbers[-1], min(max(own, numbers[0]), numbers[-1])}
@@ -153,7 +156,7 @@ def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: ran
 
 
 def _growing(first: int, last: int) -> Iterator[int]:
-    """Numbers from the first on, each a quarter larger than the one before, below the last."""
+    """Yield numbers from the first on, each a quarter larger than the one before, below the last."""
     while first < last:
         yield first
         first += max(1, first // 4)

@@ -1,7 +1,7 @@
-"""The paired tests: of two variants by ranks, and of a search's configurations, which share their seeds, by t; what any
-comparison of two holds, and Holm's correction.
+"""The paired tests: by ranks for two variants, and by t for the configurations of a search, which share their seeds.
+Also the record of any comparison of two, and Holm's correction.
 
-Nothing here is resampled. SciPy's own signed-rank test and distributions are used; it has no correction by Holm.
+Nothing here is resampled. SciPy's signed-rank test and distributions are used; SciPy has no correction by Holm.
 """
 
 import math
@@ -17,7 +17,7 @@ from hnscc.base.in_words import count_of
 from hnscc.scores.describe import DIGITS, size_of
 from hnscc.scores.intervals import ALL_ALIKE, Interval, t_limit
 
-MOST_WITH_TIES = 13  # differences of which some are equal in size and p is still exact, as SciPy has it
+MOST_WITH_TIES = 13  # SciPy's p is exact up to so many differences if some are equal in size
 LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating point says so
 
 
@@ -25,12 +25,12 @@ LEAST = float(np.nextafter(0, 1))  # no p is 0; beyond 1075 pairs only floating 
 class Comparison:
     """A paired comparison of a with b; `difference` is a - b, above 0 where a scores higher.
 
-    n: pairs (slices or patients). n_nonzero: pairs that differ. smallest_p: the least that p could have been,
-    for the signed-rank test by its exact distribution. repeats_a, repeats_b, effective_patients and smallest_seen are
-    of the two-way t test: the repeats of either side, how many patients of equal weight would carry as much, and the
-    smallest true difference that 80 of 100 studies of this size find. So are p_equal, that of the hypothesis
-    that the true difference reaches `margin`, and better, the chance that a has the better score on a patient,
-    with its 95 % interval (scores.better), and paired, whether repeat r of a was compared with repeat r of b.
+    n: pairs (slices or patients). n_nonzero: pairs that differ. smallest_p: the least that p could have been; for the
+    signed-rank test by its exact distribution. The two-way t test alone has the following. repeats_a, repeats_b: the
+    repeats of each side. effective_patients: how many patients of equal weight would tell as much. smallest_seen: the
+    smallest true difference that 80 of 100 studies of this size find. p_equal: the p of the hypothesis that the true
+    difference reaches `margin`. better: the chance that a has the better score on a patient, with its 95 % interval
+    (scores.better). paired: whether repeat r of a was compared with repeat r of b.
     """
 
     n: int
@@ -55,14 +55,14 @@ class Comparison:
 
 
 def signed_rank(a: Floats, b: Floats, unit: str) -> Comparison:
-    """Wilcoxon's signed-rank test of paired scores, two-sided; nothing is resampled. a, b: (N,), float64, finite,
-    whatever measured in.
+    """Return Wilcoxon's signed-rank test of paired scores, two-sided; nothing is resampled. a, b: (N,), float64,
+    finite, in any unit.
 
-    Pairs that do not differ are dropped (Wilcoxon's own rule); what differs by less than about 1e-12 of the largest
-    score of both counts as alike, being rounding. p is exact up to 50 pairs without ties and up to 13 with them, else
-    by the normal approximation. None where fewer than 6 pairs differ: p could not fall below 0.05. smallest_p is the
-    exact test's, 2^(1 - n) of n that differ; it and p are never 0 by rounding. `difference` is the mean of a - b over
-    all N pairs. `unit` says what is paired (slice, patient), for reasons.
+    Pairs that do not differ are dropped (Wilcoxon's own rule). Differences below about 1e-12 of the largest score of
+    both count as none, since they come from rounding. p is exact up to 50 pairs without ties and up to 13 with ties,
+    else by the normal approximation. It is None where fewer than 6 pairs differ, since it could not fall below 0.05.
+    smallest_p is that of the exact test, 2^(1 - n) for n pairs that differ; it and p are never rounded to 0.
+    `difference` is the mean of a - b over all N pairs. `unit` names what is paired (slice, patient) in reasons.
     """
     if len(a) == 0:
         return Comparison(n=0, reason=f"no {unit}s in common")
@@ -87,11 +87,11 @@ def signed_rank(a: Floats, b: Floats, unit: str) -> Comparison:
 
 
 def _by_ranks(differences: Floats) -> tuple[float, float]:
-    """The smaller sum of ranks and p of SciPy's `wilcoxon`, of differences (n,), whatever measured in, of which none
+    """Return the smaller sum of ranks and the p of SciPy's `wilcoxon`, for differences (n,), in any unit, none of which
     is 0.
 
-    Of up to 13 with ties SciPy counts all 2^n assignments of signs, and ranks anew for each: half a second and more.
-    Ranks do not depend on signs, so all sums are taken at once here: p is the same to the last bit.
+    For up to 13 differences with ties, SciPy tries all 2^n assignments of signs, and ranks again for each: half a
+    second and more. Ranks do not depend on signs, so this takes all sums at once; p is the same to the last bit.
     """
     sizes = np.abs(differences)
     if len(sizes) > MOST_WITH_TIES or len(np.unique(sizes)) == len(sizes):
@@ -105,7 +105,7 @@ def _by_ranks(differences: Floats) -> tuple[float, float]:
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction of one family. None stays None and does not count as a member."""
+    """Return the p of one family after Holm's step-down correction. None stays None and does not count as a member."""
     known = sorted((value, position) for position, value in enumerate(p) if value is not None)
     corrected: list[float | None] = [None] * len(p)
     reached = 0.0
@@ -117,7 +117,8 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 @dataclass(frozen=True)
 class Paired:
-    """The leader's scores less another's: mean over n repeats, its standard error, degrees of freedom, one-sided p."""
+    """The leader's scores minus another's: the mean over n repeats, its standard error, degrees of freedom, and
+    one-sided p."""
 
     n: int
     difference: float
@@ -126,7 +127,7 @@ class Paired:
     p: float | None
 
     def interval(self) -> Interval:
-        """95 % t interval of the difference; None where there is one repeat, or nothing varies."""
+        """Return the 95 % t interval of the difference; None where there is one repeat, or nothing varies."""
         if self.error is None:
             few = f"an interval of a difference needs at least {fewest.REPEATS} repeats"
             return Interval(None, None, few)
@@ -137,14 +138,14 @@ class Paired:
 
 
 def paired_t(scores: Floats, leader: int, other: int) -> Paired:
-    """Is row `other` worse than row `leader`? A t test of their paired differences.
+    """Return the t test of whether row `other` is worse than row `leader`, by their paired differences.
 
-    scores: (K, n), whatever measured in, rows configurations, columns repeats that share their seeds. A few pairs alone
-    say little of how they vary: the variance is that of the two-way residuals over all K rows (configurations and
-    repeats taken out, as in a randomised block design), or the pair's own where that is larger. Degrees of freedom: n -
-    1 of the pair's own; of the block (n - 1) times the rows less one, or, where few rows hold most of the spread
-    (others have collapsed to a constant), times Satterthwaite's effective number of them. No p where n is 1, or where
-    nothing varies.
+    scores: (K, n), in any unit; rows are configurations, columns are repeats that share their seeds. A few pairs alone
+    say little about their variance. So the variance is that of the two-way residuals over all K rows (configurations
+    and repeats removed, as in a randomised block design), or the pair's own where that is larger. The degrees of
+    freedom of the pair's own are n - 1. The block's are n - 1 times the rows less one, or, where few rows hold most of
+    the spread (because others collapsed to a constant), n - 1 times Satterthwaite's effective number of rows. There is
+    no p where n is 1, or where nothing varies.
     """
     rows, n = scores.shape
     differences = scores[leader] - scores[other]
@@ -156,7 +157,7 @@ def paired_t(scores: Floats, leader: int, other: int) -> Paired:
     block, own = 2 * float(spreads.sum()) / ((rows - 1) * (n - 1)), float(differences.var(ddof=1))
     degrees = float(n - 1)
     if block > own:
-        effective = float(spreads.sum() ** 2 / (spreads**2).sum())  # rows, were all as uneven as these
+        effective = float(spreads.sum() ** 2 / (spreads**2).sum())  # the effective number of rows
         degrees *= min(rows - 1.0, effective)
     variance = max(block, own)
     error = math.sqrt(variance / n)

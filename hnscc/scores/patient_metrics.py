@@ -1,10 +1,10 @@
-"""Metrics of a patient's whole scans, as data: what variants are compared by beside overlap.
+"""Metrics of a patient's whole scans, as data: variants are compared by these besides overlap.
 
-The value of a patient is that of its scans together (`scores.scans.scans_together`), by the rule for empty masks of
-`scores.empty_masks`. None of them improves where one more lesion that was predicted exactly is missed, but for what
-counts false predictions alone, and for descriptions such as the error of size, in which a false alarm hides a miss of
-as many ml. Those of surfaces are the list of `scores.surface`; they may improve where a lesion that was only
-touched is given up.
+A patient's value is that of all its scans together (`scores.scans.scans_together`), by the rule for empty masks of
+`scores.empty_masks`. No metric improves where one more lesion that was predicted exactly is missed, with two
+exceptions: those that count false predictions alone, and descriptions such as the error of size, in which a false alarm
+hides a miss of as many ml. Metrics of surfaces come from the list of `scores.surface`; they may improve where a lesion
+that was only touched is given up.
 """
 
 from collections.abc import Callable
@@ -25,9 +25,10 @@ RATIO = (0.0, 1.0)
 
 @dataclass(frozen=True)
 class Pooling:
-    """What a score of all patients as one is made of: a ratio of sums over patients.
+    """How a score is pooled over all patients: as a ratio of sums over patients.
 
-    counts: overlap, prediction and truth of one patient: ml, or lesions. fraction: their numerator and denominator.
+    counts: gives overlap, prediction and truth of one patient, in ml or lesions. fraction: gives their numerator
+    and denominator.
     """
 
     counts: Callable[[ScanScore], tuple[float, float, float]]
@@ -38,12 +39,12 @@ class Pooling:
 class PatientMetric:
     """A score of a patient, whose mean over patients is compared.
 
-    name: in column `metric` of table `comparisons`. label: how a report writes it. measured_in: mm or ml, None
-    where its values are ratios or counts. meaning: what it is, in a few words. of: its value, never NaN. range: the
-    least and the most that it can be, None where there is no most. of_all: whether it has a value of patients without
-    lesion too, as false predictions have; else it is of patients with lesion. decimals: how many a report writes.
-    pooling: how it pools over patients, None where it does not (distances are no sums), or where another column has it
-    (`dice`, `jaccard`).
+    name: its name in column `metric` of table `comparisons`. label: its name in a report. measured_in: mm or ml, None
+    for ratios and counts. meaning: what it is, in a few words. of: computes its value, which is never NaN. range: the
+    least and the most that it can be, None where there is no most. of_all: whether patients without lesion have a value
+    too, as for false predictions; else patients with lesion alone have one. decimals: how many a report writes.
+    pooling: how it is pooled over patients; None where it cannot be (distances are no sums), or where another column
+    has the pooled value (`dice`, `jaccard`).
     """
 
     name: str
@@ -59,12 +60,12 @@ class PatientMetric:
 
     @property
     def is_share(self) -> bool:
-        """Whether its values lie in 0..1, so that the interval of a mean is made on the logit scale."""
+        """Whether its values lie in 0..1, so that the interval of their mean is made on the logit scale."""
         return self.range == RATIO
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The least and the most that a difference can be."""
+        """The least and the most that a difference of two values can be; None where there is no most."""
         return self.range and (self.range[0] - self.range[1], self.range[1] - self.range[0])
 
 
@@ -82,13 +83,13 @@ def _of_surface(metric: ScanMetric) -> PatientMetric:
 
 
 def _found(score: ScanScore) -> float:
-    """The share of lesions that are found; a patient without lesion has missed none."""
+    """Return the share of lesions that are found; 1 for a patient without lesion, who has missed none."""
     share = lesion_sensitivity(score.lesions)
     return 1.0 if share is None else share
 
 
 def _own(metric: Metric, score: ScanScore) -> float:
-    """A metric of overlap, of the patient's voxels alone."""
+    """Return a metric of overlap for the patient's voxels alone."""
     return float(metric.function(score.overlap_px, score.pred_px, score.truth_px))
 
 
@@ -97,13 +98,14 @@ def _error_of_ml(score: ScanScore) -> float:
 
 
 def _found_share(score: ScanScore) -> float:
-    """The share of the lesions' ml that is predicted; a patient without lesion has missed none."""
+    """Return the share of the lesions' ml that is predicted; 1 for a patient without lesion, who has missed none."""
     share = millilitres.volume_sensitivity(score.millilitres)
     return 1.0 if share is None else share
 
 
 def _lesions(score: ScanScore) -> tuple[float, float, float]:
-    """Of true lesions those found, the lesions that are predicted (those found, and false ones), and the true ones."""
+    """Return how many true lesions are found, how many lesions are predicted (the found and the false ones), and how
+    many true lesions there are."""
     found = score.lesions.found
     return found, found + score.lesions.false, len(score.lesions.lesions)
 
@@ -113,16 +115,18 @@ def _millilitres(score: ScanScore) -> tuple[float, float, float]:
 
 
 def _of_pred(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """The share of the prediction that is truth, as a fraction; counts or ml of one shape, (P,) or (R, P)."""
+    """Return the share of the prediction that is truth, as numerator and denominator. Counts or ml of one shape, (P,)
+    or (R, P)."""
     return np.asarray(overlap, np.float64), np.asarray(pred, np.float64)
 
 
 def _of_truth(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> tuple[Floats, Floats]:
-    """The share of the truth that is predicted, as a fraction; counts or ml of one shape, (P,) or (R, P)."""
+    """Return the share of the truth that is predicted, as numerator and denominator. Counts or ml of one shape, (P,) or
+    (R, P)."""
     return np.asarray(overlap, np.float64), np.asarray(truth, np.float64)
 
 
-# Patients' own Dice is not the pooled Dice, which `comparisons` names `dice` and which weighs patients by their voxels.
+# The patients' own Dice is not the pooled Dice, which weighs patients by their voxels; `comparisons` calls that `dice`.
 PATIENT_METRICS = (
     PatientMetric(
         name="patient_dice",
@@ -232,5 +236,5 @@ PATIENT_METRICS = (
     ),
 )
 
-# Those that are pooled over patients beside overlap, in table `pooled`.
+# The metrics besides overlap that table `pooled` has, pooled over patients.
 POOLED_METRICS = tuple(each for each in PATIENT_METRICS if each.pooling)

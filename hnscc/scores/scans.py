@@ -1,4 +1,5 @@
-"""The scores of whole scans at one threshold: sizes in ml, distances of surfaces, lesions; of a patient's scans.
+"""The scores of whole scans, or of all scans of a patient, at one threshold: sizes in ml, distances of
+surfaces, lesions.
 
 The rule for empty masks is that of `empty_masks`, which also says when missing more lesions may improve a score.
 """
@@ -19,15 +20,16 @@ from hnscc.scores.surface import SCAN_METRICS, surface_distances
 
 _COUNTS = ("slices", "truth_px", "pred_px", "overlap_px")
 _SURFACES = tuple(each.name for each in SCAN_METRICS)
-_STORED_AS = {"millilitres": "volumes"}  # by field: trials keep it under this name
+_STORED_AS = {"millilitres": "volumes"}  # the name under which trials store a field
 
 
 @dataclass(frozen=True)
 class ScanScore:
-    """One scan, or several as one (`scans_together`).
+    """The scores of one scan, or of several as one (`scans_together`).
 
-    slices: how many. truth_px, pred_px, overlap_px: voxels. surface: the value of each of SCAN_METRICS, by its name.
-    millilitres: of truth and prediction. lesions: the true ones, found or not, and how many predicted ones are false.
+    slices: how many there are. truth_px, pred_px, overlap_px: how many voxels. surface: the value of each of
+    SCAN_METRICS, by its name. millilitres: the sizes of truth and prediction. lesions: the true lesions, found or not,
+    and how many predicted ones are false.
     """
 
     slices: int
@@ -42,8 +44,8 @@ class ScanScore:
 def score_scan(pred: Bools, truth: Bools, spacing_mm: Spacing, tolerance_mm: float) -> ScanScore:
     """Return the scores of a predicted and a true mask, both bool (Z, H, W), of one scan.
 
-    spacing_mm: between voxels along z, y, x. tolerance_mm: of the surface Dice. Raises ValueError for other masks, a
-    spacing that is not above 0, or a tolerance below it.
+    spacing_mm: between voxels along z, y, x. tolerance_mm: for the surface Dice. Raises ValueError for other masks, a
+    spacing that is not above 0, or a negative tolerance.
     """
     distances = surface_distances(pred, truth, spacing_mm)
     return ScanScore(
@@ -67,8 +69,8 @@ def score_scans(
 ) -> dict[str, ScanScore]:
     """Return the scores of each whole scan, from stored probabilities, uint16 (N, H, W), at the threshold k / 1000.
 
-    masks: bool (N, H, W). rows: scan -> where its slices stand among the N, int (n,), from its first to its last.
-    spacing_mm: of each of these scans.
+    masks: bool (N, H, W). rows: for each scan, the positions of its slices among the N, int (n,), from its first slice
+    to its last. spacing_mm: of each of these scans.
     """
     return {
         scan: score_scan(positive(probabilities[at], k), masks[at], spacing_mm[scan], tolerance_mm)
@@ -77,8 +79,8 @@ def score_scans(
 
 
 def scans_together(scans: Sequence[ScanScore]) -> ScanScore:
-    """Return a patient's scans: voxels, ml and lesions add up; distances and surface Dice are means over those with
-    lesion (over all, where none holds one), since a scan that has nothing to be found makes no distance smaller."""
+    """Return a patient's scans as one. Voxels, ml and lesions add up. Distances and surface Dice are means over the
+    scans with lesion (over all, if none has one): a scan with nothing to find must not make a mean distance smaller."""
     with_lesion = [each for each in scans if each.truth_px] or scans
     return ScanScore(
         slices=sum(each.slices for each in scans),
@@ -96,7 +98,7 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def as_json(score: ScanScore) -> dict[str, Any]:
-    """Return the score as JSON values, those of surfaces beside the others."""
+    """Return the score as JSON values, with those of surfaces on the same level as the others."""
     found: dict[str, Any] = {}
     for name, value in asdict(score).items():
         found |= value if name == "surface" else {_STORED_AS.get(name, name): value}
@@ -104,12 +106,12 @@ def as_json(score: ScanScore) -> dict[str, Any]:
 
 
 def is_of_these_metrics(value: Mapping[str, Any]) -> bool:
-    """Return whether what `as_json` gave has a value of each of SCAN_METRICS, and of no other metric of surfaces."""
+    """Return whether a value of `as_json` has each of SCAN_METRICS, and no other metric of surfaces."""
     return value.keys() - {*_COUNTS, *_STORED_AS.values(), "lesions"} == {each.name for each in SCAN_METRICS}
 
 
 def score_from_json(value: Mapping[str, Any]) -> ScanScore:
-    """Return the score that `as_json` gave this for. Raises KeyError or TypeError for anything else."""
+    """Return the score from which `as_json` made this value. Raises KeyError or TypeError for anything else."""
     found = tuple(Lesion(**each) for each in value["lesions"]["lesions"])
     return ScanScore(
         **{name: value[name] for name in _COUNTS},

@@ -1,4 +1,4 @@
-"""What the statistics of patients by repeats are given, checked before anything is computed of it."""
+"""Checks of what the statistics of patients by repeats are given, before anything is computed from it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,16 +11,16 @@ from hnscc.base.arrays import Bools, Floats
 from hnscc.scores.metrics import Fraction
 
 Counts3 = tuple[ArrayLike, ArrayLike, ArrayLike]  # pixels of overlap, prediction and truth
-MOST_PIXELS = 2**53  # beyond it float64 leaves whole pixels out of a sum
-LARGEST_SCORE = 1e75  # the degrees of freedom take fourth powers, which float64 does not hold beyond it
+MOST_PIXELS = 2**53  # beyond it, sums in float64 lose whole pixels
+LARGEST_SCORE = 1e75  # the degrees of freedom take fourth powers, which overflow float64 beyond it
 
 
 def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, Floats]:
     """Return numerator and denominator (R, P) of the pooled score, and each patient's truth (P,), float64.
 
-    counts: overlap, prediction and truth, each of real numbers, (P,) or (R, P), from 0 to 2^53, in pixels or
-    ml. Raises ValueError for others, for masked arrays, for tables whose labels differ, for more overlap than
-    prediction or truth, and for a truth that differs between repeats.
+    counts: overlap, prediction and truth, each of real numbers, (P,) or (R, P), from 0 to 2^53, in pixels or ml. Raises
+    ValueError for others, for masked arrays, for tables whose labels differ, for more overlap than prediction or truth,
+    and for a truth that differs between repeats.
     """
     check_labels(*counts, repeats=True)
     overlap, pred, truth = (np.atleast_2d(_numbers(each, "counts")) for each in counts)
@@ -66,8 +66,8 @@ def fractions_of(counts: Counts3, fraction: Fraction) -> tuple[Floats, Floats, F
 
 
 def scores_of(values: ArrayLike) -> Floats:
-    """Return scores, real numbers (P,) or (R, P), whatever measured in, as float64 (R, P). Raises ValueError for
-    others, for such as are not finite or lie beyond 1e75, and for a masked array that leaves values out."""
+    """Return scores, real numbers (P,) or (R, P) in any unit, as float64 (R, P). Raises ValueError for others, for
+    scores that are not finite or lie beyond 1e75, and for a masked array that leaves values out."""
     scores = np.atleast_2d(_numbers(values, "scores"))
     if scores.ndim != 2:
         raise ValueError(
@@ -86,7 +86,7 @@ def scores_of(values: ArrayLike) -> Floats:
 
 
 def check_same_patients(a: Floats, b: Floats) -> None:
-    """Raise ValueError unless both, (P,) or (R, P) whatever measured in, have as many patients."""
+    """Raise ValueError unless both, (P,) or (R, P) in any unit, have the same number of patients."""
     if a.shape[-1] != b.shape[-1]:
         raise ValueError(
             f"a and b must be of the same patients in the same order, a column each: a has {a.shape[-1]}, b has "
@@ -95,11 +95,11 @@ def check_same_patients(a: Floats, b: Floats) -> None:
 
 
 def check_labels(*given: ArrayLike, repeats: bool = False) -> None:
-    """Raise ValueError where tables of pandas label their patients otherwise, or in another order.
+    """Raise ValueError where tables of pandas have different labels of patients, or the same in another order.
 
-    given: (P,) or (R, P), or a list of R tables (P,), whatever measured in, whose last axis is that of the patients;
-    arrays label nothing. repeats: whether the rows (R,) must match too. NumPy would take the values by their place
-    alone: the scores of one patient for those of another.
+    given: (P,) or (R, P), or a list of R tables (P,), in any unit, whose last axis is that of the patients; arrays have
+    no labels. repeats: whether the rows (R,) must match too. NumPy would take the values by position alone, and so
+    compare different patients.
     """
     tables = [table.axes for each in given for table in _tables_in(each)]
     rows = [axes[0] for axes in tables if repeats and len(axes) > 1]
@@ -113,7 +113,8 @@ def check_labels(*given: ArrayLike, repeats: bool = False) -> None:
 
 
 def _tables_in(values: ArrayLike) -> list[Any]:
-    """The tables of pandas that were given, alone (P,) or (R, P), or as a list of rows (P,), whatever measured in."""
+    """Return the tables of pandas among the values, which are one (P,) or (R, P), or a list of rows (P,), in
+    any unit."""
     several = values if isinstance(values, list | tuple) else [values]
     return [each for each in several if hasattr(each, "axes")]
 
@@ -129,9 +130,9 @@ def check_bounds(bounds: tuple[float, float], value: float) -> None:
 
 
 def _numbers(values: ArrayLike, what: str) -> Floats:
-    """What was given as an array, float64, of any shape (...), whatever measured in. `what` is how ValueError names
-    it. NumPy itself would take what a mask leaves out for values, and texts and complex numbers for others than
-    they are."""
+    """Return the values as a float64 array of the same shape (...), in any unit. what: their name in the ValueError.
+    This refuses what NumPy itself would accept: it would use values that a mask leaves out, and convert texts and
+    complex numbers."""
     if np.ma.getmaskarray(np.ma.array(values)).any():
         raise ValueError(
             f"{what} must not be masked, for patients have one in every repeat or none; leave out those that "
@@ -144,8 +145,8 @@ def _numbers(values: ArrayLike, what: str) -> Floats:
 
 
 def _check_each(wrong: Bools, values: Mapping[str, Floats], expected: str, do: str) -> None:
-    """Raise ValueError with the first place that is wrong, and the values there; wrong, and each of the values, in what
-    it is measured in: (R, P)."""
+    """Raise ValueError with the first position that is wrong, and the values there. wrong: bool (R, P). values: arrays
+    (R, P), each in its own unit."""
     for repeat, patient in np.argwhere(wrong)[:1].tolist():
         found = ", ".join(f"{name} {each[repeat, patient]:g}" for name, each in values.items())
         where = f"in repeat {repeat}, patient {patient} (both counted from 0)"
@@ -153,13 +154,13 @@ def _check_each(wrong: Bools, values: Mapping[str, Floats], expected: str, do: s
 
 
 def check_flag(name: str, flag: object) -> None:
-    """Raise ValueError unless it is True or False: of any text, Python says that it is true."""
+    """Raise ValueError unless the flag is True or False: Python takes any text for true."""
     if not isinstance(flag, bool | np.bool_):
         raise ValueError(f"{name} is True or False, not {flag!r}; give one of both")
 
 
 def check_pairs(paired: bool, repeats: tuple[int, int]) -> None:
-    """Raise ValueError unless the repeats are such as `paired` says."""
+    """Raise ValueError unless the numbers of repeats fit `paired`."""
     check_flag("paired", paired)
     if paired and (repeats[0] != repeats[1] or repeats[0] < fewest.PAIRED_REPEATS):
         raise ValueError(

@@ -1,9 +1,9 @@
-"""What a trial stores of its predictions beside the probabilities: its scores at 0.5, so that no table has to score
+"""What a trial stores of its predictions besides the probabilities: its scores at 0.5, so that no table has to score
 them again (scores.json), and the total lesion glycolysis (TLG) of each scan within its truth and, at every threshold,
 within its prediction.
 
-TLG is the size of a mask times its mean uptake, in SUV ml (`millilitres`): the sum of SUV over its voxels, times the
-ml of one. It is stored at every threshold, since images stay in the store and its threshold is chosen later.
+TLG is the size of a mask times its mean uptake, in SUV ml (`millilitres`): the sum of SUV over its voxels, times the ml
+of one. It is stored for every threshold, since the images stay in the store and the threshold is chosen later.
 """
 
 import json
@@ -22,16 +22,16 @@ from hnscc.scores.counts import HALF, STEPS, count_at, k_reached
 from hnscc.scores.empty_masks import voxel_ml
 from hnscc.scores.scans import ScanScore, as_json, is_of_these_metrics, score_from_json, score_scans
 
-# Raised whenever what is written here, or how scans are scored, changes: older files are then not used. A metric of
-# surfaces that is added or removed needs no raise.
+# Raise this whenever the content of the files, or the way in which scans are scored, changes: older files are then not
+# used. A metric of surfaces may be added or removed without that.
 VERSION = 4
 STORED_AS = "glycolysis"  # the array of a trial's predictions that holds what `stored_form` gives
 
 
 @dataclass(frozen=True)
 class StoredScores:
-    """overlap, pred: pixels of N scored slices at 0.5, int64 (N,). scans: the score of each whole scan there.
-    probabilities: of each of these scans, whatever the threshold."""
+    """The scores that a trial stores. overlap, pred: pixels of N scored slices at 0.5, int64 (N,). scans: the score of
+    each whole scan at 0.5. calibrations: that of each of these scans, which needs no threshold."""
 
     overlap: Integers
     pred: Integers
@@ -46,8 +46,8 @@ def score_at_half(
     spacing_mm: Mapping[str, Spacing],
     tolerance_mm: float,
 ) -> StoredScores:
-    """Return the scores at 0.5, of stored probabilities, uint16 (N, H, W), masks, bool (N, H, W), and rows, int (n,) of
-    each scan; as of `scans.score_scans`, whose arguments these are."""
+    """Return the scores at 0.5 of stored probabilities, uint16 (N, H, W), and masks, bool (N, H, W). rows: int (n,) of
+    each scan; the arguments are those of `scans.score_scans`."""
     return at_once(scoring_at_half(probabilities, masks, rows, spacing_mm, tolerance_mm))
 
 
@@ -58,8 +58,8 @@ def scoring_at_half(
     spacing_mm: Mapping[str, Spacing],
     tolerance_mm: float,
 ) -> Generator[None, None, StoredScores]:
-    """What `score_at_half` gives of probabilities, uint16 (N, H, W), masks, bool (N, H, W), and rows, int (n,) of each
-    scan; with a pause after each scan."""
+    """Compute what `score_at_half` returns from probabilities, uint16 (N, H, W), masks, bool (N, H, W), and rows, int
+    (n,) of each scan; pause after each scan."""
     counts = count_at(probabilities, masks, HALF)
     scans: dict[str, ScanScore] = {}
     for scan, at in rows.items():
@@ -69,7 +69,7 @@ def scoring_at_half(
 
 
 def scores_to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_mm: float) -> bytes:
-    """Return the scores as JSON, with what they depend on beside predictions and masks: arguments as
+    """Return the scores as JSON, with whatever they depend on besides predictions and masks. The arguments are those
     of `score_at_half`."""
     content = {
         "version": VERSION,
@@ -86,12 +86,13 @@ def scores_to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tol
 def scores_from_bytes(
     content: bytes, spacing_mm: Mapping[str, Spacing], tolerance_mm: float, slices: int
 ) -> StoredScores | None:
-    """Return the scores that `scores_to_bytes` wrote of so many slices and of the scans that spacing_mm names; None
+    """Return the scores that `scores_to_bytes` wrote for so many slices and for the scans that spacing_mm names. None
     where they are of another version, spacing, tolerance or selection, or of other metrics, so that they have to be
     computed again.
 
-    The trial's record vouches for the content: what is of this version and no such scores is a fault of this program
-    (ValueError, KeyError, TypeError)."""
+    The trial's record vouches for the content, so content of this version that does not hold such scores is a fault of
+    this program (ValueError, KeyError, TypeError).
+    """
     found: dict[str, Any] = json.loads(content)
     if found.get("version") != VERSION:
         return None
@@ -117,10 +118,11 @@ def _as_lists(spacing_mm: Mapping[str, Spacing]) -> dict[str, list[float]]:
 def glycolysis(
     probabilities: StoredProbabilities, truth: Bools, uptake: NDArray[np.floating], spacing_mm: Spacing
 ) -> Floats:
-    """SUV ml of one scan, float64 (1001,): at 0 within the truth, at k where a probability reaches k / 1000.
+    """Return the SUV ml of one scan, float64 (1001,): at 0 within the truth, at k where a probability reaches k / 1000.
 
-    probabilities: as stored, uint16 (Z, H, W). truth: bool, and uptake: SUV of each voxel, of the same shape.
-    spacing_mm: between voxels along z, y, x. NaN everywhere where an uptake is not finite. ValueError for other shapes.
+    probabilities: as stored, uint16 (Z, H, W). truth: bool, and uptake: SUV of each voxel, both of the same shape.
+    spacing_mm: between voxels along z, y, x. All values are NaN where an uptake is not finite. ValueError for
+    other shapes.
     """
     if not probabilities.shape == truth.shape == uptake.shape:
         raise ValueError(
@@ -137,14 +139,14 @@ def glycolysis(
 
 
 def stored_form(found: Mapping[str, Floats]) -> NDArray[np.float32]:
-    """Return what `glycolysis` found of S scans, one at least, (1001,) of each, as a trial stores it: float32
-    (S, 1001), SUV times ml, by the sorted names of the scans, which are not stored."""
+    """Return the results of `glycolysis` for S scans, at least one, each (1001,), as a trial stores them: float32 (S,
+    1001), SUV times ml, in the order of the scans' names, which are not stored."""
     return np.stack([found[scan] for scan in sorted(found)]).astype(np.float32)
 
 
 def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, NDArray[np.floating]]:
-    """Return what `stored_form` was given, by the names of its S scans in any order, each float32 (1001,), SUV times
-    ml. Raises ValueError where what is stored has another shape than (S, 1001)."""
+    """Return what `stored_form` was given, by the names of its S scans, which may come in any order: each float32
+    (1001,), SUV times ml. Raises ValueError where what is stored has another shape than (S, 1001)."""
     if stored.shape != (len(scans), STEPS):
         raise ValueError(f"glycolysis of {stored.shape}, not {(len(scans), STEPS)}")
     return dict(zip(sorted(scans), stored, strict=True))
@@ -153,14 +155,14 @@ def of_scans(stored: NDArray[np.floating], scans: Collection[str]) -> dict[str, 
 def with_glycolysis(
     scans: Mapping[str, ScanScore], found: Mapping[str, NDArray[np.floating]], k: int
 ) -> dict[str, ScanScore]:
-    """Return the scores of scans at the threshold k / 1000, with what `glycolysis` found of each, floats (1001,) in SUV
-    times ml; as they were where it found nothing."""
+    """Return the scores of scans at the threshold k / 1000 with the glycolysis that was found for each, floats (1001,)
+    in SUV times ml. Where none was found, return the scores as they are."""
     return {scan: _with(score, found[scan], k) if found else score for scan, score in scans.items()}
 
 
 def _with(score: ScanScore, found: NDArray[np.floating], k: int) -> ScanScore:
-    """The score with what `glycolysis` found, (1001,) in SUV times ml, at the threshold k / 1000; as it was where that
-    is NaN."""
+    """Return the score with the glycolysis that was found, (1001,) in SUV times ml, at the threshold k / 1000. Where
+    that is NaN, return the score as it is."""
     truth, predicted = float(found[0]), float(found[k])
     if np.isnan(truth):
         return score

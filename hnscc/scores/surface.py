@@ -1,15 +1,15 @@
 """How far apart the surfaces of a predicted and a true mask lie: HD95, average distance, normalised surface Dice.
 
-Every element of each surface (`surface_elements`) has its distance to the nearest element of the other one, in mm, and
-counts by its size. A scan of one slice is scored in its plane, by contours. Masks that reach the border of the scan
-have a surface there. The rule for empty masks is that of `empty_masks`: a surface that is absent lies the diagonal of
-the scan away.
+Every element of each surface (`surface_elements`) has a distance to the nearest element of the other surface, in mm,
+and is weighted by its size. A scan of one slice is scored in its plane, by contours. Masks that reach the border of the
+scan have a surface there. The rule for empty masks is that of `empty_masks`: an absent surface counts as being as far
+away as the diagonal of the scan is long.
 
-MONAI's HD95 and average distance take the centres of border voxels instead, each counted once; its surface Dice with
-subvoxels has the same sizes as here, and the middle of the cell for every element's place.
+MONAI's HD95 and average distance use the centres of border voxels instead, each counted once. Its surface Dice with
+subvoxels uses the same sizes as here, but places every element in the middle of its cell.
 
-Definitions: HD95 as in Metrics Reloaded (Maier-Hein et al., doi:10.1038/s41592-023-02151-z), normalised surface Dice
-as Nikolov et al. (doi:10.2196/26151).
+Definitions: HD95 as in Metrics Reloaded (Maier-Hein et al., doi:10.1038/s41592-023-02151-z), normalised surface Dice as
+Nikolov et al. (doi:10.2196/26151).
 """
 
 import math
@@ -23,7 +23,8 @@ from hnscc.base.arrays import Bools, Floats, Spacing
 from hnscc.scores.empty_masks import check_masks, crop
 from hnscc.scores.surface_elements import Elements, elements
 
-# Of mm: what is equally far on paper is equally far here. No score, and no comparison of two, hangs on the last bit.
+# Distances in mm are rounded to so many decimals, so that distances that are equal on paper are equal here: no score,
+# and no comparison of two, depends on the last bit.
 _DECIMALS = 9
 # Rounding of the spacing, or of a distance, must not decide whether 5 mm are within 5 mm.
 _SLACK = 2e-9
@@ -33,9 +34,9 @@ _SLACK = 2e-9
 class SurfaceDistances:
     """How far each element of one surface is from the other surface.
 
-    truth_mm, pred_mm: distances (T,) and (P,) of the elements of the truth's and of the prediction's surface, in mm;
-    the diagonal where the other surface is absent. truth_size, pred_size: the elements' sizes, (T,) and (P,), in mm2
-    (of a plane, mm). diagonal_mm: of the scan, from the outer corner of its first voxel to that of its last; no
+    truth_mm, pred_mm: distances (T,) and (P,) in mm of the elements of the truth's and of the prediction's surface; the
+    diagonal where the other surface is absent. truth_size, pred_size: the elements' sizes, (T,) and (P,), in mm2 (in a
+    plane: mm). diagonal_mm: the diagonal of the scan, from the outer corner of its first voxel to that of its last; no
     distance exceeds it.
     """
 
@@ -47,7 +48,7 @@ class SurfaceDistances:
 
 
 def surface_distances(pred: Bools, truth: Bools, spacing_mm: Spacing) -> SurfaceDistances:
-    """The distances between the surfaces of two masks, bool (Z, H, W) of one scan.
+    """Return the distances between the surfaces of two masks, bool (Z, H, W) of one scan.
 
     spacing_mm: between voxels along z, y, x. Raises ValueError for other masks or a spacing that is not above 0.
     """
@@ -56,7 +57,7 @@ def surface_distances(pred: Bools, truth: Bools, spacing_mm: Spacing) -> Surface
     spacing = tuple(float(each) for each in spacing_mm)[axes]
     diagonal = math.hypot(*(n * mm for n, mm in zip(truth.shape[axes], spacing, strict=True)))
     diagonal = round(diagonal, _DECIMALS)
-    # Without the axis of a single slice, which has no thickness to count.
+    # Drop the axis of a single slice, which has no thickness to count.
     cropped = (each.reshape(each.shape[axes]) for each in crop(pred, truth))
     of_pred, of_truth = (elements(each, spacing) for each in cropped)
     return SurfaceDistances(
@@ -69,11 +70,11 @@ def surface_distances(pred: Bools, truth: Bools, spacing_mm: Spacing) -> Surface
 
 
 def hd95(distances: SurfaceDistances, percent: float = 95.0) -> float:
-    """The robust Hausdorff distance in mm: the larger of the two surfaces' 95th percentiles of distance.
+    """Return the robust Hausdorff distance in mm: the larger of the two surfaces' 95th percentiles of distance.
 
     A percentile is the least distance within which at least `percent` % of the surface's size lie; it is not
-    interpolated. 0 where both masks are empty, the diagonal where one is. Raises ValueError for a percent that is not
-    in 0..100.
+    interpolated. It is 0 where both masks are empty, and the diagonal where one is. Raises ValueError for a percent
+    that is not in 0..100.
     """
     if not 0 <= percent <= 100:
         raise ValueError(f"the percentile is 0..100, not {percent}; give 95 as in reports")
@@ -84,9 +85,10 @@ def hd95(distances: SurfaceDistances, percent: float = 95.0) -> float:
 
 
 def average_distance(distances: SurfaceDistances) -> float:
-    """The average symmetric surface distance (ASSD) in mm: the mean over both surfaces together, by size.
+    """Return the average symmetric surface distance (ASSD) in mm: the mean over both surfaces together, weighted
+    by size.
 
-    0 where both masks are empty, the diagonal where one is.
+    It is 0 where both masks are empty, and the diagonal where one is.
     """
     total = distances.truth_size.sum() + distances.pred_size.sum()
     if total == 0:
@@ -96,9 +98,11 @@ def average_distance(distances: SurfaceDistances) -> float:
 
 
 def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
-    """The normalised surface Dice, 0..1: the part of both surfaces that lies within the tolerance of the other one.
+    """Return the normalised surface Dice, 0..1: the share of both surfaces that lies within the tolerance of the
+    other one.
 
-    1 where both masks are empty, 0 where one is, whatever the tolerance. Raises ValueError for a negative tolerance.
+    It is 1 where both masks are empty, and 0 where one is, whatever the tolerance. Raises ValueError for a
+    negative tolerance.
     """
     if not tolerance_mm >= 0:
         raise ValueError(
@@ -117,12 +121,13 @@ def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
 
 @dataclass(frozen=True)
 class ScanMetric:
-    """A score of a whole scan by the distances of its surfaces, as data; of several, the mean of those with lesion.
+    """A score of a whole scan by the distances of its surfaces, as data; for several scans, the mean of those
+    with lesion.
 
-    name: of its value in `ScanScore.surface`, of its column, and in column `metric`. label: how a report writes it.
-    measured_in: mm, None of a ratio. meaning: what it is, in a few words; column: the rest of its column's meaning.
-    function: its value, of the distances and the tolerance in mm. range: the least and the most that it can be, None
-    where there is no most. decimals: how many a report writes.
+    name: its name in `ScanScore.surface`, of its column, and in column `metric`. label: its name in a report.
+    measured_in: mm, or None for a ratio. meaning: what it is, in a few words. column: the rest of its column's meaning.
+    function: computes its value from the distances and the tolerance in mm. range: the least and the most that it can
+    be, None where there is no most. decimals: how many a report writes.
     """
 
     name: str
@@ -136,13 +141,13 @@ class ScanMetric:
     decimals: int = 3
 
 
-# Part of the meaning of each.
+# A part of the meaning of each metric.
 _TOUCHED = (
     "it may improve where a lesion that was only touched is missed instead: read it beside lesions_found"
 )
 
-# The one list of them: what trials store, the columns of tables and of the report, and what variants are compared by
-# (`patient_metrics`) follow from it.
+# The only list of these metrics. What trials store, the columns of tables and of the report, and the metrics by which
+# variants are compared (`patient_metrics`) follow from it.
 SCAN_METRICS = (
     ScanMetric(
         name="hd95_mm",
@@ -180,7 +185,8 @@ SCAN_METRICS = (
 
 
 def _nearest(of: Elements, to: Elements, absent: float) -> Floats:
-    """The distance in mm of each element from the nearest of the other surface: (N,); `absent` if that has none."""
+    """Return the distance in mm of each element from the nearest of the other surface: (N,); `absent` if that
+    has none."""
     if not len(of.size) or not len(to.size):
         return np.full(len(of.size), absent)
     # Cells lie on a grid, so halving boxes is as good as halving numbers of points, and takes a third of the time.
@@ -190,8 +196,8 @@ def _nearest(of: Elements, to: Elements, absent: float) -> Floats:
 
 
 def _percentile(values: Floats, sizes: Floats, percent: float) -> float:
-    """The least value that at least `percent` % of the total size do not exceed; 0 of no values. values: (N,) in mm;
-    sizes: (N,), in mm2, or in mm of contours."""
+    """Return the least value that at least `percent` % of the total size do not exceed; 0 without values. values: (N,)
+    in mm; sizes: (N,), in mm2, or in mm for contours."""
     if not len(values):
         return 0.0
     order = np.argsort(values, kind="stable")

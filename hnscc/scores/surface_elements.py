@@ -1,15 +1,15 @@
-"""The surface of a mask as elements: where they are, and how large.
+"""The surface of a mask as elements: where they are, and how large they are.
 
 An element stands for the surface within one cell, the cube between the centres of eight voxels (in a plane: of four
 pixels) of which some are marked and some are not. That surface goes through the middles of the cell's edges (marching
-cubes). Opposite corners of a face are kept apart, for the marked and the unmarked alike: the smaller number of corners
-is cut off. A polygon of more than three corners is cut into the triangles that have the largest area on a cubic grid.
-These choices give, for every spacing, the areas of the public library surface-distance (Nikolov et al.,
-doi:10.2196/26151), which MONAI uses too; a test compares all 256 of them.
+cubes). Opposite corners of a face are kept apart, whether they are marked or unmarked: the smaller number of corners is
+cut off. A polygon of more than three corners is cut into the triangles that have the largest area on a cubic grid. For
+every spacing, these choices give the areas of the public library surface-distance (Nikolov et al., doi:10.2196/26151),
+which MONAI uses too; a test compares all 256 of them.
 
-An element's place is the centroid of its surface. That library takes the middle of the cell, up to half a diagonal
-away; the nearest of many such points is then too near: on spheres its HD95 is half a voxel too small on average, and
-with centroids a tenth.
+An element's position is the centroid of its surface. That library uses the middle of the cell instead, which is up to
+half a diagonal away. The nearest of many such points is then too near: for spheres its HD95 is half a voxel too small
+on average, and with centroids a tenth of a voxel.
 """
 
 import itertools
@@ -37,7 +37,7 @@ class Elements:
 
 
 def elements(mask: Bools, spacing_mm: tuple[float, ...]) -> Elements:
-    """Return the surface of a bool mask (Z, H, W), or the contour of one (H, W); it is closed at the mask's border.
+    """Return the surface of a bool mask (Z, H, W), or the contour of a mask (H, W); it is closed at the mask's border.
 
     spacing_mm: between voxels, one number per axis.
     """
@@ -52,7 +52,7 @@ def elements(mask: Bools, spacing_mm: tuple[float, ...]) -> Elements:
 def cell_surfaces(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
     """Return the surface within a cell of `spacing_mm` (z, y, x), by code: area in mm2 (256,), and centroid (256, 3).
 
-    Centroids are in cells, from the middle of the cell: -0.5..0.5. Both arrays are read-only.
+    Centroids are in units of cells, from the middle of the cell: -0.5..0.5. Both arrays are read-only.
     """
     z, y, x = spacing_mm
     vectors, middles = _triangles_of_codes()
@@ -67,7 +67,7 @@ def cell_surfaces(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
 def cell_contours(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
     """Return the contour within a cell of `spacing_mm` (y, x), by code: length in mm (16,), and centroid (16, 2).
 
-    Centroids are in cells, from the middle of the cell: -0.5..0.5. Both arrays are read-only.
+    Centroids are in units of cells, from the middle of the cell: -0.5..0.5. Both arrays are read-only.
     """
     y, x = spacing_mm
     cut = math.hypot(y, x) / 2
@@ -78,20 +78,20 @@ def cell_contours(spacing_mm: tuple[float, ...]) -> tuple[Floats, Floats]:
     length[[0b0110, 0b1001]] = 2 * cut
     centroid = np.zeros((16, 2))
     for bit, corner in enumerate(itertools.product((-0.25, 0.25), repeat=2)):
-        # One corner is cut off, marked or unmarked; where two opposite ones are, their middle is the cell's.
+        # One corner is cut off, marked or unmarked. If two opposite ones are, the centroid is the middle of the cell.
         centroid[[1 << bit, 15 - (1 << bit)]] = corner
     return _read_only(length), _read_only(centroid)
 
 
 def _read_only(array: Floats) -> Floats:
-    """The array, of any shape, whatever measured in: it stands in a cache, so nobody may change it."""
+    """Make an array of any shape and unit read-only, and return it: it stays in a cache, so nobody may change it."""
     array.flags.writeable = False
     return array
 
 
 def _codes(mask: Bools) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """The code of each point between voxels, uint8 of the mask's shape, (Z, Y, X) or (Y, X), one more along each axis;
-    beyond its border nothing is marked."""
+    """Return the code of each point between voxels, uint8 of the mask's shape, (Z, Y, X) or (Y, X), plus one along each
+    axis. Nothing beyond the mask's border is marked."""
     padded = np.zeros(tuple(each + 2 for each in mask.shape), np.uint8)
     padded[(slice(1, -1),) * mask.ndim] = mask
     shape = tuple(each + 1 for each in mask.shape)
@@ -104,8 +104,8 @@ def _codes(mask: Bools) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
 
 @cache
 def _triangles_of_codes() -> tuple[Floats, Floats]:
-    """Area vectors and middles of each code's triangles on a grid of 1 mm, in mm2 and mm: both (256, T, 3), the rest of
-    T filled with 0."""
+    """Return area vectors and middles of each code's triangles on a grid of 1 mm, in mm2 and mm: both (256, T, 3),
+    padded with 0 where a code has fewer than T."""
     found = []
     for code in range(256):
         fewer = code if code.bit_count() <= 4 else 255 - code
@@ -118,14 +118,14 @@ def _triangles_of_codes() -> tuple[Floats, Floats]:
 
 
 def _loops(code: int) -> list[list[Crossing]]:
-    """The closed polygons that cut the marked corners of a cube off, as points in order."""
+    """Return the closed polygons that cut the marked corners of a cube off, as points in order."""
     follows: dict[Crossing, Crossing] = {}
     for face in _faces():
         marked = [bool(code >> CORNERS.index(corner) & 1) for corner in face]
         middles = [_middle(face[i], face[(i + 1) % 4]) for i in range(4)]
         for out in range(4):
             if marked[out] and not marked[(out + 1) % 4]:
-                # Back around the marked corners to where the walk along the face came in among them.
+                # Go back around the marked corners to where the walk along the face came in among them.
                 came_in = next((out - i) % 4 for i in range(1, 4) if not marked[(out - i) % 4])
                 follows[middles[out]] = middles[came_in]
     loops = []
@@ -140,7 +140,7 @@ def _loops(code: int) -> list[list[Crossing]]:
 
 
 def _faces() -> Iterator[list[tuple[int, ...]]]:
-    """The four corners of each face of the cube, counter-clockwise as seen from outside."""
+    """Yield the four corners of each face of the cube, counter-clockwise as seen from outside."""
     for axis, side in itertools.product(range(3), (0, 1)):
         face = []
         for u, v in ((0, 0), (1, 0), (1, 1), (0, 1)):
@@ -155,11 +155,11 @@ def _middle(a: tuple[int, ...], b: tuple[int, ...]) -> Crossing:
 
 
 def _largest(loop: list[Crossing]) -> tuple[Floats, Floats]:
-    """Area vectors and middles, both (T, 3) in mm2 and mm, of the triangles of a polygon, cut so that their areas' sum
-    is largest.
+    """Return area vectors and middles, both (T, 3) in mm2 and mm, of the triangles of a polygon, cut so that the sum of
+    their areas is largest.
 
-    Where several ways to cut it are equal, the triangles of all of them, each with its part of the area: the surface of
-    a mirrored mask is then the mirrored surface.
+    Where several ways to cut it are equal, the triangles of all of them count, each with its share of the area: the
+    surface of a mirrored mask is then the mirrored surface.
     """
     points = np.array(loop)
     ways = []
@@ -174,7 +174,7 @@ def _largest(loop: list[Crossing]) -> tuple[Floats, Floats]:
 
 
 def _triangulations(first: int, last: int) -> Iterator[list[Triangle]]:
-    """Every way to cut the polygon of the corners first..last into triangles."""
+    """Yield every way to cut the polygon of the corners first..last into triangles."""
     if last - first < 2:
         yield []
     for tip in range(first + 1, last):

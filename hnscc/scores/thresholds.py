@@ -1,4 +1,4 @@
-"""Predictions -> scores: every threshold at once, the choice of a threshold, and the median model."""
+"""From predictions to scores: counts at every threshold at once, the choice of a threshold, and the median model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from hnscc.base.split_names import SPLITS
 from hnscc.scores.counts import HALF, ONE, STEPS, THRESHOLDS, Counts, count_at, k_reached
 from hnscc.scores.metrics import DICE, metrics_at
 
-_REACHED = k_reached(np.arange(ONE + 1))  # of every q that can be stored
+_REACHED = k_reached(np.arange(ONE + 1))  # for every q that can be stored
 
 # Which slices of validation and test a reading scores: all that were predicted, or those that are sampled.
 SliceChoice = Literal["all", "sampled"]
@@ -20,11 +20,11 @@ SliceChoice = Literal["all", "sampled"]
 
 @dataclass(frozen=True)
 class Reading:
-    """How stored predictions are evaluated at table stage (docs/explanation/protocol.md, Evaluation).
+    """How stored predictions are evaluated when tables are made (docs/explanation/protocol.md, Evaluation).
 
-    median_on, threshold_on: the split whose pooled Dice decides. rule: see `choose_threshold`. slice_set,
-    slice_k: the slices whose mean Dice is reported, and their threshold (None: the chosen one). convention:
-    of the classification and of the true positives. slices: which are scored.
+    median_on, threshold_on: the splits whose pooled Dice decides on the median model and on the threshold. rule: see
+    `choose_threshold`. slice_set, slice_k: the slices whose mean Dice is reported, and their threshold (None: the
+    chosen one). convention: that of the classification and of the true positives. slices: which slices are scored.
     """
 
     median_on: Literal["validation", "test"]
@@ -65,17 +65,17 @@ READINGS = {
         slices="all",
     ),
 }
-MAIN_READING = "corrected"  # the one that every table is made by; `protocol` sets the others beside it
+MAIN_READING = "corrected"  # every table is made by this one; only `protocol` has the others too
 
 
 def score_trial(
     probabilities: StoredProbabilities, masks: NDArray[np.uint8], splits: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the scores of a trial's record, from its stored probabilities: pooled per split at 0.5.
+    """Return the scores for a trial's record, from its stored probabilities: pooled over each split at 0.5.
 
-    probabilities uint16 (N, H, W), masks 0/1 (N, H, W), splits: N names. Gives `scores` {split: {metric: value}} of
-    the splits that hold a slice, `collapsed` (no pixel of validation or test at or above 0.5) and
-    `highest_probability` (0..1, of validation and test).
+    probabilities: uint16 (N, H, W). masks: 0/1 (N, H, W). splits: N names. The result has `scores` {split: {metric:
+    value}} for the splits that hold a slice, `collapsed` (no pixel of validation or test reaches 0.5) and
+    `highest_probability` (0..1, in validation and test).
     """
     split_of = np.asarray(splits)
     counts = count_at(probabilities, masks, HALF)
@@ -93,7 +93,7 @@ def score_trial(
 def has_collapsed(pred: Integers, split: Texts) -> bool:
     """Return whether a trial collapsed: no pixel of validation or test reaches 0.5.
 
-    pred: how many pixels of each slice do, int (N,). split: that of each slice, str (N,).
+    pred: how many pixels of each slice reach it, int (N,). split: the split of each slice, str (N,).
     """
     return not pred[split != "train"].any()
 
@@ -104,30 +104,30 @@ def highest_probability(probabilities: StoredProbabilities) -> float:
 
 
 def sweep(probabilities: StoredProbabilities, masks: Bools) -> Counts:
-    """Pooled counts at all 1000 thresholds: arrays (1000,), index k - 1.
+    """Return the pooled counts at all 1000 thresholds: arrays (1000,), at index k - 1.
 
-    probabilities uint16, masks bool, of one shape.
+    probabilities: uint16, masks: bool, of one shape.
     """
     truth = np.full(len(THRESHOLDS), np.count_nonzero(masks), np.int64)
     return Counts(_reach(probabilities[masks]), _reach(probabilities), truth)
 
 
 def _reach(probabilities: StoredProbabilities) -> Integers:
-    """How many of the probabilities, of any shape, reach each threshold, int64 (1000,): one histogram, then sums from
-    the top."""
+    """Return how many of the probabilities, of any shape, reach each threshold, int64 (1000,), by one histogram and its
+    sums from the top."""
     histogram = np.bincount(probabilities.ravel(), minlength=ONE + 1)
     per_step = np.bincount(_REACHED, histogram, STEPS).astype(np.int64)
     return per_step[::-1].cumsum()[::-1][1:]
 
 
 def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]:
-    """(k, None), or (None, reason) where no threshold can be chosen, from the pooled counts of `sweep`.
+    """Return (k, None), or (None, reason) where no threshold can be chosen, from the pooled counts of `sweep`.
 
-    plateau: the thresholds whose Dice equals the maximum, in runs of neighbours; the longest run, the lowest
-    of equally long ones; its middle, the lower of two. first: the lowest threshold with the maximum. A split
-    without a lesion pixel only tells whether a threshold keeps it empty, and where Dice is 0 everywhere no
-    threshold is better than another: both give None, and no other threshold takes its place. ValueError is raised for
-    another rule.
+    rule `plateau`: find the longest run of neighbouring thresholds whose Dice equals the maximum (of equally long runs
+    the lowest), and take its middle (of two middle ones the lower). rule `first`: take the lowest threshold with the
+    maximum. A split without a lesion pixel only tells whether a threshold keeps it empty, and where Dice is 0
+    everywhere no threshold is better than another: both give None, and no other threshold is used instead. Raises
+    ValueError for another rule.
     """
     if rule not in ("first", "plateau"):
         raise ValueError(f"the rule of a threshold is first or plateau, not {rule!r}; name one of these")
@@ -145,9 +145,10 @@ def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]
 
 
 def median_position(scores: Sequence[float], repeats: Sequence[int]) -> int:
-    """Return the position of the median model by score: the lower of two middle ones, ties by repeat number.
+    """Return the position of the median model by score: of two middle ones the lower, of equal ones the lower
+    repeat number.
 
-    scores: pooled Dice; repeats: their numbers. There is one repeat at least.
+    scores: pooled Dice; repeats: their numbers. There is at least one repeat.
     """
     order = sorted(range(len(scores)), key=lambda each: (scores[each], repeats[each]))
     return order[(len(order) - 1) // 2]

@@ -1,16 +1,16 @@
-"""The two-way t distribution: the parts of a score's variance over patients and repeats, and how far off luck may go.
+"""The two-way t distribution: the parts of a score's variance over patients and repeats, and how far luck may move it.
 
 Pooled scores weigh patients by their pixels, so their variance over patients is a weighted mean of two estimates: the
-jackknife (which trusts nothing, and is noisy) and one that takes the scores of large and small lesions to spread alike.
-The weights 3/4 and 1/4 are a compromise found by simulation (docs/explanation/validity.md).
+jackknife (which assumes nothing, and is noisy) and one that assumes that the scores of large and small lesions spread
+alike. The weights 3/4 and 1/4 are a compromise found by simulation (docs/explanation/validity.md).
 
-The sum of two variances that are known by different degrees of freedom has no t distribution. Satterthwaite's degrees
-take the shares of both for known: with 2 repeats, whose variance is often small by chance, equal variants were called
-different far too often. Cochran (1964, Biometrics 20: 191-195) takes the mean of both t limits, weighted by the shares:
-right where one part is all, too careful in between. Here it is the mean of their squares, limits of F: at the small
-chances that Holm's correction asks for it lies nearer to the larger. The repeats' limit weighs by a power of their
-share, a higher one with fewer patients, whose own limit is then wide enough for a variance of repeats that is small by
-chance. The patients' degrees are divided by the patients' share, as in Satterthwaite's formula, but once, not squared.
+The sum of two variances that are known with different degrees of freedom has no t distribution. Satterthwaite's degrees
+take both shares as known: with 2 repeats, whose variance is often small by chance, equal variants were called different
+far too often. Cochran (1964, Biometrics 20: 191-195) takes the mean of both t limits, weighted by the shares: right
+where one part is all, too cautious in between. Here it is the mean of their squares (limits of F), which is nearer to
+the larger one at the small chances that Holm's correction needs. The repeats' limit is weighted by a power of their
+share, higher with fewer patients, whose own limit is then wide enough for a variance of repeats that is small by
+chance. The patients' degrees are divided by the patients' share; Satterthwaite's formula divides by its square.
 """
 
 import math
@@ -31,7 +31,7 @@ from hnscc.scores.intervals import ALPHA
 # are called different with 2 repeats, too few by Cochran's own 1; the larger, the more often a pair of four holds up.
 WEIGHT = 1.75
 FEW = 4.0
-NEVER = 1e-9  # a share of the patients below it weighs nothing, and must not be divided by
+NEVER = 1e-9  # a smaller share of the patients has no weight, and is no divisor
 LEAST = 1e-200  # no p is told below it: where a t distribution reaches it, floating point ends
 Number = TypeVar("Number", float, Floats)
 JACKKNIFE = 0.75  # weight of the jackknife; the rest goes to the estimate by equal spread
@@ -43,10 +43,11 @@ NOTHING_VARIES = (
 
 
 def limits(chance: float, share: Floats | float, patients: float, repeats: Floats | float) -> Floats:
-    """The number of standard errors that a value of 0 exceeds with this chance, either way.
+    """Return the number of standard errors that a value whose true value is 0 exceeds with this chance, in
+    either direction.
 
-    share: of the variance that the repeats bring, 0..1. patients, repeats: degrees of freedom of the two parts.
-    Numbers, or share and repeats arrays of any shape that go together.
+    share: of the variance that the repeats bring, 0..1. patients, repeats: degrees of freedom of the two parts. All are
+    numbers, or share and repeats arrays of any shape that broadcast together.
     """
     weight = np.asarray(share) ** (WEIGHT * (1 + FEW / patients))
     of_patients = -scipy.special.stdtrit(patients / np.maximum(1 - np.asarray(share), NEVER), chance / 2)
@@ -57,8 +58,8 @@ def limits(chance: float, share: Floats | float, patients: float, repeats: Float
 
 @dataclass(frozen=True)
 class Spread:
-    """The standard error of a value, the share of its variance that the repeats bring, and degrees of freedom of the
-    patients and of the repeats."""
+    """The standard error of a value, the share of its variance that the repeats bring, and the degrees of freedom of
+    the patients and of the repeats."""
 
     error: float
     share: float
@@ -66,18 +67,18 @@ class Spread:
     repeats: float
 
     def limit(self, chance: float = ALPHA) -> float:
-        """How many standard errors an interval of 1 - chance reaches to either side."""
+        """Return how many standard errors an interval of 1 - chance extends to either side."""
         return float(limits(chance, self.share, self.patients, self.repeats))
 
     def half_width(self) -> float:
-        """How far a 95 % interval reaches to either side."""
+        """Return how far a 95 % interval extends to either side."""
         return self.limit() * self.error
 
     def p(self, distance: float) -> float:
-        """The chance, 0..1, that a value of 0 comes out so far from 0 or farther, either way: the level at which the
-        interval just reaches it."""
+        """Return the chance, 0..1, that a value whose true value is 0 comes out this far from 0 or farther, in either
+        direction: the level whose interval just reaches 0."""
         away = abs(distance) / self.error
-        # The limit lies between two t limits, so p lies between the p of both.
+        # The limit lies between two t limits, so p lies between their two p.
         both = [
             max(LEAST, 2 * float(scipy.special.stdtr(degrees, -away)))
             for degrees in (self.patients / max(1 - self.share, NEVER), self.repeats)
@@ -90,17 +91,15 @@ class Spread:
         return math.exp(scipy.optimize.brentq(self._beyond, low, high, args=(away,), xtol=1e-10))
 
     def _beyond(self, log_chance: float, away: float) -> float:
-        """How far the limit of a chance lies beyond so many standard errors; it falls as the chance rises."""
+        """Return how far the limit of a chance lies beyond so many standard errors; it falls as the chance rises."""
         return self.limit(math.exp(log_chance)) - away
 
 
 def variance_of(patient: Number, repeats: Number, joint: Floats | float) -> Number:
-    """The variance that these parts make: both of the first hold the third, which is therefore taken off once, and is
-    at most half of what they hold together.
-
-    In truth it is no more than either. But the larger of two estimates is too large on average: with that as the least
-    variance, the intervals of 5 patients and 2 repeats were too wide. Variances: numbers, or arrays of one shape.
-    """
+    """Return the variance that these parts make. The first two each contain the third, which is therefore subtracted
+    once, but at most half of their sum. In truth it is no larger than either, so that the variance is at least the
+    larger of the two. But the larger of two estimates is too large on average: with that as the least variance, the
+    intervals for 5 patients and 2 repeats were too wide. Variances: numbers, or arrays of one shape."""
     both = patient + repeats
     held: Any = np.minimum(joint, both / 2)
     variance: Number = both - held
@@ -108,10 +107,8 @@ def variance_of(patient: Number, repeats: Number, joint: Floats | float) -> Numb
 
 
 def satterthwaite(variances: Sequence[Number], degrees: Sequence[float]) -> Number:
-    """The degrees of freedom of a sum of independent variances, each known by its own; where none varies, the first's.
-
-    Variances, whatever measured in: numbers, or arrays of any shape, all of the same one.
-    """
+    """Return the degrees of freedom of a sum of independent variances with their own degrees; where none varies, the
+    first's. Variances, in any unit: numbers, or arrays of any shape, all of the same one."""
     whole: Any = sum(variances)
     below: Any = sum(part**2 / own for part, own in zip(variances, degrees, strict=True))
     found: Number = whole**2 / below if np.any(below) else whole * 0 + degrees[0]
@@ -119,9 +116,9 @@ def satterthwaite(variances: Sequence[Number], degrees: Sequence[float]) -> Numb
 
 
 def degrees_of_repeats(variances: Sequence[Number], degrees: Sequence[int]) -> Number:
-    """The degrees of freedom of the sum of the variants' variances of repeats: Satterthwaite's, for variants may spread
-    unlike. With unlike numbers of repeats they are at most those of trainings that spread alike: where the few vary
-    little by luck, the degrees would be those of the many. Numbers, or arrays of any shape, all of the same one."""
+    """Return the degrees of freedom of the sum of the variants' variances of repeats: Satterthwaite's, since variants
+    may spread differently, but at most those of variants that spread alike. Else, with different numbers of repeats,
+    the degrees would be those of the many if the few vary little by luck. Numbers, or arrays of any one shape."""
     found: Any = satterthwaite(variances, degrees)
     if len(set(degrees)) > 1:
         found = np.minimum(found, satterthwaite([1 / (own + 1) for own in degrees], degrees))
@@ -131,9 +128,9 @@ def degrees_of_repeats(variances: Sequence[Number], degrees: Sequence[int]) -> N
 
 @dataclass(frozen=True)
 class VarianceParts:
-    """A value and the parts of its variance: of patients, of the repeats of each variant (with their degrees of
-    freedom), and of both together; patients: those with lesion; effective: how many of these, of equal weight, carry as
-    much; nothing: a variance up to it is rounding, as the size of the scores has it."""
+    """A value and the parts of its variance: patient, repeat (of each variant, with repeat_degrees of freedom) and
+    joint. patients: how many hold lesion. effective: how many of equal weight would tell as much. nothing: a variance
+    up to this is rounding, given the size of the scores."""
 
     value: float
     patient: float
@@ -167,9 +164,9 @@ class VarianceParts:
 class _Side:
     """What the repeats of one variant bring to the parts, with the sign of the variant where signs matter.
 
-    theta: signed pooled scores (R,). left_out: signed, how far each score (R, N) moves without a patient. dice: signed
+    theta: signed pooled scores (R,). left_out: how far each signed score (R, N) moves without a patient. dice: signed
     scores of the P lesion patients (R, P). alarm: signed false alarms of the C others (C,), as shares of the whole.
-    weight: of each lesion patient among these (P,). lesion_part: of the lesion patients in the whole.
+    weight: of each lesion patient among these (P,). lesion_part: the share of the lesion patients in the whole.
     """
 
     theta: Floats
@@ -181,8 +178,8 @@ class _Side:
 
 
 def _side(sign: int, num: Floats, den: Floats, lesion: Bools) -> _Side:
-    """What the variance of one variant's pooled score is made of. num, den: the two parts (R, N) of every patient's
-    score, in pixels or ml; lesion: (N,); sign: 1, or -1 of the variant that is taken off."""
+    """Return what the variance of one variant's pooled score is made of. num, den: numerator and denominator (R, N) of
+    every patient's score, in pixels or ml. lesion: (N,). sign: 1, or -1 for the variant that is subtracted."""
     whole = den.sum(1, keepdims=True)
     theta = num.sum(1, keepdims=True) / whole
     own = den[:, lesion].sum(1)
@@ -199,17 +196,17 @@ def _side(sign: int, num: Floats, den: Floats, lesion: Bools) -> _Side:
 def pooled_parts(
     nums: Sequence[Floats], dens: Sequence[Floats], lesion: Bools, signs: tuple[int, ...], *, paired: bool
 ) -> VarianceParts:
-    """Parts of the variance of the signed sum of the variants' pooled scores.
+    """Return the parts of the variance of the signed sum of the variants' pooled scores.
 
-    nums, dens: of each variant the two parts (R, N) of every patient's score, in pixels or ml. lesion: bool (N,).
-    signs: 1, or 1 and -1. paired: repeats are paired by number, and vary by their differences alone.
+    nums, dens: for each variant numerator and denominator (R, N) of every patient's score, in pixels or ml. lesion:
+    bool (N,). signs: 1, or 1 and -1. paired: repeats are paired by number, and only their differences vary.
     """
     sides = [_side(*each, lesion) for each in zip(signs, nums, dens, strict=True)]
     patients, free = int(lesion.sum()), int((~lesion).sum())
     spared = np.where(lesion, 1 - 1 / max(patients, 1), 1 - 1 / max(free, 1))  # (n - 1) / n of its stratum
     weight = np.mean([each.weight for each in sides], axis=0)
     crowding = float((weight**2).sum())  # 1 / effective number of lesion patients
-    # Of the whole score's variance, of which false alarms in patients without lesion are a part too.
+    # This is for the variance of the whole score, which includes false alarms in patients without lesion.
     concentration = crowding * float(np.mean([each.lesion_part for each in sides])) ** 2
     left = np.sum([each.left_out.mean(0) for each in sides], axis=0)
     of_each = np.sum([each.dice.mean(0) for each in sides], axis=0)
@@ -229,16 +226,16 @@ def pooled_parts(
 
 
 def _varying(sides: Sequence[_Side], paired: bool) -> list[tuple[Floats, Floats]]:
-    """What varies from repeat to repeat, `left_out` (R, N) and `dice` (R, P) as `_Side` has them: of each variant, or
-    of the pairs of repeats."""
+    """Return what varies from repeat to repeat, `left_out` (R, N) and `dice` (R, P) as in `_Side`, for each variant, or
+    for the pairs of repeats."""
     if paired:
         return [(sides[0].left_out + sides[1].left_out, sides[0].dice + sides[1].dice)]
     return [(each.left_out, each.dice) for each in sides]
 
 
 def _joint(left_out: Floats, dice: Floats, spared: Floats, concentration: float) -> float:
-    """How much patients' scores vary from repeat to repeat about the repeat's own: left_out (R, N), dice (R, P), as of
-    `_Side`; spared: (N,), (n - 1) / n of each patient's stratum."""
+    """Return how much patients' scores vary from repeat to repeat around the repeat's own score: left_out (R, N), dice
+    (R, P), as in `_Side`; spared: (N,), (n - 1) / n of each patient's stratum."""
     repeats, patients = dice.shape
     if repeats < fewest.REPEATS:
         return 0.0
@@ -249,8 +246,8 @@ def _joint(left_out: Floats, dice: Floats, spared: Floats, concentration: float)
 
 
 def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Floats:
-    """The pooled score (R, N) without each patient, the rest of its stratum filling the gap. A patient alone in its
-    stratum stays fixed, and so adds no variance. num, den: (R, N); lesion: (N,), as of `_side`; theta: (R, 1), the
+    """Return the pooled score (R, N) without each patient, the rest of its stratum filling the gap. A patient alone in
+    its stratum stays, and so adds no variance. num, den: (R, N); lesion: (N,), as in `_side`; theta: (R, 1), the
     pooled scores."""
     out = np.repeat(theta, num.shape[1], axis=1)
     total, whole = num.sum(1, keepdims=True), den.sum(1, keepdims=True)
@@ -266,8 +263,8 @@ def _leave_one_out(num: Floats, den: Floats, lesion: Bools, theta: Floats) -> Fl
 
 
 def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool) -> VarianceParts:
-    """Parts of the variance of the signed sum of the variants' means over patients. scores: of each variant, (R, P),
-    whatever measured in, of the same P patients. signs: 1, or 1 and -1. paired: as of `pooled_parts`."""
+    """Return the parts of the variance of the signed sum of the variants' means over patients. scores: (R, P) of each
+    variant, in any unit, of the same P patients. signs: 1, or 1 and -1. paired: as in `pooled_parts`."""
     patients = scores[0].shape[1]
     largest = max(float(np.abs(own).max()) for own in scores)
     each = sum((sign * own.mean(0) for sign, own in zip(signs, scores, strict=True)), np.zeros(patients))
@@ -293,8 +290,8 @@ def mean_parts(scores: Sequence[Floats], signs: tuple[int, ...], *, paired: bool
 
 
 def _repeat_parts(signed: Sequence[Floats], *, paired: bool) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """Variance of each variant's mean over its repeats, and its degrees of freedom; of the pairs' where paired. signed:
-    (R,) of each, its signed scores."""
+    """Return the variance of each variant's mean over its repeats, and its degrees of freedom; of the pairs' mean if
+    paired. signed: signed scores (R,) of each variant."""
     columns = [signed[0] + signed[1]] if paired else [each for each in signed if len(each) >= fewest.REPEATS]
     variances = tuple(float(each.var(ddof=1)) / len(each) for each in columns)
     return variances, tuple(len(each) - 1 for each in columns)

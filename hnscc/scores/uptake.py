@@ -1,7 +1,7 @@
-"""The lesions of one mask, and what images show within each: the list that goes with a predicted mask.
+"""The lesions of one mask, and the image values within each: the list that goes with a predicted mask.
 
-SUVpeak is the highest mean over a sphere of 1 ml whose centre lies in the lesion (Wahl et al., J Nucl Med 2009;50
-Suppl 1:122S, PERCIST); the sphere may reach beyond the lesion.
+SUVpeak is the highest mean over a sphere of 1 ml whose centre lies in the lesion (Wahl et al., J Nucl Med 2009;50 Suppl
+1:122S, PERCIST); the sphere may reach beyond the lesion.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,8 @@ PEAK_RADIUS_MM = float((3 * 1000 * PEAK_ML / (4 * np.pi)) ** (1 / 3))
 
 @dataclass(frozen=True)
 class Uptake:
-    """Values of one image within a lesion, in the image's unit of values. peak: over spheres of 1 ml."""
+    """The values of one image within a lesion, in the image's unit of values. peak: the highest mean over a sphere of
+    1 ml."""
 
     highest: float
     mean: float
@@ -30,9 +31,10 @@ class Uptake:
 
 @dataclass(frozen=True)
 class MarkedLesion:
-    """One connected component (26 neighbours) of a mask. lesion: its number, from 1, in the order of its first voxel
-    by z, y, x. centre: the mean index of its voxels along z, y, x. uptake: by image of the mask's grid. box and inside:
-    its voxels are those of the mask's part `box` (Z, Y, X) where `inside`, of the same shape, is true."""
+    """One connected component (26 neighbours) of a mask. lesion: its number from 1 on, in the order of first voxels by
+    z, y, x. centre: the mean index of its voxels along z, y, x. uptake: its values in each image on the mask's grid, by
+    name. box and inside: its voxels are those of the mask's part `box` (Z, Y, X) where `inside`, bool of the same
+    shape, is true."""
 
     lesion: int
     voxels: int
@@ -43,7 +45,7 @@ class MarkedLesion:
     inside: Bools
 
     def on_grid(self, shape: tuple[int, ...]) -> Bools:
-        """Its voxels in a mask of this shape (Z, Y, X), which is that of the mask it was found in."""
+        """Return its voxels as a mask of this shape (Z, Y, X), which must be that of the mask in which it was found."""
         whole = np.zeros(shape, dtype=bool)
         whole[self.box] = self.inside
         return whole
@@ -71,7 +73,7 @@ def _lesion(
     images: Mapping[str, NDArray[np.float32]],
     spacing_mm: Spacing,
 ) -> MarkedLesion:
-    """What is marked of one lesion: that of this number in `labels` (Z, Y, X), within its bounding box there.
+    """Return the lesion with this number in `labels` (Z, Y, X), where `box` is its bounding box.
 
     images: (Z, Y, X) by modality, of the same grid, in their units of values.
     """
@@ -91,8 +93,8 @@ def _lesion(
 
 
 def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) -> Uptake | None:
-    """Return what an image (Z, Y, X) shows within a lesion, bool (Z, Y, X), in the image's unit of values; None where
-    the lesion has no voxel there.
+    """Return the values of an image (Z, Y, X) within a lesion, bool (Z, Y, X), in the image's unit of values; None
+    where the lesion has no voxel there.
 
     spacing_mm: between voxels along z, y, x.
     """
@@ -103,16 +105,17 @@ def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) ->
 
 
 def _uptake(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> Uptake:
-    """Of an image (Z, Y, X), in its unit of values, within a lesion, bool (z, y, x) of its bounding box there."""
+    """Return the values of an image (Z, Y, X), in its unit of values, within a lesion, bool (z, y, x) in its
+    bounding box."""
     values = image[box][lesion].astype(np.float64)
     return Uptake(float(values.max()), float(values.mean()), _peak(image, lesion, box, spacing_mm))
 
 
 def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> float:
-    """The highest mean of a sphere about a voxel of the lesion, in the unit of values of the image (Z, Y, X);
-    arguments as of `_uptake`.
+    """Return the highest mean over a sphere about a voxel of the lesion, in the unit of values of the image (Z, Y, X);
+    the arguments are those of `_uptake`.
 
-    The sphere holds the voxels whose centres lie in it; at the image's border those that are there.
+    The sphere consists of the voxels whose centres lie in it; at the image's border, of those that exist.
     """
     reach = [int(PEAK_RADIUS_MM // step) for step in spacing_mm]
     around = tuple(
@@ -131,7 +134,7 @@ def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spa
 
 
 def _sphere(reach: list[int], spacing_mm: Spacing) -> NDArray[np.float64]:
-    """0 or 1, which is within the sphere: (Z, Y, X), 2 x reach + 1 voxels along each axis."""
+    """Return which voxels are within the sphere, as 0 or 1: (Z, Y, X), 2 x reach + 1 voxels along each axis."""
     steps = (step * np.arange(-more, more + 1.0) for more, step in zip(reach, spacing_mm, strict=True))
     z, y, x = np.meshgrid(*steps, indexing="ij")
     return (z**2 + y**2 + x**2 <= PEAK_RADIUS_MM**2).astype(np.float64)

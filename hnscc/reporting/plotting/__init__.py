@@ -1,2 +1,2 @@
-"""These modules make the report's figures: each function takes table rows and returns a Figure, or None where there
-is nothing to show. What a figure means is said in the section that shows it."""
+"""These modules make the report's figures: each function takes table rows and returns a Figure, or None where there is
+nothing to show. The section that shows a figure says what it means."""

@@ -1,8 +1,8 @@
-"""The pictures on the page that `hnscc prepare` writes. One of a scan: each modality in a row, the mask's
-outline below, and where a modality was registered, it and the reference one over the other before that.
+"""The pictures on the page that `hnscc prepare` writes. The contact sheet of a scan has a row for each modality, and
+the mask's outline below. For each modality that was registered, it also shows it and the reference over one another as
+they lay before. The histograms of a scan's values are small SVGs on one axis with those of the other scans.
 
-It is made by array operations: matplotlib would take longer than preparing the scan. And the histogram of its
-values, as a small SVG on one axis with those of the others.
+Pictures are made by array operations: matplotlib would take longer than preparing the scan.
 """
 
 import io
@@ -16,22 +16,22 @@ from PIL import Image
 from hnscc.reporting.plotting.style import UPTAKE, anatomy
 
 OPACITY = 0.7
-OUTLINE, EDGE = (255, 255, 255), (0, 0, 0)  # as the figures of a report show a true outline
+OUTLINE, EDGE = (255, 255, 255), (0, 0, 0)  # the colours of a true outline in the figures of a report
 QUALITY = 80
 GAP = 2  # pixels between panels
 
-# What is shown darkest and brightest; the reverse of PET, which is black where it is hot.
+# The values that are shown darkest and brightest; for PET, which is black where it is hot, the reverse.
 GreyRange = tuple[float, float]
-BARS = 40  # between the ends of the axis; one more at either side holds all that lies beyond
+BARS = 40  # between the ends of the axis; one more on either side holds everything beyond
 WIDTH, HEIGHT = 210, 44
 BAR = WIDTH / (BARS + 2)
-LEAST = 1e-4  # of a scan's pixels: what is rarer is not shown
+LEAST = 1e-4  # the least share of a scan's pixels that is shown
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One plane of a scan: each modality's values (H, W), the mask (H, W), a pixel's size in mm down and across; of
-    each modality that was registered to `reference`, its values (H, W) before that."""
+    """One plane of a scan. images: each modality's values (H, W). mask: (H, W). pixel_mm: a pixel's size in mm down and
+    across. before: for each modality that was registered to `reference`, its values (H, W) before that."""
 
     images: Mapping[str, NDArray[np.floating]]
     mask: NDArray[np.bool_]
@@ -41,7 +41,8 @@ class Panel:
 
 
 def rows_of(modalities: Sequence[str], registered: Sequence[str] = (), reference: str = "") -> list[str]:
-    """Say what the rows of a contact sheet show, in words. registered: the modalities that were, to `reference`."""
+    """Return texts that say what the rows of a contact sheet show. registered: the modalities that were registered
+    to `reference`."""
     below = anatomy(modalities)
     last = f"{UPTAKE} on {below}" if below and UPTAKE in modalities else below or UPTAKE
     pairs = [
@@ -53,9 +54,9 @@ def rows_of(modalities: Sequence[str], registered: Sequence[str] = (), reference
 
 
 def contact_sheet(panels: Sequence[Panel], ranges: Mapping[str, GreyRange], side: int) -> bytes:
-    """Return a JPEG: a column for each panel, a row for each modality of `ranges`, then one with the mask's outline.
+    """Return a JPEG with a column for each panel, and a row for each modality of `ranges` and for the mask's outline.
 
-    side: of a panel in pixels; the longer side of a plane fills it.
+    side: the side of a panel in pixels; the longer side of a plane fills it.
     """
     columns = [_column(panel, ranges, side) for panel in panels]
     gap = np.full((len(columns[0]), GAP, 3), 255, np.uint8)
@@ -66,8 +67,8 @@ def contact_sheet(panels: Sequence[Panel], ranges: Mapping[str, GreyRange], side
 
 
 def _column(panel: Panel, ranges: Mapping[str, GreyRange], side: int) -> NDArray[np.uint8]:
-    """A slice's pictures one below the other, (height, side, 3) of 0..255: each modality, all with the mask, those that
-    were moved before and after."""
+    """Return a slice's pictures one below the other, (height, side, 3) of 0..255: each modality, all with the mask, and
+    registered modalities before and after."""
     lengths = [pixels * step for pixels, step in zip(panel.mask.shape, panel.pixel_mm, strict=True)]
     height, width = (max(1, round(side * length / max(lengths))) for length in lengths)
     shown = {
@@ -87,7 +88,7 @@ def _column(panel: Panel, ranges: Mapping[str, GreyRange], side: int) -> NDArray
 
 
 def _grey(values: NDArray[np.floating], window: GreyRange) -> NDArray[np.uint8]:
-    """Values (H, W) as grey 0..255, (H, W); window: what becomes 0 and 255, in their unit of values."""
+    """Return values (H, W) as grey 0..255, (H, W). window: the values, in their unit, that become 0 and 255."""
     low, high = window
     share = (values - low) / (high - low if high > low else 1)
     grey: NDArray[np.uint8] = (np.clip(share, 0, 1) * 255).astype(np.uint8)
@@ -95,7 +96,7 @@ def _grey(values: NDArray[np.floating], window: GreyRange) -> NDArray[np.uint8]:
 
 
 def _resized(grey: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Grey 0..255, (H, W) -> (height, width)."""
+    """Resize grey 0..255, (H, W), to (height, width)."""
     return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
 
 
@@ -109,8 +110,8 @@ def _framed(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _fused(shown: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Return (height, width, 3) of 0..255: the anatomy in grey, and over it the uptake from dark red to yellow; one of
-    them where there is no other. shown: (H, W) of each modality, 0 to 255."""
+    """Return the anatomy in grey, and over it the uptake from dark red to yellow, (height, width, 3) of 0..255; only
+    one of them where the other is missing. shown: (H, W) of each modality, 0 to 255."""
     below = anatomy(shown)
     if UPTAKE not in shown or below is None:
         return np.repeat(shown[below or UPTAKE][:, :, None], 3, axis=2)
@@ -122,13 +123,13 @@ def _fused(shown: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _is_fused(name: str, reference: str, modalities: Iterable[str]) -> bool:
-    """Tell whether the last row of the modalities shows these two over one another already."""
+    """Return whether the last row of the modalities already shows these two over one another."""
     return {name, reference} == {UPTAKE, anatomy(modalities)}
 
 
 def _overlaid(two: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Lay two modalities, (H, W) of 0..255, over one another, (H, W, 3): as `_fused`, or of two anatomies the first in
-    magenta and the second in green: where they agree they are grey."""
+    """Lay two modalities, (H, W) of 0..255, over one another, (H, W, 3): as `_fused` does, or, for two anatomies, the
+    first in magenta and the second in green, so that they are grey where they agree."""
     if UPTAKE in two:
         return _fused(two)
     first, second = two.values()
@@ -136,8 +137,8 @@ def _overlaid(two: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Show on a picture, (H, W, 3) of 0..255, the outermost pixels of the mask, (H, W), in white, and a black line
-    around them: a new one, (H, W, 3)."""
+    """Return a picture, (H, W, 3) of 0..255, with the outermost pixels of the mask, (H, W), in white, and a black line
+    around them: a copy, (H, W, 3)."""
     outlined = colour.copy()
     outlined[_grown(mask) & ~mask] = EDGE
     outlined[mask & ~_shrunk(mask)] = OUTLINE
@@ -145,21 +146,21 @@ def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask (H, W) with the pixels beside it, of the same shape."""
+    """Return a mask (H, W) with the pixels next to it added, in the same shape."""
     around = np.pad(mask, 1)
     return around[:-2, 1:-1] | around[2:, 1:-1] | around[1:-1, :-2] | around[1:-1, 2:] | mask
 
 
 def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask (H, W) without its outermost pixels, of the same shape."""
+    """Return a mask (H, W) without its outermost pixels, in the same shape."""
     return ~_grown(~np.pad(mask, 1))[1:-1, 1:-1]
 
 
 def shares_on_axis(
     counts: NDArray[np.integer], edges: NDArray[np.floating], axis: tuple[float, float]
 ) -> NDArray[np.float64]:
-    """Return the shares, 0..1, of a histogram on the common axis: float64 (42,), of which the first and the last hold
-    what lies beyond its ends. counts: int (B,), edges: float (B + 1,), in the values of the axis. A bin counts where
+    """Return the shares, 0..1, of a histogram on the common axis: float64 (42,), whose first and last hold what lies
+    beyond the ends of the axis. counts: int (B,), edges: float (B + 1,), in the values of the axis. A bin counts where
     its middle lies."""
     low, high = axis
     middles = (edges[1:] + edges[:-1]) / 2
@@ -170,8 +171,8 @@ def shares_on_axis(
 
 
 def histogram_svg(shares: NDArray[np.floating], usual: NDArray[np.floating], marks: Sequence[float]) -> str:
-    """Show shares as bars on a logarithmic scale, and those of most scans, `usual`, as a line; `marks`, of the axis'
-    length (0 to 1), point at values from below. shares, usual: floats (42,) in 0..1."""
+    """Draw shares as bars on a logarithmic scale, and those of most scans, `usual`, as a line. marks: where marks point
+    at the axis from below, as shares of its length (0 to 1). shares, usual: floats (42,) in 0..1."""
     bars = "".join(
         f"M{at * BAR:.1f} {HEIGHT}v{-height:.1f}h{BAR - 0.5:.1f}v{height:.1f}z"
         for at, height in enumerate(_heights(shares))
@@ -191,7 +192,7 @@ def histogram_svg(shares: NDArray[np.floating], usual: NDArray[np.floating], mar
 
 
 def _heights(shares: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return heights in pixels of shares 0..1, both (n,): a decade of shares is as high as another."""
+    """Return heights in pixels of shares 0..1, both (n,); every decade of shares has the same height."""
     logs = np.log10(np.maximum(shares, LEAST))
     heights: NDArray[np.float64] = (logs - np.log10(LEAST)) / -np.log10(LEAST) * HEIGHT
     return heights

@@ -1,4 +1,4 @@
-"""This figure shows how large the model's outline is beside the true outline, and what each slice counts as."""
+"""This figure shows how large the model's outline is compared with the true outline, and the outcome of each slice."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ def pixel_counts(
 ) -> Figure | None:
     """Plot Fig. 4: predicted against true pixels of the median models' test slices, coloured by their outcome.
 
-    `slices` are rows of table `slices`, `regression` those of table `regression`, at most one per variant.
+    slices: rows of table `slices`. regression: rows of table `regression`, at most one per variant.
     """
     shown = present(slices, appearances)
     if not shown:

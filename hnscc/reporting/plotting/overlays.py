@@ -1,6 +1,6 @@
 """Figs. 2 and 3 show slices with the true and the models' outlines over the images.
 
-Which slices are shown is decided in `sections.examples`.
+`sections.examples` decides which slices are shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ KINDS = {
     "worst": "worst lesion slice",
     "false_positive": "false alarm",
 }
-# White solid and cyan dashed lines are told apart on grey and on orange, and by their strokes.
+# White solid and cyan dashed lines differ in colour on grey and on orange, and in their strokes.
 TRUTH, PREDICTION = "#ffffff", "#00e5ff"
-# Dark red to yellow: neither black nor white, which belong to the anatomy and to the true outline.
+# From dark red to yellow, without black and white, which belong to the anatomy and to the true outline.
 FUSED = LinearSegmentedColormap.from_list("fused", matplotlib.colormaps["hot"](np.linspace(0.15, 0.8, 256)))
 ALONE = matplotlib.colormaps["inferno"]
 OPACITY = 0.65
@@ -41,8 +41,8 @@ SMALLEST_VIEW_MM = 45.0
 class Example:
     """One slice to show.
 
-    `row` is its row of table `slices`; `images` maps each modality to float32 (H, W) in raw values; `truth` and
-    `predicted` are bool (H, W); `spacing_mm` is the distance between rows, then between columns.
+    row: its row of table `slices`. images: maps each modality to float32 (H, W) in raw values. truth, predicted: bool
+    (H, W). spacing_mm: the distance between rows, then between columns.
     """
 
     row: TableRow
@@ -58,8 +58,8 @@ def examples_figure(
 ) -> Figure | None:
     """Show a row per variant, and in it for each kind the whole slice and an enlarged part with both outlines.
 
-    `examples` maps variants to kinds (all of `KINDS`) to what there is: those that are not shown still count for the
-    window of the uptake, which is the same in all figures. None where there is none to show.
+    examples: maps variants to kinds (all of `KINDS`) to slices. Kinds that this figure does not show still count for
+    the window of the uptake, so that it is the same in all figures. None where there is nothing to show.
     """
     shown = [example for each in examples.values() for kind in kinds if (example := each.get(kind))]
     if not shown:
@@ -114,7 +114,7 @@ def _show(whole: Axes, part: Axes, example: Example | None, kind: str, window: f
 
 
 def _frame(whole: Axes, part: Axes, rows: slice, columns: slice) -> None:
-    """Frame in the whole slice what the other panel shows enlarged."""
+    """Draw a frame in the whole slice around the part that the other panel enlarges."""
     left, top = columns.start - 0.5, rows.start - 0.5
     width, height = columns.stop - columns.start, rows.stop - rows.start
     whole.add_patch(Rectangle((left, top), width, height, fill=False, color="white", lw=0.8))
@@ -156,7 +156,7 @@ def background(axes: Axes, example: Example, window: float) -> None:
 
 
 def outline(axes: Axes, mask: npt.NDArray[np.bool_], colour: str, line: str) -> None:
-    """Show the outline of a mask (H, W) in a matplotlib colour and line style, closed where it meets the border of the
+    """Draw the outline of a mask (H, W) in a matplotlib colour and line style, closed where it meets the border of the
     slice; none where the mask is empty."""
     if mask.any():
         axes.autoscale(False)  # the panel stays as large as the slice

@@ -1,4 +1,4 @@
-"""These figures show how far the repeats of a variant lie apart, and how far the variants do."""
+"""These figures show how far apart the repeats of a variant lie, and how far apart the variants lie."""
 
 from collections.abc import Sequence
 
@@ -25,8 +25,8 @@ from hnscc.scores.describe import quartered
 
 @styled
 def dice_over_repeats(trials: Sequence[TableRow], appearances: Appearances) -> Figure | None:
-    """Plot a dot per completed repeat (and fold) at its pooled test Dice at 0.5, with quartiles of 4 dots or more; the
-    median model is marked. `trials` are rows of table `trials`."""
+    """Plot a dot per completed repeat (and fold) at its pooled test Dice at 0.5, with quartiles if there are 4 dots or
+    more; the median model is marked. trials: rows of table `trials`."""
     done = [row for row in trials if row["test_dice"] is not None]
     if not done:
         return None
@@ -38,7 +38,7 @@ def dice_over_repeats(trials: Sequence[TableRow], appearances: Appearances) -> F
         _strip(axes, position, own, [row for row in done if row["variant"] == variant])
     axes.set_yticks(range(len(appearances)), names)
     axes.set_ylim(len(appearances) - 0.4, -0.6)
-    # Centred on the figure: beside long names the axes are too narrow for it.
+    # The label is centred on the figure, since the axes are too narrow for it beside long names.
     figure.supxlabel(
         "pooled Dice of the test slices at threshold 0.5 (1 = same outline, 0 = no common pixel)", fontsize=10
     )
@@ -67,9 +67,9 @@ def _strip(axes: Axes, position: int, own: Appearance, rows: Sequence[TableRow])
 
 
 def spread_out(values: npt.NDArray[np.float64], width: float) -> npt.NDArray[np.float64]:
-    """Give each value a step 0, 1, -1, 2 ..., at most 4 to either side, so that values closer than `width` get
-    different ones and their dots do not cover each other. values and steps: both (N,), the values whatever measured in,
-    as `width` is."""
+    """Return a step for each value, 0, 1, -1, 2 ..., at most 4 to either side, such that values closer than `width` get
+    different steps and their dots do not cover each other. values and steps: both (N,). values and width are in the
+    same unit, whichever it is."""
     steps = np.zeros(len(values))
     placed: list[tuple[float, int]] = []
     for each in np.argsort(values, kind="stable"):
@@ -94,7 +94,7 @@ def _strip_legend() -> list[Line2D]:
 def forest_plot(comparisons: Sequence[TableRow], appearances: Appearances) -> Figure | None:
     """Make a forest plot of the differences in pooled Dice between variants, with 95 % intervals.
 
-    `comparisons` are rows of table `comparisons`, one per pair.
+    comparisons: rows of table `comparisons`, one per pair.
     """
     rows = [row for row in comparisons if row["difference"] is not None]
     if not rows:

@@ -1,4 +1,4 @@
-"""One picture of a predicted scan: some of its slices, with the outlines of what was predicted and of a given mask."""
+"""The picture of a predicted scan: some of its slices, with the outlines of the prediction and of a given mask."""
 
 from collections.abc import Mapping
 from io import BytesIO
@@ -22,7 +22,7 @@ from hnscc.reporting.plotting.style import UPTAKE, anatomy, styled
 
 PANELS = 8
 COLUMNS = 4
-PANEL, HEADING = 2.6, 0.75  # inches; a layout that matplotlib finds takes longer than the rest
+PANEL, HEADING = 2.6, 0.75  # inches; a layout found by matplotlib takes longer than everything else
 
 
 @styled
@@ -35,9 +35,9 @@ def scan_picture(
 ) -> bytes:
     """Show up to eight slices as a PNG.
 
-    images: of each modality (Z, H, W) in raw values; predicted, truth: (Z, H, W); pixel_mm: the distance between rows,
-    then between columns. Slices run to posterior and to the patient's left. Those with lesion are shown, spread over
-    them, the one with the most among them; where there is none, slices spread over the scan.
+    images: of each modality (Z, H, W) in raw values. predicted, truth: (Z, H, W). pixel_mm: the distance between rows,
+    then between columns. Slices run to posterior and to the patient's left. The slices shown are spread over those with
+    lesion, and include the one with the most lesion; without lesion they are spread over the scan.
     """
     shown = slices_pictured(predicted if truth is None else predicted | truth)
     none = np.zeros(predicted.shape[1:], bool)
@@ -63,8 +63,7 @@ def scan_picture(
 
 
 def _panels(count: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure with room for a heading and, in rows, for so many slices: empty panels, none of which has
-    an axis."""
+    """Return a figure with room for a heading and, in rows, for so many slices, and its empty panels without axes."""
     rows = -(-count // COLUMNS)
     height = HEADING + PANEL * rows
     figure = Figure(figsize=(PANEL * COLUMNS, height))
@@ -88,8 +87,8 @@ def _show(axes: Axes, example: Example, window: float) -> None:
 
 
 def _shown_as(images: Mapping[str, npt.NDArray[np.float32]], window: float) -> str:
-    """Say what is shown how: without it, the noise of a scan that takes up nothing looks like a tumour. images:
-    (Z, H, W) of each modality, in raw values."""
+    """Return a text that says what is shown in which way. Without it, the noise of a scan that takes up nothing looks
+    like a tumour. images: (Z, H, W) of each modality, in raw values."""
     below = anatomy(images)
     grey = [f"{below} in grey"] if below else []
     colour = [f"{UPTAKE} in colour, brightest from {window:.3g} on"] if UPTAKE in images else []

@@ -1,7 +1,7 @@
-"""What all of the report's figures share: fonts, colours, sizes, and how they become files.
+"""What all of the report's figures share: fonts, colours, sizes, and how they are saved as files.
 
-A variant has one label and one colour in all of them (`Appearance`); the colours are Okabe and Ito's, which
-colour-blind readers tell apart, and nothing is told by colour alone. The same rows give the same bytes.
+A variant has one label and one colour in all of them (`Appearance`). The colours are those of Okabe and Ito, which
+colour-blind readers can distinguish, and nothing is shown by colour alone. The same rows give the same bytes.
 """
 
 import io
@@ -36,17 +36,17 @@ STYLE = {
     "svg.hashsalt": "hnscc",
     "svg.fonttype": "path",
 }
-# Used as a decorator: the reader's own matplotlib settings change no figure, and none of ours leak out.
+# A decorator with which the user's own matplotlib settings change no figure, and ours do not leak out.
 styled = style.context(["default", STYLE])
 WIDTH = 7.4  # inches: the text width of a printed page
 DPI = 150
-LETTERS = 42  # of a title that fits above one of two panels
+LETTERS = 42  # how long a title above one of two panels may be
 UPTAKE = "pet"  # the modality that is shown as uptake
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """How a variant is shown: what it is called, and its colour."""
+    """How a variant is shown: its label and its colour."""
 
     label: str
     colour: str
@@ -56,7 +56,7 @@ Appearances = Mapping[str, Appearance]  # by variant, in the study's order
 
 
 def appearances_of(labels: Mapping[str, str]) -> dict[str, Appearance]:
-    """Give each variant its appearance; `labels` maps variants to what they are called, in the study's order."""
+    """Return the appearance of each variant. labels: maps variants to what they are called, in the study's order."""
     return {
         variant: Appearance(label, PALETTE[position % len(PALETTE)])
         for position, (variant, label) in enumerate(labels.items())
@@ -68,7 +68,7 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
     """Return the figure as PNG and as SVG, without date or program in their metadata."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.set_dpi(DPI)
-    # The layout is found once: it takes as long as all else. The canvases render once, `savefig` would do so twice.
+    # Find the layout once, since that takes as long as all else. The canvases render once; `savefig` renders twice.
     if engine := figure.get_layout_engine():
         engine.execute(figure)
         figure.set_layout_engine("none")
@@ -78,14 +78,14 @@ def render(figure: Figure) -> tuple[bytes, bytes]:
 
 
 def picture(figure: Figure | None, name: str, title: str, caption: str, alt: str) -> Iterator[Picture]:
-    """Return the figure with its words as a block of a report, or nothing where there is nothing to show."""
+    """Yield the figure with its texts as a block of a report, or nothing where there is no figure."""
     if figure is not None:
         png, svg = render(figure)
         yield Picture(name=name, title=title, caption=caption, alt=alt, png=png, svg=svg)
 
 
 def panels(number: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure of up to two panels a row that share both axes; axes that are not needed are removed."""
+    """Return a figure with up to two panels a row that share both axes; axes that are not needed are removed."""
     columns = min(number, 2)
     rows = math.ceil(number / columns)
     figure = Figure(figsize=(WIDTH, 0.9 + height * rows), layout="constrained")
@@ -121,7 +121,7 @@ def present(rows: Sequence[TableRow], appearances: Appearances) -> dict[str, App
 
 
 def wrapped(label: str, width: int = 16) -> str:
-    """Lay a label over lines of at most so many characters, broken after spaces and underscores where it has some."""
+    """Break a label into lines of at most so many characters, after spaces and underscores where it has some."""
     lines = [""]
     for piece in re.findall(rf"[^ _]{{0,{width - 1}}}[ _]|[^ _]{{1,{width}}}", label):
         if len((lines[-1] + piece).rstrip(" ")) > width:
@@ -131,7 +131,7 @@ def wrapped(label: str, width: int = 16) -> str:
 
 
 def titled(axes: Axes, label: str, text: str) -> None:
-    """Name a panel by its variant's label and what is said of it, below each other where one line is too short."""
+    """Give a panel a title of its variant's label and a text, on two lines where one line is too short."""
     whole = f"{label}: {text}"
     axes.set_title(
         whole if len(whole) <= LETTERS else f"{wrapped(label, LETTERS - 1)}:\n{wrapped(text, LETTERS)}"

@@ -26,10 +26,10 @@ from hnscc.scores.describe import quartered
 
 @styled
 def learning_curves(epochs: Sequence[TableRow], appearances: Appearances) -> Figure | None:
-    """Plot per variant the validation soft Jaccard and both losses: each trial, their median, and of 4 or more
-    their quartiles.
+    """Plot, for each variant, the validation soft Jaccard and both losses: each trial, their median, and from 4 trials
+    on their quartiles.
 
-    `epochs` are rows of table `epochs`.
+    epochs: rows of table `epochs`.
     """
     shown = present(epochs, appearances)
     if not shown:
@@ -52,8 +52,8 @@ def learning_curves(epochs: Sequence[TableRow], appearances: Appearances) -> Fig
 
 
 def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
-    """Return one line per trial, (T, E) of T trials and the longest one's epochs, measured as the column is: null, and
-    epochs after a trial's end, are NaN."""
+    """Return one line per trial, (T, E) for T trials and the epochs of the longest, in the unit of the column. Nulls,
+    and epochs after a trial's end, are NaN."""
     order = {trial: position for position, trial in enumerate(dict.fromkeys(row["trial_id"] for row in rows))}
     values = np.full((len(order), max(row["epoch"] for row in rows)), np.nan)
     for row in rows:
@@ -63,9 +63,9 @@ def curves(rows: Sequence[TableRow], column: str) -> npt.NDArray[np.float64]:
 
 
 def median_band(lines: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the epochs (E,), counted from 1, at which at least half of the trials still train, and their median and
-    quartiles (3, E), measured as the lines are; the quartiles are NaN where so few train that they are told none.
-    lines: (T, E), as of `curves`."""
+    """Return the epochs (E,), counted from 1, at which at least half of the trials still train, and the median and
+    quartiles of the trials (3, E), in the unit of the lines. The quartiles are NaN where too few trials still train for
+    quartiles. lines: (T, E), as of `curves`."""
     training = np.isfinite(lines).sum(axis=0)
     kept = np.flatnonzero(2 * training >= max(len(lines), 1))
     low, middle, high = (np.nanquantile(lines[:, kept], q, axis=0) for q in (0.25, 0.5, 0.75))
@@ -89,7 +89,7 @@ def _band(axes: Axes, lines: npt.NDArray[np.float64], colour: str, line: str) ->
 def threshold_curves(thresholds: Sequence[TableRow], appearances: Appearances) -> Figure | None:
     """Plot the median model's pooled Dice against the threshold, on validation and test; the chosen one is marked.
 
-    `thresholds` are rows of table `thresholds`.
+    thresholds: rows of table `thresholds`.
     """
     shown = present(thresholds, appearances)
     if not shown:

@@ -1,4 +1,4 @@
-"""Each module writes a section of a study's report: the text, the tables and the figures that it is made of.
+"""Each module writes one section of a study's report, with its texts, tables and figures.
 
 `hnscc.reporting.report` puts them in order.
 """

@@ -96,7 +96,7 @@ def _spread(source: Source, row: TableRow) -> str:
 
 
 def _collapse(source: Source, row: TableRow) -> str:
-    """Show that a variant's median model collapsed, in every fold."""
+    """Say that a variant's median model collapsed, in every fold, and what shows this."""
     folds = source.study.split.folds
     who = (
         f"The median models of all {count_of(folds, 'fold')} collapsed: they"
@@ -114,7 +114,7 @@ def _collapse(source: Source, row: TableRow) -> str:
 
 
 def _collapsed_folds(source: Source, row: TableRow) -> str | None:
-    """Name the folds in which alone the median model collapsed, each with its own evidence."""
+    """Name the folds in which a median model collapsed, each with its own evidence; None if it collapsed in none."""
     lost = source.rows("trials", variant=row["variant"], is_median=True, collapsed=True)
     if not lost:
         return None

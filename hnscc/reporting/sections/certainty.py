@@ -1,4 +1,4 @@
-"""How sure the findings are: patients, lost repeats and folds, in the points "How sure this is" of "In brief"."""
+"""How sure the findings are: the points "How sure this is" of "In brief", on patients, lost repeats and folds."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from hnscc.study import paper
 from hnscc.training.earlier import lines_of_left_out
 
 MOST_ODD = 12  # sentences
-MOST_TRIALS = 8  # whose names one sentence has
+MOST_TRIALS = 8  # how many names of trials one sentence has
 
 
 def certainty(source: Source) -> Iterator[str]:
@@ -74,7 +74,7 @@ def _without_lesion(patients: int) -> Iterator[str]:
 
 
 def _choices(source: Source) -> Iterator[str]:
-    """Say on how many patients thresholds and median models were chosen, and what the thresholds did to the scores."""
+    """Say on how many patients thresholds and median models were chosen, and how the thresholds changed the scores."""
     chosen_on = [row for row in split_counts(source) if row["split"] == "validation"]
     patients, lesion = (
         number_range([row[f"scored_{key}"] for row in chosen_on]) for key in ("patients", "lesion")
@@ -94,7 +94,7 @@ def _choices(source: Source) -> Iterator[str]:
 
 
 def _data(source: Source) -> Iterator[str]:
-    """Repeat what preparing found odd about the scans, the most of it in one point."""
+    """Repeat what `hnscc prepare` found odd about the scans, most of it in one point."""
     if source.odd:
         rest = len(source.odd) - MOST_ODD
         more = f"; and {rest} more, which `hnscc check` lists" if rest > 0 else ""
@@ -103,7 +103,7 @@ def _data(source: Source) -> Iterator[str]:
 
 
 def _splits(source: Source) -> Iterator[str]:
-    """Say what the folds' divisions warn of, each warning once, and that the folds are pooled."""
+    """Say what the divisions of the folds warn of, each warning once, and that the folds are pooled."""
     folds = source.study.split.folds
     for where, warning in told_of_folds(source.warnings, folds):
         yield f"Division of the cohort{'' if folds == 1 else f', in {where}'}: {warning}."

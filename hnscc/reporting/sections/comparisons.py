@@ -1,4 +1,4 @@
-"""The tests between variants: the report table of all pairs, how to read it, and which rows stand for a pair."""
+"""The tests between variants: the report table of all pairs, how to read it, and which row represents a pair."""
 
 from collections.abc import Callable, Iterator
 
@@ -54,7 +54,7 @@ READ_OTHERS = (
 
 
 def tests(source: Source) -> Iterator[Block]:
-    """Return the tests of the differences in Dice, how to read them, and in short those of other scores."""
+    """Yield the tests of the differences in Dice, how to read them, and briefly those of other scores."""
     yield comparison_block(source, "Table 2, tests. Differences in Dice between variants", DICE)
     yield _reach(source)
     yield _others(source)
@@ -82,7 +82,7 @@ def pairs_of_variants(source: Source) -> list[TableRow]:
 
 
 def pair(source: Source, row: TableRow) -> str:
-    """Return the two variants in the direction of every difference."""
+    """Return the names of the two variants, in the direction of every difference."""
     return f"{source.appearances[row['variant_a']].label} minus {source.appearances[row['variant_b']].label}"
 
 
@@ -97,15 +97,15 @@ def collapsed_of_pair(source: Source, row: TableRow) -> list[str]:
 
 
 def both_hardly_overlap(source: Source, row: TableRow) -> bool:
-    """Tell whether both variants of a pair hardly overlap the lesions, by the median over their repeats."""
+    """Return whether both variants of a pair hardly overlap the lesions, by the median over their repeats."""
     pooled = [source.row("pooled", split="test", variant=row[f"variant_{side}"]) for side in "ab"]
     medians = [None if each is None else each["dice_repeats_median"] for each in pooled]
     return all(each is not None and hardly_overlaps(each) for each in medians)
 
 
 def tells_of_others(source: Source, row: TableRow) -> bool:
-    """Tell whether a pair's spread says anything of other trainings; as in `hnscc plan`, it does not where a variant
-    mostly collapsed or both hardly overlap the lesions."""
+    """Return whether a pair's spread says anything about other trainings. As in `hnscc plan`, it does not where a
+    variant mostly collapsed or both hardly overlap the lesions."""
     return not collapsed_of_pair(source, row) and not both_hardly_overlap(source, row)
 
 
@@ -134,8 +134,8 @@ def comparison_block(source: Source, title: str, metric: Metric) -> ReportTable:
 
 
 def _reach(source: Source) -> ReportTable:
-    """Write a report table with one row per pair: how small a difference the main test could have seen, and who may be
-    expected to be better."""
+    """Write a report table with one row per pair: how small a difference the main test could have seen, and which
+    variant is likely to score better."""
 
     def seen_from(row: TableRow) -> Cell:
         if row["smallest_seen"] is not None and not tells_of_others(source, row):
@@ -177,7 +177,7 @@ def _others(source: Source) -> ReportTable:
 
 
 def name_of_metric(metric: PatientMetric) -> str:
-    """Return what a score of patients is called, with what it is measured in."""
+    """Return the name of a score of patients, with its unit."""
     return f"{metric.label} ({metric.measured_in})" if metric.measured_in else metric.label
 
 
@@ -186,7 +186,7 @@ def _difference(row: TableRow) -> Cell:
 
 
 def _pairs(row: TableRow | None) -> Cell:
-    """Return the mean difference, which may lie the other way from the t test's; how many pairs, and how
+    """Return the mean difference, whose sign may differ from the t test's, how many pairs there are, and how
     many differ."""
     if row is None or row["n_nonzero"] is None:
         return known(row, "n", whole)

@@ -22,7 +22,7 @@ from hnscc.reporting.values import score, whole
 from hnscc.scores.counts import k_of, positive
 from hnscc.study.trials import find_trial
 
-Examples = Mapping[str, Mapping[str, Example | None]]  # variant -> kind -> what is shown
+Examples = Mapping[str, Mapping[str, Example | None]]  # the slice that is shown, by variant and kind
 SLICE = ("split", "scan_id", "z")  # the columns that name a slice
 
 
@@ -88,9 +88,9 @@ def _shown_block(source: Source, found: Examples) -> ReportTable:
 def choose_examples(slices: Sequence[TableRow], cutoff_px: int) -> dict[str, TableRow | None]:
     """Choose the rows of one median model's test slices to show; None where there is none of a kind.
 
-    Of the slices with lesion the best, the lower median and the worst by Dice (of equals the larger lesion,
-    then by scan and slice); of those without, the one with the most predicted pixels, from the cut-off on. A
-    slice is shown once: with one lesion slice there is no median and no worst.
+    Of the slices with lesion they are the best, the lower median and the worst by Dice (of equal ones the larger
+    lesion, then by scan and slice). Of those without lesion it is the one with the most predicted pixels, if these
+    reach the cut-off. A slice is shown once: with only one lesion slice there is no median and no worst.
     """
     lesion = sorted((row for row in slices if row["truth_px"] > 0), key=_best_first)
     alarms = [row for row in slices if row["truth_px"] == 0 and row["pred_px"] >= cutoff_px]
@@ -108,8 +108,8 @@ def _best_first(row: TableRow) -> tuple[float, int, str, int]:
 
 
 def _worst(lesion: Sequence[TableRow]) -> TableRow:
-    """Return the slice of the lowest Dice, and of several the one with the largest lesion: of several missed, the
-    gravest. Never the best or the median."""
+    """Return the slice with the lowest Dice, and of several the one with the largest lesion, since missing that is the
+    gravest miss. It is never the best or the median."""
     lowest = lesion[-1]["dice"]
     middle = len(lesion) // 2 if len(lesion) > 2 else 0
     return next(row for row in lesion[middle + 1 :] if row["dice"] == lowest)
@@ -119,7 +119,7 @@ def _worst(lesion: Sequence[TableRow]) -> TableRow:
 
 
 def _find(source: Source) -> tuple[Examples, str | None]:
-    """Return the median models' examples; or none, and why the images cannot be had."""
+    """Return the median models' examples; or none, and why the images cannot be read."""
     cutoff_px = source.study.evaluation.cutoff_px
     chosen = {
         variant: kinds
@@ -135,14 +135,15 @@ def _find(source: Source) -> tuple[Examples, str | None]:
             for variant, kinds in chosen.items()
         }, None
     except InputError as error:
-        # The text alone: `where` may hold the address of the store.
+        # Only these two parts of the error are shown, since `where` may hold the address of the store.
         return {}, f"the images could not be read from the store ({error.problem.rstrip('.')}: {error.found})"
 
 
 def _reader(source: Source, store: Store) -> Callable[[TableRow], Example]:
-    """Return what turns a row of table `slices` into what is shown of it; it reads each scan, fold and trial once.
+    """Return a function that turns a row of table `slices` into an example; it reads each scan, fold and trial once.
 
-    It raises InputError where a scan, the fold or the trial cannot be read, or the store's mask is not the one scored.
+    The function raises InputError where a scan, the fold or the trial cannot be read, or where the store's mask is not
+    the one that was scored.
     """
     scans = {scan.scan_id: scan for scan in store.scans}
     read_scan = cache(store.read)

@@ -23,7 +23,7 @@ OUTCOMES = {"tp": "True positive", "tn": "True negative", "fp": "False positive"
 
 
 def lesion_slices(source: Source) -> Section:
-    """Write Table 3, Figure 4 and the lines shown in it."""
+    """Write Table 3, Figure 4 and the regression lines in it."""
     return Section("Finding the slices with lesion", tuple(_blocks(source)))
 
 
@@ -56,8 +56,8 @@ def _blocks(source: Source) -> Iterator[Block]:
 
 
 def classification_block(source: Source, title: str, explanation: str, *splits: str) -> ReportTable:
-    """Write a report table with one row per variant, split and convention; in the paper's study its own row stands
-    below `overlap`."""
+    """Write a report table with one row per variant, split and convention. In the paper's own study, the published row
+    stands below `overlap`."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {"Variant": source.label}
     if len(splits) > 1:
         columns["Slices of"] = lambda row: row["split"]
@@ -72,8 +72,8 @@ def classification_block(source: Source, title: str, explanation: str, *splits: 
 
 
 def published_outcomes(row: TableRow) -> Iterator[TableRow]:
-    """Return the paper's Table 3 as a row of ours, values as printed; none but for the convention that it was
-    counted by."""
+    """Yield the paper's Table 3 as a row of ours, with the values as printed, for the convention by which it was
+    counted; nothing for others."""
     if row["convention"] != "overlap":
         return
     found = paper.PUBLISHED.get(row["variant"])

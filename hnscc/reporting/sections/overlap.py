@@ -19,7 +19,7 @@ from hnscc.scores.slice_sets import SLICE_SETS
 
 
 def overlap_over_all_test_slices(source: Source) -> Section:
-    """Write Table 1, and how far repeats and variants lie apart."""
+    """Write Table 1, and how far apart repeats and variants lie."""
     return Section("Overlap with the true outline: all test slices", tuple(_all_test_slices(source)))
 
 
@@ -61,7 +61,8 @@ POOLED = (
 
 
 def pooled_block(source: Source, title: str, explanation: str, *splits: str) -> ReportTable:
-    """Write the rows of table `pooled` of these splits; published values stand only beside those of the test slices."""
+    """Write the rows of table `pooled` for these splits. Published values stand only beside those of the
+    test slices."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         **_first_columns(source, splits),
         "Repeats": _repeats,
@@ -86,7 +87,7 @@ def pooled_block(source: Source, title: str, explanation: str, *splits: str) -> 
 
 
 def _first_columns(source: Source, splits: Sequence[str]) -> Columns:
-    """Return the variant, and the split where there are several."""
+    """Return the column of the variant, and that of the split where there are several."""
     variant: Columns = {"Variant": source.label}
     return {**variant, "Slices of": lambda row: row["split"]} if len(splits) > 1 else variant
 
@@ -142,7 +143,7 @@ PER_SLICE = (
 def per_slice_block(
     source: Source, title: str, explanation: str, splits: Sequence[str], sets: Sequence[str]
 ) -> ReportTable:
-    """Write the rows of table `per_slice` of these splits and sets of slices."""
+    """Write the rows of table `per_slice` for these splits and sets of slices."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         **_first_columns(source, splits),
         "Slices counted": lambda row: SET_IN_WORDS[row["slice_set"]],
@@ -161,7 +162,7 @@ def _mean_of(mean: str, sd: str) -> Callable[[TableRow], Cell]:
 
 
 def _published_slices_block(source: Source) -> ReportTable:
-    """Write the reading `as_written` beside the paper's Table 2: like stands beside like."""
+    """Write the reading `as_written` beside the paper's Table 2, so that values of the same kind are compared."""
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
         "Slices": wholes("n"),

@@ -10,7 +10,7 @@ from hnscc.reporting.values import whole
 
 
 def patients(source: Source) -> Section:
-    """Say how many patients, scans and slices each split holds."""
+    """Say how many patients, scans and slices each split has."""
     return Section("Patients", (_cohort_block(source),))
 
 
@@ -36,12 +36,12 @@ def _cohort_block(source: Source) -> ReportTable:
 
 
 def _validation(source: Source) -> str:
-    """Tell whether thresholds and median models are chosen on whole scans too."""
+    """Say whether thresholds and median models are also chosen on whole scans."""
     return ", and as well of the validation scans" if "validation" in source.study.whole_splits else ""
 
 
 def _scored_columns(source: Source) -> Columns:
-    """Return how many slices are scored, where these are more than are sampled."""
+    """Return the columns that say how many slices are scored, where these are more than the sampled ones."""
     if not source.holds_whole_scans:
         return {}
     return {
@@ -53,9 +53,9 @@ def _scored_columns(source: Source) -> Columns:
 def split_counts(source: Source) -> Iterator[TableRow]:
     """Count the patients, scans and sampled slices of each fold and split.
 
-    `patients` are all of the split, `sampled` those with sampled slices, `lesion` those with sampled slices that hold
-    lesion; `with_lesion` and `without` are sampled slices with and without it; `scored_with_lesion`, `scored_without`,
-    `scored_patients` and `scored_lesion` are counted over the slices that are scored.
+    patients: all of the split. sampled: patients with sampled slices. lesion: patients whose sampled slices hold
+    lesion. with_lesion, without: sampled slices with and without it. scored_with_lesion, scored_without,
+    scored_patients and scored_lesion are the same counts over the slices that are scored.
     """
     several_folds = source.study.split.folds > 1
     for fold in range(source.study.split.folds):
@@ -77,7 +77,7 @@ def split_counts(source: Source) -> Iterator[TableRow]:
 
 
 def _scored(rows: list[TableRow], every_slice: bool) -> TableRow:
-    """Count, in rows of table `cohort`, all slices or the sampled ones."""
+    """Count all slices, or the sampled ones, in rows of table `cohort`."""
 
     def with_lesion(row: TableRow) -> int:
         return int(row["positive_slices" if every_slice else "used_positive"])

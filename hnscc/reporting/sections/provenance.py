@@ -31,7 +31,8 @@ def _blocks(source: Source) -> Iterator[Block]:
 
 
 def repeats_wanted(study: Study) -> str:
-    """Write `50 repeats`, or of a study that stops once it knows the median well enough, by what rule."""
+    """Write `50 repeats`, or, for a study that stops once it knows the median well enough, the rule by which
+    it stops."""
     rule = study.repeats
     if isinstance(rule, int):
         return count_of(rule, "repeat")
@@ -84,7 +85,8 @@ def _machine(source: Source) -> Iterator[str]:
 
 
 def _facts(source: Source) -> dict[str, list[str]]:
-    """Return what provenance.json and the completed trials' records say of machine and programs; each value once."""
+    """Return what provenance.json and the records of completed trials say about machine and programs; each
+    value once."""
     trials = [row["trial_id"] for row in source.tables["trials"] if row["status"] == "completed"]
     records = [record for trial in trials if (record := read_record(source.run.trial(trial)))]
     invocations = read_invocations(source.run)
@@ -107,7 +109,7 @@ def _in_words(values: Mapping[str, Any]) -> str:
 
 
 def _versions(found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return each library with its version, or with all of them where invocations differ."""
+    """Return each library with its version, or with all of its versions where invocations differ."""
     pairs = {(name, str(version)) for each in found for name, version in each.items()}
     return [f"{name} {version}" for name, version in sorted(pairs)]
 

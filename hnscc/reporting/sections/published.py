@@ -1,6 +1,6 @@
 """What the published study and others reported: their values beside the study's own, and the section "Other studies".
 
-The values are those of `hnscc.study.paper`; they stand only beside the paper's own study (`Source.papers`).
+The values are those of `hnscc.study.paper`. They stand only in reports of the paper's own study (`Source.papers`).
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ PUBLISHED_P = (
     "The published p compare models and thresholds chosen on the test slices, over true positive slices without "
     "those on which the model's and the true outline share no pixel; here these are otherwise chosen and counted."
 )
-METRICS_OF_P = ("dice", "jaccard")  # the order of a pair's two p in `paper.PUBLISHED_P`
+METRICS_OF_P = ("dice", "jaccard")  # in the order of the two p of a pair in `paper.PUBLISHED_P`
 
 
 def with_remark(source: Source, text: str, remark: str = CHOSEN_ON_TEST) -> str:
@@ -33,13 +33,13 @@ def with_remark(source: Source, text: str, remark: str = CHOSEN_ON_TEST) -> str:
 
 
 def published_of(metrics: Iterable[Metric], of: str) -> list[Metric]:
-    """Return those of the metrics that the paper gives. of: what of, pooled or slice."""
+    """Return those of the metrics that the paper gives. of: which of its values, pooled or slice."""
     given = {field.name for field in fields(paper.Published)}
     return [metric for metric in metrics if f"{of}_{metric.name}" in given]
 
 
 def published(*names: str) -> Callable[[TableRow], Cell | str]:
-    """Return what writes the paper's values of a row's variant, with a slash between them."""
+    """Return the function that writes the paper's values for a row's variant, with a slash between them."""
 
     def write(row: TableRow) -> Cell | str:
         if row["variant"] not in paper.PUBLISHED:
@@ -58,7 +58,7 @@ def _printed(value: float | int | tuple[float, float]) -> str:
 
 
 def published_p(row: TableRow, metric: str) -> str:
-    """Return the paper's p of a row of table `comparisons`, or nothing where it gives none."""
+    """Return the paper's p for a row of table `comparisons`, or nothing where it gives none."""
     found = paper.PUBLISHED_P.get(frozenset({row["variant_a"], row["variant_b"]}))
     if found is None or row["slice_set"] != "true_positive" or metric not in METRICS_OF_P:
         return ""
@@ -71,7 +71,7 @@ def other_studies(source: Source) -> Section:
 
 
 def _literature_block(source: Source) -> ReportTable:
-    """Table 4 lists other studies, and a row for each variant of this one."""
+    """Make Table 4, which lists other studies, and has a row for each variant of this one."""
     others = [*paper.LITERATURE, *([paper.THE_PAPER] if source.papers else [])]
     return report_table(
         "Table 4. Mean Dice in other studies",

@@ -28,7 +28,7 @@ READ_THREE_WAYS = (
 
 
 def readings(source: Source) -> Section:
-    """Write the three readings side by side, and what of the authors' code is not reproduced."""
+    """Write the three readings side by side, and say which parts of the authors' code are not reproduced."""
     return Section("The same predictions read in three ways", tuple(_blocks(source)))
 
 
@@ -69,7 +69,8 @@ def _chosen_on(row: TableRow) -> str:
 
 
 def _mean_over(row: TableRow) -> str:
-    """True positives are by the reading's convention: the paper's leaves out those of Table 2 that are misplaced."""
+    """Return what a reading's mean is taken over. True positives are by the reading's convention: the paper's excludes
+    misplaced slices, as its Table 2 does."""
     beside = row["slice_set"] == "true_positive" and row["convention"] != "slice"
     return SET_IN_WORDS[row["slice_set"]] + (", misplaced ones left out" if beside else "")
 
@@ -100,7 +101,7 @@ def _outcome_block(source: Source) -> ReportTable:
 
 
 def _published_row(row: TableRow) -> Iterator[TableRow]:
-    """The paper's Table 3 stands below the reading that it was made by."""
+    """Yield the paper's Table 3, which stands below the reading by which it was made."""
     if row["reading"] == "as_written":
         for each in published_outcomes(row):
             yield each | {"reading": "published", "convention": "overlap", "trial_ids": None}

@@ -1,4 +1,4 @@
-"""The section "Supplement" holds tables S1 to S5: further splits, sets of slices and metrics of Tables 1 to 3."""
+"""The section "Supplement" holds tables S1 to S5: further splits, sets of slices and metrics for Tables 1 to 3."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ LEARNT = "Scores on slices that the model learned from or was chosen by say noth
 
 
 def supplement(source: Source) -> Section:
-    """Say what Tables 1 to 3 leave out."""
+    """Write the tables of what Tables 1 to 3 leave out."""
     return Section("Supplement", tuple(_tables(source)))
 
 
@@ -33,7 +33,7 @@ def _tables(source: Source) -> Iterator[Block]:
     title = "Table S4. Like Table 3, on training and validation slices"
     yield classification_block(source, title, LEARNT, *other)
     if len(source.appearances) > 1:
-        # The table of Dice stands beside Table 2.
+        # The report table of Dice already stands beside Table 2.
         others = [metric for metric in METRICS.values() if metric != DICE]
         for number, metric in enumerate(others, start=5):
             title = f"Table S{number}. Differences in {metric.label} between variants, test slices"

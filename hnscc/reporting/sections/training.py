@@ -1,4 +1,5 @@
-"""The section "How the training went": trials that ended and that did not, learning curves, choice of thresholds."""
+"""The section "How the training went": which trials ended and which did not, learning curves, and the choice
+of thresholds."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,7 +18,7 @@ STATUSES = ("completed", "failed", "missing")
 
 
 def training(source: Source) -> Section:
-    """Say what became of the trials; reads the tables `epochs` and `thresholds` for the curves."""
+    """Say what became of the trials, and show curves from the tables `epochs` and `thresholds`."""
     return Section("How the training went", tuple(_blocks(source)))
 
 

@@ -1,4 +1,4 @@
-"""What may be said of the difference between two variants: the point "Differences in test Dice" of "In brief"."""
+"""What may be said about the difference between two variants: the points "Differences in test Dice" of "In brief"."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,8 @@ VERDICTS = {
 
 
 def compared(source: Source) -> Iterator[str]:
-    """Say of each pair what its difference in pooled test Dice over all repeats allows; the best two come first."""
+    """Say for each pair what its difference in pooled test Dice over all repeats allows to conclude; the best two
+    come first."""
     best = _best_two(source)
     found = set()
     for row in sorted(
@@ -53,7 +54,7 @@ def compared(source: Source) -> Iterator[str]:
 
 
 def _of_several(source: Source) -> str:
-    """Say, where several pairs are compared, by which p a difference would have been found."""
+    """Say, where several pairs are compared, which p decides whether a difference is found."""
     tested = [row for row in pairs_of_variants(source) if row["p"] is not None]
     return ", by p before Holm (fewer find it after)" if len(tested) > 1 else ""
 
@@ -66,9 +67,9 @@ def _best_two(source: Source) -> set[str]:
 
 
 def verdict(row: TableRow) -> str:
-    """Judge what the t test over patients and repeats allows to say: one of the names of VERDICTS.
+    """Return what the t test over patients and repeats allows to conclude: one of the names of VERDICTS.
 
-    `row` is of table `comparisons`.
+    row: of table `comparisons`.
     """
     if row["difference"] is None:
         return "none"
@@ -84,7 +85,7 @@ def verdict(row: TableRow) -> str:
 
 
 def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
-    """Say which of the pair mostly collapsed, and which scored higher, in words."""
+    """Say which variants of the pair mostly collapsed, and which one scored higher."""
     if row["difference"] is None:
         return ""
     if len(collapsed) == 2:
@@ -98,7 +99,8 @@ def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
 
 
 def _difference(source: Source, row: TableRow) -> str:
-    """Return the difference in the direction of the tables, first minus second, its interval and the corrected p."""
+    """Return the difference in the direction of the tables, first minus second, with its interval and the
+    corrected p."""
     name, value, low, high = pair(source, row), row["difference"], row["low"], row["high"]
     if value is None:
         return f"{name} ({row['reason']})"

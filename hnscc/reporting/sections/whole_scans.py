@@ -1,4 +1,4 @@
-"""The section "Whole scans": what the median models find and falsely allege in scans, and how far off sizes are."""
+"""The section "Whole scans": what the median models find and falsely predict in scans, and how wrong the sizes are."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +17,7 @@ from hnscc.scores.metrics import dice
 from hnscc.scores.patient_metrics import PATIENT_METRICS
 from hnscc.scores.surface import SCAN_METRICS, ScanMetric
 
-RowsOrReason = dict[str, list[TableRow] | str]  # variant -> its rows, or why there are none
+RowsOrReason = dict[str, list[TableRow] | str]  # for each variant its rows, or why there are none
 NO_LESION = "no such scan holds lesion"
 AT = "Median model at its chosen threshold, or at 0.5 where none could be chosen."
 SCANS = (
@@ -58,7 +58,7 @@ MEANS = (
 
 
 def whole_scans(source: Source) -> Section:
-    """Show how lesions, distances, sizes in ml and patients of the test scans come out."""
+    """Show the results for lesions, distances, sizes in ml and patients of the test scans."""
     return Section("Whole scans", tuple(_blocks(source)))
 
 
@@ -106,8 +106,9 @@ def _means(source: Source) -> ReportTable:
 
 
 def _of_median_models(source: Source, name: str) -> RowsOrReason:
-    """Map each variant to the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen;
-    why there are none where it has no completed trial in a fold, since the other folds test other scans."""
+    """Map each variant to the test rows of its median models, at the chosen threshold, or at 0.5 where none is
+    chosen. If a fold has no completed trial, map it to the reason why there are none, since the other folds test
+    other scans."""
     found: RowsOrReason = {}
     for variant in source.appearances:
         rows = source.rows(name, variant=variant, split="test", is_median=True)
@@ -126,7 +127,7 @@ def _of_drawn_masks(source: Source) -> RowsOrReason:
 
 
 def _not_there(source: Source, rows: Sequence[TableRow]) -> str | None:
-    """Return why a variant has not the rows of all folds; None where it has."""
+    """Return why a variant lacks the rows of some folds; None where it has them all."""
     there, folds = {row["fold"] for row in rows}, source.study.split.folds
     lost = [fold for fold in range(folds) if fold not in there]
     if not lost:
@@ -142,7 +143,7 @@ def _by_variant(source: Source, title: str, explanation: str, columns: Columns) 
 def _of(
     found: RowsOrReason, write: Callable[[list[TableRow]], Cell | str]
 ) -> Callable[[TableRow], Cell | str]:
-    """Return what writes a cell from a variant's own rows; a dash and why where it has none."""
+    """Return the function that writes a cell from a variant's own rows, or a dash with the reason where it has none."""
 
     def cell(row: TableRow) -> Cell | str:
         own = found[row["variant"]]
@@ -174,7 +175,8 @@ def _surface_columns(scans: RowsOrReason) -> Columns:
 
 
 def _surface_column(scans: RowsOrReason, metric: ScanMetric) -> tuple[str, Callable[[TableRow], Cell | str]]:
-    """Show of shares the mean; of distances, whose mean a few large ones move, the median."""
+    """Return a column with the mean for shares, and with the median for distances, whose mean a few large ones
+    would change."""
     if metric.measured_in is None:
         return f"{metric.label}: mean", _of(scans, lambda own: _mean(_with_lesion(own), metric.name))
     title = f"{metric.label} in {metric.measured_in}: median (quartiles)"
@@ -205,7 +207,8 @@ def _drawn_columns(drawn: RowsOrReason) -> Columns:
 
 
 def _lost(own: Sequence[TableRow]) -> Cell | str:
-    """Return the mean difference that the grid makes, negative where resampling costs something."""
+    """Return the mean of Dice on the masks' own grids minus Dice on stored slices, negative where resampling
+    costs something."""
     each = [row["dice"] - row["dice_stored"] for row in _with_lesion(own)]
     return signed(float(np.mean(each))) if each else Cell(DASH, NO_LESION)
 
@@ -287,6 +290,5 @@ def _quartiles(rows: Sequence[TableRow], column: str, decimals: int) -> Cell:
 
 
 def _error_of_ml(rows: Sequence[TableRow]) -> str:
-    """Return the error whatever its sign, since too much in one scan does not make good too little
-    in another."""
+    """Return the median absolute error, since too much in one scan does not make up for too little in another."""
     return f"{float(np.median([abs(row['pred_ml'] - row['truth_ml']) for row in rows])):.2f} ml"
