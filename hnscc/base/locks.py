@@ -258,7 +258,7 @@ class _Lease:
 def _owner(content: bytes | None) -> str:
     try:
         facts = json.loads(content or b"{}")
-    except (ValueError, RecursionError):  # as json says it
+    except (ValueError, RecursionError):  # json raises these for damaged text
         facts = None
     if not isinstance(facts, dict) or not isinstance(facts.get("process"), int) or "node" not in facts:
         return "a lock that changes"

@@ -1,7 +1,7 @@
 """What a store keeps of its scans beside their pixels: how they were placed, and what preparing found in them.
 
 All of it is JSON: numbers, words, lists, and mappings from names. Lengths are in mm and shares 0 to 1, unless said
-otherwise. A store of an earlier version lacks what was not kept yet; hence no key is sure to be there (total=False).
+otherwise. A store of an earlier version lacks what was not kept then, so any key may be absent (total=False).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -254,7 +254,7 @@ class OddFact(TypedDict):
 
 class LyingFacts(TypedDict):
     """How most scans of a cohort lie in one modality (data_prep.oddities.orientation): their mean image, 16 x 16 x 16
-    float16 in base64, and the numbers of those turns by which a scan can be told from it."""
+    float16 in base64, and the numbers of those turns of it that can be told from it."""
 
     mean: str
     turns: list[int]

@@ -209,7 +209,7 @@ def _too_few(split: str, wanted: int, there: int, more: int) -> Sentence:
 
 
 def modalities_used(study: Study) -> tuple[str, ...]:
-    """Every modality that some variant of the study uses, sorted."""
+    """Return every modality that some variant of the study uses, sorted."""
     return tuple(sorted({name for variant in study.variants.values() for name in variant.modalities}))
 
 

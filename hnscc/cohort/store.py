@@ -143,7 +143,7 @@ class Store:
         where = zarr_store(self.location)
         try:
             array = asked(self.location, lambda: zarr.open_array(where, path=path, mode="r", zarr_format=3))
-            if array.shape != shape:  # damaged metadata can claim any size: more than there is memory for
+            if array.shape != shape:  # damaged metadata can claim a size beyond all memory
                 raise damaged_store(self.location, scan_id, f"{name} of another shape")
             return asked(self.location, lambda: np.asarray(array[...]))
         except (FileNotFoundError, Undecodable) as error:

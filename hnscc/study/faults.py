@@ -134,7 +134,7 @@ def line_of(path: KeyPath, lines: Mapping[KeyPath, int]) -> int | None:
 
 def _meant(path: KeyPath) -> str:
     """Return the settings that an unknown one seems to mean, else those that exist beside it."""
-    if path[:2] == ("search", "ranges"):  # below it are paths, not fields
+    if path[:2] == ("search", "ranges"):  # what it holds is keyed by paths, not by fields
         return (
             f"a list of values, or {', '.join(Range.model_fields)}, for a path such as training.learning_rate"
         )

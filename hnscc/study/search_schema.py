@@ -61,7 +61,7 @@ class SearchRepeats(Settings):
 
 
 class Budget(Settings):
-    """What a search may spend; the first that is spent ends it."""
+    """What a search may spend. It ends when the first of these limits is reached."""
 
     trials: Annotated[
         Positive | None,

@@ -22,7 +22,7 @@ from hnscc.study.fields import (
 class UntilPrecise(Settings):
     """Repeats of a variant until the median of their pooled test Dice at 0.5 is known well enough, at most `max`.
 
-    Whether it is known (scores.intervals.median_interval) is asked after `first` repeats and after every fourth more.
+    Whether it is known (scores.intervals.median_interval) is checked after `first` repeats and after every four more.
     """
 
     max: Annotated[
@@ -58,7 +58,7 @@ class UntilPrecise(Settings):
 
 
 class PairedRepeats(Settings):
-    """So many repeats of each variant, of which repeat r of all variants may share its seeds."""
+    """A fixed number of repeats of each variant. Repeat r of all variants may share its seeds."""
 
     number: Annotated[
         int,
@@ -128,8 +128,8 @@ class Sampling(Settings):
 
 
 class Split(Settings):
-    """How patients are divided into training, validation and test: stratified by whether they have a lesion, or as the
-    manifest's column split says, in place of the shares."""
+    """How patients are divided into training, validation and test: by shares, stratified by whether they have a lesion,
+    or as the manifest's column split says."""
 
     unit: Annotated[
         Literal["patient"],

@@ -206,7 +206,7 @@ class Training(Settings):
 
 
 class Variant(Settings):
-    """All that one variant trains by, the base's settings included."""
+    """All settings that one variant trains with, including those of the base."""
 
     modalities: Annotated[
         tuple[str, ...],

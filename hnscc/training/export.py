@@ -35,7 +35,7 @@ class _Normalised(nn.Module):
         self.register_buffer("span", torch.tensor(spans).reshape(1, -1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Images float32 (N, C, H, W) in the store's units of values -> probabilities float32 (N, H, W)."""
+        """Return probabilities float32 (N, H, W) of images float32 (N, C, H, W) in the store's units of values."""
         scaled = ((images - self.low) / self.span).clamp(0.0, 1.0)  # type: ignore[operator]
         probability: torch.Tensor = torch.sigmoid(self.model(scaled))[:, 0]
         return probability

@@ -47,7 +47,7 @@ class Held:
         return len(self.masks)
 
 
-# What a network is fed with.
+# The kinds of slices that a network can be fed with.
 Fed = Slices | Copies | Held
 
 
@@ -67,7 +67,7 @@ def holding(slices: Callable[[int], Slices | Copies], device: str) -> Callable[[
     def _of(epoch: int) -> Fed:
         now = slices(epoch)
         if not (last and last[0][0] is now):
-            last.clear()  # first, so that a GPU never holds both
+            last.clear()  # before the new ones, so that a GPU never holds both
             last.append((now, hold(now, device)))
         return last[0][1]
 

@@ -1,4 +1,5 @@
-"""Networks as a study names them: built (segmentation-models-pytorch, the paper's own), and tried before training."""
+"""Build the networks that studies name (segmentation-models-pytorch's and the paper's own), and try them
+before training."""
 
 from collections.abc import Callable, Collection
 from functools import cache

@@ -102,7 +102,7 @@ def _encoded(invocations: list[Invocation]) -> bytes:
 def _parsed(content: bytes) -> list[Invocation]:
     try:
         parsed = json.loads(content)
-    except (ValueError, RecursionError):  # as json says it
+    except (ValueError, RecursionError):  # json raises these for damaged text
         raise _damaged("text that is no JSON, or cut short") from None
     invocations = parsed.get("invocations") if isinstance(parsed, dict) else None
     if not isinstance(invocations, list):

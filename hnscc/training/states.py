@@ -75,8 +75,8 @@ def trained_otherwise(study: Study, trial: Trial, record: Trained) -> str | None
     """Return a sentence, with the cure, on a trial that was trained with other settings than the study's; None where it
     was not.
 
-    This happens where two studies were begun in one run folder, one after the other, before either had trained a trial:
-    neither could see the other.
+    This happens where single trials of two studies are trained in one run folder, and both began before either had
+    trained one: neither saw the other's settings.
     """
     changed = other_settings(study, trial, record.settings)
     if not changed:
