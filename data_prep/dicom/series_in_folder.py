@@ -16,7 +16,6 @@ from data_prep.dicom.series_volume import series_stack
 from data_prep.dicom.suv import BODY_WEIGHT, suv_factors
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
 from hnscc.base.steps import Progress
 
 _WHERE = "the folder"
@@ -76,19 +75,14 @@ def list_folders(
     folders: Sequence[Path],
     known: Mapping[str, str] | None = None,
     progress: Progress | None = None,
-    *,
-    needed: bool = True,
 ) -> Listing:
     """Read the headers of every DICOM file of some folders, and of those below them, as if one folder held them all.
 
     known: the pseudonyms of patients by their PatientID, as earlier listings gave them; other patients get new ones.
-    progress: called with the files done, their number, and nothing else. InputError where there is no DICOM file, if
-    one is `needed`.
+    progress: called with the files done, their number, and nothing else.
     """
     with quiet():
         instances, unreadable = _instances(folders, progress or (lambda done, total, text: None))
-        if needed and not instances:
-            raise _no_dicom(unreadable)
         series = group_series(instances, _WHERE)
         pseudonyms = give_pseudonyms({_patient(each) for each in series}, known or {})
         listed = []
@@ -131,18 +125,6 @@ def _instances(folders: Sequence[Path], progress: Progress) -> tuple[list[Instan
         elif kind != DICOMDIR:
             unreadable += 1
     return found, unreadable
-
-
-def _no_dicom(unreadable: int) -> InputError:
-    return InputError(
-        "The folder holds no DICOM file that can be read.",
-        where=_WHERE,
-        expected="series of DICOM in it or in the folders below it",
-        found=count_of(unreadable, "file that cannot be read", "files that cannot be read")
-        if unreadable
-        else "none",
-        do="Name the folder that the scanner's or the archive's export is in.",
-    )
 
 
 def outermost(folders: Sequence[Path]) -> list[Path]:

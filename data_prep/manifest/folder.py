@@ -57,7 +57,7 @@ def list_scans_below(
     kinds is one: by the same id in DICOM and in the paths, or by one folder. progress: called with the files done,
     their number, and nothing else. InputError where there is nothing that can be read, if something is `needed`.
     """
-    dicom = list_folders(folders, known, progress, needed=False)
+    dicom = list_folders(folders, known, progress)
     places = sorted({path.parent for each in dicom.series for path in each.paths})
     found = {
         folder: find_files(folder, [each for each in places if each.is_relative_to(folder)], progress)

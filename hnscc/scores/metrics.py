@@ -87,16 +87,6 @@ def jaccard_fraction(overlap: ArrayLike, pred: ArrayLike, truth: ArrayLike) -> t
     return both, either
 
 
-def soft_jaccard(probabilities: ArrayLike, masks: ArrayLike) -> float:
-    """Return the pooled Jaccard without a threshold: sum(p m) / (sum(p) + sum(m) - sum(p m)); 1 where both sums are 0.
-
-    probabilities: floats 0..1, masks: 0/1, of one shape. Tests compare the value that training monitors with this one.
-    """
-    p, m = np.asarray(probabilities, np.float64), np.asarray(masks, np.float64)
-    overlap = (p * m).sum()
-    return float(ratio(overlap, p.sum() + m.sum() - overlap))
-
-
 def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
     """Return part / whole, float64, of finite numbers in any unit, of one shape (...), which the result has too; 1
     where whole is 0."""

@@ -19,7 +19,7 @@ from hnscc.scores.counts import (
     positive,
     stack,
 )
-from hnscc.scores.metrics import DICE, JACCARD, METRICS, dice, jaccard, soft_jaccard
+from hnscc.scores.metrics import DICE, JACCARD, METRICS, dice, jaccard
 
 
 def counts(*cases: tuple[int, int, int]) -> Counts:
@@ -117,13 +117,6 @@ def test_positive_at_the_edges():
         positive(levels.astype(float), 500)
     with pytest.raises(ValueError, match="1001"):
         positive(levels, 1001)
-
-
-def test_soft_jaccard_by_hand(sklearn):
-    assert soft_jaccard(np.array([0.5, 0.5]), np.array([1, 0])) == pytest.approx(0.5 / 1.5)
-    assert soft_jaccard(np.zeros(3), np.zeros(3)) == 1.0
-    hard = np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0])
-    assert soft_jaccard(*hard) == pytest.approx(sklearn.metrics.jaccard_score(*hard))
 
 
 # (overlap, pred, truth) at a cut-off of 9 pixels, with the outcome by each convention
