@@ -87,7 +87,8 @@ def card_text(
         "sigmoid are in the graph. `hnscc predict` does all of this from files.",
         "## Scores of the study",
         _scores(pooled),
-        "Medians choose the model, and validation slices the threshold; the test slices were seen by neither. Where "
+        "Medians choose the model, and validation slices the threshold; the test slices were seen by neither, and they "
+        "alone say something about new patients. Where "
         "the study has several folds, these are the scores of each fold's own model on the patients that it has not "
         "seen: their mean, which this graph gives, was scored on no test slice.",
         "## Cohort",

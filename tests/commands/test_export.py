@@ -69,6 +69,7 @@ def test_the_card_has_the_studys_numbers(exported, trained):
     for row in rows:
         assert f"| {row['split']} | {row['dice']:.3f} (" in card
     assert "12 patients with 12 scans, 8 of them with lesion" in card
+    assert "they alone say something about new patients" in card, "scores of training patients stand beside"
     assert "no medical device" in card and str(trained.root) not in card
 
 
