@@ -1,1 +1,2 @@
-"""The lesion of a scan: which file and region it is, outlines made voxels, and both on the grid of its slices."""
+"""The lesion of a scan: finds its file and region, makes voxels of outlines, and brings both to the grid of
+its slices."""

@@ -1,9 +1,9 @@
-"""From outlines drawn in planes to a mask on a grid: lesion is what they cover at least half of.
+"""Makes a mask on a grid from outlines drawn in planes: lesion is what they cover at least half of.
 
 Outlines of one plane are filled by the even-odd rule: an outline within another is a hole, and so is what a keyhole
-leaves out. Those that lie on the grid's slices fill them. Others stand for a slab that is as thick as their planes are
-apart, up to MOST_THICK_SLICES, and each voxel holds its share of the slabs. Where a slab ends in the middle of a slice,
-that slice is lesion at one of its two ends, so that the slabs hold as many slices as were drawn.
+leaves out. Outlines on the grid's slices fill these. Others stand for a slab that is as thick as their planes are
+apart, up to MOST_THICK_SLICES, and each voxel gets its share of the slabs. Where a slab ends in the middle of a slice,
+only one of its two end slices becomes lesion, so that the slabs hold as many slices as were drawn.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,23 @@ from hnscc.base.arrays import Bools, Floats, Integers
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
-OFF_PLANE_SLICES = 0.1  # slices: by so much an outline may leave its plane, and a plane the grid's slice
+OFF_PLANE_SLICES = 0.1  # slices by which an outline may leave its plane, and a plane the grid's slice
 ONE_PLANE_SLICES = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
-SLIVER_SHARE = 0.01  # of the smaller outline: what two outlines may share and still lie beside one another
-MIN_KEPT_SHARE = 0.9  # of what is outlined that must lie on the grid
-# Slices: outlines that lie farther apart are those of several lesions, or of one that was resampled.
+SLIVER_SHARE = 0.01  # of the smaller outline: two outlines that overlap by no more lie side by side
+MIN_KEPT_SHARE = 0.9  # of what is outlined: so much must lie on the grid
+# Slices: planes that are farther apart belong to several lesions, or to one that was resampled.
 MOST_THICK_SLICES = 5
-LEAN_SLICES = 1e-3  # slices: by so much a slab's end is moved that would halve a slice
-# Of the distances between planes that must be one for their slabs to be thicker than a slice.
+LEAN_SLICES = 1e-3  # slices by which the end of a slab is moved where it would halve a slice
+# Of the distances between planes: so many must be equal for their slabs to be thicker than a slice.
 ALIKE_STEPS_SHARE = 0.8
-# Scan lines in each row of pixels: along x what is covered is exact, along y it is counted in so many lines. The
-# number is even, so that an edge through the middle of a row covers just half of it.
+# Scan lines in each row of pixels: coverage is exact along x, and counted in so many lines along y. The number is even,
+# so that an edge through the middle of a row covers exactly half of it.
 SCAN_LINES = 32
 
 
 @dataclass(frozen=True)
 class Filled:
-    """`voxels`: (x, y, z) in the order of the grid's file. `told`: what was assumed or left out, in sentences."""
+    """A mask, `voxels` (x, y, z) in the order of the grid's file; `told`: sentences on what was assumed or left out."""
 
     voxels: Bools
     told: tuple[str, ...]
@@ -41,7 +41,7 @@ class Filled:
 
 @dataclass(frozen=True)
 class _Plane:
-    """Outlines of one plane: where it lies, in slices, and each outline's corners in pixels, (n, 2)."""
+    """Outlines of one plane: where it lies, in slices, and the corners of each outline in pixels, (n, 2)."""
 
     at: float
     polygons: list[Floats]
@@ -52,13 +52,13 @@ def fill_contours(
 ) -> Filled:
     """Return the mask of outlines on a grid: true where they cover at least half of the voxel.
 
-    contours: one or more, each (n, 3), n >= 3, its corners in mm as the grid's affine counts them, closed by itself.
-    odd_is_meant: outlines that cross one another are filled by the even-odd rule; otherwise they are refused, since
-    nobody can know whether what they share is lesion. `where` (row, column, scan) is how errors name the mask.
+    contours: one or more, each (n, 3), n >= 3, its corners in mm as the grid's affine counts them, the last joined to
+    the first. odd_is_meant: outlines that cross one another are filled by the even-odd rule; otherwise they are
+    refused, since their overlap may be lesion or not. `where` (row, column, scan) is how errors name the mask.
 
-    Outlines that enclose nothing (there and back, twice around) are left out, and told. InputError: where all are so,
-    outlines in no slice or plane of slices of the grid, outlines that cross, and a tenth or more of what they enclose
-    outside of the grid.
+    Outlines that enclose nothing (there and back, twice around) are left out and told. InputError is raised where all
+    do, where outlines cross or do not lie in planes parallel to the grid's slices, and where a tenth or more of what
+    they enclose lies outside of the grid.
     """
     inverse = np.linalg.inv(grid.affine)
     in_voxels = [points @ inverse[:3, :3].T + inverse[:3, 3] for points in contours]
@@ -79,8 +79,8 @@ def fill_contours(
 
 
 def _check_near(in_voxels: list[Floats], grid: Grid, where: str) -> None:
-    """InputError where a corner, of outlines (n, 3) in voxels, lies farther outside of the grid than the grid is wide:
-    no slip of a hand does that."""
+    """Raise InputError where a corner of outlines, each (n, 3) in voxels, lies farther outside of the grid than the
+    grid is wide, which no slip of a hand explains."""
     size = np.array(grid.shape)
     points = np.concatenate(in_voxels)
     if not ((points > -size - 1) & (points < 2 * size)).all():
@@ -93,8 +93,7 @@ def _check_near(in_voxels: list[Floats], grid: Grid, where: str) -> None:
 
 
 def _across(in_voxels: list[Floats], where: str) -> int:
-    """The axis of the grid across which the planes of outlines (n, 3), in voxels, lie; InputError where they lie in no
-    such planes."""
+    """Return the axis across which the planes of outlines (n, 3), in voxels, lie; InputError where there is none."""
     leaving = [max(float(np.ptp(points[:, axis])) for points in in_voxels) for axis in range(3)]
     axis = int(np.argmin(leaving))
     if leaving[axis] > 2 * OFF_PLANE_SLICES:
@@ -108,8 +107,8 @@ def _across(in_voxels: list[Floats], where: str) -> int:
 
 
 def _enclosing(in_voxels: list[Floats], axis: int, where: str) -> tuple[list[Floats], list[str]]:
-    """Those of the outlines, each (n, 3) in voxels, as the result's, that enclose something in planes across the axis,
-    and what is told of the others."""
+    """Return the outlines, each (n, 3) in voxels, that enclose something in planes across the axis, and sentences on
+    the others."""
     found = [points for points in in_voxels if area([np.delete(points, axis, axis=1)])]
     if not found:
         drawn = f"{count_of(len(in_voxels), 'contour')}: there and back, or twice around"
@@ -119,8 +118,8 @@ def _enclosing(in_voxels: list[Floats], axis: int, where: str) -> tuple[list[Flo
 
 
 def _planes(in_voxels: list[Floats], axis: int) -> list[_Plane]:
-    """The outlines (n, 3), in voxels, plane by plane, in the order of the axis: those of a slice where all lie on the
-    grid's slices, so that a hole is one whose outline lies a little beside the outer one."""
+    """Return the outlines (n, 3), in voxels, plane by plane in the order of the axis. If all lie on the grid's slices,
+    those of one slice share a plane, so that an outline that is slightly off it is still a hole in the outer one."""
     planes: list[_Plane] = []
     flat = [axis_ for axis_ in range(3) if axis_ != axis]
     heights = np.array([points[:, axis].mean() for points in in_voxels])
@@ -135,7 +134,7 @@ def _planes(in_voxels: list[Floats], axis: int) -> list[_Plane]:
 
 
 def _without_copies(planes: list[_Plane], where: str) -> list[str]:
-    """Drop outlines that stand there twice, which would cancel; InputError for outlines that cross."""
+    """Drop outlines that occur twice, which would cancel each other. InputError is raised for outlines that cross."""
     copies = 0
     for plane in planes:
         areas = [area([polygon]) for polygon in plane.polygons]
@@ -158,7 +157,7 @@ def _without_copies(planes: list[_Plane], where: str) -> list[str]:
 
 
 def _touching(polygons: list[Floats]) -> list[tuple[int, int]]:
-    """The pairs of outlines, each (n, 2) in pixels, whose boxes have something in common: (earlier, later)."""
+    """Return the pairs of outlines, each (n, 2) in pixels, whose bounding boxes overlap: (earlier, later)."""
     low = np.array([polygon.min(axis=0) for polygon in polygons])
     high = np.array([polygon.max(axis=0) for polygon in polygons])
     touching = ((low[:, None] < high) & (low < high[:, None])).all(axis=2)
@@ -166,7 +165,7 @@ def _touching(polygons: list[Floats]) -> list[tuple[int, int]]:
 
 
 def _thickness(at: list[float]) -> tuple[float, bool]:
-    """How thick a slab each plane stands for, in slices, and whether the planes lie on the slices."""
+    """Return how thick a slab each plane stands for, in slices, and whether the planes lie on the slices."""
     on_slices = bool(np.abs(np.array(at) - np.rint(at)).max() <= OFF_PLANE_SLICES)
     steps = np.diff(at)
     if not len(steps):
@@ -176,7 +175,7 @@ def _thickness(at: list[float]) -> tuple[float, bool]:
         len(steps) > 1
         and float(np.mean(np.abs(steps - middle) <= OFF_PLANE_SLICES * middle)) >= ALIKE_STEPS_SHARE
     )
-    # Where planes are far apart, or apart by no rule, those are gaps between lesions, not thick slices.
+    # Planes that are far apart, or irregularly spaced, have gaps between lesions, not thick slices.
     slabs = alike and middle <= MOST_THICK_SLICES + OFF_PLANE_SLICES
     thick = middle if slabs else min(middle, 1.0)
     return (max(1.0, float(np.rint(thick))) if on_slices else thick), on_slices
@@ -185,8 +184,8 @@ def _thickness(at: list[float]) -> tuple[float, bool]:
 def _shares(
     planes: list[_Plane], thick: float, on_slices: bool, grid: Grid, axis: int
 ) -> tuple[dict[int, Floats], float]:
-    """By slice across the axis, the share of each voxel that the slabs cover, 0 to 1: (x, y) of the other two axes; and
-    how much is drawn, in voxels. thick: of a slab, in slices."""
+    """Return the share of each voxel that the slabs cover, 0 to 1, as (x, y) of the other two axes by slice across the
+    axis; and how much is drawn, in voxels. thick: of a slab, in slices."""
     wide, high = (count for axis_, count in enumerate(grid.shape) if axis_ != axis)
     shares: dict[int, Floats] = {}
     drawn = 0.0
@@ -203,13 +202,13 @@ def _shares(
 
 
 def _end(at: float) -> float:
-    """Where a slab ends: one that would halve a slice ends a little before, since both halves would count as whole."""
+    """Return a slab's end, a little lower where it would halve a slice, since both halves would count as whole."""
     return at - LEAN_SLICES if abs(at - np.rint(at)) < LEAN_SLICES / 2 else at
 
 
 def _told(at: list[float], thick: float, on_slices: bool, shares: dict[int, Floats]) -> list[str]:
-    """Sentences on how the contours' planes stand for slices. at: where they lie, and thick: how thick they are, in
-    slices. shares: (x, y), 0 to 1, as `_shares` gives them."""
+    """Return sentences on how planes stand for slices. at, thick: where the planes lie and how thick their slabs are,
+    in slices. shares: (x, y), 0 to 1, as by `_shares`."""
     told = []
     apart = float(np.median(np.diff(at))) if len(at) > 1 else 0.0
     if apart > MOST_THICK_SLICES + OFF_PLANE_SLICES:
@@ -247,8 +246,8 @@ def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
 def coverage(polygons: Sequence[Floats], shape: tuple[int, int]) -> Floats:
     """Return the share of each pixel that polygons cover together, 0 to 1: (x, y) of `shape`.
 
-    polygons: each (n, 2), its corners in pixels, n >= 3, closed by itself; the middle of the first pixel is (0, 0).
-    A point is covered where it lies in an odd number of outlines (even-odd rule).
+    polygons: each (n, 2), its corners in pixels, n >= 3, the last joined to the first; (0, 0) is the middle of the
+    first pixel. A point is covered where it lies in an odd number of outlines (even-odd rule).
     """
     wide, high = shape
     line, enter, leave = _spans(polygons)
@@ -261,18 +260,17 @@ def coverage(polygons: Sequence[Floats], shape: tuple[int, int]) -> Floats:
 
 
 def area(polygons: Sequence[Floats]) -> float:
-    """Return what polygons cover together by the even-odd rule, in square pixels: 0 or more.
+    """Return the area that polygons cover together by the even-odd rule, in square pixels: 0 or more.
 
-    polygons: (n, 2) as those of `coverage`, one at least; they may lie anywhere.
+    polygons: one or more, each (n, 2) as in `coverage`; they may lie anywhere.
     """
     _, enter, leave = _spans(polygons)
     return float((leave - enter).sum() / SCAN_LINES)
 
 
 def _right_of(x: Floats, row: Integers, shape: tuple[int, int]) -> Floats:
-    """By how much each pixel's share, 0..1, exceeds that of the pixel before it, where all right of each `x` is
-    covered: ((wide + 2) * high,), row by row. x: where, in pixels, and row: in which row, both (n,). shape:
-    (wide, high)."""
+    """Return how much each pixel's share, 0..1, exceeds the one before it if all to the right of each `x` is covered,
+    row by row: ((wide + 2) * high,). x: positions in pixels, and row: their rows, both (n,). shape: (wide, high)."""
     wide, high = shape
     x = np.clip(x, -0.5, wide - 0.5)
     first = np.floor(x + 0.5).astype(np.int64)
@@ -282,12 +280,12 @@ def _right_of(x: Floats, row: Integers, shape: tuple[int, int]) -> Floats:
 
 
 def _spans(polygons: Sequence[Floats]) -> tuple[Integers, Floats, Floats]:
-    """The scan line, beginning and end, in pixels, of every stretch that polygons (n, 2) cover: three arrays
-    (stretches,). Line 0 is the first in row 0 of pixels."""
+    """Return the scan line, start and end, in pixels, of each stretch that polygons (n, 2) cover: three arrays
+    (stretches,). Line 0 is the first line in row 0 of pixels."""
     start = np.concatenate(polygons)
     end = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
     from_line, to_line = ((y + 0.5) * SCAN_LINES - 0.5 for y in (start[:, 1], end[:, 1]))
-    # An edge crosses the lines from its lower end, that included, to its upper end, that not: a corner counts once.
+    # An edge includes its lower end, but not its upper end, so that a corner counts once.
     first = np.ceil(np.minimum(from_line, to_line)).astype(np.int64)
     count = np.ceil(np.maximum(from_line, to_line)).astype(np.int64) - first
     edge = np.repeat(np.arange(len(count)), count)

@@ -1,4 +1,4 @@
-"""The lesion of a scan on the grid of its slices: voxel by voxel where it was drawn there, else by area."""
+"""Brings the lesion of a scan to the grid of its slices: voxel by voxel if it was drawn there, otherwise by area."""
 
 from dataclasses import dataclass, replace
 
@@ -24,20 +24,20 @@ from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import DrawnMask
 
-MIN_KEPT_SHARE = 0.9  # of the lesion that must lie on the slices' grid
-# Of a voxel along each axis that a tilted lesion is counted in, at least. Their number is odd: of an even one, half of
-# the parts stands for a range of shares that begins below a half (of two, 0.25), so that lesions would grow.
+MIN_KEPT_SHARE = 0.9  # of the lesion: so much must lie on the slices' grid
+# The least number of parts of a voxel along each axis by which a tilted lesion is measured. It is odd: with an even
+# number, half of the parts would stand for shares from less than a half on (from 0.25 for two), and lesions would grow.
 LEAST_PARTS = 5
-NEAR_A_LABEL = 1e-3  # of a whole number: what floats leave of a label such as 0.9999
+NEAR_A_LABEL = 1e-3  # from a whole number: floats may leave 0.9999 of a label
 
 
 @dataclass(frozen=True)
 class LesionMask:
-    """`voxels`: (Z, Y, X), true where lesion covers at least half of the voxel, on the grid turned to LPS.
+    """The lesion on the grid turned to LPS: `voxels` (Z, Y, X) are true where lesion covers at least half of the voxel.
 
-    `source_px` counts the lesion's voxels in each slice, at least 1 where any of it lies there. `drawn_on` names the
-    modality on whose grid the mask was drawn; None where the scan has no mask. `drawn` is the mask on that grid, and
-    the same as `voxels` where the grid is that of the slices, or where there is no mask.
+    `source_px` counts the lesion's voxels in each slice, and is at least 1 where any of it lies there. `drawn_on` names
+    the modality on whose grid the mask was drawn; None where the scan has no mask. `drawn` is the mask on that grid; it
+    equals `voxels` where that is the grid of the slices, or where there is no mask.
     """
 
     voxels: Bools
@@ -49,8 +49,8 @@ class LesionMask:
 def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where: str) -> LesionMask:
     """Bring a mask to the grid of the reference modality. `grids` are those of the scan's modalities, each oriented.
 
-    InputError, naming `where`: the mask is not binary, lies on the grid of no modality, or loses a tenth of its voxels
-    or all of its voxels on the reference's grid.
+    InputError, which names `where`, is raised where the mask is not binary, lies on no modality's grid, or loses a
+    tenth or all of its voxels on the reference's grid.
     """
     grid = to_lps(grids[reference])
     if mask is None:
@@ -71,15 +71,15 @@ def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where
 
 
 def _as_drawn(voxels: Bools, lps: Grid, on: str | None) -> DrawnMask:
-    """The mask as it was drawn, bool (Z, Y, X) on the grid `lps`, with what it was drawn `on`."""
+    """Return the mask as it was drawn, bool (Z, Y, X) on the grid `lps`, with what it was drawn `on`."""
     return DrawnMask(voxels, tuple(tuple(float(value) for value in row) for row in lps.affine), on)
 
 
 def covered(lesion: Volume, grid: Grid) -> Floats:
-    """(Z, Y, X): the share of each voxel of a grid that lies LPS which the lesion (0 and 1) covers, 0 to 1.
+    """Return the share of each voxel of a grid that the lesion (0 and 1) covers, 0 to 1: (Z, Y, X). The grid lies LPS.
 
-    It is exact where the axes of both grids are parallel; else it is counted in an odd number of parts along each
-    axis, at least five, of at most half a voxel of the lesion's grid.
+    It is exact where the axes of both grids are parallel. Otherwise it is counted in an odd number of parts along each
+    axis, at least five, each at most half a voxel of the lesion's grid.
     """
     lps = to_lps(lesion.grid)
     data = turned_to_lps(lesion.data, lesion.grid)
@@ -91,10 +91,9 @@ def covered(lesion: Volume, grid: Grid) -> Floats:
 
 
 def _covered_exactly(data: NDArray[np.float32], matrix: Floats, shape: tuple[int, int, int]) -> Floats:
-    """(Z, Y, X) of a grid of this shape (x, y, z): the share of each voxel, 0 to 1, that data (x, y, z), 0 and 1,
-    covers, by areas.
+    """Return the exact share of each voxel, 0 to 1, (Z, Y, X) of a grid of this shape (x, y, z), that a lesion covers.
 
-    matrix: 4 x 4 without turns, from an index of the grid to one of the data.
+    data: (x, y, z), 0 and 1, the lesion. matrix: 4 x 4 without rotation, from an index of the grid to one of the data.
     """
     columns, rows, slices = (
         area_weights(shape[axis], data.shape[axis], matrix[axis, axis], _edge(matrix, axis))
@@ -106,14 +105,18 @@ def _covered_exactly(data: NDArray[np.float32], matrix: Floats, shape: tuple[int
 
 
 def _edge(matrix: Floats, axis: int) -> float:
-    """Where the grid's first voxel begins, in voxels from the outer face of the lesion's grid; matrix: 4 x 4, as that
-    of `_covered_exactly`."""
+    """Return where the grid's first voxel begins, in voxels from the outer face of the lesion's grid.
+
+    matrix: 4 x 4, as in `_covered_exactly`.
+    """
     return float(matrix[axis, 3] - matrix[axis, axis] / 2 + 0.5)
 
 
 def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> Floats:
-    """(Z, Y, X) of the grid: the share of each voxel, 0 to 1, that data (x, y, z), 0 and 1 on the grid `lps`, covers,
-    counted in parts."""
+    """Return the share of each voxel of the grid, 0 to 1, (Z, Y, X), that a lesion covers, counted in parts.
+
+    data: (x, y, z), 0 and 1 on the grid `lps`, the lesion.
+    """
     share = np.zeros(grid.shape[::-1])
     low, high = around(data, lps, grid)
     if (low >= high).any():
@@ -136,9 +139,10 @@ def _covered_by_parts(data: NDArray[np.float32], lps: Grid, grid: Grid) -> Float
 
 
 def around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[Integers, Integers]:
-    """The first voxels of the grid that the lesion may touch, and those behind the last, as x, y, z: int64, each (3,).
+    """Return the first voxels of the grid that the lesion may touch, and those behind the last, as x, y, z: int64,
+    each (3,).
 
-    data: (x, y, z), numbers that are not 0 where the lesion is, on the grid `lps`; both grids lie LPS.
+    data: (x, y, z), numbers that are not 0 where the lesion is, on the grid `lps`. Both grids lie LPS.
     """
     found = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if not all(map(len, found)):
@@ -153,7 +157,7 @@ def around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[Integers, 
 
 
 def _drawn_on(mask: Grid, grids: dict[str, Grid], reference: str, where: str) -> str:
-    """The modality on whose grid the mask lies, the reference first."""
+    """Return the modality on whose grid the mask lies: the reference if it is one of several."""
     found = on_same_voxels(mask, grids)
     if not found:
         raise off_grid(mask, grids, where)
@@ -161,9 +165,9 @@ def _drawn_on(mask: Grid, grids: dict[str, Grid], reference: str, where: str) ->
 
 
 def labelled(mask: Volume, number: int, where: str) -> Volume:
-    """Return the mask of one label of a label map: 1 where the map holds that number, else 0; it may stand nowhere.
+    """Return the mask of one label of a label map: 1 where the map holds that number, else 0; the label may be absent.
 
-    InputError where the map holds values that are no whole numbers.
+    InputError is raised where the map holds values that are not whole numbers.
     """
     labels = _whole(mask.data)
     if labels is None:
@@ -179,11 +183,13 @@ def labelled(mask: Volume, number: int, where: str) -> Volume:
 
 
 def _binary(mask: Volume, where: str) -> Bools:
-    """Where the lesion is, (x, y, z) in the order of the mask's file; InputError where there is more than 0
-    and one value."""
+    """Return where the lesion is, (x, y, z) in the order of the mask's file.
+
+    InputError is raised where the mask holds more than 0 and one other value.
+    """
     if _is_binary(mask.data):
         return np.asarray(mask.data != 0)
-    whole = _whole(mask.data)  # which takes far longer, and is asked of few masks
+    whole = _whole(mask.data)  # far slower, but few masks need it
     if whole is not None and _is_binary(whole):
         return np.asarray(whole != 0)
     values, labels = np.unique(mask.data), whole is not None
@@ -209,23 +215,28 @@ def _binary(mask: Volume, where: str) -> Bools:
 
 
 def _is_binary(values: NDArray[np.float32]) -> bool:
-    """Whether values, of any shape and in any unit of values, are 0 and at most one higher number, and some are 0."""
+    """Return whether values, of any shape and unit of values, are 0 and at most one higher number, with 0
+    among them."""
     lesion = values != 0
     return bool(not lesion.all() and not (lesion & (values != values.max())).any())
 
 
 def _whole(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """The numbers of labels, of any shape, as whole ones, of that shape; None where they are none. Resampling and
-    scaling leave 0.9999 of a 1."""
+    """Return values that are labels, of any shape, rounded to whole numbers, in that shape; None where they are
+    not whole.
+
+    Resampling and scaling may leave 0.9999 of a 1.
+    """
     whole = np.rint(values)
     return whole if np.abs(values - whole).max() <= NEAR_A_LABEL else None
 
 
 def check_kept(share: Floats, voxels: Bools, before: float, grid: Grid, where: str) -> None:
-    """InputError where the grid cuts off a tenth of a lesion of `before` mm3, or the lesion covers half of no voxel.
+    """Raise InputError where the grid cuts off a tenth of a lesion of `before` mm3, or the lesion covers half of
+    no voxel.
 
-    share, voxels: (Z, Y, X) on the grid, what the lesion covers of each voxel, 0 to 1, and which of them are lesion
-    by that.
+    share: (Z, Y, X) on the grid, the share of each voxel that the lesion covers, 0 to 1. voxels: (Z, Y, X), which of
+    them are lesion by that share.
     """
     if not before:
         return

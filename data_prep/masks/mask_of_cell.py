@@ -1,7 +1,8 @@
-"""From the mask cell of a manifest to a mask: volumes, of which `roi` may name a label, DICOM contours and segments.
+"""Reads the mask that a manifest's cell names: a volume, in which `roi` may name a label, or DICOM contours
+or segments.
 
-Contours have no voxels of their own, and segments only the frames that hold some: both are brought to the grid of the
-modality that they were drawn on: that of the series that they refer to, else of their frame of reference, else of the
+Contours have no voxels of their own, and segments hold only the frames with lesion. Both are brought to the grid of the
+modality that they were drawn on: the series that they refer to; else one of their frame of reference; else one of the
 same voxels.
 """
 
@@ -31,9 +32,9 @@ def images_of(
 ) -> tuple[list[str], bool]:
     """Return the modalities that a mask may lie on, and whether it refers to them by their series.
 
-    frame, series: the UIDs of the mask's frame of reference ("" for none) and of the series that it refers to.
-    grids: those of the row's images, by modality. Those that are no DICOM say nothing of either, and may be made of
-    that series. InputError where every modality lies in another frame of reference.
+    frame, series: the UIDs of the mask's frame of reference ("" for none) and of the series that it refers to. grids:
+    those of the row's images, by modality. Images that are not DICOM have neither UID; they may have been converted
+    from that series. InputError is raised where every modality lies in another frame of reference.
     """
     if referred := [name for name, grid in grids.items() if grid.series in series - {""}]:
         return referred, True
@@ -51,10 +52,10 @@ def images_of(
 
 
 def goes_with(mask: Grid, grids: Mapping[str, Grid], reference: str) -> str | None:
-    """Return the modality on which a mask that was read lies: with it the mask moves where that is registered.
+    """Return the modality that a mask lies on, and with which it moves if that is registered; None where there is none.
 
-    mask: the grid of the mask, which bears the series of the image where the mask was drawn in DICOM; else it is the
-    modality of the same voxels, and of several of them the reference, or else the first. None where there is none.
+    mask: the grid of the mask. If the mask was drawn in DICOM, the grid holds the series of its image, which decides.
+    Else it is the modality of the same voxels: of several the reference, or else the first.
     """
     names = [name for name, grid in grids.items() if mask.series and grid.series == mask.series]
     names = names or on_same_voxels(mask, grids)
@@ -63,7 +64,7 @@ def goes_with(mask: Grid, grids: Mapping[str, Grid], reference: str) -> str | No
 
 @dataclass(frozen=True)
 class Mask:
-    """A mask on the grid of one of its row's modalities; what was assumed or left out, in sentences; and whose its file
+    """A mask on the grid of one of its row's modalities; sentences on what was assumed or left out; and whose its file
     says it is."""
 
     volume: Volume
@@ -73,8 +74,8 @@ class Mask:
 
 @dataclass(frozen=True)
 class MaskCell:
-    """What a row says of its mask: the file or folder, the region of it that is lesion (None: the only one), the
-    row's modalities, and how errors name the cell (row, column, scan)."""
+    """What a row says of its mask: the file or folder, the region in it that is lesion (None: the only one), the row's
+    modalities, and how errors name the cell (row, column, scan)."""
 
     path: Path
     region: str | None
@@ -83,10 +84,11 @@ class MaskCell:
 
 
 def read_mask(cell: MaskCell, grids: Mapping[str, Grid], reference: str) -> Mask:
-    """Read a mask; `grids` are those of the row's modalities, `reference` the modality whose slices are stored.
+    """Read a mask; `grids` are those of the row's modalities, `reference` is the modality whose slices are stored.
 
-    InputError: the file cannot be read, the region is not in it (data_prep.dicom.regions), contours cannot be filled
-    (data_prep.masks.contours), or a DICOM mask was drawn on an image that is not in the row (`images_of`).
+    InputError is raised where the file cannot be read, the region is not in it (data_prep.dicom.regions),
+    contours cannot be filled (data_prep.masks.contours), or a DICOM mask was drawn on an image that is not in the
+    row (`images_of`).
     """
     found = read_dicom_mask(cell.path, cell.region, cell.where)
     if found is None:
@@ -104,9 +106,9 @@ def read_mask(cell: MaskCell, grids: Mapping[str, Grid], reference: str) -> Mask
 
 
 def drawn_on(cell: MaskCell, grids: Mapping[str, Grid]) -> list[str]:
-    """Return the modalities on whose grid a mask is drawn, or may be; InputError where there is none.
+    """Return the modalities on whose grid a mask is drawn, or may be; InputError is raised where there is none.
 
-    Where `grids` lacks some of the row's images, since these cannot be read, none is no error: they may be the ones.
+    If `grids` lacks some of the row's images, since these cannot be read, it is no error that none is found.
     """
     found = read_dicom_mask(cell.path, cell.region, cell.where)
     if found is not None:
@@ -121,8 +123,8 @@ def drawn_on(cell: MaskCell, grids: Mapping[str, Grid]) -> list[str]:
 def _drawn_on(
     found: Structure | Segmentation, cell: MaskCell, grids: Mapping[str, Grid]
 ) -> tuple[list[str], bool, tuple[str, ...]]:
-    """The modalities that a DICOM mask may be drawn on, one or more; whether it refers to them by their series; and
-    what is told of contours or frames that lie elsewhere than the slices of these that they name."""
+    """Return the modalities that a DICOM mask may be drawn on, one or more; whether it refers to them by their series;
+    and sentences on contours or frames that do not lie on the slices that they name."""
     names, referred = images_of(found.frame, found.series, grids, cell.where)
     images = {name: grids[name] for name in names}
     if isinstance(found, Structure):
@@ -139,7 +141,8 @@ def _drawn_on(
 
 
 def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], where: str) -> Mask:
-    """A segmentation on the whole grid of an image, of which it holds a piece: frames without lesion are left out."""
+    """Return a segmentation on the whole grid of an image; its own grid is a part, since frames without lesion are
+    left out."""
     _check_oriented(grid, where)
     own, lps = found.volume, to_lps(grid)
     share = covered(own, lps)
@@ -153,7 +156,8 @@ def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], whe
 
 
 def _volume(cell: MaskCell) -> Volume:
-    """A mask on the grid of its own file: of a label map, 1 where it holds the label that the region names."""
+    """Return a mask on the grid of its own file; of a label map, it is 1 where the map holds the label that the
+    region names."""
     volume = read_volume(cell.path, cell.where, labels=True)
     _check_background(volume, cell.where)
     if cell.region is None:
@@ -171,7 +175,8 @@ def _volume(cell: MaskCell) -> Volume:
 
 
 def _check_background(mask: Volume, where: str) -> None:
-    """InputError for a mask that holds no 0: what holds no number would count as lesion, or as its lowest label."""
+    """Raise InputError for a mask that holds no 0: voxels without a number would count as lesion, or as its
+    lowest label."""
     if mask.blank is None or not mask.data.all():
         return
     held = np.unique(mask.data[~mask.blank])
@@ -200,7 +205,7 @@ def _filled(structure: Structure, grid: Grid, told: list[str], where: str) -> Ma
         lesion |= drawn.voxels
         told += drawn.told
         lost += int(not drawn.voxels.any())
-    if not lesion.any():  # which would look like a scan without lesion
+    if not lesion.any():  # else it would look like a scan without lesion
         raise InputError(
             "The lesion is lost on the image's grid: its contours cover half of no voxel.",
             where=where,

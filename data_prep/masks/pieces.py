@@ -1,4 +1,5 @@
-"""The pieces of a mask as it was drawn: mirror images of one another, stray ones, thin lines, parts that stick out."""
+"""Measures the pieces of a mask as drawn: mirror images of one another, stray ones, thin lines, parts that
+stick out."""
 
 from itertools import combinations, product
 from typing import Any
@@ -9,32 +10,34 @@ from scipy import ndimage
 from hnscc.base.arrays import Bools, Integers, Spacing
 from hnscc.cohort.store_format import DrawnMask
 
-TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels of one piece touch at a corner at least
-APART_MM = 10.0  # mm, beside the largest piece; a rough outline leaves small pieces above, below and near it
-# In mm: a piece above or below the largest that is shorter belongs to a rough outline, too, or to a ragged lesion: of
-# 152 made-up ones one had such a piece, of 12 mm.
+TOUCHING = np.ones((3, 3, 3), dtype=bool)  # voxels that touch at least at a corner belong to one piece
+APART_MM = 10.0  # mm beside the largest piece; a rough outline leaves small pieces above, below and near it
+# In mm: a shorter piece above or below the largest may belong to a rough outline, or to a ragged lesion. Of 152 made-up
+# lesions one had such a piece, of 12 mm.
 LONG_MM = 15.0
-# In mm, or one voxel: what is wider in its plane is not thin. Two voxels of a PET are 8 mm, as parts of lesions are.
+# In mm, or one voxel: a part that is wider in its plane is not thin. Two voxels of a PET are 8 mm, like parts
+# of lesions.
 BROAD_MM = 4.0
-MOST_BROAD_VOXELS = 11  # of these: a header whose lengths are not in mm makes voxels of a thousandth of one
-OVER_MM = 8.0  # mm beside what the slices above and below hold, or two slices if thicker: it sticks out
-LOOKED_AT_MM = 2.0  # mm: finer voxels are thinned to look for it
-LEAST_MIRRORED_VOXELS = 30  # voxels of a piece: small ones have the same shape by chance
-# Lines in which a mask that is alike on both sides of the middle is parted: convex shapes have none.
+# Voxels that this is at most: if lengths are not in mm, a voxel may seem a thousandth of one.
+MOST_BROAD_VOXELS = 11
+OVER_MM = 8.0  # mm, or two slices if thicker, beside what the slices above and below hold: it sticks out
+LOOKED_AT_MM = 2.0  # mm: finer voxels are thinned before such parts are searched for
+LEAST_MIRRORED_VOXELS = 30  # voxels of a piece: smaller ones have the same shape by chance
+# Lines that cross a gap between the halves of a mask that is symmetric about the middle: convex shapes have no gap.
 GAP_LINES = 5
-SMALL_SHARE = 0.05  # of the lesion, that a stray piece holds at most
-LEAST_SLICES = 3  # that the largest piece takes at least
+SMALL_SHARE = 0.05  # of the lesion: a stray piece holds at most so much
+LEAST_SLICES = 3  # slices that the largest piece takes at least
 
 
 def pieces_of(drawn: DrawnMask) -> dict[str, Any]:
-    """Return what the pieces of a mask are like.
+    """Return what the pieces of a mask are like, as `mirrored`, `stray`, `thin_mm` and `over_mm`.
 
-    `mirrored` says whether one is the exact mirror image of another, in one to three directions, and not of itself; or
-    the whole mask of itself, about the middle of its grid, with a gap between.
-    `stray` counts small pieces in one slice alone, 10 mm and more beside the largest, if that lies in several slices;
-    of those that lie above or below it, ones of 15 mm and more. `thin_mm` is the length of the longest part that is at
-    most 4 mm or one voxel wide in its plane, in mm along a row or column, and `over_mm` that of the longest one that
-    lies in one slice and 8 mm and more beside what the slices next to it hold; 0 where there is none.
+    `mirrored`: whether a piece is the exact mirror image of another, along one to three axes, and not of itself; or the
+    whole mask is symmetric about the middle of its grid, with a gap between the halves. `stray`: the number of small
+    pieces that take one slice each and lie 10 mm and more beside the largest one, seen from above, if that takes
+    several slices; of pieces above or below it, only those of 15 mm and more count. `thin_mm`: the length, along a row
+    or column, of the longest part that is at most 4 mm or one voxel wide in its plane. `over_mm`: that of the longest
+    part of one slice that lies 8 mm and more beside what the slices next to it hold. Both are 0 where there is none.
     """
     voxels = _cropped(drawn.voxels)
     if voxels is None:
@@ -55,7 +58,7 @@ def pieces_of(drawn: DrawnMask) -> dict[str, Any]:
 
 
 def _symmetric(voxels: Bools) -> bool:
-    """Whether a mask (Z, Y, X) is its own mirror image about the middle of its grid, with a gap between."""
+    """Return whether a mask (Z, Y, X) is symmetric about the middle of its grid, with a gap between the halves."""
     for axis in range(3):
         if np.array_equal(voxels, np.flip(voxels, axis)):
             begins = voxels & ~np.roll(voxels, 1, axis)
@@ -65,9 +68,10 @@ def _symmetric(voxels: Bools) -> bool:
 
 
 def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacing) -> int:
-    """How many of the small pieces lie far beside the largest, seen from above; or are long, and far above or below.
+    """Return how many small pieces lie far beside the largest, seen from above, or are long and lie far above or
+    below it.
 
-    numbered: (Z, Y, X), the number of each voxel's piece, 0 for none. small: (n,) numbers; largest: the one number.
+    numbered: (Z, Y, X), the number of each voxel's piece, 0 for none. small: (n,), their numbers. largest: its number.
     """
     main = numbered == largest
     if not len(small) or main.any(axis=(1, 2)).sum() < LEAST_SLICES:
@@ -85,7 +89,7 @@ def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacin
 
 
 def _cropped(voxels: Bools) -> Bools | None:
-    """A mask (Z, Y, X) without the empty slices, rows and columns around it, a view, (Z, Y, X) too; None where it
+    """Return a mask (Z, Y, X) without the empty slices, rows and columns around it, as a view, (Z, Y, X); None if it
     is empty."""
     found = [np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
     if not all(map(len, found)):
@@ -94,8 +98,10 @@ def _cropped(voxels: Bools) -> Bools | None:
 
 
 def _mirrored(one: Bools, two: Bools) -> bool:
-    """Whether a piece is the mirror image of another, along one to three axes, and not of itself. one, two: (Z, Y, X),
-    each cropped."""
+    """Return whether a piece is the mirror image of another, along one to three axes, and not of itself.
+
+    one, two: (Z, Y, X), each cropped.
+    """
     if one.shape != two.shape:
         return False
     ways = [axes for axes in product((False, True), repeat=3) if any(axes)]
@@ -108,7 +114,8 @@ def _mirrored(one: Bools, two: Bools) -> bool:
 
 
 def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
-    """The length in mm of the longest part of a mask (Z, Y, X) that is thin in its plane; 0 where there is none."""
+    """Return the length in mm of the longest part of a mask (Z, Y, X) that is thin in its plane; 0 where there
+    is none."""
     wide = [min(max(2, int(BROAD_MM / step) + 1), MOST_BROAD_VOXELS) for step in spacing_mm[1:]]
     padded = np.pad(voxels, ((0, 0), *((each, each) for each in wide)))
     opened = ndimage.grey_opening(padded.view(np.uint8), (1, *wide))
@@ -116,7 +123,8 @@ def _thin(voxels: Bools, spacing_mm: Spacing) -> float:
 
 
 def _over(voxels: Bools, spacing_mm: Spacing) -> float:
-    """The length in mm of the longest part of a mask (Z, Y, X) that sticks out of one slice; 0 where there is none."""
+    """Return the length in mm of the longest part of a mask (Z, Y, X) that sticks out of one slice; 0 where there
+    is none."""
     rows, columns = (max(1, int(LOOKED_AT_MM / step)) for step in spacing_mm[1:])
     thin = voxels[:, ::rows, ::columns]
     spacing = (spacing_mm[0], rows * spacing_mm[1], columns * spacing_mm[2])
@@ -132,7 +140,8 @@ def _over(voxels: Bools, spacing_mm: Spacing) -> float:
 
 
 def _longest(parts: Bools, spacing_mm: Spacing) -> float:
-    """Of the pieces of these voxels (Z, Y, X), the longest along a row or column, in mm; 0 where there is none."""
+    """Return the length in mm, along a row or column, of the longest piece of these voxels (Z, Y, X); 0 where there
+    is none."""
     numbered, _ = ndimage.label(parts, TOUCHING)
     lengths = [
         max((part.stop - part.start) * step for part, step in zip(box[1:], spacing_mm[1:], strict=True))

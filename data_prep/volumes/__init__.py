@@ -1,1 +1,1 @@
-"""What holds for volumes of every format: values on a grid in space, brought to other grids, and voxels without one."""
+"""Volumes of every format: values on a grid in space, resampled to other grids, and voxels without a value."""

@@ -1,9 +1,8 @@
-"""How volumes are taken to lie whose files do not say it (Analyze pairs), and a mask that lies on no modality's grid:
-in what the grids differ, as the error tells it.
+"""Gives an orientation to volumes whose files state none (Analyze pairs), and says how the grid of a mask differs.
 
-What states no orientation lies as what states its own, and that is said. The grid of a scan is always that of its
-reference modality, never that of its mask: where the mask's grid decided, scans with and without lesion would be
-stored by different rules.
+A volume that states no orientation is given that of one that does, and the user is told. The grid of a scan is always
+that of its reference modality, never that of its mask: if the mask's grid decided, scans with and without lesion would
+be stored by different rules.
 """
 
 from collections.abc import Mapping
@@ -36,10 +35,10 @@ NOWHERE = "Analyze's default axes"
 
 
 def off_grid(mask: Grid, grids: dict[str, Grid], where: str) -> InputError:
-    """Return the error of a mask on none of `grids` (by modality): against the one that is most like its own.
+    """Return the error for a mask on none of `grids` (by modality), which compares it with the most similar grid.
 
-    It tells which of shape, spacing, axes and origin differ, and by how much; and how 3D Slicer is told to write a
-    whole grid where the mask's is a piece of one.
+    The error says which of shape, spacing, axes and origin differ, and by how much. Where the mask's grid is a piece of
+    a whole one, it says how 3D Slicer writes the whole.
     """
     name = min(grids, key=lambda each: _unlikeness(mask, grids[each]))
     found = "; ".join(grid_differences(mask, grids[name]))
@@ -65,10 +64,11 @@ def off_grid(mask: Grid, grids: dict[str, Grid], where: str) -> InputError:
 
 
 def grid_differences(mask: Grid, other: Grid) -> list[str]:
-    """Return what tells a mask's grid from another: shape, spacing, axes, origin, whichever differ, with amounts.
+    """Return in what a mask's grid differs from another: shape, spacing, axes and origin, each that differs with
+    its amount.
 
-    Both are compared with their axes turned to LPS; where one has no orientation (Analyze), only shape and spacing
-    are, in the order of the file.
+    Both grids are turned to LPS first. Where one has no orientation (Analyze), only shape and spacing are compared, in
+    file order.
     """
     oriented = mask.oriented and other.oriented
     if oriented:
@@ -94,7 +94,7 @@ def grid_differences(mask: Grid, other: Grid) -> list[str]:
 
 
 def is_piece(mask: Grid, other: Grid) -> bool:
-    """Whether the mask's voxels are some of the other grid's, and fewer: a crop by whole voxels."""
+    """Return whether the mask's grid is a part of the other grid, cropped by whole voxels."""
     if not (mask.oriented and other.oriented) or to_lps(mask).shape == to_lps(other).shape:
         return False
     mask, other = to_lps(mask), to_lps(other)
@@ -107,7 +107,7 @@ def is_piece(mask: Grid, other: Grid) -> bool:
 
 
 def _lost(mask: Grid, other: Grid) -> str | None:
-    """How a mask looks that was written without the affine of its image."""
+    """Return what shows that a mask was written without the affine of its image, or None."""
     if not (mask.oriented and other.oriented):
         return None
     if np.array_equal(mask.affine, np.eye(4)):
@@ -117,21 +117,23 @@ def _lost(mask: Grid, other: Grid) -> str | None:
 
 
 def _unlikeness(mask: Grid, other: Grid) -> tuple[bool, bool, int, float]:
-    """The least of these is the grid that the mask was most likely drawn on."""
+    """Return how unlike two grids are, in order of weight; the mask was most likely drawn on the grid with
+    the least."""
     apart = float(np.linalg.norm(mask.affine[:3, 3] - other.affine[:3, 3]))
     shapes = sorted(mask.shape) != sorted(other.shape)
     return not is_piece(mask, other), shapes, len(grid_differences(mask, other)), apart
 
 
 def _angle(mask: Grid, other: Grid) -> float:
-    """The largest angle between axes of the two grids, in radians."""
+    """Return the largest angle between axes of the two grids, in radians."""
     cosines = np.sum((mask.affine[:3, :3] / mask.spacing) * (other.affine[:3, :3] / other.spacing), axis=0)
     sines = np.cross((mask.affine[:3, :3] / mask.spacing).T, (other.affine[:3, :3] / other.spacing).T)
     return float(np.arctan2(np.linalg.norm(sines, axis=1), cosines).max())
 
 
 def _moved(mask: Grid, other: Grid) -> str:
-    """How far the mask's first voxel lies from the other grid's, along that grid's axes; nothing where it does not."""
+    """Return how far the mask's first voxel lies from the other grid's, along that grid's axes; "" where it
+    does not."""
     steps = np.linalg.solve(other.affine[:3, :3], mask.affine[:3, 3] - other.affine[:3, 3])
     told = [
         f"{abs(step) * mm:.3g} mm ({count_of(abs(step), 'voxel')}) to {sides[int(step < 0)]}"
@@ -142,19 +144,19 @@ def _moved(mask: Grid, other: Grid) -> str:
 
 
 def _product(values: tuple[int, ...] | Floats) -> str:
-    """Numbers of voxels, or their sizes in mm, along three axes (3,), in words."""
+    """Return numbers of voxels, or their sizes in mm, along three axes (3,), as text."""
     return " x ".join(f"{value:.6g}" for value in values)
 
 
 def lying(
     volumes: dict[str, Volume], mask: Volume | None, reference: str, where: str
 ) -> tuple[dict[str, Volume], Volume | None]:
-    """Give each volume of a scan an orientation: `grid.stated_by` says by what ("as mri" where it is assumed).
+    """Give each volume of a scan an orientation; `grid.stated_by` says what states it ("as mri" where it is assumed).
 
-    The reference modality, if it states none, lies as the first modality of its shape and spacing that does, else as
-    the mask, else by Analyze's own default. A modality that states none lies voxel by voxel on the reference's grid, in
-    file order; a mask that states none on the reference's grid too, or on that of another modality of its shape and
-    spacing. InputError where there is no grid of its shape and spacing. `where` is how the error names the scan.
+    If the reference modality states none, it is given that of the first modality of its shape and spacing that does,
+    else of the mask, else Analyze's default. Any other modality that states none is laid voxel by voxel on the
+    reference's grid, in file order; a mask that states none likewise, or on the grid of another modality of its shape
+    and spacing. InputError is raised where no grid has its shape and spacing. `where` is how the error names the scan.
     """
     grid = _of_reference(volumes, mask, reference)
     laid = {reference: replace(volumes[reference], grid=grid)}
@@ -168,9 +170,10 @@ def lying(
 
 
 def mask_lying(mask: Volume, grids: Mapping[str, Grid], reference: str, where: str) -> Volume:
-    """Give a mask that states no orientation that of the reference, or of another modality of its shape and spacing.
+    """Return a mask with an orientation: its own, or else that of a modality of its shape and spacing, the
+    reference first.
 
-    grids: of the modalities, each oriented. InputError where none has its shape and spacing.
+    grids: of the modalities, each oriented. InputError is raised where none has its shape and spacing.
     """
     if mask.grid.oriented:
         return mask
@@ -182,8 +185,12 @@ def mask_lying(mask: Volume, grids: Mapping[str, Grid], reference: str, where: s
 
 
 def check_place_known(volumes: dict[str, Volume], reference: str, where: str) -> None:
-    """InputError where no file says where the reference lies, though another modality's says it of itself: nobody knows
-    how one lies on the other. volumes: as `lying` gave them. `where` is how the error names the scan."""
+    """Raise InputError where no file states where the reference lies although another modality's file states its
+    own place.
+
+    Nobody knows then how one lies on the other. volumes: as returned by `lying`. `where` is how the error names
+    the scan.
+    """
     grid = volumes[reference].grid
     stating = [
         name for name, volume in volumes.items() if volume.grid.stated_by not in (NOWHERE, f"as {reference}")
@@ -212,7 +219,7 @@ def _of_reference(volumes: dict[str, Volume], mask: Volume | None, reference: st
 
 
 def _on_reference(volume: Volume, reference: str, grid: Grid, where: str) -> Volume:
-    """The volume on the reference's grid; InputError where that has another shape or spacing."""
+    """Return the volume on the reference's grid. InputError is raised where that has another shape or spacing."""
     if not same_grid(volume.grid, grid):
         raise cannot_place(
             "A volume without orientation (Analyze) is not on the grid.",

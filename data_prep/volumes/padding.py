@@ -1,11 +1,11 @@
-"""Voxels that stand for nothing are filled: NaN around a field of view, and a value such as -32768 there, which is
-found and taken as NaN is; within a volume they are refused.
+"""Fills voxels that stand for nothing: NaN around a field of view, or a padding value such as -32768, treated like NaN.
 
-Programs that reslice a volume write NaN, or one value, where it does not reach. A field of view is convex, so that
-what lies outside of it reaches the border of every plane that it is seen in; what is enclosed by values in some plane
-is a hole. The one value is told from measured ones by three marks: it is the lowest or the highest of the volume, many
-voxels hold exactly it, and nothing lies near it. Where such a volume is resliced once more, values between it and the
-image's fill the gap: a lowest value is found then too, as it lies far below nearly all others.
+Inside of a volume such voxels are refused. Programs that reslice a volume write NaN or one value where it does not
+reach. A field of view is convex, so what lies outside of it reaches the border of every plane that it is seen in; a
+part that is enclosed by values in some plane is a hole. The padding value differs from measured ones in three ways: it
+is the lowest or the highest of the volume, many voxels hold exactly it, and no other value is near. If such a volume is
+resliced once more, values between padding and image fill that gap: the lowest value is then still found, since it lies
+far below nearly all others.
 """
 
 import numpy as np
@@ -18,33 +18,33 @@ from hnscc.base.arrays import Bools
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
-LEAST_SHARE = 0.01  # of the voxels that hold the value
-# Of the voxels that may be outside of a field of view; more than that is what was cut out of an image.
+LEAST_SHARE = 0.01  # of the voxels: so many, at least, hold a padding value
+# Of the voxels: so many, at most, lie outside of a field of view; a larger part was cut out of an image.
 MOST_FILLED_SHARE = 0.5
-# Of the range of the other values, by which these lie apart: a negative value below all, as no image has air there;
-# and any value above all, which could be a hot spot's if it were near.
+# Multiples of the range of the other values by which padding lies apart: for a negative lowest value, where no image
+# has air; and for a highest value, which might be a hot spot's if it were nearer.
 BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
-# The same of a lowest value where interpolation left values between, a fifth of the others at most: ranges of the rest
-# below it. Mixtures lie at all shares of the gap: a quarter of them below this one. Air on CT with -3024 around its
-# field of view lies at 0.67.
+# For a lowest value that interpolation mixed with others, at most a fifth of them: by how many ranges of the rest it
+# lies below that. Mixtures lie at all shares of the gap, and a quarter of them below the last share. Air on CT with
+# -3024 around its field of view lies at 0.67.
 BELOW_REST_RANGES, BETWEEN_SHARE, QUARTER_MIXED_SHARE = 20.0, 0.2, 0.55
-MIXED_SHARE = 0.001  # of the value: what differs by more is a mixture, by less is rounding
-# In any unit of values: what lies beyond is no measured value (3.4e38, the highest number of a file's type), and its
-# square no number of 32 bits.
+MIXED_SHARE = 0.001  # of the value: what differs by more is a mixture; less is rounding
+# In any unit of values: nobody measures higher ones (3.4e38 is the highest number of a file's type), and their squares
+# do not fit into 32 bits.
 HIGHEST_VALUE = 1e15
-LEAST_OTHER_VALUES = 16  # other values at least: a mask or a label map holds fewer
+LEAST_OTHER_VALUES = 16  # other values that are needed: a mask or a label map holds fewer
 ASKED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured
 
 
 def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Bools | None]:
-    """Fill NaN around the values of a volume with their minimum; returns it, and which voxels were filled:
-    both (x, y, z).
+    """Return a volume whose NaN around the values are filled with their minimum, and which voxels those are: both (x,
+    y, z).
 
-    data: (x, y, z), in raw values, which stay. The second is None where every voxel holds a value. InputError for
-    values that are infinite or beyond HIGHEST_VALUE, for NaN that are enclosed by values within a plane along some
-    axis, and where no value is left.
+    data: (x, y, z), in raw values, which are kept. The second is None where every voxel holds a value. InputError is
+    raised for values that are infinite or beyond HIGHEST_VALUE, for NaN that are enclosed by values in a plane along
+    some axis, and where no value is left.
     """
-    # As of nearly all volumes; where one value is NaN, so are these two.
+    # True for nearly all volumes. If any value is NaN, so are minimum and maximum, and both comparisons fail.
     if data.min() >= -HIGHEST_VALUE and data.max() <= HIGHEST_VALUE:
         return data, None
     blank = np.isnan(data)
@@ -70,9 +70,9 @@ def without_nan(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float
 
 
 def enclosed(blank: Bools) -> Bools:
-    """Which of the voxels belong, in a plane across some axis, to a piece that does not reach the plane's border.
+    """Return which blank voxels belong, in a plane across some axis, to a piece that does not reach the plane's border.
 
-    blank: (x, y, z) bool, true for a voxel without a number. The result is of the same shape and type.
+    blank: (x, y, z) bool, true for a voxel without a number. The result has the same shape and type.
     """
     corners = ndimage.generate_binary_structure(3, 3)
     found: Bools = np.logical_or.reduce([enclosed_across(blank, axis, corners) for axis in range(3)])
@@ -80,17 +80,17 @@ def enclosed(blank: Bools) -> Bools:
 
 
 def enclosed_across(shown: Bools, axis: int, touching: Bools) -> Bools:
-    """Which of the voxels shown belong, in a plane across one axis, to a piece that does not reach the plane's border.
+    """Return which voxels shown belong, in a plane across one axis, to a piece that does not reach the plane's border.
 
-    shown: of three axes; the result is of the same shape. touching: (3, 3, 3), which neighbours are of one piece; those
-    in other planes never are.
+    shown: of three axes; the result has the same shape. touching: (3, 3, 3), which neighbours belong to one piece;
+    those in other planes never do.
     """
     in_plane = np.zeros_like(touching)
     plane = tuple(1 if each == axis else slice(None) for each in range(3))
     in_plane[plane] = touching[plane]
     pieces, count = ndimage.label(shown, in_plane)
     apart = np.ones(count + 1, dtype=bool)
-    apart[0] = False  # which is what is not shown
+    apart[0] = False  # label 0 is what is not shown
     for along in {0, 1, 2} - {axis}:
         for end in (0, -1):
             apart[np.take(pieces, end, axis=along)] = False
@@ -109,13 +109,11 @@ def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
 def measured(
     data: NDArray[np.float32], grid: Grid, where: str, unit: str = "", *, labels: bool = False
 ) -> Volume:
-    """The volume of values as a file holds them (x, y, z), in raw values: what holds no value around the field of view
-    is filled.
+    """Return the volume of values (x, y, z), in raw values, as a file holds them, with padding around the field of
+    view filled.
 
-    labels: the values are those of a mask, of which one may lie far from all others and stand for something.
-
-    InputError for values that are infinite or that no image has, and for NaN or a value that stands for nothing within
-    the volume.
+    labels: the values are those of a mask, where a value far from all others may have a meaning. InputError is raised
+    for values that are infinite or that no image has, and for NaN or a padding value inside of the volume.
     """
     data, padding = (data, None) if labels else without_padding(data, where)
     data, blank = without_nan(data, where)
@@ -123,11 +121,11 @@ def measured(
 
 
 def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Padding | None]:
-    """Replace what stands for nothing around the values of a volume by NaN; and say what that was. data and what is
-    returned: both (x, y, z), in raw values.
+    """Return the data with the padding value around it replaced by NaN, and what that value was: both (x, y, z), in
+    raw values.
 
-    Where it is more than half of the volume, no field of view is meant: it is told, and stays. InputError where it lies
-    within the volume.
+    Where more than half of the volume holds it, no field of view is meant: it is reported, and the data stay as they
+    are. InputError is raised where the value lies inside of the volume.
     """
     lowest = float(np.fmin.reduce(data, axis=None))
     found = _interpolated(data, lowest) or _pure(data, lowest)
@@ -151,11 +149,14 @@ def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.f
 
 
 def _pure(data: NDArray[np.float32], lowest_value: float) -> tuple[Padding, Bools] | None:
-    """The lowest or the highest value of a volume (x, y, z), in raw values, where it stands for nothing; and where it
-    is, (x, y, z). Volumes are large: none is copied."""
+    """Return the lowest or highest value of a volume (x, y, z), in raw values, if it is padding, and where it is, (x,
+    y, z).
+
+    The volume is not copied, since it may be large.
+    """
     for lowest, apart in ((True, BELOW_RANGES), (False, ABOVE_RANGES)):
         value = np.float32(lowest_value) if lowest else np.fmax.reduce(data, axis=None)
-        if not np.isfinite(value) or (lowest and value >= 0):  # known at once; voxels take longer to count
+        if not np.isfinite(value) or (lowest and value >= 0):  # cheap to know, so that voxels are not counted
             continue
         blank = data == value
         count = int(np.count_nonzero(blank))
@@ -177,9 +178,8 @@ def _pure(data: NDArray[np.float32], lowest_value: float) -> tuple[Padding, Bool
 
 
 def _interpolated(data: NDArray[np.float32], value: float) -> tuple[Padding, Bools] | None:
-    """The lowest `value` of a volume (x, y, z), in raw values, where it stands for nothing and interpolation mixed it
-    with the image; and where it and such mixtures are, (x, y, z). None where the values between are measured ones: air
-    on CT."""
+    """Return the lowest `value` of a volume (x, y, z), in raw values, if it is padding that interpolation mixed with
+    the image, and where it and its mixtures are, (x, y, z). None where the values between are measured: air on CT."""
     if not np.isfinite(value) or value >= 0:
         return None
     highest = value * (1 - MIXED_SHARE)
@@ -190,7 +190,7 @@ def _interpolated(data: NDArray[np.float32], value: float) -> tuple[Padding, Boo
     first, last = (float(each) for each in percentiles(rest, [100 * BETWEEN_SHARE, 99]))
     if first - value <= BELOW_REST_RANGES * (last - first):
         return None
-    # Images without a value below 0 have none then but mixtures.
+    # In an image without negative values, all values below 0 are mixtures.
     blank, pure = data < (0.0 if first >= 0 else first - (last - first)), data <= highest
     voxels, mixed = int(blank.sum()), int((blank & ~pure).sum())
     if not mixed or voxels - mixed < LEAST_SHARE * data.size:

@@ -1,8 +1,7 @@
-"""The percentiles and the median of many values, to the last bit those of NumPy, in a fraction of its time.
+"""Computes percentiles and medians of many values: the same as NumPy's, to the last bit, in a fraction of the time.
 
-A few of the values, in order, say between which two a rank will stand: NumPy then puts in order those between them
-alone. It does so by vector instructions where it is asked for one rank, and without them where for several: so each
-rank is asked for by itself.
+A sample of the values says between which two values a rank will stand; NumPy then sorts only what lies between these.
+It uses vector instructions when it is asked for one rank, and not for several, so it is asked for each rank by itself.
 """
 
 from collections.abc import Sequence
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 
 from hnscc.base.arrays import Floats
 
-# By so many it is guessed where a rank stands; of less than eight times as many, none is guessed.
+# The size of the sample; with less than eight times as many values, no sample is taken.
 SAMPLE_VALUES = 4096
 
 
 def percentiles(values: NDArray[np.floating], shares: Sequence[float]) -> Floats:
-    """Return what np.percentile(values, shares) does, (n,) of n shares in percent, of finite float32 or float64 of
-    any shape, order and unit of values."""
+    """Return np.percentile(values, shares), (n,) of n shares in percent, for finite float32 or float64 of any shape,
+    order and unit of values."""
     low, high, part = _around(values, np.true_divide(shares, 100))
     step = high - low
     found: Floats = np.where(part < 0.5, low + step * part, high - step * (1 - part))
@@ -26,8 +25,10 @@ def percentiles(values: NDArray[np.floating], shares: Sequence[float]) -> Floats
 
 
 def percentile(values: NDArray[np.floating], share: float) -> np.floating:
-    """Return what np.percentile(values, share) does, of float32 or float64 as `percentiles`; of one share NumPy
-    interpolates in the values' own type. values: of any shape and unit of values."""
+    """Return np.percentile(values, share) for values as in `percentiles`, of any shape and unit of values.
+
+    It has the type of the values, since NumPy interpolates in their type if it is given one share.
+    """
     (low,), (high,), (part,) = _around(values, np.array([share / 100]))
     step, part = high - low, float(part)
     found: np.floating = low + step * part if part < 0.5 else high - step * (1 - part)
@@ -37,9 +38,11 @@ def percentile(values: NDArray[np.floating], share: float) -> np.floating:
 def _around(
     values: NDArray[np.floating], shares: Floats
 ) -> tuple[NDArray[np.floating], NDArray[np.floating], Floats]:
-    """The values before and after each place, a share from 0 to 1 of the way through all of them in order; and which
-    part of the way from one to the other it lies: three of the shape of `shares` (n,). values: of any shape and unit
-    of values."""
+    """Return the values before and after each place, and the fraction of the way between them: three arrays like
+    `shares`, (n,).
+
+    A place is a share, 0 to 1, of the way through all values in order. values: of any shape and unit of values.
+    """
     flat = values.ravel("K")
     places = (flat.size - 1) * shares
     before = np.floor(places).astype(np.intp)
@@ -48,8 +51,7 @@ def _around(
 
 
 def median(values: NDArray[np.floating]) -> np.floating:
-    """Return what np.median(values) does, of finite float32 or float64, one at least, of any shape, order and unit
-    of values."""
+    """Return np.median(values) for one or more finite float32 or float64 of any shape, order and unit of values."""
     flat = values.ravel("K")
     middle = _from_rank(flat, (flat.size - 1) // 2)
     mean: np.floating = middle.mean() if flat.size % 2 == 0 else middle[:1].mean()
@@ -57,8 +59,10 @@ def median(values: NDArray[np.floating]) -> np.floating:
 
 
 def _from_rank(flat: NDArray[np.floating], rank: int) -> NDArray[np.floating]:
-    """(2,): the values that stand at a rank and next to it, or at the last one twice, once the values (n,), in any unit
-    of values, are in order."""
+    """Return the values at a rank and after it, (2,), as if the values (n,), in any unit of values, were sorted.
+
+    At the last rank both are the last value.
+    """
     near, at = _near(flat, rank)
     near.partition(at)
     after = near[at + 1 :]
@@ -66,12 +70,14 @@ def _from_rank(flat: NDArray[np.floating], rank: int) -> NDArray[np.floating]:
 
 
 def _near(flat: NDArray[np.floating], rank: int) -> tuple[NDArray[np.floating], int]:
-    """(m,): a copy of those of the values (n,), in any unit of values, among which the rank and the next one stand; and
-    the rank among these. All where there are few, or the guess is wrong."""
+    """Return a copy, (m,), of those values between which a rank and the next one stand, and the rank among these.
+
+    These are all values where there are few, or where the sample was wrong. flat: (n,), in any unit of values.
+    """
     if flat.size >= 8 * SAMPLE_VALUES:
         sample = np.sort(flat[:: flat.size // SAMPLE_VALUES])
         share = rank / (flat.size - 1)
-        # Four standard deviations of a rank among values drawn at random, and some more, for these are not.
+        # Four standard deviations of a rank among values drawn at random, and some more, since these are not random.
         aside = 4 * np.sqrt(share * (1 - share) * sample.size) + 8
         first, last = (int(share * sample.size + away) for away in (-aside, aside))
         low = sample[first] if first > 0 else -np.inf
@@ -80,6 +86,6 @@ def _near(flat: NDArray[np.floating], rank: int) -> tuple[NDArray[np.floating], 
         kept = from_low & (flat <= high)
         below, count = flat.size - int(np.count_nonzero(from_low)), int(np.count_nonzero(kept))
         if below <= rank and min(rank + 1, flat.size - 1) < below + count:
-            # Of equal values, such as those of air, two say what all do.
+            # If all are equal, such as those of air, two of them are enough.
             return (np.array([low, high]), 0) if low == high else (flat[kept], rank - below)
     return flat.copy(), rank

@@ -1,4 +1,4 @@
-"""From slices of a grid to square slices of size x size pixels: images smoothed or interpolated, masks by area."""
+"""Resizes slices of a grid to size x size square pixels: images are smoothed or interpolated, masks go by area."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,13 +13,14 @@ from hnscc.base.arrays import Bools, Floats, Images, Masks, Spacing
 
 Kind = TypeVar("Kind", bound=np.floating)
 ROUNDING = 1e-9  # of the weights
-# Half of a pixel or voxel: exact halves are in, whatever the rounding.
+# Half of a pixel or voxel, less rounding, so that exact halves count as covered.
 HALF_SHARE = 0.5 - ROUNDING
 
 
 @dataclass(frozen=True)
 class Window:
-    """Where size x size stored pixels lie on the slices of the grid; scale and offset in grid pixels, along y and x.
+    """Where size x size stored pixels lie on the slices of the grid; scale and offset are in grid pixels, along y
+    and x.
 
     Stored pixel i spans offset + i * scale to offset + (i + 1) * scale; 0 is the outer edge of the first grid pixel.
     """
@@ -30,7 +31,7 @@ class Window:
 
 
 def make_window(grid: Grid, size: int, pixel_mm: float | None) -> Window:
-    """Stored pixels around the centre of a grid that lies LPS; pixel_mm None fits the longer side."""
+    """Return stored pixels around the centre of a grid that lies LPS; pixel_mm None fits the longer side."""
     width, height = grid.shape[:2]
     wide, high = grid.spacing[:2]
     pixel = max(width * wide, height * high) / size if pixel_mm is None else pixel_mm
@@ -45,7 +46,7 @@ def stored_spacing(grid: Grid, window: Window) -> Spacing:
 
 
 def stored_affine(grid: Grid, window: Window) -> Floats:
-    """4 x 4: from a stored index (x, y, z) to mm, for a grid that lies LPS."""
+    """Return the affine, 4 x 4, from a stored index (x, y, z) to mm, for a grid that lies LPS."""
     step = np.diag([window.scale[1], window.scale[0], 1.0, 1.0])
     step[0, 3] = window.offset[1] + window.scale[1] / 2 - 0.5
     step[1, 3] = window.offset[0] + window.scale[0] / 2 - 0.5
@@ -53,17 +54,18 @@ def stored_affine(grid: Grid, window: Window) -> Floats:
 
 
 def resize_mask(lesion: Bools, window: Window) -> Masks:
-    """(H, W) bool of the grid -> (size, size) uint8: 1 where lesion covers at least half of the stored pixel."""
+    """Resize a mask, (H, W) bool of the grid, to (size, size) uint8: 1 where lesion covers at least half of a
+    stored pixel."""
     return (_shares(lesion, window) >= HALF_SHARE).astype(np.uint8)
 
 
 def overlapped(lesion: Bools, window: Window) -> Bools:
-    """(H, W) bool of the grid -> (size, size) bool: the stored pixels that lesion covers some of."""
+    """Return the stored pixels, (size, size) bool, that lesion, (H, W) bool of the grid, covers some of."""
     return _shares(lesion, window) > ROUNDING
 
 
 def _shares(lesion: Bools, window: Window) -> Floats:
-    """(H, W) bool of the grid -> (size, size): the share of each stored pixel, 0..1, that lesion covers."""
+    """Return the share of each stored pixel, 0..1, (size, size), that lesion, (H, W) bool of the grid, covers."""
     rows, columns = (
         area_weights(window.size, lesion.shape[axis], window.scale[axis], window.offset[axis])
         for axis in (0, 1)
@@ -72,8 +74,10 @@ def _shares(lesion: Bools, window: Window) -> Floats:
 
 
 def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> Images:
-    """(H, W) of the grid -> (size, size) float32 in the same unit of values, anti-aliased; `fill` where the pixel's
-    centre lies outside of the grid."""
+    """Resize an image, (H, W) of the grid, to (size, size) float32 in the same unit of values, anti-aliased.
+
+    Pixels whose centres lie outside of the grid are `fill`.
+    """
     rows, columns = (
         smooth_weights(window.size, image.shape[axis], window.scale[axis], window.offset[axis])
         for axis in (0, 1)
@@ -84,13 +88,14 @@ def resize_image(image: NDArray[np.floating], window: Window, fill: float) -> Im
     return resized.astype(np.float32)
 
 
-PIXELS_AT_ONCE = 2**19  # of a stack: a call for each small slice takes longer than its sums
+PIXELS_AT_ONCE = 2**19  # of a stack: one call for each small slice takes longer than its sums
 
 
-# Kept, as all slices of a scan ask for the same; nobody changes them.
+# The matrices are cached, since all slices of a scan use the same; nobody changes them.
 @lru_cache(maxsize=8)
 def area_weights(out: int, count: int, scale: float, offset: float) -> sparse.csr_array:
-    """(out, count): the share of output pixel i that input pixel j covers; rows sum to 1, to less at the edge."""
+    """Return a matrix (out, count): the share of output pixel i that input pixel j covers; edge rows sum to less
+    than 1."""
     start = offset + scale * np.arange(out)[:, None]
     pixel = np.arange(count)[None]
     return sparse.csr_array(
@@ -100,8 +105,10 @@ def area_weights(out: int, count: int, scale: float, offset: float) -> sparse.cs
 
 @lru_cache(maxsize=8)
 def smooth_weights(out: int, count: int, scale: float, offset: float) -> sparse.csr_array:
-    """(out, count): a triangle around each output pixel's centre, as wide as two output or two input pixels, whichever
-    is more; rows sum to 1. Beyond the input the centre is that of its outermost pixel.
+    """Return a matrix (out, count) of weights: a triangle around each output pixel's centre; rows sum to 1.
+
+    It is as wide as two output or two input pixels, whichever is more. Beyond the input, the centre is that of the
+    outermost input pixel.
     """
     centre = offset + scale * (np.arange(out)[:, None] + 0.5)
     distance = np.abs(np.arange(count)[None] + 0.5 - np.clip(centre, 0.5, count - 0.5))
@@ -111,17 +118,19 @@ def smooth_weights(out: int, count: int, scale: float, offset: float) -> sparse.
 
 @lru_cache(maxsize=32)
 def mean_weights(count: int, around: int) -> sparse.csr_array:
-    """(count, count): what ndimage.uniform_filter1d weighs `count` values in a line by, for means of `around` each."""
+    """Return a matrix (count, count) that does what ndimage.uniform_filter1d does: means of `around` values in
+    a line."""
     return sparse.csr_array(ndimage.uniform_filter1d(np.eye(count), around, axis=0))
 
 
 def weigh(images: NDArray[Kind], rows: sparse.csr_array, columns: sparse.csr_array) -> NDArray[Kind]:
-    """rows @ image @ columns.T: each output pixel is a weighed sum of the image's, in its unit of values.
+    """Return rows @ image @ columns.T: each output pixel is a weighted sum of the image's pixels, in its unit
+    of values.
 
-    images: (H, W), or a stack of them (Z, H, W), float64, or float32 where the weights are. rows: (h, H) and columns:
-    (w, W), shares from 0 to 1, such as `area_weights` or `smooth_weights` gave. The result is (h, w) or (Z, h, w) of
-    that type; where the shares of a row sum to 1, it lies between the image's values. Sparse products add in a fixed
-    order, so that digests do not depend on a BLAS library's threads, nor on whether images come one by one.
+    images: (H, W), or a stack (Z, H, W), float64, or float32 if the weights are. rows: (h, H) and columns: (w, W),
+    shares from 0 to 1, such as those of `area_weights` or `smooth_weights`. The result is (h, w) or (Z, h, w) of that
+    type; where rows sum to 1, it lies between the image's values. Sparse products add in a fixed order, so that digests
+    depend neither on the threads of a BLAS library, nor on whether images come one by one.
     """
     if images.ndim == 2:
         weighed: NDArray[Kind] = (columns @ (rows @ images).T).T
@@ -138,7 +147,9 @@ def weigh(images: NDArray[Kind], rows: sparse.csr_array, columns: sparse.csr_arr
 
 
 def centres_inside(window: Window, count: int, axis: int) -> Bools:
-    """(size,) bool: which stored pixels have their centre on the grid, along `axis` (0: y, 1: x), which has `count`
-    grid pixels."""
+    """Return which stored pixels, (size,) bool, have their centre on the grid.
+
+    axis: 0 (y) or 1 (x), along which the grid has `count` pixels.
+    """
     centre = window.offset[axis] + window.scale[axis] * (np.arange(window.size) + 0.5)
     return (centre >= 0) & (centre <= count)
