@@ -1,1 +1,1 @@
-"""A cohort's scans against one another: what is odd is told and kept in the store, what cannot be right is refused."""
+"""Compares a cohort's scans: what is odd is reported and kept in the store, and what cannot be right is refused."""

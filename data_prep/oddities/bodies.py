@@ -1,6 +1,6 @@
-"""Modalities of a scan that show the body in another place, turned, or another body.
+"""Finds modalities of a scan that show the body in another place, turned, or that show another body.
 
-Their headers lay them on one another; nothing is known of how each modality shows the skin but what most scans tell.
+Their headers say how they lie on one another. How each modality shows the skin is known only from most of the scans.
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence, Set
@@ -15,35 +15,37 @@ from hnscc.base.arrays import Floats
 from hnscc.cohort.placement import BodyFacts
 from hnscc.cohort.store_format import Scan
 
-FAR_MM, FAR_SDS = 6.0, 10.0  # mm; robust standard deviations: other tissue shows on PET than on MRI
-# Of how far a body is moved, what each of its sides is at least: where it fades, one side stays.
+FAR_MM, FAR_SDS = 6.0, 10.0  # mm; robust standard deviations: tissue that shows on PET may not show on MRI
+# Of how far a body is moved: each of its sides moves at least so much. Where a body fades, one side stays.
 MOVED_SHARE, END_DIRECTIONS = 0.5, 4
 ENDS = (("back", "front"), ("left", "right"))
-# In mm per mm: of places in the slices along them; of rows along the columns.
+# In mm per mm: of the body's places along the slices, and of its rows along the columns.
 LEAN_SLOPE, SHEAR_SLOPE = 0.12, 0.06
-# Robust standard deviations: a limb that lies askew in one slab leans by 7 in the public cohort.
+# Robust standard deviations: in the public cohort a limb that lies askew in one slab leans by 7.
 SHEAR_SDS = 10.0
-LEAST_CROSSED_SCANS = 8  # scans, from which it is asked whose body a modality shows
-# A logarithm of times as wide, and robust standard deviations, of which the public cohort has 6.5 at most.
+LEAST_CROSSED_SCANS = 8  # scans that are needed to ask whose body a modality shows
+# As the logarithm of a factor, and in robust standard deviations, of which the public cohort has 6.5 at most.
 WIDER_LOGARITHM, WIDER_SDS = 0.12, 8.0
-MIRRORED_APART_SHARE = 0.6  # of how far bodies are apart, that is left of it where one of them is mirrored
-HARMONICS = 5  # of the radii, beside their mean
-LEAST_SD_MM, MOST_SDS = 0.25, 10.0  # mm; standard deviations that a number may be apart
-# Times, that another scan's body fits better than the own: 2.6 at most in 34 scans of different bodies.
+MIRRORED_APART_SHARE = 0.6  # of the distance between bodies: what is left of it if one of them is mirrored
+HARMONICS = 5  # of the radii that are compared, besides their mean
+LEAST_SD_MM, MOST_SDS = 0.25, 10.0  # mm, at least; standard deviations that count at most
+# Times that another scan's body fits better than the scan's own: 2.6 at most in 34 scans of different bodies.
 BETTER_TIMES = 4.0
-# Times the cohort's median: 15 at most in these, 20 in made-up heads; these, mirrored, 35 and more.
+# Times the cohort's median misfit: at most 15 in these scans and 20 in made-up heads; mirrored heads have 35 and more.
 FAR_OFF_TIMES = 30.0
-# In mm, root mean square: bodies that are nearer fit. Where no other scan's body fits, the radius does not count: of a
-# body that is dark, noise and blur around it seem a part.
+# In mm, root mean square: nearer bodies fit. The second holds where no other scan's body fits, and leaves out the
+# radius, since noise and blur around a dark body look like a part of it.
 LEAST_APART_MM, LEAST_OFF_MM = 1.0, 1.25
-RADIUS = 2  # which of the numbers that are compared it is
+RADIUS = 2  # the position of the radius among the numbers that are compared
 
 
 def beside(
     scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
 ) -> Iterator[Odd]:
-    """A sentence on each modality of a scan that shows the body elsewhere than the grid's does; `scans` and `known` as
-    those of `unlike_bodies`."""
+    """Yield a sentence on each modality of a scan that shows the body beside where the grid's modality shows it.
+
+    scans, known: as in `unlike_bodies`.
+    """
     reference = scans[0].placement["reference"] if scans else ""
     for modality in modalities:
         if modality != reference:
@@ -57,11 +59,12 @@ def unlike_bodies(
     known: Container[tuple[str, str]] = (),
     moved: Sequence[Odd] = (),
 ) -> Iterator[Odd]:
-    """A sentence on each modality of a scan that shows the body turned or shaped otherwise than the grid's.
+    """Yield a sentence on each modality of a scan that shows the body turned or shaped otherwise than the
+    grid's modality.
 
-    Nothing is said of fewer than 5 scans, nor of bodies that fit another scan's in fewer than 8; nor of scans whose
-    modality is `known` to look otherwise for a reason that is told (`Odd.shown`). moved: what `beside` said; of these
-    it is only told whose body they show.
+    Nothing is said of fewer than 5 scans, nor of bodies that fit another scan's in fewer than 8 scans; nor of scans
+    with a modality that is `known` to look otherwise for a reported reason (`Odd.shown`). moved: what `beside`
+    returned; of these scans it is only said whose body they show.
     """
     if len(scans) < LEAST_SCANS:
         return
@@ -80,25 +83,25 @@ def unlike_bodies(
 def _unknown(
     odd: Iterable[Odd], modality: str, reference: str, known: Container[tuple[str, str]]
 ) -> Iterator[Odd]:
-    """Those on scans in which neither modality is known to look otherwise."""
+    """Yield those on scans of which neither modality is known to look otherwise."""
     for each in odd:
         if not any((each.scan_id, name) in known for name in (modality, reference)):
             yield each
 
 
 def body_of(scan: Scan, modality: str) -> BodyFacts | None:
-    """What data_prep.placing.bodies found; None where no slice shows the body in all modalities."""
+    """Return what data_prep.placing.bodies found; None where no slice shows the body in all modalities."""
     return scan.placement["values"][modality]["body"]
 
 
 def _both(scans: Sequence[Scan], modality: str, reference: str) -> list[BothBodies]:
-    """The scans that show the body in both, with both bodies."""
+    """Return the scans that show the body in both modalities, with both bodies."""
     found = [(scan, body_of(scan, modality), body_of(scan, reference)) for scan in scans]
     return [(scan, one, two) for scan, one, two in found if one and two]
 
 
 def _moved(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
-    """Bodies that are moved with both their sides."""
+    """Yield a sentence on each body of which both sides are moved."""
     for scan, move, sides in _beside(both):
         axis = int(np.argmax(np.abs(move)))
         if (sides[axis] * np.sign(move[axis])).min() >= MOVED_SHARE * abs(move[axis]):
@@ -112,7 +115,7 @@ def _moved(both: Sequence[BothBodies], modality: str, reference: str) -> Iterato
 
 
 def _one_sided(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
-    """Bodies that end elsewhere on one side; asked of those that are not moved."""
+    """Yield a sentence on each body that ends elsewhere on one side; `both` holds none that is moved."""
     for scan, move, sides in _beside(both):
         axis = int(np.argmax(np.abs(move)))
         at = int(np.argmax(np.abs(sides[axis])))
@@ -127,9 +130,8 @@ def _one_sided(both: Sequence[BothBodies], modality: str, reference: str) -> Ite
 
 
 def _beside(both: Sequence[BothBodies]) -> Iterator[tuple[Scan, Floats, Floats]]:
-    """The scans whose body lies far beside that of the reference, against the other scans: by how many mm, to the back
-    and to the left, its middle does (2,), and its ends do (2, 2): the back and the front one, the left and the right.
-    """
+    """Yield the scans whose body lies far from that of the reference, compared with other scans; in mm, by how much its
+    centre is off to the back and left, (2,), and by how much its ends are, (2, 2): back and front, left and right."""
     if len(both) < LEAST_SCANS:
         return
     apart = np.array([[one[side] - two[side] for side in ("back", "left")] for _, one, two in both])
@@ -143,7 +145,7 @@ def _beside(both: Sequence[BothBodies]) -> Iterator[tuple[Scan, Floats, Floats]]
 
 
 def _ends(found: BodyFacts) -> Floats:
-    """(2, 2): where the body ends to the back and to the front, to the left and to the right, in mm."""
+    """Return where the body ends to the back and to the front, to the left and to the right, in mm: (2, 2)."""
     radii = np.array(found["radii"])
     quarter = np.arange(-END_DIRECTIONS, END_DIRECTIONS + 1)
     far = [float(radii[(quarter + turn) % len(radii)].mean()) for turn in np.arange(4) * len(radii) // 4]
@@ -154,8 +156,8 @@ def _ends(found: BodyFacts) -> Floats:
 
 
 def _sheared(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
-    """Modalities in which the body leans from slice to slice, or is sheared in them, against the other scans; of those
-    alone whose outlines tell that."""
+    """Yield a sentence on each modality in which the body leans from slice to slice, or is sheared within slices,
+    unlike in other scans. Scans whose outlines do not tell this are left out."""
     both = [(scan, one, two) for scan, one, two in both if "shear" in one and "shear" in two]
     if len(both) < LEAST_SCANS:
         return
@@ -184,7 +186,8 @@ def _sheared(both: Sequence[BothBodies], modality: str, reference: str) -> Itera
 
 
 def _how_sheared(modality: str, reference: str, move: float, way: str, mirrored: bool) -> str:
-    """A body of other grey values, by which less or more of it shows, may look sheared too: no cause is named."""
+    """Return the sentence; it names no cause, since a body of other grey values may look sheared, as less or more of
+    it shows."""
     if mirrored:
         return (
             f"{modality} shows a body that fits that of {reference} better mirrored from left to right, against the "
@@ -198,7 +201,7 @@ def _how_sheared(modality: str, reference: str, move: float, way: str, mirrored:
 
 
 def _fitting_mirrored(both: Sequence[BothBodies]) -> set[str]:
-    """The scans in which one body, mirrored from left to right, lies and is shaped far more like the other."""
+    """Return the scans in which one body, mirrored from left to right, fits the other far better."""
     apart = np.array([_numbers(one) - _numbers(two) for _, one, two in both])
     turned = np.array([_numbers(_mirrored(one)) - _numbers(two) for _, one, two in both])
     usual = np.median(apart, axis=0)
@@ -211,7 +214,7 @@ def _fitting_mirrored(both: Sequence[BothBodies]) -> set[str]:
 
 
 def _mirrored(found: BodyFacts) -> BodyFacts:
-    """A body, its left on its right: the direction at an angle comes to 180 degrees less that."""
+    """Return a body mirrored from left to right: the direction at an angle becomes 180 degrees minus that."""
     radii = found["radii"]
     half = len(radii) // 2
     return found | {
@@ -221,7 +224,8 @@ def _mirrored(found: BodyFacts) -> BodyFacts:
 
 
 def _wider(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
-    """Modalities in which the body is wider or narrower than in the other, against the other scans."""
+    """Yield a sentence on each modality in which the body is wider or narrower, beside the reference, than in
+    other scans."""
     if len(both) < LEAST_SCANS:
         return
     logs = [float(np.log(np.mean(one["radii"]) / np.mean(two["radii"]))) for _, one, two in both]
@@ -242,7 +246,8 @@ def _leans(one: BodyFacts, two: BodyFacts) -> list[float]:
 
 
 def _both_lean(one: BodyFacts, two: BodyFacts) -> list[float]:
-    """How far the body leans on both: a limb that lies askew may end elsewhere on one, and seem to lean less there."""
+    """Return how far the body leans on both: a limb that lies askew may end elsewhere on one, and seem to lean
+    less there."""
     pairs = [(one[way], two[way]) for way in ("lean_back", "lean_left")]
     return [min(abs(a), abs(b)) if a * b > 0 else 0.0 for a, b in pairs]
 
@@ -250,8 +255,8 @@ def _both_lean(one: BodyFacts, two: BodyFacts) -> list[float]:
 def _anothers(
     both: Sequence[BothBodies], modality: str, reference: str, beside: Set[str | None]
 ) -> Iterator[Odd]:
-    """Modalities whose body fits another scan's as closely as most fit their own; or fits its own far worse, where that
-    is not known of the scans that lie `beside` it."""
+    """Yield a sentence on each modality whose body fits another scan's as closely as most fit their own, or fits its
+    own far worse than most; the latter is not said of scans that are known to lie `beside` it."""
     if len(both) < LEAST_CROSSED_SCANS:
         return
     shown = np.array([_numbers(one) for _, one, _ in both])
@@ -259,7 +264,7 @@ def _anothers(
     apart = shown - there
     usual = np.median(apart, axis=0)
     spread = np.maximum(SD_BY_MEDIAN * np.median(np.abs(apart - usual), axis=0), LEAST_SD_MM)
-    off = (shown[:, None] - there - usual) / spread  # (n, n, numbers): each against each one's reference
+    off = (shown[:, None] - there - usual) / spread  # (n, n, numbers): each body less each reference
     unlike = np.minimum(off**2, MOST_SDS**2).mean(axis=2)
     own = np.diag(unlike)
     usual_own = float(np.median(own))
@@ -283,11 +288,11 @@ def _anothers(
 
 
 def _numbers(found: BodyFacts) -> Floats:
-    """A body's place, mean radius and shape, all in mm: (n,)."""
+    """Return a body's position, mean radius and shape, all in mm: (n,)."""
     harmonics = np.fft.rfft(found["radii"])[: HARMONICS + 1] / len(found["radii"])
     return np.array([found["back"], found["left"], harmonics[0].real, *_parts(2 * harmonics[2:])])
 
 
 def _parts(values: NDArray[np.complex128]) -> list[float]:
-    """The real and the imaginary part of each value (n,), in what it is measured in."""
+    """Return the real and the imaginary part of each value (n,), in the unit of the values."""
     return [float(part) for value in values for part in (value.real, value.imag)]

@@ -1,8 +1,8 @@
-"""Files that hold the same image, compared as they were read, before they are placed.
+"""Finds files that hold the same image, compared as they were read, before they are placed.
 
-A file that was copied into another row is laid on another grid there, by another mask or modality, and its stored
-slices differ from the first's by a part of a voxel or by many. The files themselves do not, whatever their number type,
-scale, order of axes and header. Of each, 16 slices or fewer are kept, reduced to 16 x 16 means.
+A file that was copied into another row is resampled on another grid there, that of another modality, so its stored
+slices differ from the first's by a part of a voxel or by many. The files themselves hold the same values, whatever
+their number type, scale, order of axes and header. Of each file, at most 16 slices are kept, reduced to 16 x 16 means.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,22 @@ from data_prep.oddities.twins import FLIPS, SIDE_PIXELS
 from data_prep.volumes.resize import area_weights, weigh
 from data_prep.volumes.volume import Volume, turned_to_lps
 
-KEPT_SLICES = 16  # of a file, at equal parts of its length
-# Correlation of what is kept of two files: differences of 0.4 % of its contrast, which rounding to 256 values makes
-# half of. Two acquisitions of one head at rest differ by several %.
+KEPT_SLICES = 16  # slices of a file, evenly spread over its length
+# The least correlation of what is kept of two files: they differ by 0.4 % of the contrast, and rounding to 256 values
+# causes half of that. Two acquisitions of one head at rest differ by several %.
 COPIED_CORRELATION = 0.99999
-# The same, of what may be a copy: smoothed by half a voxel, or cut off at the top. Visits of made-up patients have 0.97
-# at most.
+# The same for files that may be copies: smoothed by half a voxel, or cut off at the top. Visits of made-up patients
+# have 0.97 at most.
 NEARLY_CORRELATION = 0.9995
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is kept of a file's image to find its copies. shape: its voxels along x, y and z, its axes turned to LPS.
-    means: (values,), of mean 0 and length 1; zeros where the image is of one value."""
+    """What is kept of a file's image to find its copies.
+
+    shape: its voxels along x, y and z, with axes turned to LPS. means: (values,), of mean 0 and length 1; zeros where
+    the image is of one value.
+    """
 
     shape: tuple[int, ...]
     means: NDArray[np.float32]
@@ -35,8 +38,10 @@ class Kept:
 
 @dataclass(frozen=True)
 class Copied:
-    """Two files that hold the same image, or nearly (not `same`), each by the positions of its scan and of its
-    modality, the earlier first."""
+    """Two files that hold the same image, or nearly (not `same`), the earlier first.
+
+    Each is given by the positions of its scan and of its modality.
+    """
 
     first: tuple[int, int]
     second: tuple[int, int]
@@ -56,15 +61,15 @@ def kept_of(volume: Volume) -> Kept:
     means = weigh(slices[picked].astype(np.float64), rows, columns).ravel()
     centred = means - means.mean()
     length = float(np.linalg.norm(centred))
-    if length <= 1e-6 * float(np.abs(means).max()) * np.sqrt(means.size):  # nothing is left but rounding
+    if length <= 1e-6 * float(np.abs(means).max()) * np.sqrt(means.size):  # only rounding is left
         centred, length = np.zeros_like(means), 1.0
     return Kept(slices.shape[::-1], (centred / length).astype(np.float32))
 
 
 def find_copies(files: Sequence[Sequence[Kept]]) -> list[Copied]:
-    """Return every pair of files that hold the same image, or nearly, also mirrored in the plane of the slices.
+    """Return every pair of files that hold the same image, or nearly, even if mirrored in the plane of the slices.
 
-    files: what `kept_of` gave of the modalities of each scan, in one order.
+    files: what `kept_of` returned for the modalities of each scan, in the same order.
     """
     alike: dict[tuple[int, ...], list[tuple[int, int]]] = {}
     for scan, kept in enumerate(files):
@@ -81,8 +86,10 @@ def find_copies(files: Sequence[Sequence[Kept]]) -> list[Copied]:
 
 
 def _same(means: NDArray[np.float32]) -> list[tuple[int, int, float]]:
-    """Which two, the earlier first, of the means of files of one shape are of one image, and how much so they are, by
-    their correlation. means: (n, values), of each file less their mean and of length 1."""
+    """Return the pairs of files of one image, the earlier first, and their correlations.
+
+    means: (n, values), of files of one shape, each less its mean and of length 1.
+    """
     whole = means.astype(np.float64)
     slices = whole.reshape(len(whole), -1, SIDE_PIXELS, SIDE_PIXELS)
     flipped = (np.flip(slices, tuple(axis + 2 for axis in flip)).reshape(whole.shape) for flip in FLIPS)

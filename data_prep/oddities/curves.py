@@ -1,6 +1,6 @@
-"""Scans whose values went through a curve (a square, a root), or fade along an axis, beside the others of a cohort.
+"""Finds scans whose values went through a curve (a square, a root), or fade along an axis, unlike others of a cohort.
 
-A factor changes neither: what is compared are ratios of values of one scan's tissue, outside of its lesion.
+A factor changes neither, since ratios of values of one scan's tissue are compared, outside of its lesion.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -14,29 +14,32 @@ from hnscc.cohort.store_format import Scan
 
 # Ratios of a darker to a brighter value of the tissue; a curve x ** g multiplies the logarithm of each by g.
 RATIOS = (("middle", "bright"), ("dark", "bright"), ("middle", "top"))
-# How far g must be from 1: a root has 1/2, a square 2. Of the ratio that differs least between scans so many robust
-# standard deviations, and of each of the others at least `ALSO_POWER`. Nothing is said where scans differ by more than
-# `UNLIKE_LOGARITHM`: made-up heads by 0.04 to 0.11, the limbs of the public cohort by 0.22 on PET and 0.29 on MRI.
+# How far g must be from 1: a root has 1/2, a square 2. The ratio that differs least between scans must differ by so
+# many robust standard deviations too, and each of the others by at least `ALSO_POWER`. Nothing is said where scans
+# differ by more than `UNLIKE_LOGARITHM`: made-up heads differ by 0.04 to 0.11, the limbs of the public cohort by 0.22
+# on PET and 0.29 on MRI.
 CURVED_POWER, CURVED_SDS, ALSO_POWER, UNLIKE_LOGARITHM = 1.5, 5.0, 1.25, 0.15
-# A few unlike scans are like one another in one ratio by chance: so those that are not told must differ by no more than
-# that in `OWN_RATIOS` too, by the deviation within which so many of them lie, beside that of a normal distribution.
-# By it 24 made-up cohorts of heads differ by 0.06 to 0.1, the limbs by 0.3 on PET and 0.5 on MRI.
+# A few unlike scans may agree in one ratio by chance. So the scans that are not reported must differ by no more than
+# that in `OWN_RATIOS` too, measured by the deviation within which this share of them lies, divided by that of a normal
+# distribution. By this, 24 made-up cohorts of heads differ by 0.06 to 0.1, the limbs by 0.3 on PET and 0.5 on MRI.
 LIKE_SHARE, LIKE_SDS = 0.75, 1.15
-# Ratios of values of the tissue that the modality itself shows, by their mean at least `ALSO_POWER` too: where another
-# one went through a curve, it shows more or less of the body, and what is compared there differs; the own does not.
+# Ratios of values of the tissue that the modality itself shows; their mean must be at least `ALSO_POWER` too. If
+# another modality went through a curve, that one shows more or less of the body, so that other places of this one are
+# compared above; these ratios do not change then.
 OWN_RATIOS = (("upper", "last"), ("last", "high"))
-# A logarithm of SUV acts on tissue as a power of about 0.77, and more the brighter: on the way to the highest value of
-# the scan as one of 0.5. What this value tells, at `CURVED_POWER` and `ODD_SDS`, counts where all others tell the same
-# at `NEARER_POWER`, all ratios of the tissue. Alone it would not do: 2 of 24 made-up cohorts hold a scan at 1 / 1.4.
+# A logarithm of SUV acts on tissue like a power of about 0.77, and more strongly on brighter values: up to the scan's
+# highest value like a power of 0.5. What the highest value says, at `CURVED_POWER` and `ODD_SDS`, counts where all
+# ratios of the tissue agree at `NEARER_POWER`. It is not enough alone: 2 of 24 made-up cohorts hold a scan at 1 / 1.4.
 NEARER_POWER = 1.05
-# Times that one half of the tissue is brighter than the other, beside the same in the other scans: of made-up heads at
-# most 1.19. Nothing is said where scans differ by more than `UNEVEN_LOGARITHM`: these differ by 0.09, the limbs by
-# 0.15 and more.
+# Times that one half of the tissue is brighter than the other, compared with the other scans: at most 1.19 in made-up
+# heads. Nothing is said where scans differ by more than `UNEVEN_LOGARITHM`: these differ by 0.09, the limbs by 0.15
+# and more.
 FADED_TIMES, FADED_SDS, UNEVEN_LOGARITHM = 1.35, 6.0, 0.12
 
 
 def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """A sentence on each scan whose dark and bright values lie apart otherwise than in the others, as by a curve."""
+    """Yield a sentence on each scan whose dark and bright values differ more or less than in other scans, as by
+    a curve."""
     tissue = _tissue(scans, modality)
     if len(tissue) < LEAST_SCANS:
         return
@@ -50,7 +53,7 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     alike = np.min(np.array(powers) * np.sign(least), axis=0) > np.log(ALSO_POWER)
     compared = [scan for scan, _ in tissue]
     own = _own_powers(compared, modality)
-    alike &= ~(own * np.sign(least) <= np.log(ALSO_POWER))  # where it is not known, the others count
+    alike &= ~(own * np.sign(least) <= np.log(ALSO_POWER))  # where it is unknown, the others decide
     nearer = np.max([*powers, own], axis=0) < -np.log(NEARER_POWER)
     highest = _highest_powers(compared, modality)
     nearer &= highest < -limit(highest, float(np.log(CURVED_POWER)))
@@ -80,9 +83,12 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str]] = ()) -> Iterator[Odd]:
-    """A sentence on each scan of which one half is brighter beside the other than in the other scans, unless its
-    modality is `known` to look otherwise for a reason that is told (`Odd.shown`): turned, say. Of one new scan, since a
-    study keeps no images of its own; scans of a cohort are compared place by place (data_prep.oddities.fades)."""
+    """Yield a sentence on each scan of which one half is brighter, relative to the other half, than in other scans.
+
+    It is for one new scan, since a study keeps no images of its own; scans of a cohort are compared place by place
+    (data_prep.oddities.fades). Nothing is said where the modality is `known` to look otherwise for a reported reason
+    (`Odd.shown`), such as a turn.
+    """
     tissue = _tissue(scans, modality)
     if len(tissue) < LEAST_SCANS:
         return
@@ -111,7 +117,8 @@ _Tissue = Sequence[tuple[Scan, dict[str, float]]]
 
 
 def _tissue(scans: Sequence[Scan], modality: str) -> _Tissue:
-    """The scans with the values of the body, where the other modalities show it, above the lowest of the scan."""
+    """Return the scans with the values of the body, where the other modalities show it, less the scan's
+    lowest value."""
     found = []
     for scan in scans:
         facts = scan.placement["values"][modality]
@@ -121,15 +128,18 @@ def _tissue(scans: Sequence[Scan], modality: str) -> _Tissue:
 
 
 def _above_lowest(tissue: _Tissue, names: Sequence[str]) -> list[Floats] | None:
-    """Values of these names above the lowest of the scan, (scans,) each, raw; None where one of
-    them is not above it: there is no ratio then."""
+    """Return the values of these names above the scan's lowest, (scans,) each, raw; None where one is not above it,
+    since there is no ratio then."""
     values = [np.array([each[name] for _, each in tissue], np.float64) for name in names]
     return values if all((each > 0).all() for each in values) else None
 
 
 def _own_powers(scans: Sequence[Scan], modality: str) -> Floats:
-    """(scans,): the logarithm that `_powers` gives of the tissue that the modality itself shows, the mean of
-    `OWN_RATIOS`; NaN where it shows none, or where these are no ratios."""
+    """Return what `_powers` returns for tissue that the modality itself shows, the mean over `OWN_RATIOS`:
+    (scans,) logarithms.
+
+    It is NaN where a scan shows no tissue, or where there are no ratios.
+    """
     found: _Tissue = [
         (scan, {name: value - facts["first"] for name, value in facts["tissue"].items()})
         for scan in scans
@@ -143,8 +153,11 @@ def _own_powers(scans: Sequence[Scan], modality: str) -> Floats:
 
 
 def _highest_powers(scans: Sequence[Scan], modality: str) -> Floats:
-    """(scans,), logarithms of powers: what `_powers` gives of the brightest tenth of the tissue that the modality shows
-    and the highest value of the scan; NaN where some scan shows no tissue, or where these are no ratios."""
+    """Return what `_powers` returns for the scan's highest value and the brightest tenth of its tissue:
+    (scans,) logarithms.
+
+    All are NaN where some scan shows no tissue, or where there are no ratios.
+    """
     found: _Tissue = [
         (scan, {"last": facts["tissue"]["last"] - facts["first"], "highest": facts["high"] - facts["low"]})
         for scan in scans
@@ -155,9 +168,11 @@ def _highest_powers(scans: Sequence[Scan], modality: str) -> Floats:
 
 
 def _differ_by(own: Floats) -> float:
-    """By how much scans differ, as a standard deviation of which a quarter may be outliers: more scans count than in
-    the median deviation, which few scans have small by chance; 0 where nothing is known. own: (n,) logarithms, NaN
-    where unknown."""
+    """Return by how much scans differ, as a standard deviation that up to a quarter of outliers does not change.
+
+    More scans count than in the median deviation, which a few scans may have small by chance. It is 0 where nothing is
+    known. own: (n,) logarithms, NaN where unknown.
+    """
     known = own[np.isfinite(own)]
     if not known.size:
         return 0.0
@@ -165,7 +180,8 @@ def _differ_by(own: Floats) -> float:
 
 
 def _powers(tissue: _Tissue, dark: str, bright: str) -> Floats | None:
-    """The logarithm, (scans,), of the power to which each scan's values seem raised against the median scan."""
+    """Return the logarithm, (scans,), of the power to which each scan's values seem raised compared with the
+    median scan."""
     both = _above_lowest(tissue, (dark, bright))
     if both is None or (both[0] >= both[1]).any():
         return None

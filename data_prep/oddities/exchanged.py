@@ -1,7 +1,7 @@
-"""Masks of two scans that were exchanged: each has a clearer border on the other's images than where it lies.
+"""Finds masks of two scans that were exchanged: each has a clearer border on the other's images than on its own.
 
-Asked of the scans whose masks are told to have no border (data_prep.oddities.off_border), and of those whose border is
-weakest beside the others: lesions of two patients may lie at nearly the same place. Images must be read for it.
+It looks at scans whose masks are reported to have no border (data_prep.oddities.off_border), and at those with the
+weakest borders, since lesions of two patients may lie at nearly the same place. Images must be read for it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,23 +13,25 @@ from data_prep.placing.edges import edges_of
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.store_format import Scan
 
-BETTER_TIMES = 1.5  # times the fall across the border of a scan's own mask, that across the other's has
-MOST_SCANS_ASKED = 20  # scans whose masks are told: of more, it is another fault
-# Scans, of those with the weakest borders on a modality, that are asked though they are not told.
+# Times the fall across the border of a scan's own mask: that across the other's must be so large.
+BETTER_TIMES = 1.5
+MOST_SCANS_ASKED = 20  # scans with reported masks: if there are more, something else is wrong
+# scans with the weakest borders on a modality that are looked at even if they are not reported
 WEAKEST_SCANS = 10
 
-# The images (Z, C, H, W) and the mask (Z, H, W) of a scan by its position.
+# Reads the images (Z, C, H, W) and the mask (Z, H, W) of the scan at a position.
 ReadBoth = Callable[[int], tuple[Images, Bools]]
 
 
-# The fall of a mask's border on a scan's images, by their positions.
+# The fall across a mask's border on a scan's images, by the positions of both.
 _Falls = dict[tuple[int, int], float]
 
 
 def exchanged(
     scans: Sequence[Scan], modalities: Sequence[str], told: Sequence[Odd], read: ReadBoth
 ) -> Iterator[Odd]:
-    """A sentence on both scans of each pair whose masks fit when they are exchanged. told: what is odd about masks."""
+    """Yield a sentence on both scans of each pair whose masks fit when they are exchanged. told: what is odd
+    about masks."""
     ids = {scan_id for odd in told for scan_id, what in odd.shown if what == MASK}
     with_lesion = [at for at, scan in enumerate(scans) if scan.has_lesion]
     told_of = [at for at in with_lesion if scans[at].scan_id in ids]
@@ -56,7 +58,7 @@ def exchanged(
 
 
 def _weakest(scans: Sequence[Scan], modalities: Sequence[str], with_lesion: Sequence[int]) -> Iterator[int]:
-    """The scans with the weakest borders on each modality on which the cohort's lesions have one."""
+    """Yield the scans with the weakest borders on each modality on which the cohort's lesions have a border."""
     for modality in modalities:
         falls = _bright_inside({(at, at): _own(scans[at], modality) for at in with_lesion}, scans, modality)
         if median(falls.values()) >= SHOWN_FALL:
@@ -70,14 +72,18 @@ def _across(
     with_lesion: Sequence[int],
     read: ReadBoth,
 ) -> list[_Falls]:
-    """By modality, how far values fall across the border of each asked scan's mask on the images of every other one
-    with lesion, and the other way round; 0 where the two have not as many slices. Only scans that are compared are
-    read, each once; those that are asked and one more are held."""
+    """Return, by modality, how far values fall across each asked mask's border on the images of other scans
+    with lesion.
+
+    It also holds the falls of the other scans' masks on the asked scan's images. A fall is 0 where the two scans
+    have not the same number of slices. Each scan that is compared is read once; those asked, and one more, are held
+    in memory.
+    """
     pairs = [(one, other) for one in asked for other in with_lesion if one != other]
     falls: list[_Falls] = [dict.fromkeys([*pairs, *(pair[::-1] for pair in pairs)], 0.0) for _ in modalities]
     held: dict[int, tuple[Images, Bools]] = {}
     for other in with_lesion:
-        # Of two scans that are asked, the later one is compared with the earlier.
+        # Of two scans that are asked, only the later is compared with the earlier.
         before = [one for one in asked if one < other or other not in asked]
         compared = [one for one in before if one != other and scans[one].slices == scans[other].slices]
         if not compared:
@@ -95,8 +101,10 @@ def _across(
 
 
 def _fall(mask: Bools, image: Images, scan: Scan, modality: str) -> float:
-    """Across the border of another scan's mask on the image of a scan. mask, image: (Z, H, W), the image
-    in raw values."""
+    """Return the fall across the border of another scan's mask on the image of a scan.
+
+    mask, image: (Z, H, W), the image in raw values.
+    """
     facts = scan.placement["values"][modality]
     if facts["tissue"] is None:
         return 0.0
@@ -106,19 +114,19 @@ def _fall(mask: Bools, image: Images, scan: Scan, modality: str) -> float:
 
 
 def _own(scan: Scan, modality: str) -> float:
-    """Across the border of the scan's own mask."""
+    """Return the fall across the border of the scan's own mask."""
     edges = scan.placement["lesion"]["edges"][modality]
     return 0.0 if edges is None else float(edges["own"])
 
 
 def _bright_inside(falls: _Falls, scans: Sequence[Scan], modality: str) -> _Falls:
-    """The falls with their signs turned where lesions of the cohort are darker than what surrounds them."""
+    """Return the falls, with signs turned where lesions of the cohort are darker than what surrounds them."""
     sign = sign_of(scans, modality)
     return {pair: sign * fall for pair, fall in falls.items()}
 
 
 def _fit(falls: _Falls, one: int, other: int, usual: float) -> bool:
-    """Whether both masks have a clear border on the other's images, and a clearer one than where they lie."""
+    """Return whether both masks have a clear border on the other's images, and a clearer one than where they lie."""
     there = falls[other, one], falls[one, other]
     clear = min(there) >= max(SHOWN_FALL, CLEARLY_SEEN_SHARE * usual)
     return (

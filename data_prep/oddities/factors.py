@@ -1,6 +1,6 @@
-"""Scans whose tissue is brighter or darker by one factor throughout: one, several, or half of a cohort.
+"""Finds scans whose tissue is brighter or darker by one factor throughout: one scan, several, or half of a cohort.
 
-How bright a value of the tissue is differs between patients; a factor multiplies all of them, the bright and the usual.
+The brightness of tissue differs between patients; a factor multiplies all of its values, the bright and the usual.
 """
 
 import math
@@ -12,26 +12,27 @@ from data_prep.oddities.oddity import MAJORITY_SHARE, limit
 from hnscc.base.arrays import Bools, Floats
 from hnscc.cohort.store_format import Scan
 
-# One scan whose tissue is of another scale throughout, in `COMPARED`: by the factor of the one that differs least
-# between scans, in robust standard deviations too, and each of the others by at least the lesser factor. Pounds for
-# kilograms make SUV 2.2 times as much. Of 34 real ones PET is 1.8 times at most by it, or 3.3 deviations. Of 14 of
-# them, chosen at random, one PET would be told in 4 of 100 tries.
+# For one scan whose tissue is of another scale in all of `COMPARED`: the value that differs least between scans must
+# differ by the larger factor, and by robust standard deviations; each of the others by at least the lesser factor.
+# Pounds for kilograms make SUV 2.2 times as large. By this, PET of 34 real patients differs by 1.8 times at most, or
+# 3.3 deviations. Of 14 of them, chosen at random, one PET would be reported in 4 of 100 tries.
 COMPARED = ("median", "upper", "last")
 ONE_SCALE_TIMES, ONE_SCALE_SDS, EACH_SCALE_TIMES = 1.9, 4.0, 1.1
-# Two groups of scans that differ by less than patients do, so that no gap parts them: of so many scans at least, and
-# of so much of the variance that lies between the groups (of one group that is normal, more than 0.82 once in 100
-# cohorts of 20 scans, and 0.77 of 34; PET of the public cohort 0.67, MRI 0.78), each of a fifth of the scans at least,
-# and the medians of `COMPARED` all so many times apart.
+# For two groups of scans that differ by less than patients do, so that there is no gap between them: so many scans at
+# least; so much of the variance lies between the groups (in one normal group more than 0.82 occurs once in 100 cohorts
+# of 20 scans, and 0.77 in those of 34; PET of the public cohort has 0.67, MRI 0.78); each group has a fifth of the
+# scans at least; and the medians of all of `COMPARED` are so many times apart.
 LEAST_PARTED_SCANS, EXPLAINED_SHARE, LEAST_PART_SHARE, LEAST_APART_TIMES = 16, 0.82, 0.2, 1.25
 
 
 def throughout(scans: Sequence[Scan], modality: str) -> dict[int, float]:
-    """Return the positions of scans whose bright and usual tissue all lie a factor from the others', each with its
-    logarithm: the factor of the value which differs least between these.
+    """Return the positions of scans whose tissue, bright and usual, is brighter or darker by a factor, each with
+    its logarithm.
 
-    One of them alone differs by how much of what is shown: the tissue's median on MRI of limbs up to 3 times, for fat.
-    Several scans of another scale move what the others are measured by; so those that are found are left out of it, and
-    the rest is asked again, then also for scans that differ by less, but are nearer to those that were found.
+    The factor is that of the value that differs least between scans. A single value may differ by what is shown: the
+    median of tissue on MRI of limbs by up to 3 times, because of fat. Several scans of another scale change what the
+    others are compared with. So those found are left out, and the rest is judged again, then with bounds halfway to
+    those found.
     """
     each = _logarithms(scans, modality)
     if each is None:
@@ -48,10 +49,10 @@ def throughout(scans: Sequence[Scan], modality: str) -> dict[int, float]:
 
 
 def _beyond(each: Floats, usual: Bools, bounds: Floats) -> tuple[Bools, Floats]:
-    """Which scans lie a factor from those that are usual, beyond the lower or the upper bound, bool (n,), and the
-    logarithms (n,) of the value that differs least between these.
+    """Return which scans lie beyond the bounds, bool (n,), and the logarithms (n,) of the value that differs least.
 
-    each: logarithms (m, n) of m values of n scans. usual: (n,). bounds: (2,), logarithms of factors.
+    each: logarithms (m, n) of m values of n scans. usual: (n,), the scans that others are compared with. bounds: (2,),
+    the lower and upper one, logarithms of factors.
     """
     apart = each - np.median(each[:, usual], axis=1, keepdims=True)
     least = min(apart, key=lambda values: float(np.median(np.abs(values[usual]))))
@@ -62,8 +63,12 @@ def _beyond(each: Floats, usual: Bools, bounds: Floats) -> tuple[Bools, Floats]:
 
 
 def _nearer(found: Floats, bounds: Floats) -> Floats:
-    """The bounds (2,), halfway to the scans that were found, on a side where these are several: what lies beyond is
-    nearer to them than to the others. found: (n,), and the given bounds: (2,), all of them logarithms of factors."""
+    """Return the bounds (2,), moved halfway towards the scans that were found on a side where there are several
+    of them.
+
+    Scans beyond are nearer to those than to the others. found: (n,), and bounds: (2,), all of them logarithms
+    of factors.
+    """
     sides = found[found < 0], found[found > 0]
     halfway = [
         float(np.median(side)) / 2 if len(side) > 1 else bound
@@ -73,10 +78,11 @@ def _nearer(found: Floats, bounds: Floats) -> Floats:
 
 
 def halves(scans: Sequence[Scan], modality: str) -> tuple[list[list[Scan]], list[float]] | None:
-    """Return two groups of scans whose scales differ by a factor that is smaller than patients may differ by, and the
-    median of each, as a share of the cohort's; None where none are found.
+    """Return two groups of scans whose scales differ by less than those of patients may, with their medians; None
+    without any.
 
-    Of the ways to part the scans in two by one of the values, the one that explains most of its variance is looked at.
+    Each median is a share of the cohort's. Of all ways to divide the scans by one of the values, the one that explains
+    most of its variance is judged.
     """
     each = _logarithms(scans, modality) if len(scans) >= LEAST_PARTED_SCANS else None
     if each is None:
@@ -91,8 +97,10 @@ def halves(scans: Sequence[Scan], modality: str) -> tuple[list[list[Scan]], list
 
 
 def parted(values: Floats) -> tuple[float, list[list[int]]]:
-    """The share of the variance of values (n,), whatever measured in, that lies between two groups, each of a fifth at
-    least, and which they are, by positions."""
+    """Return the share of the variance of values (n,), in any unit, that lies between two groups, and their positions.
+
+    The groups are those for which it is largest; each holds at least a fifth of the values.
+    """
     order, least = np.argsort(values, kind="stable"), math.ceil(LEAST_PART_SHARE * len(values))
     found = []
     for at in range(least, len(values) - least + 1):
@@ -104,8 +112,10 @@ def parted(values: Floats) -> tuple[float, list[list[int]]]:
 
 
 def _logarithms(scans: Sequence[Scan], modality: str) -> Floats | None:
-    """(values, scans): the logarithms of `COMPARED` above the lowest values, each less its median; None where a scan
-    shows nothing above these."""
+    """Return the logarithms of `COMPARED` above the lowest values, each less its median: (values, scans).
+
+    None is returned where a scan shows nothing above its lowest values.
+    """
     found = [_above(scan, modality) for scan in scans]
     if any(value <= 0 for each in found for value in each):
         return None
@@ -114,7 +124,7 @@ def _logarithms(scans: Sequence[Scan], modality: str) -> Floats | None:
 
 
 def _above(scan: Scan, modality: str) -> list[float]:
-    """How far values of the tissue lie above the lowest ones; 0 where the scan shows none but the lesion."""
+    """Return how far values of the tissue lie above the lowest ones; 0 where the scan shows nothing but the lesion."""
     facts = scan.placement["values"][modality]
     tissue = facts["tissue"]
     return [0.0 if tissue is None else float(tissue[name] - facts["first"]) for name in COMPARED]

@@ -1,9 +1,9 @@
-"""Scans of which a modality fades from one end of the body to the other, beside the cohort's mean image; and smooth
-fields over the images by which a model could tell scans with lesion from those without.
+"""Finds scans of which a modality fades from one end of the body to the other, compared with the cohort's mean image.
 
-What a scan shows at each place is divided by what most scans show there; a plane through the logarithms tells how it
-fades along the slices, their rows and columns, and to the rim. Only that modality counts, so that no other one is
-blamed, whose body ends elsewhere for it or not.
+It also finds smooth fields over the images by which a model could tell scans with lesion from those without. What a
+scan shows at each place is divided by what most scans show there. A plane through the logarithms says how it fades
+along slices, rows and columns, and a further term how it fades towards the rim. Only this modality counts, so that no
+other is blamed whose body ends elsewhere because of it.
 """
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -21,22 +21,23 @@ from data_prep.placing.edges import SIDES
 from hnscc.base.arrays import Bools, Floats
 from hnscc.cohort.store_format import Scan
 
-# Of the brightness of a scan's tissue: what is as bright is body; what is darker than the lesser counts as that.
+# Of the brightness of a scan's tissue: what is brighter is body; what is darker than the second counts as that.
 BODY_SHARE, LEAST_SHARE = 0.05, 0.01
-COMMON_SHARE = 0.75  # of the scans: where so many show the body, places are compared
-# Beside others that do: at the skin, a body that lies elsewhere is dark too.
+COMMON_SHARE = 0.75  # of the scans: places are compared where so many show the body
+# A place must have such neighbours: at the skin, a body that lies elsewhere is dark too.
 INNER = np.array([[[0, 1, 0], [1, 1, 1], [0, 1, 0]]], bool)
-LEAST_PLACES = 100  # of 16 x 16 x 16
-BRIGHTNESS_LEVELS = 8  # of the mean image: a scan whose bright tissue is brighter does not fade towards it
-# Of fitting; robust standard deviations from the plane, beyond which a place does not count.
+LEAST_PLACES = 100  # places, of 16 x 16 x 16
+# Levels of the mean image: brighter tissue of a scan is not taken for a field that is brighter there.
+BRIGHTNESS_LEVELS = 8
+# Rounds of fitting; robust standard deviations from the plane beyond which a place does not count.
 ROUNDS, FAR_SDS = 6, 2.0
-# Times from one end of the body to the other; robust standard deviations beside it, fewer where the plane explains so
-# much of what differs. Nothing is said along an axis where scans differ by more than `UNLIKE_LOGARITHM`. Of 434
-# made-up heads none differs by more than 4.2 deviations, and no plane explains more than 0.65.
+# Times from one end of the body to the other; and robust standard deviations, fewer where the plane explains so much of
+# the differences. Nothing is said along an axis where scans differ by more than `UNLIKE_LOGARITHM`. Of 434 made-up
+# heads none differs by more than 4.2 deviations, and no plane explains more than 0.65.
 FADED_TIMES, FADED_SDS, UNLIKE_LOGARITHM = 1.5, 5.0, 0.3
 CLEARLY_SDS, EXPLAINED_SHARE = 3.5, 0.7
-# Ways in which brightness may change over a body; how far the places of its ends are apart; the least difference of the
-# logarithm between the medians of scans with lesion and those without. Corrections of a coil's field change 0.2 and
+# Ways in which brightness may change over a body; the distance between the places of its ends; and the least difference
+# of the logarithm between the medians of scans with lesion and without. Corrections of a coil's field change 0.2 and
 # more from end to end.
 WAYS = (
     *((f"{bright} of the body beside its {dark}", 2.0, 0.1) for bright, dark in SIDES),
@@ -46,9 +47,11 @@ WAYS = (
 
 @dataclass(frozen=True)
 class BesideMost:
-    """What scans show of a modality beside most, at the places where most show the body. along: (places, 3), where
-    these lie along the axes, from -1 to 1; levels: (places, levels), 1 where the mean image is of a level of
-    brightness; off: (n, places), the logarithm of how many times brighter a scan is there."""
+    """What scans show of a modality compared with most scans, at the places where most show the body.
+
+    along: (places, 3), where these lie along the axes, from -1 to 1. levels: (places, levels), 1 where the mean image
+    has a level of brightness. off: (n, places), the logarithm of how many times brighter a scan is there.
+    """
 
     along: Floats
     levels: Floats
@@ -57,9 +60,11 @@ class BesideMost:
 
 @dataclass(frozen=True)
 class _Fits:
-    """The planes through what scans show beside most. slopes: (n, 3), the logarithm of how many times brighter a scan
-    is at its head, back and left end than at the opposite one, against the median scan; better: (n,), the share of
-    what differs that the plane explains."""
+    """The planes through what scans show compared with most scans.
+
+    slopes: (n, 3), the logarithm of how many times brighter a scan is at its head, back and left end than at the
+    opposite one, relative to the median scan. better: (n,), the share of the differences that the plane explains.
+    """
 
     slopes: Floats
     better: Floats
@@ -71,11 +76,11 @@ def beside_most(
     means: Sequence[NDArray[np.float32]],
     alike: Container[str],
 ) -> dict[str, BesideMost]:
-    """What scans show beside most, by modality: of those alone of which there are enough scans, with places in common.
+    """Return what scans show compared with most, by modality, for modalities with enough scans and common places.
 
-    means: (C, Z, 16, 16) of each scan, in raw values, what data_prep.oddities.twins.means_of gave. alike:
-    the modalities in which the scans look like their mean image (data_prep.oddities.orientation.lying_of): of others
-    nothing is said.
+    means: (C, Z, 16, 16) of each scan, in raw values, as returned by data_prep.oddities.twins.means_of. alike: the
+    modalities in which the scans look like their mean image (data_prep.oddities.orientation.lying_of); others are
+    left out.
     """
     if len(scans) < LEAST_SCANS:
         return {}
@@ -92,8 +97,11 @@ def faded(
     besides: Mapping[str, BesideMost],
     known: Container[tuple[str, str]] = (),
 ) -> Iterator[Odd]:
-    """A sentence on each modality of a scan that fades along an axis of the body, unless it is `known` to look
-    otherwise for a reason that is told (`Odd.shown`): turned, say. besides: what `beside_most` gave of these scans."""
+    """Yield a sentence on each modality of a scan that fades along an axis of the body.
+
+    Nothing is said where it is `known` to look otherwise for a reported reason (`Odd.shown`), such as a turn. besides:
+    what `beside_most` returned for these scans.
+    """
     for modality, beside in besides.items():
         fits = _fits(beside)
         for scan, slopes, far in zip(scans, fits.slopes, _beyond(fits), strict=True):
@@ -104,7 +112,7 @@ def faded(
 
 
 def _beyond(fits: _Fits) -> Floats:
-    """(n, 3): the slopes as shares of those from which they are an outlier's."""
+    """Return the slopes as multiples of the outlier limit: (n, 3); 0 along axes where scans are too unlike."""
     least = float(np.log(FADED_TIMES))
     most, clearly = (
         np.array([limit(along, least, sds) for along in fits.slopes.T]) for sds in (FADED_SDS, CLEARLY_SDS)
@@ -123,10 +131,10 @@ def _told(modality: str, axis: int, slope: float) -> str:
 
 
 def fields_apart(scans: Sequence[Scan], besides: Mapping[str, BesideMost]) -> Iterator[Odd]:
-    """A sentence on each way in which the brightness of a modality changes over the body in scans with lesion and not
-    in those without, as a correction of the coil's field leaves it that one side alone went through.
+    """Yield a sentence on each way in which the brightness changes over the body in scans with lesion but not without.
 
-    besides: what `beside_most` gave of these scans.
+    This is what a correction of the coil's field does if it was applied to one of the two alone. besides: what
+    `beside_most` returned for these scans.
     """
     for modality, beside in besides.items():
         design = np.hstack([beside.along, (beside.along[:, 1:] ** 2).sum(axis=1, keepdims=True)])
@@ -149,8 +157,10 @@ def _fits(beside: BesideMost) -> _Fits:
 
 
 def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -> BesideMost | None:
-    """images: (n, 16, 16, 16), of this modality in raw values; None where scans have too few places
-    in common."""
+    """Return what scans show of a modality compared with most; None where they have too few common places.
+
+    images: (n, 16, 16, 16), of this modality in raw values.
+    """
     bright = np.array([brightness(scan, modality) for scan in scans])
     if (bright <= 0).any():
         return None
@@ -165,7 +175,7 @@ def _beside(scans: Sequence[Scan], modality: str, images: NDArray[np.float32]) -
 
 
 def _planes(common: Bools) -> Floats:
-    """(places, 3): where each place that is `common`, bool (16, 16, 16), lies along the axes, from -1 to 1."""
+    """Return where each place that is `common`, bool (16, 16, 16), lies along the axes, from -1 to 1: (places, 3)."""
     places = np.argwhere(common).astype(np.float64)
     low, high = places.min(axis=0), places.max(axis=0)
     found: Floats = 2 * (places - low) / np.maximum(high - low, 1) - 1
@@ -173,18 +183,21 @@ def _planes(common: Bools) -> Floats:
 
 
 def _levels(usual: Floats) -> Floats:
-    """(places, levels): 1 where the mean image is of a level of brightness, else 0. usual: (places,), the logarithms of
-    that image."""
+    """Return 1 where the mean image has a level of brightness, else 0: (places, levels).
+
+    usual: (places,), the logarithms of the mean image.
+    """
     bounds = np.quantile(usual, np.arange(1, BRIGHTNESS_LEVELS) / BRIGHTNESS_LEVELS)
     found: Floats = np.eye(BRIGHTNESS_LEVELS)[np.searchsorted(bounds, usual)]
     return found
 
 
 def _fitted(off: Floats, along: Floats, levels: Floats) -> tuple[Floats, float]:
-    """How steeply the values `off` rise with each column of `along`, (columns,), beside a level for each brightness;
-    and the share of what differs, 0..1, that these slopes explain. Places far off, such as a lesion's, count less.
+    """Return how steeply `off` rises with each column of `along`, (columns,), and the share of its variance that
+    this explains.
 
-    off: logarithms (places,). along: (places, columns), from -1 to 1. levels: (places, levels), 0 or 1.
+    Each level of brightness has its own constant. The share is 0..1. Places that are far off, such as a lesion's, weigh
+    less. off: logarithms (places,). along: (places, columns), from -1 to 1. levels: (places, levels), 0 or 1.
     """
     design = np.hstack([along, levels])
     weights = np.ones(len(off))
@@ -192,7 +205,7 @@ def _fitted(off: Floats, along: Floats, levels: Floats) -> tuple[Floats, float]:
         found = np.linalg.lstsq(design * weights[:, None], off * weights, rcond=None)[0]
         left = off - design @ found
         far = FAR_SDS * max(robust_sd(left), 1e-6)
-        weights = np.maximum(1 - (left / far) ** 2, 0.0)  # Tukey's biweight, its root
+        weights = np.maximum(1 - (left / far) ** 2, 0.0)  # the square root of Tukey's biweight
     without = off - levels @ np.linalg.lstsq(levels * weights[:, None], off * weights, rcond=None)[0]
     better = 1 - float(((weights * left) ** 2).sum() / max(((weights * without) ** 2).sum(), 1e-12))
     return found[: along.shape[1]].astype(np.float64), better

@@ -1,10 +1,11 @@
-"""Masks that lie farther beside their lesion than any move that is tried of every mask (data_prep.placing.edges):
-drawn on images of another origin, or stretched to the shape of another grid.
+"""Finds masks that lie farther from their lesion than the shifts that are tried for every
+mask (data_prep.placing.edges).
 
-Of a mask without a border where it lies all moves of some cm are tried. A lesion that merely does not stand out has no
-clear border anywhere near; one whose mask lies elsewhere has its own, as clear as those of other scans. So each mask is
-judged by itself, however many are wrong, and the others only show whether lesions stand out on the modality. Images
-must be read for it, of the few scans alone that are asked.
+They were drawn on images of another origin, or stretched to the shape of another grid. For a mask without a border
+where it lies, all shifts of some cm are tried. A lesion that just does not stand out has no clear border anywhere
+near; one whose mask lies elsewhere has a border as clear as those of other scans. So each mask is judged by itself,
+however many are wrong, and the others only show whether lesions stand out on the modality. Images are read for these
+few scans alone.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -18,22 +19,22 @@ from data_prep.placing.edges import clearest_within
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.store_format import Scan
 
-# In mm, by which masks are moved. Within it, wherever there is a border on PET of `SHOWN_FALL` at all, the public
-# cohort's lesions have 0.62 of the clearest one where their masks lie at least, and made-up ones 0.9.
+# In mm, by which masks are shifted. Where the public cohort's lesions have a border on PET of `SHOWN_FALL` or more
+# within it, the border where their masks lie has at least 0.62 of the clearest one; made-up lesions have 0.9.
 FAR_MM = 60.0
-# Of the median fall of those that stand out: a mask that is smaller than its lesion has that much of it at least.
+# Of the median fall of the lesions that stand out: even a mask that is smaller than its lesion has so much.
 CLEAR_SHARE = 0.3
-# Scans whose lesions stand out: so many, and this share of those that are compared, show that lesions do.
+# So many scans, and this share of those compared, must have lesions that stand out.
 LEAST_SHOWN_SCANS, SHOWN_SCANS_SHARE = 3, 0.5
 
 
 def far_off(
     scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]], read: ReadBoth
 ) -> Iterator[Odd]:
-    """A sentence on the scans whose lesion stands out some cm beside where the mask lies, by modality.
+    """Yield a sentence on the scans whose lesion stands out some cm from where the mask lies, by modality.
 
-    known: scans with a modality, or with a mask (MASK), on which something is told. read: the images
-    (Z, C, H, W) and the mask (Z, H, W) of a scan by its position.
+    known: scans with a modality, or with a mask (MASK), about which something is reported. read: reads the images (Z,
+    C, H, W) and the mask (Z, H, W) of the scan at a position.
     """
     positions = {scan.scan_id: at for at, scan in enumerate(scans)}
     for number, modality in enumerate(modalities):
@@ -46,7 +47,7 @@ def far_off(
         moves_mm: dict[str, float] = {}
         for edge in edges:
             if edge.own >= LOST_SHARE * max(shown):
-                continue  # no border nearby is likely to be so much clearer
+                continue  # a border nearby is hardly so much clearer
             images, lesion = read(positions[edge.scan.scan_id])
             fall, moved_mm = _clearest(images[:, number], lesion, edge.scan, modality, sign)
             if fall >= least and edge.own < LOST_SHARE * fall:
@@ -55,7 +56,8 @@ def far_off(
 
 
 def _told(scans: Sequence[Scan], modality: str, moves_mm: Mapping[str, float]) -> Iterator[Odd]:
-    """The sentence on the scans that are found, each with by how many mm its mask is moved for the clearest border."""
+    """Yield the sentence on the scans that are found; moves_mm: by how many mm each mask is shifted to the
+    clearest border."""
     if moves_mm:
         text = (
             f"the lesion does not stand out on {modality} where the mask lies, but about "
@@ -66,8 +68,11 @@ def _told(scans: Sequence[Scan], modality: str, moves_mm: Mapping[str, float]) -
 
 
 def _clearest(image: Images, lesion: Bools, scan: Scan, modality: str, sign: int) -> tuple[float, float]:
-    """The fall across the clearest border near a scan's mask, and how many mm away that is. image, lesion: (Z, H, W),
-    the image in raw values. sign: -1 where the cohort's lesions are darker than what surrounds them."""
+    """Return the fall across the clearest border near a scan's mask, and its distance in mm.
+
+    image, lesion: (Z, H, W), the image in raw values. sign: -1 where the cohort's lesions are darker than
+    their surroundings.
+    """
     facts = scan.placement["values"][modality]
     if facts["tissue"] is None:
         return 0.0, 0.0

@@ -1,4 +1,4 @@
-"""Fields of view in mm, against what a body can be and against the other scans: lengths in cm or m, other voxels."""
+"""Compares fields of view in mm with what a body can be and with other scans: lengths in cm or m, other voxels."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,30 +11,32 @@ from hnscc.base.arrays import Floats, Integers
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-# In mm: sides of a voxel, the largest and the smallest of which no scanner gives.
+# In mm: no scanner makes voxels with shorter or longer sides.
 SMALLEST_MM, LARGEST_MM = 0.02, 20.0
-SHORTEST_MM, LONGEST_MM = 2.0, 2500.0  # mm: the longest side of a volume
-SMALL_MM, FINE_MM = 60.0, 1.0  # mm: a volume so small, of voxels so fine, is more likely one in cm
-TENFOLD_TIMES = 5.0  # times, in voxels and extent alike: lengths that are not in mm
+SHORTEST_MM, LONGEST_MM = 2.0, 2500.0  # mm: the longest side of a volume lies between
+SMALL_MM, FINE_MM = 60.0, 1.0  # mm: a smaller volume of finer voxels is more likely one in cm
+TENFOLD_TIMES = 5.0  # times, for voxels and extent alike: lengths are then not in mm
 ODD_LENGTH_TIMES = 1.9  # times the cohort's median
-ODD_LENGTH_SDS = 4.0  # robust standard deviations of the logarithm, beside it
-OTHER_VOXELS_TIMES = 1.3  # times in some direction, of one and the same number of voxels
-# Times, by which slices alone are thicker or thinner, or pixels longer one way than the other, of the same number of
-# voxels: another field of view changes pixels both ways, and most protocols keep their slices.
+ODD_LENGTH_SDS = 4.0  # robust standard deviations of the logarithm, besides
+OTHER_VOXELS_TIMES = 1.3  # times in some direction, with the same number of voxels
+# With the same number of voxels: times that slices alone are thicker or thinner, or pixels longer one way than the
+# other. Another field of view changes pixels both ways, and most protocols keep their slices.
 OTHER_SLICES_TIMES, UNEVEN_TIMES, EVEN_TIMES = 1.1, 1.05, 1.02
 SKEWED_DEGREES = 0.5  # degrees
-# Of a voxel's size, where there are as many voxels: what a header rounds, and from where on it is another grid.
+# Of a voxel's size, with the same number of voxels: up to the first a header rounds; from the second on grids differ.
 ROUNDED_SHARE, OTHER_GRID_SHARE = 0.002, 0.05
-ABSENT_SHARE = 0.1  # of the grid, more than in most scans
+ABSENT_SHARE = 0.1  # of the grid, beyond what most scans lack
 
 DIRECTIONS = ("left to right", "front to back", "foot to head")
 
 
 def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """A sentence on each modality of a scan whose voxels or extent cannot be, or differ from those of most scans.
+    """Yield a sentence on each modality of a scan whose voxels or extent are impossible, or differ from those of
+    most scans.
 
-    It is refused where no scanner gives it, and where both are five times larger or smaller than in most scans: the
-    header's lengths are not in mm then, whatever it says. Parts without an image, beyond those of most scans, too.
+    It is refused where no scanner makes such voxels, and where voxels and extent are both five times larger or smaller
+    than in most scans: the header's lengths are then not in mm, whatever it says. Parts without an image, beyond what
+    most scans lack, are reported too.
     """
     for modality in modalities:
         steps = np.array([scan.placement["inputs"][modality]["spacing"] for scan in scans])
@@ -54,7 +56,7 @@ def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
 
 
 def spellings(scans: Sequence[Scan]) -> Iterator[Odd]:
-    """Analyze headers that hold an orientation of their own, which is not used."""
+    """Yield a sentence on Analyze headers that hold an orientation of their own, which is not used."""
     for scan in scans:
         for name, facts in scan.placement["inputs"].items():
             if orient := facts["written"].get("orient"):
@@ -67,7 +69,8 @@ def spellings(scans: Sequence[Scan]) -> Iterator[Odd]:
 
 
 def _nearly_alike(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
-    """Modalities of as many voxels whose sizes differ by little, as after a header was typed or copied wrongly."""
+    """Yield a sentence on modalities with equally many voxels of slightly different sizes, as if a header
+    was mistyped."""
     for one, two in combinations(modalities, 2):
         inputs = [scan.placement["inputs"][each] for each in (one, two)]
         if inputs[0]["shape"] != inputs[1]["shape"]:
@@ -84,7 +87,8 @@ def _nearly_alike(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
 
 
 def _other_slices(scans: Sequence[Scan], one: str, two: str) -> Iterator[Odd]:
-    """Modalities of as many voxels as one another in most scans, of which one has fewer slices."""
+    """Yield a sentence on modalities of which one has fewer slices, though they have equally many voxels in
+    most scans."""
     shapes = [[scan.placement["inputs"][each]["shape"] for each in (one, two)] for scan in scans]
     if 2 * sum(first == second for first, second in shapes) <= len(scans):
         return
@@ -99,7 +103,7 @@ def _other_slices(scans: Sequence[Scan], one: str, two: str) -> Iterator[Odd]:
 
 
 def _impossible(steps: Floats, shape: Floats | Integers) -> str:
-    """Voxels or an extent that no body has. steps: (3,) in mm; shape: (3,) in voxels."""
+    """Return a sentence on voxels or an extent that no body has, or "". steps: (3,) in mm; shape: (3,) in voxels."""
     longest = (steps * shape).max()
     if steps.max() < SMALLEST_MM or longest < SHORTEST_MM or steps.min() > LARGEST_MM or longest > LONGEST_MM:
         return f"has {_size(steps, shape)}, which no scan of a body has: are its lengths in mm?"
@@ -107,8 +111,10 @@ def _impossible(steps: Floats, shape: Floats | Integers) -> str:
 
 
 def _other_unit(at: int, steps: Floats, shapes: Floats | Integers) -> str:
-    """Voxels and extent five times those of most scans or a fifth, in all. steps, in mm, and shapes, in voxels:
-    (scans, 3), of every scan; at: the position of the one."""
+    """Return a sentence where voxels and extent are five times those of most scans, or a fifth; else "".
+
+    steps, in mm, and shapes, in voxels: (scans, 3), of every scan. at: the position of the one that is judged.
+    """
     others = np.arange(len(steps)) != at
     if others.sum() < 2:
         return ""
@@ -121,15 +127,18 @@ def _other_unit(at: int, steps: Floats, shapes: Floats | Integers) -> str:
 
 
 def _small(steps: Floats, shape: Floats | Integers) -> str:
-    """Voxels and an extent that are small for a body. steps: (3,) in mm; shape: (3,) in voxels."""
+    """Return a sentence on voxels and an extent that are small for a body, or "". steps: (3,) in mm; shape: (3,)
+    in voxels."""
     if (steps * shape).max() < SMALL_MM and steps.max() < FINE_MM:
         return f"has {_size(steps, shape)}, which is small for a body: are its lengths in mm, not cm?"
     return ""
 
 
 def _unlike(at: int, steps: Floats, shapes: Floats | Integers) -> str:
-    """Voxels of other sizes than those of most scans, or another extent. steps, in mm, and shapes, in voxels:
-    (scans, 3), of every scan; at: the position of the one."""
+    """Return a sentence where voxels or extent differ from those of most scans; else "".
+
+    steps, in mm, and shapes, in voxels: (scans, 3), of every scan. at: the position of the one that is judged.
+    """
     if len(steps) < LEAST_SCANS:
         return ""
     kinds = Counter((*map(int, shape), *np.round(step, 3)) for shape, step in zip(shapes, steps, strict=True))
@@ -154,7 +163,8 @@ def _unlike(at: int, steps: Floats, shapes: Floats | Integers) -> str:
 
 
 def _uneven(ratio: Floats) -> bool:
-    """Whether voxels are larger than most scans' in one direction alone (x, y, z), as no other field of view is."""
+    """Return whether voxels are larger than most scans' in one direction (x, y, z) alone, unlike for another field
+    of view."""
     x, y, z = (max(float(each), 1 / float(each)) for each in ratio)
     pixels = ratio[0] / ratio[1]
     return max(pixels, 1 / pixels) > UNEVEN_TIMES or (max(x, y) < EVEN_TIMES and z > OTHER_SLICES_TIMES)
@@ -185,10 +195,10 @@ def _parts_absent(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def _size(steps: Floats, shape: Floats | Integers) -> str:
-    """A grid in words. steps: (3,) in mm; shape: (3,) in voxels."""
+    """Return a grid in words. steps: (3,) in mm; shape: (3,) in voxels."""
     return f"voxels of {_product(steps)} mm, {_product(steps * shape)} mm in all"
 
 
 def _product(values: Floats) -> str:
-    """Lengths (3,), in mm, in words."""
+    """Return lengths (3,), in mm, in words."""
     return " x ".join(f"{value:.3g}" for value in values)

@@ -1,7 +1,7 @@
-"""Masks that end flat amid their lesion: its upper or lower part, or all beyond a plane, was not drawn.
+"""Finds masks that end flat amid their lesion, so that its upper or lower part, or all beyond a plane, was not drawn.
 
-A lesion grows smaller towards its ends, and beyond its last layer the image shows little of it. Where the mask's last
-layer is about as large as its largest one, and the image stands out beyond it as the lesion does, a part is missing.
+A lesion grows smaller towards its ends, and beyond its last layer the image shows little of it. A part is missing where
+the mask's last layer is about as large as its largest one and the image beyond stands out as the lesion does.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -20,21 +20,22 @@ from data_prep.volumes.percentiles import median
 from hnscc.base.arrays import Bools, Images, Integers, Spacing
 from hnscc.cohort.store_format import Scan
 
-BEYOND_MM = 8.0  # mm beyond the last layer, or one layer if that is thicker, that are looked at
-# From mm to mm around a lesion: what it is compared with. PET spreads its uptake as far as the first.
+BEYOND_MM = 8.0  # mm beyond the last layer, or one layer if that is thicker, that are compared
+# Distances in mm between which the surroundings of a lesion lie. PET blurs its uptake as far as the first.
 NEAR_MM, AROUND_MM = 4.0, 14.0
-LARGE_PIECE_SHARE = 0.25  # of the lesion, from which a piece of the mask has ends of its own
-# Of the largest layer, what the last one has; and of how far the lesion stands out, how far the image does beyond it.
-# Of so flat ends, the real cohort's 34 masks have none on PET, and those of four made-up cohorts at most 0.21.
+LARGE_PIECE_SHARE = 0.25  # of the lesion: a larger piece of the mask is judged by itself
+# Of the largest layer: the least size of the last one. Of how far the lesion stands out: how far the image does
+# beyond it. The real cohort's 34 masks have none of these flat ends on PET, and those of four made-up cohorts have
+# 0.21 at most.
 FLAT_SHARE, ON_SHARE = 0.5, 0.5
-# Of the scans with lesion: those whose lesion stands out, on a modality that is asked.
+# Of the scans with lesion: the lesion must stand out in so many on a modality that is used.
 SHOWN_SCANS_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class _FlatEnd:
-    """A flat end of a mask. layers: (n,), beyond it, along the axis of its side. last: its last layer, and around: what
-    lies around that in the plane; both of one shape."""
+    """A flat end of a mask. layers: (n,), the layers beyond it, along the axis of its side. last: its last layer, and
+    around: what lies around that in the plane; both of one shape."""
 
     side: int
     layers: Integers
@@ -43,9 +44,11 @@ class _FlatEnd:
 
 
 def ends_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
-    """(Z, C, H, W), in raw values, with the mask (Z, H, W) -> (C, 6): how far each modality stands out
-    beyond the end of the mask on each side (edges.SIDES), as a share of how far the lesion does; 0 where the mask does
-    not end flat, or ends with the image."""
+    """Return how far each modality stands out beyond the end of the mask on each side (edges.SIDES): (C, 6).
+
+    It is a share of how far the lesion stands out, and 0 where the mask does not end flat or ends with the image.
+    images: (Z, C, H, W), in raw values. lesion: (Z, H, W).
+    """
     found = np.zeros((images.shape[1], 6), np.float32)
     if not lesion.any():
         return found
@@ -65,7 +68,7 @@ def ends_of(images: Images, lesion: Bools, scan: Scan) -> NDArray[np.float32]:
 
 
 def _with_margin(lesion: Bools, spacing_mm: Spacing) -> tuple[slice, ...]:
-    """The part of a mask (Z, H, W) that holds the lesion and what lies around it."""
+    """Return the part of a mask (Z, H, W) that holds the lesion and what lies around it."""
     margins = [int(np.ceil(AROUND_MM / step)) for step in spacing_mm]
     (held,) = ndimage.find_objects(lesion.astype(np.uint8))
     return tuple(
@@ -75,7 +78,8 @@ def _with_margin(lesion: Bools, spacing_mm: Spacing) -> tuple[slice, ...]:
 
 
 def _flat_ends(lesion: Bools, spacing_mm: Spacing) -> Iterator[_FlatEnd]:
-    """The ends, of the large pieces of a mask (Z, H, W), whose last layer is about as large as their largest one."""
+    """Yield the ends of the large pieces of a mask (Z, H, W) whose last layer is about as large as their
+    largest one."""
     numbered, count = ndimage.label(lesion, TOUCHING)
     for piece in (numbered == number for number in range(1, count + 1)):
         if piece.sum() < LARGE_PIECE_SHARE * lesion.sum():
@@ -96,7 +100,7 @@ def _flat_ends(lesion: Bools, spacing_mm: Spacing) -> Iterator[_FlatEnd]:
 
 
 def _ring(drawn: Bools, spacing_mm: Sequence[float]) -> Bools:
-    """What lies around a lesion in a layer of two axes, such as (H, W); of its shape."""
+    """Return the surroundings of a lesion in a layer of two axes, such as (H, W), in its shape."""
     apart = ndimage.distance_transform_edt(~drawn, sampling=spacing_mm)
     ring: Bools = (apart > NEAR_MM) & (apart <= AROUND_MM)
     return ring
@@ -108,11 +112,11 @@ def ended_flat(
     ends: Sequence[NDArray[np.float32]],
     known: Container[tuple[str, str]] = (),
 ) -> Iterator[Odd]:
-    """A sentence on the scans whose masks end flat amid the lesion, by side; of each by the first modality on which it
-    is seen. Nothing of boxes, and of masks that leave out slices, which are told to be these.
+    """Yield a sentence on the scans whose masks end flat amid the lesion, by side.
 
-    ends: (C, 6) of each scan, shares, what `ends_of` gave. known: scans with a modality, or with a mask (MASK), on
-    which something likelier is told.
+    Each scan is reported by the first modality that shows it; boxes, and masks that leave out slices, are not, since
+    these are reported as such. ends: (C, 6) of each scan, shares, as returned by `ends_of`. known: scans with a
+    modality, or with a mask (MASK), about which something more likely is reported.
     """
     asked = [at for at, scan in enumerate(scans) if _may_end_flat(scan)]
     for number, modality in enumerate(modalities):

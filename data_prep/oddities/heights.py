@@ -1,9 +1,9 @@
-"""A modality that shows the body higher or lower than the other one of its scan, against the other scans.
+"""Finds a modality that shows the body higher or lower than the other one of its scan, compared with the other scans.
 
-Nothing is known of how an organ looks on both, but slices of one modality that look alike in two scans lie at one
-height of the body, and so the slices of the other modality at these heights must. So each slice's height is sought by
-its likes in the other scans, in one modality, among the own slices of the other. Slices that one of them
-does not show are left out.
+Nothing is known of how an organ looks on both. But slices of one modality that look alike in two scans lie at one
+height of the body, and so do the slices of the other modality there. So for each slice in one modality, the most
+similar slices of other scans are taken, and what those scans show there in the other modality is searched for in the
+scan's own slices. Slices that one of them does not show are left out.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -17,20 +17,20 @@ from data_prep.placing.edges import peak_of
 from hnscc.base.arrays import Floats
 from hnscc.cohort.store_format import Scan
 
-LEAST_SCANS = 8  # of fewer nothing is said: the likes of a slice are sought in the other scans
-COMPARED_SCANS = 40  # scans, spread evenly, that each is compared with: more take time and tell no more
-LIKE_SLICES = 15  # slices of others that are most alike
-REACH_MM = 28.0  # mm, up to which heights are compared
-# mm; robust standard deviations: with 3.5, one head of four made-up cohorts of 16 to 60 patients was told, by 9 mm.
+LEAST_SCANS = 8  # with fewer, nothing is said, since similar slices come from the other scans
+COMPARED_SCANS = 40  # scans, evenly spread, that each is compared with, since more take time and tell no more
+LIKE_SLICES = 15  # slices of others that are most similar
+REACH_MM = 28.0  # mm, up to which shifts are tried
+# mm; robust standard deviations: with 3.5, one head in four made-up cohorts of 16 to 60 patients was reported, by 9 mm.
 OFF_MM, OFF_SDS = 6.0, 5.0
-# Robust standard deviation in mm of a cohort's own: of heads 2; where bodies are too unlike, as limbs are, 13.
+# The largest robust standard deviation in mm of a cohort: heads have 2; unlike bodies, such as limbs, 13.
 SURE_SD_MM = 3.0
-# Of the scans, that may be told: where more deviate, the others agree by chance. Of 12 limbs whose heights are known to
-# 13 mm, the median deviation was once 1.6 mm, and four were told, three of them untouched.
+# Of the scans: if more deviate, the others agree by chance. For 12 limbs, whose heights are known to 13 mm, the median
+# deviation was once 1.6 mm, and four were reported, three of which were untouched.
 MOST_DEVIATING = 1 / 3
-LEAST_COMMON_SLICES = 4  # that must lie within both
-# Of what a modality lacks at one end, by which it is moved at least if that is why: of 20 made-up heads of 24 slices,
-# each moved by 3, 4 or 5 of these to either end, 116 of 120 are told so, and 117 where it is not asked.
+LEAST_COMMON_SLICES = 4  # slices that must lie within both
+# Of what a modality lacks at one end: it must be moved by so much if that is the reason. Of 20 made-up heads of 24
+# slices, each moved by 3, 4 or 5 slices to either end, 116 of 120 are found with this condition, and 117 without.
 LACKED_SHARE = 2 / 3
 
 
@@ -41,11 +41,12 @@ def too_high(
     patterns: Sequence[NDArray[np.float32]],
     known: Container[tuple[str, str]] = (),
 ) -> Iterator[Odd]:
-    """A sentence on each modality of a scan that shows the body elsewhere along the slices than the grid's modality.
+    """Yield a sentence on each modality of a scan that shows the body elsewhere along the slices than the
+    grid's modality.
 
-    patients: of each scan; those of one are not compared. patterns: (C, Z, 16, 16) of each scan, from foot to head,
-    each slice of length 1 (data_prep.oddities.twins.reduced). known: scans with a modality that look otherwise for a
-    reason that is told.
+    patients: of each scan; scans of one patient are not compared. patterns: (C, Z, 16, 16) of each scan, from foot to
+    head, each slice of length 1 (data_prep.oddities.twins.reduced). known: scans with a modality that look otherwise
+    for a reported reason.
     """
     if len(scans) < LEAST_SCANS:
         return
@@ -72,8 +73,11 @@ def too_high(
 
 
 def _judged(scan: Scan, modality: str, reference: str, deviation_mm: float) -> bool:
-    """Whether a scan shows enough to believe by how many mm its modality lies higher: what is left of one that is cut
-    short looks like others by chance, unless it lacks what it must at the end that it was moved away from."""
+    """Return whether a scan shows enough to believe that its modality lies so many mm higher.
+
+    What is left of a modality that is cut short may look like others by chance. It is believed only if the modality
+    lacks, at the end that it was moved away from, the slices that it then must lack.
+    """
     if cut_short(scan, reference):
         return False
     if not cut_short(scan, modality):
@@ -85,8 +89,11 @@ def _judged(scan: Scan, modality: str, reference: str, deviation_mm: float) -> b
 
 
 def _deviating(scans: Sequence[Scan], heights_mm: Floats) -> Iterator[tuple[Scan, float]]:
-    """The scans whose heights, (scans, 2) in mm as `_heights` gives them, deviate from the others' both in one
-    direction, with the smaller of both deviations in mm; none where the cohort's heights are not known well enough."""
+    """Yield the scans whose heights deviate from the others' by both measures in one direction, with the smaller
+    deviation in mm.
+
+    heights_mm: (scans, 2), as by `_heights`. None is yielded where the heights of the cohort are not known well enough.
+    """
     deviations_mm = heights_mm - np.nanmedian(heights_mm, axis=0)
     sure = [float(each) for each in deviations_mm.mean(axis=1) if np.isfinite(each)]
     if len(sure) < LEAST_SCANS or robust_sd(sure) > SURE_SD_MM:
@@ -117,10 +124,12 @@ def _heights(
     one: Sequence[NDArray[np.float32]],
     two: Sequence[NDArray[np.float32]],
 ) -> tuple[float, float]:
-    """By how many mm a scan shows the body nearer to the head in the one modality than in the two, by the likes of the
-    two and by those of the one; NaN for unknown. One of them alone may find a slice's likes elsewhere by chance.
+    """Return by how many mm a scan shows the body nearer to the head in modality `one` than in `two`, measured
+    both ways.
 
-    number: the scan's position. one, two: (Z, pixels) of every scan, its slices in the modality, each of length 1.
+    The first goes by slices of others that are similar in `two`, the second by those similar in `one`, since one alone
+    may be wrong by chance; NaN if unknown. number: the scan's position. one, two: (Z, pixels) of every scan, its slices
+    in the modality, each of length 1.
     """
     others = [at for at, patient in enumerate(patients) if patient != patients[number]]
     others = others[:: max(1, len(others) // COMPARED_SCANS)]
@@ -145,9 +154,11 @@ def _moved(
     of_sought: NDArray[np.float32],
     step: float,
 ) -> float:
-    """By how many mm slices (Z, 256), each of length 1, of the one that is sought must be taken further to the head
-    to be most like what the likes of the known one show there. of_known, of_sought: (N, 256), slices of other scans
-    in both."""
+    """Return by how many mm towards the head slices `sought` best match what other scans show at slices similar
+    to `known`.
+
+    known, sought: (Z, 256), each of length 1. of_known, of_sought: (N, 256), slices of other scans in both modalities.
+    """
     alike = known @ of_known.T
     count = min(LIKE_SLICES, alike.shape[1])
     likes = np.argpartition(-alike, count - 1, axis=1)[:, :count]

@@ -1,6 +1,7 @@
-"""Values far above all others, of their volume or of the other scans: defects, by which whole studies are normalized.
+"""Finds values far above all others of their volume or of the other scans: defects by which a whole study
+is normalised.
 
-Images are normalized by the highest value of the training slices, so that one such voxel leaves nothing of the others.
+Images are divided by the highest value of the training slices, so one such voxel leaves nothing of the contrast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,14 +13,16 @@ from data_prep.oddities.scales import brightness
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-# Times as high as all other scans, in raw values and beside the tissue's brightness. Of the public cohort's 34
-# scans, sorted by their highest value, none has 1.4 times that of the one before.
+# Times as high as all other scans, in raw values and relative to the tissue's brightness. If the public cohort's 34
+# scans are sorted by their highest value, none has 1.4 times that of the one before.
 ABOVE_SCANS_TIMES = 3.0
 
 
 def peaks_in_words(scan: Scan, modality: str) -> str:
-    """What is said of a few voxels that stand far above all others of their volume; empty where there are none, or
-    nothing but values is kept of the scan."""
+    """Return a sentence on a few voxels that stand far above all others of their volume; "" where there are none.
+
+    It is "" too where only the values of a scan are kept.
+    """
     numbers = scan.placement.get("numbers")
     if numbers is None or not numbers[modality]["peaks"]:
         return ""
@@ -32,8 +35,10 @@ def peaks_in_words(scan: Scan, modality: str) -> str:
 
 
 def odd_highest(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """A sentence on the scans whose highest value lies far above those of all others; not where a few voxels stand
-    far above all others of their volume, which is told by itself."""
+    """Yield a sentence on the scans whose highest value lies far above those of all others.
+
+    Scans with a few voxels far above all others of their volume are left out, since these are reported by themselves.
+    """
     chosen = above_others(scans, modality)
     rest = max((_height(scan, modality) for scan in scans if scan not in chosen), default=0.0)
     chosen = [scan for scan in chosen if not peaks_in_words(scan, modality)]
@@ -49,7 +54,7 @@ def odd_highest(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def above_others(scans: Sequence[Scan], modality: str) -> list[Scan]:
-    """The scans, fewer than most, whose highest values lie far above those of all others; of few scans none."""
+    """Return the scans, fewer than most, whose highest values lie far above those of all others; of few scans none."""
     shown = [scan for scan in scans if brightness(scan, modality) > 0]
     if len(shown) < LEAST_SCANS:
         return []
@@ -64,7 +69,7 @@ def above_others(scans: Sequence[Scan], modality: str) -> list[Scan]:
 
 
 def _place(scan: Scan, modality: str) -> str:
-    """Where the highest value stands, in words; empty where nothing but values is kept of the scan."""
+    """Return where the highest value lies, in words; "" where only the values of a scan are kept."""
     numbers = scan.placement.get("numbers")
     if numbers is None:
         return ""

@@ -1,4 +1,4 @@
-"""A cohort's scans against one another: what cannot be right is refused, what is odd is told."""
+"""Compares a cohort's scans: refuses what cannot be right, and reports what is odd."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,9 +44,9 @@ from hnscc.cohort.placement import CohortPlacement, OddFact
 from hnscc.cohort.store_building import read_written_images, read_written_mask
 from hnscc.cohort.store_format import Scan
 
-MOST_SENTENCES_TOLD = 20  # sentences of one error
+MOST_SENTENCES_TOLD = 20  # sentences that one error holds at most
 
-# Scans with modalities that look otherwise for a reason that is told.
+# Scans with modalities that look otherwise for a reported reason.
 Known = set[tuple[str, str]]
 
 
@@ -54,13 +54,13 @@ Known = set[tuple[str, str]]
 class Reduced:
     """What is kept of a scan's images to compare them.
 
-    means: (C, Z, 16, 16), of parts of each slice, in raw values; patterns: of that shape, each slice of mean 0
-    and length 1 (oddities.twins). marks: of each modality what stands out (oddities.marks). midlines: (C, Z, H), the
-    column midway between both sides of the skin, in pixels, NaN where it does not show (oddities.midlines). moves:
-    (C, 3), in mm along z, y and x, how the mask must be moved to fit best, NaN where it has no border
-    (oddities.nudged). ends: how far each modality goes on beyond the mask's flat ends, shares, (C, 6) by side
-    (oddities.flat_ends). files: what finds copies of each modality's file (oddities.copies). whose: whose
-    each file of DICOM says it is, by modality or MASK (oddities.whose).
+    means: (C, Z, 16, 16), of parts of each slice, in raw values. patterns: of that shape, each slice of mean 0 and
+    length 1 (oddities.twins). marks: of each modality, what stands out (oddities.marks). midlines: (C, Z, H), the
+    column midway between both sides of the skin, in pixels, NaN where it does not show (oddities.midlines). moves: (C,
+    3), in mm along z, y and x, how the mask must be moved to fit best, NaN where it has no border (oddities.nudged).
+    ends: how far each modality goes on beyond the mask's flat ends, shares, (C, 6) by side (oddities.flat_ends). files:
+    what finds copies of each modality's file (oddities.copies). whose: whose each DICOM file says it is, by modality or
+    MASK (oddities.whose).
     """
 
     means: NDArray[np.float32]
@@ -74,8 +74,11 @@ class Reduced:
 
 
 def reduce_images(images: Images, lesion: Bools, scan: Scan, volumes: Mapping[str, Volume]) -> Reduced:
-    """images: float32 (Z, C, H, W), the stored slices of a scan, in raw values; lesion: bool (Z, H, W),
-    its mask on them; volumes: its modalities as they were read."""
+    """Return what is kept of a scan's images.
+
+    images: float32 (Z, C, H, W), the stored slices of a scan, in raw values. lesion: bool (Z, H, W), the mask on them.
+    volumes: the scan's modalities as they were read.
+    """
     means = means_of(images)
     return Reduced(
         means.astype(np.float32),
@@ -95,9 +98,10 @@ def judged(
     unfinished: Path,
     accept_odd: str | None,
 ) -> list[Odd]:
-    """What is odd about the scans of these rows, of which `images` are what `reduce_images` kept.
+    """Return what is odd about the scans of these rows; `images` are what `reduce_images` kept of them.
 
-    InputError: two patients share images, or something needs a reason (oddities.odd) and accept_odd gives none.
+    InputError is raised where two patients share images, or where something needs a reason (oddities.odd) and
+    accept_odd gives none.
     """
     modalities, read = list(rows[0].files), partial(_stored, unfinished, scans)
     shared = _shared(rows, images, read)
@@ -111,7 +115,7 @@ def judged(
     looks += far_off(scans, modalities, known | _known(moved), read)
     known |= _known(looks)
     off = _nudged(scans, modalities, images, known | _known(moved))
-    # A mask that is a slice off ends within the lesion on one side, but lacks no part.
+    # A mask that is a slice off seems to end within the lesion on one side, but lacks no part.
     looks = [odd for odd in looks if not odd.shown or not set(odd.shown) <= _known(off)]
     odd = [
         *shared,
@@ -134,14 +138,16 @@ def judged(
 
 
 def _stored(unfinished: Path, scans: Sequence[Scan], at: int) -> tuple[Images, Bools]:
-    """The stored images (Z, C, H, W), in raw values, and the mask (Z, H, W) of the scan at a position."""
+    """Return the stored images (Z, C, H, W), in raw values, and the mask (Z, H, W) of the scan at a position."""
     name = scans[at].scan_id
     return read_written_images(unfinished, name), read_written_mask(unfinished, name) == 1
 
 
 def _shared(rows: Sequence[Row], images: Sequence[Reduced], read: ReadBoth) -> list[Odd]:
-    """The images that several scans hold. read: the stored images (Z, C, H, W), in raw values, and the mask (Z, H, W)
-    of a scan by its position."""
+    """Return what is odd about images that several scans share.
+
+    read: reads the stored images (Z, C, H, W), in raw values, and the mask (Z, H, W) of the scan at a position.
+    """
     return shared_images(
         Compared(
             rows,
@@ -154,21 +160,24 @@ def _shared(rows: Sequence[Row], images: Sequence[Reduced], read: ReadBoth) -> l
 
 
 def _whose(rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced]) -> list[Odd]:
-    """What is odd about whose scans are, by the ids of patients and by the headers of DICOM."""
+    """Return what is odd about whose the scans are, by ids of patients and by headers of DICOM."""
     return [*_ids_alike(rows), *odd_whose(rows, scans, [each.whose for each in images])]
 
 
 def _nudged(
     scans: Sequence[Scan], modalities: Sequence[str], images: Sequence[Reduced], known: Known
 ) -> list[Odd]:
-    """Masks that lie a voxel off. known: scans with modalities, or with a mask, on which something else is told."""
+    """Return the masks that lie a voxel off. known: scans with modalities, or with a mask, with another
+    reported reason."""
     black = {(scan.scan_id, name) for scan in scans for name in modalities if not shows_lesion(scan, name)}
     return list(nudged(scans, modalities, [each.moves for each in images], known | black))
 
 
 def _values(scans: Sequence[Scan], modalities: Sequence[str], dark: Known, known: Known) -> list[Odd]:
-    """What is odd about how values were written, and about parts of slices that are no image. dark: scans with
-    modalities that are inverted. known: those on which something is told."""
+    """Return what is odd about how values were written, and about parts of slices that are no image.
+
+    dark: scans with modalities that are inverted. known: those about which something is reported.
+    """
     return [
         *odd_codes(scans, modalities),
         *odd_numbers(scans, modalities, dark | _with_defects(scans, modalities)),
@@ -180,7 +189,7 @@ def _values(scans: Sequence[Scan], modalities: Sequence[str], dark: Known, known
 
 
 def _with_defects(scans: Sequence[Scan], modalities: Sequence[str]) -> Known:
-    """Scans with a modality that is told to hold values far above all others."""
+    """Return the scans with a modality that is reported to hold values far above all others."""
     found: Known = set()
     for name in modalities:
         peaks = [scan for scan in scans if peaks_in_words(scan, name)]
@@ -191,8 +200,10 @@ def _with_defects(scans: Sequence[Scan], modalities: Sequence[str]) -> Known:
 def _drawn(
     scans: Sequence[Scan], modalities: Sequence[str], images: Sequence[Reduced], known: Known
 ) -> list[Odd]:
-    """What is odd about how masks are drawn: outlines, masks larger or smaller than the lesion, and ones that end flat.
-    Whether a mask lies where it belongs is asked of the others. known: modalities that are told to be unlike."""
+    """Return what is odd about how masks are drawn: outlines, masks larger or smaller than the lesion, and flat ends.
+
+    Whether a mask lies in the right place is asked elsewhere. known: modalities that are reported to be unlike.
+    """
     drawn = list(odd_drawn_lesions(scans))
     drawn += resized(scans, modalities, known | _known(drawn))
     drawn += ended_flat(scans, modalities, [each.ends for each in images], known | _known(drawn))
@@ -202,11 +213,13 @@ def _drawn(
 def _looks(
     rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced], told: Known, cut: Known
 ) -> tuple[list[Odd], list[Odd]]:
-    """What is odd about how scans look; and about modalities whose body is moved, of which it may be asked yet whether
-    it is another scan's. Each asks of those alone that look otherwise for no likelier reason: a scan that is turned,
-    mirrored or moved does not fade, and one that fades has no other scale and went through no curve. told: scans with
-    modalities that are another scan's, inverted, or of slices in another order, or masks that hold something else. cut:
-    those that end along a straight line amid the body, of which neither fade nor place is compared."""
+    """Return what is odd about how scans look; and modalities whose body is moved, which may be another scan's.
+
+    Each check leaves out scans that look otherwise for a more likely reason: one that is turned, mirrored or moved is
+    not said to fade, and one that fades is not said to have another scale or curve. told: scans with modalities that
+    are another scan's, inverted, or have slices in another order, or with masks that hold something else. cut: those
+    that end along a straight line amid the body, whose fading and place are not judged.
+    """
     modalities, patterns = list(rows[0].files), [each.patterns for each in images]
     turned = list(lying_otherwise(scans, modalities, patterns))
     known = told | _known(turned)
@@ -238,8 +251,11 @@ def _ids_alike(rows: Sequence[Row]) -> list[Odd]:
 def _check_odd(
     rows: Sequence[Row], odd: Sequence[Odd], shared: Sequence[Odd], accept_odd: str | None
 ) -> None:
-    """InputError where something odd needs a reason, and none is given; of these scans it tells first what they share
-    with others, since who mends a file that is another patient's mends the wrong thing."""
+    """Raise InputError where something odd needs a reason and none is given.
+
+    For these scans it first says what they share with others, since whoever corrects a file that is another patient's
+    corrects the wrong thing.
+    """
     needing = [each for each in odd if each.refused]
     if not needing or accept_odd is not None:
         return
@@ -258,7 +274,7 @@ def _check_odd(
 
 
 def kept_oddities(odd: Sequence[Odd], accept_odd: str | None) -> CohortPlacement:
-    """What was odd, for the store's attributes, and by which reason it was accepted, where that was needed."""
+    """Return what was odd, for the store's attributes, and the reason by which it was accepted if one was needed."""
     told = [
         OddFact(scan_id=each.scan_id, text=each.text, files=list(each.files), among=list(each.among))
         for each in odd
