@@ -77,10 +77,10 @@ def reliability_rows(results: Results) -> Iterator[TableRow]:
 
     A split without a whole scan has no rows.
     """
-    for models, split, scans, _ in _each(results):
+    for models, split, scans, reasons in _each(results):
         if scans:
             for each in reliability(_calibration(scans)):
-                reason = None if each.n else "no voxel has such a probability"
+                reason = join_reasons([*reasons, None if each.n else "no voxel has such a probability"])
                 yield models.named | {"split": split} | asdict(each) | {"reason": reason}
 
 

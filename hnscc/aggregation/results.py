@@ -19,7 +19,7 @@ from hnscc.study.schema import Study
 from hnscc.study.trials import Trial, fold_name, trials_of
 from hnscc.training.states import not_used
 
-NO_REPEAT = "no repeat is completed"  # in all folds
+NO_REPEAT = "no repeat is completed in every fold"
 
 
 @dataclass(frozen=True)

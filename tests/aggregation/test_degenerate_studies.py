@@ -75,7 +75,7 @@ def test_a_variant_without_any_trial(tmp_path):
     run = two_variants(tmp_path, many_slices(), None)
     found = row(run, "pooled", variant="odd", split="test")
     assert (found["dice"], found["repeats"], found["missing"], found["collapsed"]) == (None, 0, 4, None)
-    assert found["reason"] == "no completed trial; no repeat is completed"
+    assert found["reason"] == "no completed trial; no repeat is completed in every fold"
     assert all(each["p"] is None for each in rows(run, "comparisons"))
     assert row(run, "pooled", variant="good", split="test")["dice"] == 1.0
     assert row(run, "protocol", variant="odd", reading="corrected")["trial_ids"] is None

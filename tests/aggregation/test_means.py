@@ -116,7 +116,7 @@ def test_where_scans_are_not_whole_or_a_fold_is_missing_there_is_a_reason(tmp_pa
     slices = [Slice(each, each, mask(*LESION)) for each in ("train", "validation", "test")]
     untrained = write_run(tmp_path / "untrained", small_study(("pet",), repeats=2), [slices])
     write_tables(untrained)
-    assert {each["reason"] for each in rows(untrained, "means")} == {"no repeat is completed"}
+    assert {each["reason"] for each in rows(untrained, "means")} == {"no repeat is completed in every fold"}
 
 
 def test_a_patient_that_every_fold_validates_on_counts_once(tmp_path):

@@ -138,7 +138,7 @@ def test_where_scans_are_not_whole_or_nothing_is_trained_there_is_a_reason(tmp_p
     for name in NAMES:
         wilcoxon, t = rows(alone, "comparisons", metric=name)
         assert wilcoxon["reason"] == "odd: no completed trial"
-        assert t["reason"] == "odd: no repeat is completed"
+        assert t["reason"] == "odd: no repeat is completed in every fold"
 
 
 SLICES = [(split, split, mask(*LESION)) for split in ("train", "validation", "test")]

@@ -79,7 +79,7 @@ EXPLAINED = {
         *("threshold", "n", "sensitivity", "specificity", "auc", "false_per_scan", "lesion_sensitivity"),
         *("lesion_f1", "sensitivity_under_1_ml", "sensitivity_1_to_5_ml", "sensitivity_over_5_ml", "brier"),
     ],
-    "reliability": ["predicted", "observed"],
+    "reliability": ["threshold", "predicted", "observed"],
     "regression": ["threshold", "slope", "intercept", "r2"],
     "protocol": ["threshold", "dice", "jaccard", "sensitivity", "specificity", "pooled_dice"],
 }

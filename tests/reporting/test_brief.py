@@ -12,6 +12,7 @@ from run_folders import (
     random_run,
     small_study,
 )
+from small_tables import check_tables
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
@@ -71,6 +72,17 @@ def test_several_folds_and_lengths(tmp_path):
     assert "The 3 folds are pooled in the tables of scores" in page.text
     assert "trials completed (2 variants x 3 folds x 2 repeats)." in page.text
     assert [cells[0] for cells in page.rows("Patients and slices")][-1] == "test, fold 2"
+
+
+def test_why_a_variant_has_no_result_is_that_of_its_repeats_alone(tmp_path):
+    """Of each fold another repeat is there, so there is a median model of both, at thresholds of their own."""
+    study = small_study(("pet",), repeats=2, split={"folds": 2})
+    run = random_run(tmp_path, study)
+    for trial_id in ("pet-f0-r01", "pet-f1-r00"):
+        run.trial(trial_id).record.unlink()
+    _, markdown = words(run)
+    assert "- PET: no result (no repeat is completed in every fold).\n" in markdown
+    check_tables(run)
 
 
 def test_warnings_of_folds_are_one_line_per_split_with_ranges(tmp_path):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from hnscc.aggregation.column_types import TableRow
+from hnscc.aggregation.results import NO_REPEAT
 from hnscc.base import fewest
 from hnscc.base.in_words import count_of, listed
 from hnscc.reporting.blocks import Points, Section, Text
@@ -73,7 +74,7 @@ def _found(source: Source) -> Iterator[str]:
 def _variant(source: Source, row: TableRow) -> str:
     name = source.label(row)
     if row["dice_repeats_median"] is None:
-        return f"{name}: no result ({row['reason']})."
+        return f"{name}: no result ({row['reason'] if row['dice'] is None else NO_REPEAT})."
     found = f"{name}: test Dice {score(row['dice_repeats_median'])} {_spread(source, row)}"
     if row["collapsed"]:
         return f"{found} {_collapse(source, row)}"
