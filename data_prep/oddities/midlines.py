@@ -1,9 +1,9 @@
-"""Modalities that are mirror images of one another from left to right.
+"""Finds modalities that are mirror images of one another from left to right.
 
-A modality is mirrored where a header lost which way an axis runs (its handedness, NIfTI's qfac). Heads are nearly their
-own mirror image, so that no mean image of a cohort shows it. But no skin is quite even: where the line midway between
-its left and its right side leaves to the left on one modality, from row to row and from slice to slice, it does so on
-the other; on one that is mirrored it leaves to the right.
+A modality is mirrored where a header lost in which direction an axis runs (its handedness, NIfTI's qfac). Heads are
+nearly symmetric, so no mean image of a cohort shows it. But no skin is quite even: where the line midway between its
+left and right side deviates to the left on one modality, from row to row and slice to slice, it does so on the other;
+on a mirrored one it deviates to the right.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -17,22 +17,25 @@ from data_prep.placing.found import body, smoothed
 from hnscc.base.arrays import Bools, Images
 from hnscc.cohort.store_format import Scan
 
-# Of the widest row of a slice: where narrower ones end depends on how a modality shows the skin.
+# Of the widest row of a slice: where narrower rows end depends on how a modality shows the skin.
 WIDE_SHARE = 0.6
-LEAST_ROWS = 100  # rows of all slices that both modalities show
-# Of the lines of two modalities, whatever its sign, from which it tells which way they lie.
+LEAST_ROWS = 100  # rows of all slices that both modalities must show
+# The least correlation, of either sign, of the lines of two modalities that tells how they lie.
 CLEAR_CORRELATION = 0.5
-CLEAR_SCANS_SHARE = 0.8  # of the scans, in which it must
+CLEAR_SCANS_SHARE = 0.8  # of the scans: so many must tell it
 
 
 def midlines(images: Images) -> NDArray[np.float32]:
-    """(Z, C, H, W), in raw values -> (C, Z, H) float32: in each row of each slice, the column midway
-    between both sides of the skin, in pixels; NaN where the body is narrow, or not shown."""
+    """Return, for each row of each slice, the column midway between both sides of the skin, in pixels: (C, Z,
+    H) float32.
+
+    It is NaN where the body is narrow, or not shown. images: (Z, C, H, W), in raw values.
+    """
     return np.stack([_midline(largest_filled(body(smoothed(image)))) for image in images.swapaxes(0, 1)])
 
 
 def _midline(shown: Bools) -> NDArray[np.float32]:
-    """(Z, H): the line of `midlines`, in pixels. shown: (Z, H, W), the body without holes."""
+    """Return the line of `midlines`, in pixels: (Z, H). shown: (Z, H, W), the body without holes."""
     first = shown.argmax(axis=2)
     last = shown.shape[2] - 1 - shown[:, :, ::-1].argmax(axis=2)
     width = np.where(shown.any(axis=2), last - first + 1, 0)
@@ -47,10 +50,10 @@ def odd_mirrored(
     lines: Sequence[NDArray[np.float32]],
     known: Container[tuple[str, str]] = (),
 ) -> Iterator[Odd]:
-    """A sentence on the scans in which a modality and that of the grid are mirror images of one another.
+    """Yield a sentence on the scans in which a modality and that of the grid are mirror images of one another.
 
-    lines: (C, Z, H) of each scan, in pixels, what `midlines` gave. known: scans with a modality that look otherwise for
-    a reason that is told. Nothing is said of a cohort whose scans do not show clearly which way they lie.
+    lines: (C, Z, H) of each scan, in pixels, as returned by `midlines`. known: scans with a modality that look
+    otherwise for a reported reason. Nothing is said of a cohort whose scans do not show clearly how they lie.
     """
     reference = scans[0].placement["reference"]
     of = list(modalities).index(reference)
@@ -74,7 +77,7 @@ def odd_mirrored(
 
 
 def _correlation(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
-    """Of two lines, each (Z, H) in pixels, where both are known; 0 where that is too little."""
+    """Return the correlation of two lines, each (Z, H) in pixels, where both are known; 0 where too little is."""
     both = np.isfinite(one) & np.isfinite(other)
     if both.sum() < LEAST_ROWS or min(np.ptp(one[both]), np.ptp(other[both])) == 0:
         return 0.0

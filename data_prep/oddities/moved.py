@@ -1,7 +1,8 @@
-"""The same images under two patients, turned, zoomed, sheared, cropped, noisier, inverted or with other grey values.
+"""Finds the same images under two patients, turned, zoomed, sheared, cropped, noisier, inverted or in other
+grey values.
 
-Marks (data_prep.oddities.marks) of a scan that look like one of another scan, and like no other, pair their places.
-Places of different patients pair by chance and lie anyhow; those of a copy lie all on one affine map.
+If a mark (data_prep.oddities.marks) of a scan looks like one of another scan, and like no other, their places are
+paired. Places of different patients pair by chance and in no order; those of a copy all fit one affine map.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,30 +16,31 @@ from data_prep.oddities.marks import Marks
 from data_prep.oddities.twins import ReadImages, Twins
 from hnscc.base.arrays import Bools, Floats
 
-# Times the distance to the second-best look, in the same scan and in most others, that the best has.
+# The best look must be nearer than so many times the distance of the second-best in its scan, and of that in
+# most others.
 CLEARLY_TIMES = 0.85
-# Other scans, below which most others say little; the best must be so much nearer than the second-best in its scan.
+# With fewer other scans, most of them say little: the best must then be nearer by the second factor in its scan alone.
 LEAST_COMPARED_SCANS, CLEARER_TIMES = 4, 0.7
-FIRST_PAIRS = 12  # pairs of places, of which each three give a map
-NEAR_SHARE, NEAR_SLICES = 0.025, 2.0  # of a slice's side, and slices, by which a place may miss its map
-# Times by which a map stretches at most, and one direction more than another.
+FIRST_PAIRS = 12  # pairs of places, of which any three give a map
+NEAR_SHARE, NEAR_SLICES = 0.025, 2.0  # of a slice's side, and slices: how far a place may miss its map
+# Times that a map may stretch, and times that it may stretch one direction more than another.
 MOST_STRETCH_TIMES, MOST_SKEW_TIMES = 2.5, 1.6
 CELL_SHARE = 1 / 16  # of a slice's side: places in one cell count once
-# Places that lie on one map, and the correlation of two scans once laid on one another. Different patients have 8 such
-# places at most, but for one pair in thousands, which correlates by 0.8; a copy has 15 and more, and 0.85 and more.
+# Places that must fit one map, and the correlation of two scans laid on one another. Different patients have 8 such
+# places at most, apart from one pair in thousands, which correlates by 0.8; a copy has 15 and more, and 0.85 and more.
 LEAST_PLACES, ALIKE_CORRELATION = 12, 0.85
-COMPARED_SLICES = 7  # of a pair that are compared
+COMPARED_SLICES = 7  # slices of a pair that are compared
 
 
 def find_moved(
     kept: Sequence[Sequence[Marks]], asked: Callable[[int, int, int], bool], read: ReadImages
 ) -> list[Twins]:
-    """Return every pair of scans whose images of a modality are the same once one is moved, where `asked` says so of
-    the positions of the two scans and of the modality.
+    """Return every pair of scans whose images of a modality are the same once one is moved.
 
-    kept: what `marks` gave of each scan. read: stored images (Z, C, H, W) of a scan by its position; only those of
-    pairs found are read. `Twins.correlation` is that of most slices compared, once laid on one another, of their values
-    or of their ranks, whatever its sign; `places` is how many of them lie on one map.
+    asked: whether to compare the scans at two positions by the modality at a third. kept: what `marks` returned for
+    each scan. read: reads the stored images (Z, C, H, W) of the scan at a position; only those of found pairs are read.
+    `Twins.correlation` is that of most of the compared slices once laid on one another, of their values or of their
+    ranks, of either sign. `places` is the number of places that fit one map.
     """
     found = []
     for modality in range(len(kept[0]) if len(kept) > 1 else 0):
@@ -57,8 +59,10 @@ def find_moved(
 def _paired(
     scans: Sequence[Sequence[Marks]], modality: int, asked: Callable[[int, int, int], bool]
 ) -> dict[tuple[int, int], list[tuple[Floats, Floats]]]:
-    """For each pair of scans, the places, each (3,), z, y, x in pixels, of the first and of the second whose marks look
-    alike, the surest first."""
+    """Return, for each pair of scans, pairs of places, each (3,), whose marks look alike, the surest first.
+
+    A place is z, y, x in pixels; the first one of a pair is in the first scan.
+    """
     kept = [each[modality] for each in scans]
     filled = [at for at, each in enumerate(kept) if len(each.looks)]
     looks = np.concatenate([kept[at].looks for at in filled]) if filled else np.zeros((0, 1), np.float32)
@@ -89,11 +93,11 @@ def _paired(
 def _likely(
     alike: NDArray[np.float32], starts: NDArray[np.intp], others: Bools
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], float]:
-    """The marks whose best match in one other scan is clearly closer than their best match in most scans.
+    """Return the marks that have a match in one other scan that is clearly closer than their best match in most scans.
 
-    alike: (N, M), how alike, -1 to 1, the N marks of a scan are with the M of all scans, which begin at `starts`,
-    (scans,). others: bool (scans,), which scans are compared. Returned are their positions (n,), those scans (n,), and
-    by what factor the best match must be closer than the second-best in its scan.
+    They are given as positions (n,), those scans (n,), and the factor by which the best match must be closer than the
+    second-best in its scan. alike: (N, M), how alike, -1 to 1, the N marks of a scan are to the M marks of all scans,
+    which begin at `starts`, (scans,). others: bool (scans,), which scans are compared.
     """
     best = np.where(others, np.maximum.reduceat(alike, starts, axis=1), -np.inf)
     partner = best.argmax(axis=1)
@@ -105,9 +109,11 @@ def _likely(
 
 
 def _clearest(theirs: NDArray[np.float32]) -> tuple[NDArray[np.intp], Floats]:
-    """Of n marks, the positions of the best matches in another scan (n,), and how far off they are of how far the
-    second-best are (n,), 1 where there is none. theirs: (n, m), how alike each is, -1 to 1, with the m marks of
-    that scan."""
+    """Return the best match of each mark in another scan, (n,), and its distance as a share of the second-best's, (n,).
+
+    The share is 1 where there is no second. theirs: (n, m), how alike, -1 to 1, the marks are to the m marks of
+    that scan.
+    """
     if theirs.shape[1] < 2:
         return np.zeros(len(theirs), np.intp), np.ones(len(theirs))
     second, best = np.partition(theirs, -2, axis=1)[:, -2:].T
@@ -115,15 +121,18 @@ def _clearest(theirs: NDArray[np.float32]) -> tuple[NDArray[np.intp], Floats]:
 
 
 def _distance(alike: NDArray[np.floating]) -> Floats:
-    """How far apart vectors of length 1 lie, 0 to 2. alike: their products, -1 to 1, of any shape, which the result
-    has too."""
+    """Return the distance, 0 to 2, of vectors of length 1. alike: their products, -1 to 1, of any shape, which
+    is kept."""
     distance: Floats = np.sqrt(np.maximum(2 - 2 * alike, 0)).astype(np.float64)
     return distance
 
 
 def _map(ones: Floats, others: Floats, size: int) -> tuple[int, Floats] | None:
-    """How many places lie on the one affine map (4, 3), from (z, y, x, 1) of the first to (z, y, x) of the second, on
-    which most do; None where that is chance. ones, others: (N, 3) places of a pair, in pixels, the surest first."""
+    """Return how many places fit the affine map (4, 3) that most fit, and the map; None where that is chance.
+
+    It maps (z, y, x, 1) of the first scan to (z, y, x) of the second. ones, others: (N, 3) places of a pair, in pixels,
+    the surest first.
+    """
     if len(ones) < LEAST_PLACES:
         return None
     threes = np.array(list(combinations(range(min(FIRST_PAIRS, len(ones))), 3)))
@@ -144,8 +153,11 @@ def _map(ones: Floats, others: Floats, size: int) -> tuple[int, Floats] | None:
 
 
 def _through(ones: Floats, others: Floats) -> Floats:
-    """(M, 4, 3): the maps through each three pairs of places, without those that no copy can have; (0,) where none is
-    left. ones, others: (T, 3, 3), three places of each, z, y, x in pixels."""
+    """Return the maps through each three pairs of places, (M, 4, 3), without those that no copy can have; (0,) if none
+    is left.
+
+    ones, others: (T, 3, 3), three places of each, z, y, x in pixels.
+    """
     known = np.concatenate([ones[..., 1:], np.ones((*ones.shape[:2], 1))], axis=2)
     wide = np.abs(np.linalg.det(known)) > 1e-6 * np.abs(ones[..., 1:]).max() ** 2
     known, ones, others = known[wide], ones[wide], others[wide]
@@ -159,8 +171,11 @@ def _through(ones: Floats, others: Floats) -> Floats:
 
 
 def _line(ones: Floats, others: Floats) -> tuple[Floats, Floats]:
-    """Slope and start of the lines through the z of places; slope 1 where all lie in one slice. ones, others: (..., N),
-    in slices; the slopes, without a unit, and the starts, in slices, are both (...,)."""
+    """Return slope and intercept of the lines through the z of places, both (...,); the slope is 1 if all lie in
+    one slice.
+
+    ones, others: (..., N), in slices. Slopes have no unit; intercepts are in slices.
+    """
     mean, theirs = ones.mean(axis=-1), others.mean(axis=-1)
     apart = ones - mean[..., None]
     spread = (apart**2).sum(axis=-1)
@@ -171,8 +186,10 @@ def _line(ones: Floats, others: Floats) -> tuple[Floats, Floats]:
 
 
 def _joined(plane: Floats, slope: float, start: float) -> Floats:
-    """(4, 3): from (z, y, x, 1) to (z, y, x), of a map of the plane (3, 2), from (y, x, 1), and one of the slices; all
-    in pixels."""
+    """Return a map (4, 3), from (z, y, x, 1) to (z, y, x), in pixels, made of one in the plane and one of the slices.
+
+    plane: (3, 2), from (y, x, 1). slope, start: of the slices.
+    """
     move = np.zeros((4, 3))
     move[1:, 1:] = plane
     move[0, 0], move[3, 0] = float(slope), float(start)
@@ -180,15 +197,15 @@ def _joined(plane: Floats, slope: float, start: float) -> Floats:
 
 
 def _fitted(known: Floats, others: Floats) -> Floats:
-    """The map (4, 3) with the smallest squared misses, from places `known` (N, 4), z, y, x and 1, to `others` (N, 3),
-    z, y and x, all in pixels."""
+    """Return the map (4, 3) that fits best by least squares, from places `known` (N, 4), z, y, x and 1, to `others` (N,
+    3), z, y and x, all in pixels."""
     plane: Floats = np.linalg.lstsq(known[:, 1:], others[:, 1:], rcond=None)[0].astype(np.float64)
     slope, start = _line(known[:, 0], others[:, 0])
     return _joined(plane, float(slope), float(start))
 
 
 def _on(known: Floats, others: Floats, move: Floats, size: int) -> Bools:
-    """Which of N pairs of places lie on one map, bool (N,).
+    """Return which of N pairs of places fit a map, bool (N,).
 
     known: (N, 4), z, y, x and 1 in one scan. others: (N, 3), z, y and x in the other. move: (4, 3), the map. size: of
     the slices. All are in pixels.
@@ -199,14 +216,18 @@ def _on(known: Floats, others: Floats, move: Floats, size: int) -> Bools:
 
 
 def _cells(places: Floats, size: int) -> int:
-    """In how many cells of the plane places (N, 3), z, y, x in pixels, lie: what stands in every slice, such as a
-    scanner's table, counts once."""
+    """Return in how many cells of the plane places (N, 3), z, y, x in pixels, lie.
+
+    So what appears in every slice, such as a scanner's table, counts once.
+    """
     return len(np.unique((places[:, 1:] // (CELL_SHARE * size)).astype(int), axis=0))
 
 
 def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: Floats) -> float:
-    """The correlation of most of the slices of (Z, H, W) each, in any unit of values, that are compared, laid on one
-    another by the map (4, 3) or by the next of whole pixels."""
+    """Return the median correlation of slices of two scans, (Z, H, W) each, in any unit of values, laid on one another.
+
+    The map (4, 3) is used, and the nearest map of whole pixels; the better of both results is returned.
+    """
     picked = np.unique(np.linspace(0, len(one) - 1, 3 * COMPARED_SLICES).round().astype(int))
     best = 0.0
     for each in (move, _whole(move, one.shape)):
@@ -218,7 +239,8 @@ def _compared(one: NDArray[np.float32], other: NDArray[np.float32], move: Floats
 
 
 def _whole(move: Floats, shape: tuple[int, ...]) -> Floats:
-    """The map (4, 3) of whole pixels next to one (4, 3), both in pixels, by where it takes the middle of the scan."""
+    """Return the map (4, 3) of whole pixels that is nearest to a map (4, 3), in pixels; it agrees in the
+    scan's middle."""
     middle = np.array([(side - 1) / 2 for side in shape])
     whole = np.zeros_like(move)
     whole[:3] = np.rint(move[:3])
@@ -227,9 +249,12 @@ def _whole(move: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32], z: int, move: Floats) -> float:
-    """The correlation, whatever its sign, of a slice (H, W), the z-th of its scan, and what the map (4, 3) takes it to
-    in the other scan (Z, H, W), or of their ranks: other grey values keep these, so that any unit of values will do.
-    Where either is of one value, or ends, is left out."""
+    """Return the correlation, without its sign, of a slice (H, W) and what the map (4, 3) takes it to in another scan
+    (Z, H, W).
+
+    It is that of values or of ranks, whichever is higher. Ranks stay when grey values are changed, so any unit of
+    values will do. Parts where either image is of one value or ends are left out. z: the slice's position in its scan.
+    """
     y, x = np.indices(one.shape)
     at = np.stack([np.full(one.shape, z), y, x, np.ones(one.shape)], axis=-1) @ move
     theirs = ndimage.map_coordinates(other, np.moveaxis(at, -1, 0), order=1, cval=np.nan)

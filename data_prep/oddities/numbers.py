@@ -1,8 +1,7 @@
-"""Values that are not what they were: wrapped round, cut off at the top, scaled slice by slice, rounded; dark and
-bright exchanged against the other scans, so that air is bright.
+"""Finds values that are not as measured: overflowed, cut off at the top, scaled slice by slice, rounded, or inverted.
 
-Where a volume ends sideways there is mostly air, and most of a volume is air or dark tissue. How high both stand
-between the 1st and the 99th percentile tells of inversion, whatever the unit of values.
+Where values are inverted, air is bright. A volume has mostly air at its sides, and mostly air or dark tissue inside.
+Where both lie between the 1st and the 99th percentile shows inversion, whatever the unit of values.
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -13,11 +12,12 @@ from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import NumberFacts
 from hnscc.cohort.store_format import Scan
 
-DARK_HEIGHT, BRIGHT_HEIGHT = 0.4, 0.6  # of air (`air_height`); what lies between is neither
+# Of air (`air_height`): lower is dark, higher is bright, and between is neither.
+DARK_HEIGHT, BRIGHT_HEIGHT = 0.4, 0.6
 
 
 def inverted(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """What is odd about which scans are bright where there is air; of few scans nothing."""
+    """Yield what is odd about which scans are bright where there is air; nothing of few scans."""
     heights = {scan.scan_id: air_height(scan, modality) for scan in scans}
     dark = [name for name, height in heights.items() if height is not None and height <= DARK_HEIGHT]
     bright = [name for name, height in heights.items() if height is not None and height >= BRIGHT_HEIGHT]
@@ -42,9 +42,9 @@ def inverted(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def air_height(scan: Scan, modality: str) -> float | None:
-    """How high the rim and the median of a volume stand between its 1st and 99th percentile, on average: 0 to 1.
+    """Return where the rim and the median of a volume lie between its 1st and 99th percentile, on average: 0 to 1.
 
-    None where the volume is of one value or has no rim.
+    It is None where the volume is of one value or has no rim.
     """
     facts = scan.placement["values"][modality]
     span, rim = facts["last"] - facts["first"], facts["rim"]
@@ -54,24 +54,25 @@ def air_height(scan: Scan, modality: str) -> float | None:
     return sum(heights) / 2
 
 
-HIGHEST_SHARE = 3e-4  # of the voxels, at exactly the highest value: a window; scans of any kind have 1e-5
+# Of the voxels, at exactly the highest value: a window cut it off; other scans have 1e-5.
+HIGHEST_SHARE = 3e-4
 SPIKE_TIMES = 3.0  # times as many as at the next lower value: images of few values have several at both
 WRAPPED_VOXELS = 3  # voxels
-# Times fewer different values than the median scan has, which has so many at least.
+# Times fewer different values than the median scan, which must have so many at least.
 COARSER_TIMES, GRADED_VALUES = 20, 100
-# Of the voxels; of the way to the brightest; times the median scan's.
+# Of the voxels; of the way to the brightest; times the median scan's gap.
 EMPTIED_SHARE, GAP_SHARE, WIDER_TIMES = 0.02, 0.01, 20.0
-ALIKE_SLICES_SHARE = 0.9  # of the slices, of one and the same highest value; in scans of any kind 0.3
+ALIKE_SLICES_SHARE = 0.9  # of the slices, with the same highest value; scans of any kind have 0.3
 
 
 def odd_numbers(
     scans: Sequence[Scan], modalities: Sequence[str], dark: Container[tuple[str, str]] = ()
 ) -> Iterator[Odd]:
-    """A sentence on the scans of each modality whose values cannot be those that were measured.
+    """Yield a sentence on the scans of each modality whose values cannot be those that were measured.
 
-    Values that are too large for their type and begin again at its lowest are refused; the others are told, since
-    somebody may have wanted them. dark: scans with a modality that is inverted, of which they are not: air has their
-    highest value; or that holds defects far above all others, which may be as high as one another.
+    Values that overflowed their type and begin again at its lowest are refused. The others are only reported, since
+    somebody may have meant them. dark: scans with a modality that is not judged by its highest values: it is inverted,
+    so that air has these, or it holds defects far above all others, which may be as high as one another.
     """
     for modality in modalities:
         for text, refused, holds in KINDS:
@@ -85,14 +86,16 @@ def odd_numbers(
 
 
 def not_measured(scan: Scan, modality: str) -> bool:
-    """Return whether a sentence of `odd_numbers` holds; a scan of which nothing but values is kept has none."""
+    """Return whether a sentence of `odd_numbers` holds for a scan; no one does where only its values are kept."""
     numbers = scan.placement.get("numbers")
     return numbers is not None and any(holds(numbers[modality]) for _, _, holds in KINDS)
 
 
 def scaled_by_themselves(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """A sentence on the cohort, of each modality whose highest value is the same in all scans and is not cut off there:
-    each was scaled by itself, to 0..1 or to the range of a number type, or its scale factor was lost."""
+    """Yield a sentence on each modality whose highest value is the same in all scans without being cut off there.
+
+    Each scan was scaled by itself, to 0..1 or to the range of a number type, or its scale factor was lost.
+    """
     for modality in modalities:
         highest = {scan.placement["values"][modality]["high"] for scan in scans}
         top = [scan.placement["numbers"][modality]["highest"] for scan in scans]
@@ -105,9 +108,11 @@ def scaled_by_themselves(scans: Sequence[Scan], modalities: Sequence[str]) -> It
 
 
 def rounded(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """A sentence on the scans of each modality whose values are far fewer than those of most scans, as after rounding
-    to whole numbers; not on those with a few voxels far above all others, beside which float32 rounds what was scaled.
-    Of the public cohort's 34 scans none has less than a ninth of the median scan's."""
+    """Yield a sentence on the scans of each modality with far fewer different values than most, as after rounding.
+
+    Scans with a few voxels far above all others are left out, since float32 rounds what was scaled by these. Of the
+    public cohort's 34 scans none has less than a ninth of the median scan's.
+    """
     for modality in modalities:
         counts = [scan.placement["values"][modality]["signal"]["values"] for scan in scans]
         usual = median(counts)
@@ -127,9 +132,12 @@ def rounded(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
 def emptied(
     scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
 ) -> Iterator[Odd]:
-    """A sentence on the scans of each modality in which values begin far above the lowest one, which many voxels hold,
-    as after setting low values to 0; not on those `known` to look otherwise for a reason that is told: a root, say. Of
-    the public cohort's PET none begins above 0.0001, of its MRI above 0.02."""
+    """Yield a sentence on the scans of each modality in which many voxels hold the lowest value and all others lie
+    far above.
+
+    That is how a scan looks when low values were set to 0. Scans `known` to look otherwise for a reported reason, such
+    as a root, are left out. In the public cohort no PET begins above 0.0001, and no MRI above 0.02.
+    """
     for modality in modalities:
         numbers = [scan.placement["numbers"][modality] for scan in scans]
         if len(scans) < LEAST_SCANS:
@@ -158,7 +166,7 @@ def _by_slices(numbers: NumberFacts) -> bool:
     return bool(numbers["slices_alike"] >= ALIKE_SLICES_SHARE and not _cut(numbers))
 
 
-# What may hold for the numbers of a modality of a scan, in words; whether it is refused.
+# What may hold for the numbers of a scan's modality, in words; and whether it is refused.
 KINDS: tuple[tuple[str, bool, Callable[[NumberFacts], bool]], ...] = (
     (
         "falls from its highest to its lowest values between voxels side by side: numbers too large for the file's "

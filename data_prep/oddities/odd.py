@@ -1,7 +1,7 @@
-"""What is odd about scans against the others of their cohort, and about one new scan beside those of a study: told,
-kept in the store, and refused where it misleads.
+"""Judges what is odd about scans, compared with others of their cohort, or about one new scan beside those of a study.
 
-Nothing here reads an image: all of it follows from the facts that placing kept (hnscc.cohort.placement).
+It is reported, kept in the store, and refused where it misleads. No image is read here: all follows from the facts that
+placing kept (hnscc.cohort.placement).
 """
 
 import math
@@ -32,10 +32,10 @@ def odd_scans(
     known: Collection[tuple[str, str]] = (),
     unlike: Collection[tuple[str, str]] = (),
 ) -> list[Odd]:
-    """Return everything that is odd, the cohort's own first, then scan by scan in the order given. Of a scan whose mask
-    holds too much neither scale nor curve is told: what lies outside of it is compared, and is not the tissue.
+    """Return all that is odd, the cohort's own first, then scan by scan in the given order.
 
-    known, unlike: as of `odd_values`.
+    For a scan whose mask holds too much, neither scale nor curve is judged, since what lies outside of such a mask is
+    not the tissue. known, unlike: as in `odd_values`.
     """
     inverted_masks = {scan.scan_id for scan in scans if holds_too_much(scan)}
     found = [
@@ -58,9 +58,11 @@ def odd_scans(
 def odd_borders(
     scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
 ) -> list[Odd]:
-    """Return what is odd about where masks lie, in the order of `odd_scans`. They are not compared with a modality that
-    is `known` to look otherwise for a reason that is told, or that does not show the slices of the lesion; nor are
-    those that are `known` to be something else than a lesion (MASK)."""
+    """Return what is odd about where masks lie, in the order of `odd_scans`.
+
+    A mask is not compared with a modality that is `known` to look otherwise for a reported reason, or that does not
+    show the slices of the lesion. Masks that are `known` to be something else than a lesion (MASK) are left out.
+    """
     found: list[Odd] = []
     for modality in modalities:
         found += off_border(comparable(scans, modality, known), modality)
@@ -73,8 +75,8 @@ def _in_order(found: Sequence[Odd], scans: Sequence[Scan]) -> list[Odd]:
 
 
 def comparable(scans: Sequence[Scan], modality: str, told: Container[tuple[str, str]]) -> list[Scan]:
-    """The scans whose masks can be compared with a modality: it shows their lesion, and neither it nor the mask is
-    `told` to be unlike."""
+    """Return the scans whose masks can be compared with a modality: it shows their lesion, and neither it nor the mask
+    is `told` to be unlike."""
     return [
         scan
         for scan in scans
@@ -85,7 +87,7 @@ def comparable(scans: Sequence[Scan], modality: str, told: Container[tuple[str, 
 
 
 def shows_lesion(scan: Scan, modality: str) -> bool:
-    """Return whether a modality shows every slice of the lesion, and those beside it."""
+    """Return whether a modality shows every slice of the lesion, and the slices beside it."""
     return not any(any(scan.lesion_px[max(0, z - 1) : z + 2]) for z in scan.unseen([modality]))
 
 
@@ -95,11 +97,14 @@ def odd_values(
     known: Collection[tuple[str, str]] = (),
     unlike: Collection[tuple[str, str]] = (),
 ) -> list[Odd]:
-    """Return what is odd about the values of a modality. Of a scan that is inverted, that alone; of one that is cut
-    short, or whose numbers cannot be those that were measured, no curve. Nor is a scan whose values went through a
-    curve said to be of another scale, unless of another unit of values; nor one that is `known` to look otherwise for a
-    reason that is told (`Odd.shown`), of either. Of a scan with a modality that is `unlike` the others for such a
-    reason no curve is told in any: the values that are compared are those where the others show the body."""
+    """Return what is odd about the values of a modality.
+
+    Some scans are not judged by all of it, since a likelier reason is reported. Of an inverted scan only that is said.
+    Of one that is cut short, or whose numbers cannot be those measured, no curve is; of one whose values went through a
+    curve, no scale, but another unit of values is. Of one that is `known` to look otherwise for a reported reason
+    (`Odd.shown`), neither is. Where a modality is `unlike` the others for such a reason, no curve is said of any
+    modality of that scan, since values are compared where the others show the body.
+    """
     turned = list(inverted(scans, modality))
     others = [scan for scan in scans if scan.scan_id not in _of(turned)]
     told = {scan.scan_id for scan in others if (scan.scan_id, modality) in known}
@@ -112,7 +117,7 @@ def odd_values(
 
 
 def _of(odd: Sequence[Odd]) -> set[str]:
-    """The scans that sentences are on."""
+    """Return the scans that sentences are about."""
     return {each.scan_id for each in odd if each.scan_id is not None}
 
 
@@ -127,12 +132,12 @@ def odd_beside(
     *,
     lesion_known: bool,
 ) -> Iterator[str]:
-    """A sentence on each thing that is odd: another unit of values, scale or level, exchanged dark and bright, a scan
-    that lies otherwise; or one that says that nothing was compared.
+    """Yield a sentence on each thing that is odd about a new scan, or one that says that nothing was compared.
 
-    images: (Z, C, H, W), the stored slices of these modalities, in raw values. usual: what the study's
-    scans are like (hnscc.cohort.kept_of_store), or None where its run folder does not say. lesion_known: whether a mask
-    says where the lesion is, which is left out of what the study's scans are like.
+    Such are another unit of values, scale or level, inverted values, and a scan that lies otherwise. images: (Z, C, H,
+    W), the stored slices of these modalities, in raw values. usual: what the study's scans are like
+    (hnscc.cohort.kept_of_store), or None where its run folder does not say. lesion_known: whether a mask says where the
+    lesion is, which is left out of what the study's scans are like.
     """
     if usual is None:
         yield (
@@ -156,10 +161,10 @@ def odd_beside(
 
 
 def _beside_a_lesion(values: ValueFacts, of_study: Sequence[ValueFacts]) -> ValueFacts:
-    """The values of a scan of which nobody knows where its lesion is, whose brightest tissue may be that.
+    """Return the values of a scan whose lesion is unknown, so that its brightest tissue may be lesion.
 
-    How bright its tissue is, either by itself or by its median and by how much brighter than theirs the study's scans
-    are, whichever is nearer to these: another scale moves both.
+    The brightness of its tissue is either its own, or follows from its median and the study's ratio of both, whichever
+    is nearer to the study's scans; another scale changes both.
     """
     theirs = [(above_lowest(each, "last"), above_lowest(each, "median")) for each in of_study]
     theirs = [(last, middle) for last, middle in theirs if middle > 0]
@@ -173,7 +178,7 @@ def _beside_a_lesion(values: ValueFacts, of_study: Sequence[ValueFacts]) -> Valu
 
 
 def _scan(scan_id: str, modality: str, values: ValueFacts) -> Scan:
-    """A scan of which nothing is known but its values."""
+    """Return a scan of which only the values are known."""
     return Scan(
         scan_id=scan_id,
         patient_id="",

@@ -1,6 +1,8 @@
-"""What is odd about lesions, and masks that hold less or more than one: more than a lesion can be, in air, of a shape
-or size that the others have not; outlines that nobody filled, what lies around a lesion in its place, lesions that
-coarser voxels lose, mirror images, strokes of a brush."""
+"""Judges what is odd about lesions and their masks: their share of the body, air within, shape, size, holes and pieces.
+
+A mask may be an outline that nobody filled, hold the surroundings of a lesion, its own mirror image, or strokes of a
+brush; coarser voxels may lose a lesion.
+"""
 
 from collections.abc import Callable, Container, Iterator, Sequence
 from math import exp, log
@@ -21,24 +23,24 @@ from data_prep.oddities.oddity import (
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-MAX_LESION_SHARE = 0.25  # of the grid, or of the body
-IN_AIR_SHARE, MOSTLY_IN_AIR_SHARE = 0.1, 0.5  # of the lesion: told, and refused
-ODD_SIZE_TIMES = 3.0  # times larger or smaller than the median of the other scans with lesion
-# Times larger than all others: masks of a part of the body in place of the lesion, several of which hide one another in
-# what lesions differ by. Of 1,000 random choices each of 5, 6, 7, 8, 10, 12, 16 and 24 lesions of the public cohort 49,
-# 10, 8, 6 and then none hold two or more that stand apart so.
+MAX_LESION_SHARE = 0.25  # of the grid, or of the body: no lesion is larger
+IN_AIR_SHARE, MOSTLY_IN_AIR_SHARE = 0.1, 0.5  # of the lesion that lies in air: reported, and refused
+ODD_SIZE_TIMES = 3.0  # times larger or smaller than the median of the other scans' lesions
+# Times larger than all others: several masks of a part of the body instead of the lesion hide one another, since they
+# raise what lesions differ by. Of 1,000 random choices each of 5, 6, 7, 8, 10, 12, 16 and 24 lesions of the public
+# cohort 49, 10, 8, 6 and then none hold two or more that stand apart like this.
 LARGER_GROUP_TIMES = 4.0
-# Of what a mask encloses, the share that is no lesion; lesions of the real cohort, and of the phantom, have none of it.
-OUTLINE_SHARE = 0.5  # from which the mask is an outline
-# From which it is hollow. The box or the ellipsoid around a lesion of the phantom, less the lesion, has 0.08 to 0.22; a
-# hole of a few voxels, as a threshold leaves in a lesion that is filled, is less.
+# Share of what a mask encloses that is not lesion; lesions of the real cohort, and of the phantom, have none of it.
+OUTLINE_SHARE = 0.5  # a larger share makes the mask an outline
+# A larger share makes it hollow. The box or ellipsoid around a lesion of the phantom, without the lesion, has 0.08 to
+# 0.22; a hole of a few voxels, which a threshold leaves in a filled lesion, is less.
 HOLLOW_SHARE = 0.05
-# In mm, of a part up to 4 mm or one voxel wide; lesions of the real cohort have 25 at most, 152 made-up ones 32.
+# In mm, of a part at most 4 mm or one voxel wide; lesions of the real cohort have 25 at most, 152 made-up ones 32.
 LINE_MM = 35.0
 # In mm, of a part that sticks out of one slice; lesions of the real cohort have none, 152 made-up ones 11 at most.
 STROKE_MM = 12.0
-USUAL_SHARE = 0.25  # of the scans with lesion, from which small pieces are how the lesions are
-# What a mask may hold in one slice alone, in words.
+USUAL_SHARE = 0.25  # of the scans with lesion: if so many have small pieces, that is how their lesions are
+# What a mask may hold within one slice, in words.
 IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
     (
         "the mask holds small pieces in a single slice, apart from the lesion: strokes that were left there?",
@@ -53,7 +55,7 @@ IN_ONE_SLICE: tuple[tuple[str, Callable[[dict[str, Any]], bool]], ...] = (
 
 
 def odd_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
-    """What is odd about each scan's lesion, by itself and against the other scans with lesion."""
+    """Yield what is odd about each scan's lesion, by itself and compared with the other scans with lesion."""
     with_lesion = [scan for scan in scans if scan.has_lesion]
     yield from _empty(scans)
     for scan in scans:
@@ -79,13 +81,15 @@ def _empty(scans: Sequence[Scan]) -> Iterator[Odd]:
 
 
 def holds_too_much(scan: Scan) -> bool:
-    """Return whether a mask holds more than a lesion can, as an inverted one does: what lies outside of it, by which
-    scans are compared, is not the tissue then."""
+    """Return whether a mask holds more than a lesion can, as an inverted one does.
+
+    What lies outside of it, by which scans are compared, is then not the tissue.
+    """
     return any(share > MAX_LESION_SHARE for share in _shares(scan).values())
 
 
 def _shares(scan: Scan) -> dict[str, float]:
-    """The shares of the grid and of the body that are lesion, by their names."""
+    """Return the shares of the grid and of the body that are lesion, by their names."""
     lesion = scan.placement["lesion"]
     whole = lesion.get("share_of_whole", lesion["share_of_body"])
     return {"grid": lesion["share_of_grid"], "body": whole}
@@ -132,7 +136,7 @@ def _shape(scan: Scan) -> Iterator[Odd]:
 
 
 def _sizes(with_lesion: Sequence[Scan]) -> Iterator[Odd]:
-    # Sizes are kept in steps of 0.1 mm3: less than half of that is kept as none.
+    # Sizes are kept in steps of 0.1 mm3, so less than half of that is kept as 0.
     measured = [scan for scan in with_lesion if scan.placement["lesion"]["ml"] > 0]
     if len(measured) < LEAST_SCANS:
         return
@@ -152,8 +156,10 @@ def _sizes(with_lesion: Sequence[Scan]) -> Iterator[Odd]:
 
 
 def _larger_group(logs: Sequence[float]) -> list[int]:
-    """Positions of two and more sizes, given by their logarithms, that lie above all others with a gap between;
-    empty where there is none, or where it is not clear which of them is usual."""
+    """Return the positions of two or more sizes, given by logarithms, that lie above all others beyond a gap.
+
+    It is empty where there are none, or where it is not clear which of them is usual.
+    """
     *smaller, largest = grouped(logs, log(LARGER_GROUP_TIMES))
     parted = bool(smaller) and len(largest) > 1 and has_majority([*smaller, largest])
     return largest if parted and len(largest) < MAJORITY_SHARE * len(logs) else []
@@ -175,8 +181,11 @@ CHANGED_TIMES = 4 / 3  # times more or less than was drawn; lesions of 5 ml and 
 
 
 def odd_drawn_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
-    """A sentence on the scans whose masks are outlines, on those whose masks are hollow, and on each other one whose
-    lesion is stored much larger or smaller: an outline is thin, and finer pixels do not fill it."""
+    """Yield sentences on the scans whose masks are outlines, on hollow masks, and on lesions stored much larger
+    or smaller.
+
+    The last leaves out outlines, which are thin, so that finer pixels do not fill them.
+    """
     outlined = [scan for scan in scans if _outlined(scan)]
     yield from of_some(
         scans,
@@ -206,9 +215,13 @@ def odd_drawn_lesions(scans: Sequence[Scan]) -> Iterator[Odd]:
 
 
 def odd_pieces(scans: Sequence[Scan], known: Container[tuple[str, str]] = ()) -> Iterator[Odd]:
-    """A sentence on the scans whose masks hold their own mirror image, and on those with pieces that look like strokes
-    of a brush: thin lines, and small pieces and parts in one slice where few scans have any. Not the latter of a mask
-    that is `known` to be something else than the lesion where it lies (MASK): the border of a body has them, too."""
+    """Yield sentences on masks that hold their own mirror image, and on those with pieces that look like strokes of
+    a brush.
+
+    Strokes are thin lines, and small pieces and parts in one slice where few scans have any. They are not searched for
+    in a mask that is `known` to be something else than the lesion where it lies (MASK), since the border of a body has
+    them, too.
+    """
     with_lesion = [scan for scan in scans if scan.has_lesion]
 
     def chosen(holds: Callable[[dict[str, Any]], bool]) -> list[Scan]:

@@ -1,8 +1,8 @@
-"""Masks that do not lie where the images show a border: mirrored, turned, moved, too wide, cut off, or of another scan.
+"""Finds masks that do not lie where images show a border: mirrored, turned, moved, too wide, cut off, or
+another scan's.
 
-What is compared is how far values fall across the border of the mask (data_prep.placing.edges): with the same elsewhere
-in the scan, and with the other scans. Of a single mask nothing is said by a modality on which the cohort's lesions have
-no border.
+How far values fall across the border of the mask (data_prep.placing.edges) is compared with the same elsewhere in the
+scan, and with other scans. Nothing is said of a single mask by a modality on which the cohort's lesions have no border.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,40 +16,45 @@ from data_prep.oddities.oddity import LEAST_SCANS, MASK, Odd, limit, of_cohort, 
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-# In Odd.shown, of a scan whose mask ends within the lesion; MASK of one whose mask has no border where it lies.
+# In Odd.shown, END is for a scan whose mask ends within the lesion; MASK for one whose mask has no border where
+# it lies.
 END = "end of the mask"
-# Of most masks: the probability, by the sign test, that it is more than half of them by chance. Of true masks it was at
-# most a third, so that six of six come once in 700 cohorts.
+# For most masks: the probability, by the sign test, that more than half have it by chance. For true masks it was at
+# most a third, so that six of six occur once in 700 cohorts.
 CHANCE_PROBABILITY = 0.02
-# Of a turned mask: times clearer than where it lies, for a scan to count. Were all borders chance, a scan would count
-# with a probability of 0.15 and not 0.25, and six of six for each of the ways to turn once in 45,000 cohorts: to try
-# them beside the other places leaves the chance of a false alarm as it was.
+# For a turned mask: times that its border must be clearer than where it lies, for a scan to count. Were all borders
+# chance, a scan would count with a probability of 0.15, not 0.25, and six of six for each way to turn once in 45,000
+# cohorts. So the turns add nothing to the chance of a false alarm.
 TURNED_CLEARER_TIMES = 2.0
-# By which `CHANCE_PROBABILITY` is divided where scans count whose border there is clearer at all.
+# Divides `CHANCE_PROBABILITY` where scans count whose border there is clearer by any amount.
 WAYS_TO_TURN = 7
-TURNED_WORDS = ("turned", " and ")  # words of their names alone: two axes are mirrored or exchanged
+TURNED_WORDS = ("turned", " and ")  # words in the names of turns alone: two axes are mirrored or exchanged
 OPEN_SHARE = 0.4  # of the fall across the whole border: a side with less is no border
 
-# Of one mask against the others.
-SHOWN_FALL = 0.2  # the fall across the median lesion's border, at least
-FALLING_SCANS_SHARE = 0.8  # the share of scans, at least, that have a fall in its direction
-LOW_FALL_PROBABILITY = 0.0005  # the probability of a scan's fall to be so low, were its logarithm normal
-# Times less than in the median lesion; less than `LEAST_FALL_SHARE` of it counts as that.
+# For one mask, compared with the others.
+SHOWN_FALL = 0.2  # the least fall across the median lesion's border
+FALLING_SCANS_SHARE = 0.8  # the least share of scans with a fall in its direction
+LOW_FALL_PROBABILITY = 0.0005  # the probability of so low a fall in a scan, if logarithms of falls are normal
+# Times less than in the median lesion; a fall below `LEAST_FALL_SHARE` of that counts as this share.
 NOT_SEEN_TIMES, LEAST_FALL_SHARE = 3.0, 0.1
-# The same where a gap parts masks without a border from the others, beside the fall across the median lesion's border.
+# The same where a gap separates masks without a border from the others, relative to the fall across the median
+# lesion's border.
 CLEARLY_SEEN_SHARE = 0.4  # of it: what all others have at least
-CLEARLY_NOT_SHARE = 0.2  # of it: what the masks that are told have at most
-# Of the scans: so many are told at most, of `MANY_MASKS` masks and more twice as many. Of 2,000 random choices each of
-# 10 and more true masks of the real cohort none was parted so by more than the lesser share, of 5 to 8 27 to 82.
+CLEARLY_NOT_SHARE = 0.2  # of it: what the reported masks have at most
+# Of the scans: at most so many are reported, and twice as many where there are `MANY_MASKS` or more. Of 2,000 random
+# choices each of 10 and more true masks of the real cohort none was separated so by more than the lesser share; of
+# those of 5 to 8 masks 27 to 82 were.
 FEW_SCANS_SHARE, SEVERAL_SCANS_SHARE, MANY_MASKS = 0.2, 0.4, 10
-ELSEWHERE_TIMES, GAIN_SHARE = 2.0, 0.3  # times more elsewhere, and of the median lesion's more
-# Of several masks where the others, three at least, have a border that is clear: of what the image shows elsewhere less
-# than the one, and nearly all scans show one or the other.
+# Times the fall elsewhere, and the least gain as a share of the median lesion's fall.
+ELSEWHERE_TIMES, GAIN_SHARE = 2.0, 0.3
+# For several masks where at least three others have a clear border: those with less than this share of what the image
+# shows elsewhere. Nearly all scans must be one or the other.
 LOST_SHARE, LEAST_LOST_SCANS, LEAST_CLEAR_SCANS, NEARLY_ALL_SHARE = 0.25, 2, 3, 0.9
-ODD_SIDE_SHARE = 0.5  # of the fall across the whole border, less than the median lesion's weakest side has
-# Of several masks that are cut on one and the same side, where no other mask has so weak a side, and no side of any is
-# in between. Of 2,000 random choices each of 5 to 20 true masks of the real cohort at most two were parted so.
-# Of the fall across the whole border: a cut side at most, all others at least.
+# Of the fall across the whole border: so much less than the median lesion's weakest side.
+ODD_SIDE_SHARE = 0.5
+# For several masks that are cut on the same side, where no other mask has so weak a side, and no side is in between. Of
+# 2,000 random choices each of 5 to 20 true masks of the real cohort at most two were separated so. Of the fall across
+# the whole border: what a cut side has at most, and all others at least.
 CUT_SHARE, WHOLE_SHARE = 0.45, 0.65
 
 
@@ -64,12 +69,12 @@ class Edge:
 
     @property
     def weakest(self) -> tuple[float, str]:
-        """The side across which they fall least, as a share of that across the whole."""
+        """The side across which they fall least, after its share of the fall across the whole border."""
         return min((fall / self.own, side) for side, fall in self.sides.items())
 
     @property
     def moved(self) -> float:
-        """The most that they fall across it moved, mirrored or turned."""
+        """The largest fall across the border of the mask moved, mirrored or turned."""
         return max(fall for how, fall in self.elsewhere.items() if "border" not in how)
 
     @property
@@ -78,7 +83,7 @@ class Edge:
 
 
 def off_border(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """What is odd about where the masks lie on a modality: most of them, or one against the others."""
+    """Yield what is odd about where the masks lie on a modality: most of them, or one compared with the others."""
     edges = edges_by_sign(scans, modality)
     if len(edges) < LEAST_SCANS:
         return
@@ -106,20 +111,21 @@ def off_border(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def has_border(scan: Scan, modality: str) -> bool:
-    """Whether values of a modality rise or fall across the border of the scan's mask."""
+    """Return whether values of a modality rise or fall across the border of the scan's mask."""
     edges = scan.placement["lesion"]["edges"][modality]
     return edges is not None and abs(edges["own"]) >= SHOWN_FALL
 
 
 def sign_of(scans: Sequence[Scan], modality: str) -> int:
-    """1, or -1 where the cohort's lesions are darker on a modality than what surrounds them."""
+    """Return 1, or -1 where the cohort's lesions are darker on a modality than their surroundings."""
     edges = [scan.placement["lesion"]["edges"][modality] for scan in scans]
     own = [each["own"] for each in edges if each is not None]
     return -1 if own and median(own) < 0 else 1
 
 
 def edges_by_sign(scans: Sequence[Scan], modality: str) -> list[Edge]:
-    """Of all scans with lesion; turned about where the cohort's lesions are darker than what surrounds them."""
+    """Return the edges of all scans with lesion, with signs turned where the cohort's lesions are darker than
+    their surroundings."""
     edges = [(scan, scan.placement["lesion"]["edges"][modality]) for scan in scans]
     found = [(scan, facts) for scan, facts in edges if facts is not None]
     sign = sign_of(scans, modality)
@@ -135,7 +141,7 @@ def edges_by_sign(scans: Sequence[Scan], modality: str) -> list[Edge]:
 
 
 def _most_elsewhere(edges: Sequence[Edge], modality: str) -> Iterator[Odd]:
-    """Where most masks would have a clearer border than where they lie, all of them in the same direction."""
+    """Yield a sentence on a place where most masks would have a clearer border than where they lie."""
     found = []
     for how in edges[0].elsewhere:
         there = [edge for edge in edges if how in edge.elsewhere]
@@ -161,7 +167,7 @@ def _most_elsewhere(edges: Sequence[Edge], modality: str) -> Iterator[Odd]:
 
 
 def _most_open(edges: Sequence[Edge], modality: str) -> Iterator[Odd]:
-    """Sides on which most masks end where the lesion does not."""
+    """Yield a sentence on each side on which most masks end where the lesion does not."""
     for side in ("head", "foot", "back", "front", "left", "right"):
         there = [edge for edge in edges if side in edge.sides and edge.own >= SHOWN_FALL]
         count = sum(edge.sides[side] < OPEN_SHARE * edge.own for edge in there)
@@ -177,7 +183,8 @@ def _most(count: int, of: int, chance: float = CHANCE_PROBABILITY) -> bool:
 
 
 def _lost(edges: Sequence[Edge]) -> list[Scan]:
-    """The scans whose masks have no border beside what they would have elsewhere, of a cohort that is parted by it."""
+    """Return the scans whose masks have no border compared with other places, where this clearly separates them from
+    the rest."""
     found = [edge for edge in edges if edge.moved >= SHOWN_FALL and edge.own < LOST_SHARE * edge.moved]
     clear = [edge for edge in edges if edge.own >= max(SHOWN_FALL, edge.moved)]
     parted = len(clear) >= LEAST_CLEAR_SCANS and len(clear) + len(found) >= NEARLY_ALL_SHARE * len(edges)
@@ -185,9 +192,10 @@ def _lost(edges: Sequence[Edge]) -> list[Scan]:
 
 
 def _unseen(edges: Sequence[Edge], usual: float, apart: float, modality: str) -> Iterator[Odd]:
-    """Masks with no border where they lie, or with a much clearer one elsewhere. apart: of `_apart`."""
+    """Yield a sentence on masks with no border where they lie, or with a much clearer one elsewhere. apart: as
+    by `_apart`."""
     logs = [log(max(edge.own / usual, LEAST_FALL_SHARE)) for edge in edges]
-    # The fewer the scans, the less is known of how much right ones differ.
+    # With few scans, little is known of how much correct ones differ.
     wider = float(stats.t.isf(LOW_FALL_PROBABILITY, len(edges) - 1) / stats.norm.isf(LOW_FALL_PROBABILITY))
     lowest = -max(log(NOT_SEEN_TIMES), wider * limit([each - median(logs) for each in logs], 0.0))
     for edge, each in zip(edges, logs, strict=True):
@@ -209,7 +217,7 @@ def _unseen(edges: Sequence[Edge], usual: float, apart: float, modality: str) ->
 
 
 def _apart(edges: Sequence[Edge], usual: float) -> float:
-    """The fall up to which a mask stands apart from all others; -inf where falls of every size occur."""
+    """Return the fall up to which masks stand apart from all others; -inf where falls of every size occur."""
     falls = [edge.own for edge in edges]
     low = [fall for fall in falls if fall < CLEARLY_SEEN_SHARE * usual]
     share = SEVERAL_SCANS_SHARE if len(falls) >= MANY_MASKS else FEW_SCANS_SHARE
@@ -218,7 +226,8 @@ def _apart(edges: Sequence[Edge], usual: float) -> float:
 
 
 def _cut(scans: Sequence[Scan], edges: Sequence[Edge], modality: str) -> list[Odd]:
-    """Masks that end on one and the same side where the lesion does not, of a cohort that is parted by it."""
+    """Return a sentence on masks that end on one and the same side where the lesion does not, if the rest clearly
+    does not."""
     weak = [edge for edge in edges if edge.weakest[0] < WHOLE_SHARE]
     sides = {edge.weakest[1] for edge in weak}
     parted = len(sides) == 1 and max(edge.weakest[0] for edge in weak) <= CUT_SHARE
@@ -230,7 +239,7 @@ def _cut(scans: Sequence[Scan], edges: Sequence[Edge], modality: str) -> list[Od
 
 
 def _open(edges: Sequence[Edge], modality: str) -> Iterator[Odd]:
-    """Masks of which a side ends where the lesion does not, as in no other scan."""
+    """Yield a sentence on each mask of which a side ends where the lesion does not, as in no other scan."""
     weakest = [edge.weakest for edge in edges]
     usual = median(share for share, _ in weakest)
     most = limit([share - usual for share, _ in weakest], ODD_SIDE_SHARE)

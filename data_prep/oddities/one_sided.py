@@ -1,9 +1,10 @@
-"""What tells scans with lesion from those without by their files alone: a model could learn it instead of lesions.
+"""Finds what tells scans with lesion from those without by their files alone: a model could learn it instead
+of lesions.
 
-Two bounds, for two things. What a file *is* (its numbers, its words) varies from scanner to scanner, so that a
-difference is told where chance hardly gives it: `one_sided`. How a file was *taken*, by rules of this program, must
-never differ between the two sides unseen, however few the scans: `taken_otherwise` tells it from a difference of half
-of the scans on.
+There are two bounds. What a file *is* (its numbers, its words) varies from scanner to scanner, so a difference is
+reported where it is unlikely to be chance: `one_sided`. How a file was *taken*, by rules of this program, must never
+differ between the two sides unnoticed, however few the scans: `taken_otherwise` reports it where it holds for half of
+the scans more on one side.
 """
 
 import warnings
@@ -19,14 +20,15 @@ from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import Placement, unseen_slices
 from hnscc.cohort.store_format import Scan
 
-# Difference between the shares of scans with and without lesion that were taken in one way.
+# The least difference between the shares of scans with and without lesion that were taken in one way.
 TAKEN_APART_SHARE = 0.5
-APART_SHARE = 0.75  # difference between the shares of scans with and without lesion that a property holds for
-# Probability that so much comes by chance, over all properties of a modality that vary.
+# The least difference between the shares of scans with and without lesion for which a property holds.
+APART_SHARE = 0.75
+# The probability of such a difference by chance, over all properties of a modality that vary.
 CHANCE_PROBABILITY = 0.05
-DIGITS = 3  # that a number is told and compared with
+DIGITS = 3  # digits by which numbers are reported and compared
 
-# Numbers of a modality of a scan, from its facts (data_prep.placing.found), by their names.
+# Numbers of a scan's modality, from its facts (data_prep.placing.found), by their names.
 NUMBERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "pixels in mm": lambda facts: float(np.sqrt(facts["spacing"][0] * facts["spacing"][1])),
     "distance of slices in mm": lambda facts: float(facts["spacing"][2]),
@@ -38,7 +40,7 @@ NUMBERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "share of the grid covered": lambda facts: float(facts["coverage"]),
     "share of slices without an image": lambda facts: float(facts["absent"]),
 }
-# Words of a modality of a scan, by their keys: how they are called.
+# Words of a scan's modality, by their keys: what they are called.
 WORDS = {
     "axes": "axes of the file",
     "kind": "kind of file",
@@ -47,7 +49,7 @@ WORDS = {
     "codes": "codes of orientation",
     "unit": "unit of lengths",
 }
-# How a modality of a scan may have been taken, as a sentence says it: whether it was; and which of WORDS says so too.
+# How a scan's modality may have been taken, as a sentence says it: whether it was, and which of WORDS says the same.
 TAKEN: dict[str, tuple[Callable[[Placement, str], bool], str]] = {
     "is placed by its sform alone": (lambda facts, name: _orientation(facts, name) == "sform", "codes"),
     "is placed by its qform alone": (lambda facts, name: _orientation(facts, name) == "qform", "codes"),
@@ -59,7 +61,8 @@ TAKEN: dict[str, tuple[Callable[[Placement, str], bool], str]] = {
 
 
 def taken_otherwise(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """A sentence for each way in which a modality was taken far more often with lesion than without, or the reverse."""
+    """Yield a sentence for each way in which a modality was taken far more often with lesion than without, or
+    the reverse."""
     with_lesion = _have_lesion(scans)
     for modality in modalities:
         for what, holds in _told_ways(scans, modality, with_lesion).items():
@@ -71,8 +74,10 @@ def taken_otherwise(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterato
 
 
 def _told_ways(scans: Sequence[Scan], modality: str, with_lesion: Bools) -> dict[str, Bools]:
-    """The ways that are told of, and whether each scan's modality was taken so: (scans,). with_lesion: which
-    scans have a lesion, (scans,)."""
+    """Return the ways that are reported, and whether each scan's modality was taken so: (scans,).
+
+    with_lesion: which scans have a lesion, (scans,).
+    """
     if not with_lesion.any() or with_lesion.all():
         return {}
     ways = {
@@ -91,17 +96,18 @@ def _orientation(facts: Placement, modality: str) -> str:
 
 
 def _have_lesion(scans: Sequence[Scan]) -> Bools:
-    """Which scans have a lesion: (scans,)."""
+    """Return which scans have a lesion: (scans,)."""
     return np.array([scan.has_lesion for scan in scans], dtype=bool)
 
 
 def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """A sentence for each modality whose files differ between scans with and without lesion, nearly without exception.
+    """Yield a sentence for each modality whose files differ, nearly without exception, between scans with and
+    without lesion.
 
-    A number counts where one bound parts the scans, and a word where one side has it: for shares of scans that differ
-    by three quarters, and by more than chance gives (Kolmogorov-Smirnov's exact test, Fisher's exact test, with
-    Bonferroni's correction for the properties that vary). Nothing is told of few scans, where chance can give it; nor
-    is a word that `taken_otherwise` tells of the same scans.
+    A number counts where one bound separates the scans, and a word where one side has it: the shares of scans must
+    differ by three quarters, and by more than chance (Kolmogorov-Smirnov's exact test, Fisher's exact test, with
+    Bonferroni's correction for the properties that vary). Nothing is said where scans are so few that it may be chance,
+    nor of a word that `taken_otherwise` reports for the same scans.
     """
     with_lesion = _have_lesion(scans)
     if not with_lesion.any() or with_lesion.all():
@@ -142,13 +148,13 @@ def _facts(scan: Scan, modality: str) -> dict[str, Any]:
 
 
 def _word(facts: Mapping[str, Any], key: str) -> str:
-    """What a file says by a key of WORDS; empty where its kind has no such word."""
+    """Return what a file says by a key of WORDS; "" where its kind of file has no such word."""
     return str(facts.get(key, facts["written"].get(key, "")))
 
 
 def _unit(written: Mapping[str, str]) -> str:
-    """The unit of lengths that a file states, empty for none: NIfTI may leave it out, Analyze always does; lengths of
-    the other kinds are in mm, or the file was refused."""
+    """Return the unit of lengths that a file states, "" for none: NIfTI may leave it out, and Analyze always does.
+    Lengths of other kinds are in mm, or the file was refused."""
     unit = written.get("unit", "unknown" if written["kind"] == "Analyze" else "mm")
     return "" if unit == "unknown" else unit
 
@@ -158,8 +164,11 @@ def _rounded(value: float) -> float:
 
 
 def _parted(name: str, values: Floats, with_lesion: Bools, tests: int) -> str:
-    """How the best bound parts the scans; empty where it does not do so well. values: (scans,) of a property, in what
-    it is measured in; with_lesion: which scans have a lesion, (scans,); tests: how many properties vary."""
+    """Return how the best bound separates the scans, in words; "" where it does not do so well enough.
+
+    values: (scans,) of a property, in its own unit. with_lesion: which scans have a lesion, (scans,). tests: how many
+    properties vary.
+    """
     bounds = np.unique(values)[1:]
     if not len(bounds):
         return ""
@@ -167,7 +176,7 @@ def _parted(name: str, values: Floats, with_lesion: Bools, tests: int) -> str:
     best = int(np.argmax(np.abs(share - other)))
     apart = abs(share[best] - other[best])
     with warnings.catch_warnings():
-        # Where p is 1 and rounded to a little more, SciPy says that it takes an approximation, which is 1 there.
+        # Where p is 1 but rounded up, SciPy warns that it approximates; the approximation is 1, too.
         warnings.filterwarnings("ignore", "ks_2samp: Exact calculation unsuccessful", RuntimeWarning)
         p = stats.ks_2samp(values[with_lesion], values[~with_lesion], method="exact").pvalue
     if not _counts(apart, p, tests, two=len(bounds) == 1):
@@ -176,9 +185,12 @@ def _parted(name: str, values: Floats, with_lesion: Bools, tests: int) -> str:
 
 
 def _had(name: str, values: Texts, with_lesion: Bools, tests: int, known: Sequence[Bools]) -> str:
-    """Which word one side has and the other has not; empty where there is none, or it parts the scans as something
-    that is known already does. values, with_lesion: (scans,), as of `_parted`; known: each (scans,), whether it holds
-    of the scan."""
+    """Return which word one side has and the other has not; "" where there is none, or it separates the scans in a
+    known way.
+
+    values, with_lesion: (scans,), as in `_parted`. known: each (scans,), whether something that is known holds for
+    the scan.
+    """
     words = sorted(set(values.tolist()))
     for word in words:
         holds = values == word
@@ -194,14 +206,16 @@ def _had(name: str, values: Texts, with_lesion: Bools, tests: int, known: Sequen
 
 
 def _counts(apart: float, p: float, tests: int, two: bool) -> bool:
-    """Whether a difference is told. Of a property that has two values in the whole cohort, one on each side, no other
-    was looked for."""
+    """Return whether a difference is reported.
+
+    two: the property has two values in the whole cohort, one on each side, so no other split of it was tried.
+    """
     return apart >= APART_SHARE and p <= (
         CHANCE_PROBABILITY if two and apart == 1 else CHANCE_PROBABILITY / tests
     )
 
 
 def _sides(holds: Bools, with_lesion: Bools) -> str:
-    """Of how many scans something `holds` on either side, in words. holds, with_lesion: (scans,)."""
+    """Return for how many scans on either side something `holds`, in words. holds, with_lesion: (scans,)."""
     with_, without = (f"{(holds & side).sum()} of {side.sum()}" for side in (with_lesion, ~with_lesion))
     return f"{with_} with lesion, {without} without"

@@ -1,8 +1,8 @@
-"""Scans that lie otherwise than the others though their headers say the same, found by the cohort's mean image.
+"""Finds scans that lie otherwise than the others though their headers say the same, by the cohort's mean image.
 
-What is seen: turns from front to back, upside down, and by a quarter in the plane. Left and right are not: a body is
-too much alike on both sides. Cohorts whose scans are too unlike for a mean image (other parts of the body) are known
-by that, and nothing is said of them. A scan that is as much like the others moved as turned is not called turned.
+It finds turns from front to back, upside down, and by a quarter in the plane. It does not find exchanged sides, since a
+body is nearly symmetric. If scans are too unlike for a mean image (other parts of the body), this is noticed, and
+nothing is said. A scan that matches the others as well when moved as when turned is not said to be turned.
 """
 
 import base64
@@ -18,22 +18,22 @@ from hnscc.base.arrays import Integers
 from hnscc.cohort.placement import LyingFacts
 from hnscc.cohort.store_format import Scan
 
-LEAST_AVERAGED_SCANS = 8  # scans that a mean image takes
-DEPTH_SLICES = 16  # slices that a scan's are reduced to, whatever its length
-FEWEST_SLICES = 4  # of a scan, from which foot and head are told apart
-# Median correlation of a scan with the mean of the others; 0.9 of heads, 0.65 of any parts of a body.
+LEAST_AVERAGED_SCANS = 8  # scans that are needed for a mean image
+DEPTH_SLICES = 16  # slices that a scan is reduced to, whatever its length
+FEWEST_SLICES = 4  # slices of a scan that are needed to tell foot from head
+# Median correlation of a scan with the mean of the others; heads have 0.9, mixed parts of bodies 0.65.
 ALIKE_CORRELATION = 0.75
-OWN_CORRELATION = 0.6  # the same, of a scan that is said to lie otherwise
-# By which a scan as it lies correlates better with the mean than turned, in nearly all scans.
+OWN_CORRELATION = 0.6  # the same, for a scan that is said to lie otherwise
+# By so much more a scan must correlate with the mean as it lies than turned, in nearly all scans.
 CLEAR_CORRELATION = 0.05
 NEARLY_ALL_PERCENT = 90  # of the scans
-MOST_ROUNDS = 20  # of turning scans to the mean and taking the mean again; two or three do
+MOST_ROUNDS = 20  # rounds of turning scans to the mean and averaging again; two or three are enough
 
 # (n, 16, 16, 16): scans, slices from foot to head, rows to posterior, columns to left; each of mean 0 and length 1, so
 # in -1..1, or zeros.
 Image = NDArray[np.float32]
 
-# How a scan may lie, after the first: as the others do.
+# How a scan may lie; the first is as the others do.
 TURNS: tuple[tuple[str, Callable[[Image], Image]], ...] = (
     ("", lambda image: image),
     ("from front to back", lambda image: image[:, :, ::-1]),
@@ -43,14 +43,17 @@ TURNS: tuple[tuple[str, Callable[[Image], Image]], ...] = (
     ("by a quarter in the plane of the slices", lambda image: np.rot90(image, 3, (2, 3))),
 )
 AS_IT_IS, FOOT_TO_HEAD = 0, (2, 3)
-MOVED = len(TURNS)  # what is no turn: as much like the others moved along an axis
+MOVED = len(TURNS)  # no turn: moved along an axis, the scan matches the others as well
 
 
 @dataclass(frozen=True)
 class _Lying:
-    """How the scans of a cohort lie in a modality. turns: of each scan, its position in TURNS, or MOVED; as it is where
-    that cannot be told. told_by: the turns by which scans can be told apart, none where they are too unlike. mean: the
-    mean (1, 16, 16, 16), of length 1, of those that lie as most do."""
+    """How the scans of a cohort lie in a modality.
+
+    turns: of each scan, its position in TURNS, or MOVED; that of no turn where it cannot be told. told_by: the turns by
+    which scans can be told apart, empty where scans are too unlike. mean: the mean (1, 16, 16, 16), of length 1, of the
+    scans that lie as most do.
+    """
 
     turns: list[int]
     told_by: list[int]
@@ -58,17 +61,17 @@ class _Lying:
 
     @property
     def usual(self) -> tuple[int, int]:
-        """How most scans lie, and how many."""
+        """How most scans lie, and how many these are."""
         return Counter(self.turns).most_common(1)[0]
 
 
 def lying_otherwise(
     scans: Sequence[Scan], modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]]
 ) -> Iterator[Odd]:
-    """A sentence on the scans of each modality that lie otherwise than most, or on groups where none is most.
+    """Yield a sentence on the scans of each modality that lie otherwise than most, or on groups where no group is most.
 
-    patterns: (C, Z, 16, 16) float32 of each scan, from foot to head, what data_prep.oddities.twins.reduced gave: each
-    slice of mean 0 and length 1, or zeros.
+    patterns: (C, Z, 16, 16) float32 of each scan, from foot to head, as returned by data_prep.oddities.twins.reduced:
+    each slice of mean 0 and length 1, or zeros.
     """
     if len(scans) < LEAST_AVERAGED_SCANS:
         return
@@ -85,9 +88,11 @@ def lying_otherwise(
 
 
 def lying_of(modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]]) -> dict[str, LyingFacts]:
-    """How most scans of a cohort lie, by modality, so that one more scan can be compared (`lies_otherwise`); without
-    those whose scans are few, too unlike, or of several ways to lie. patterns: (C, Z, 16, 16) float32 of each scan, as
-    those of `lying_otherwise`: of length 1, or zeros."""
+    """Return how most scans of a cohort lie, by modality, so that one more scan can be compared (`lies_otherwise`).
+
+    Modalities with few or unlike scans, or without a majority, are left out. patterns: (C, Z, 16, 16) float32 of each
+    scan, as in `lying_otherwise`: of length 1, or zeros.
+    """
     kept: dict[str, LyingFacts] = {}
     for at, modality in enumerate(modalities if len(patterns) >= LEAST_AVERAGED_SCANS else ()):
         found = _lying([each[at] for each in patterns])
@@ -98,8 +103,10 @@ def lying_of(modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]])
 
 
 def lies_otherwise(modality: str, patterns: NDArray[np.float32], most: LyingFacts) -> str | None:
-    """A sentence on a scan that lies otherwise than `most` of others. patterns: float32 (Z, 16, 16), as of one scan of
-    `lying_otherwise`: of length 1, or zeros."""
+    """Return a sentence on a scan that lies otherwise than `most` of others, or None.
+
+    patterns: float32 (Z, 16, 16), as of one scan of `lying_otherwise`: of length 1, or zeros.
+    """
     mean = (
         np.frombuffer(base64.b64decode(most["mean"]), "<f2")
         .astype(np.float32)
@@ -127,8 +134,10 @@ def _told(modality: str, way: int) -> str:
 
 
 def _lying(patterns: Sequence[NDArray[np.float32]]) -> _Lying:
-    """How the scans of a cohort lie in a modality, by the patterns (Z, 16, 16) of each, of length 1 or zeros, as
-    of `lying_otherwise`."""
+    """Return how the scans of a cohort lie in a modality.
+
+    patterns: (Z, 16, 16) of each scan, of length 1 or zeros, as in `lying_otherwise`.
+    """
     images = _unit(np.stack([deep(each) for each in patterns]))
     few = min(map(len, patterns)) < FEWEST_SLICES
     asked = [turn for turn in range(len(TURNS)) if not (few and turn in FOOT_TO_HEAD)]
@@ -154,8 +163,10 @@ def _lying(patterns: Sequence[NDArray[np.float32]]) -> _Lying:
 
 
 def _way(turn: int, alike: float, image: Image, mean: Image) -> int:
-    """The turn by which an image is `alike`, -1 to 1, to the mean, unless it is as much so moved: MOVED. image, mean:
-    (1, 16, 16, 16), each of length 1."""
+    """Return the turn by which an image is `alike`, -1 to 1, to the mean; MOVED where a shift makes it as much so.
+
+    image, mean: (1, 16, 16, 16), each of length 1.
+    """
     moves = [(axis, step) for axis in (1, 2, 3) for step in range(-DEPTH_SLICES // 2, DEPTH_SLICES // 2)]
     moved = max(float((np.roll(image, step, axis) * mean).sum()) for axis, step in moves)
     return MOVED if moved >= alike - CLEAR_CORRELATION else turn
@@ -164,8 +175,11 @@ def _way(turn: int, alike: float, image: Image, mean: Image) -> int:
 def _aligned(
     turned: NDArray[np.float32],
 ) -> tuple[Integers, NDArray[np.float32], NDArray[np.float32]]:
-    """Of each scan the turn that agrees best with the mean of the others, turned so too; its correlation with that, -1
-    to 1, and that of the scan as it is; each (n,). turned: (turns, n, 16, 16, 16), each image of length 1."""
+    """Return the turn of each scan that agrees best with the mean of the others, turned likewise, and two correlations.
+
+    These are the scan's with that mean, turned and as it is, -1 to 1; all are (n,). turned: (turns, n, 16, 16, 16),
+    each image of length 1.
+    """
     every = np.arange(turned.shape[1])
     chosen = np.zeros(len(every), dtype=np.int64)
     for _ in range(MOST_ROUNDS):
@@ -179,8 +193,10 @@ def _aligned(
 
 
 def _told_apart(images: Image, asked: Sequence[int]) -> list[int]:
-    """The turns, of those asked for, by which nearly all scans (n, 16, 16, 16), of length 1, lying alike, agree clearly
-    less with the mean of the others."""
+    """Return the asked turns by which nearly all scans agree clearly less with the mean of the others than as they lie.
+
+    images: (n, 16, 16, 16), of length 1, lying alike.
+    """
     turned = np.stack([TURNS[turn][1](images) for turn in asked])
     alike = _correlations(turned, images)
     gains = np.percentile(alike - alike[AS_IT_IS], NEARLY_ALL_PERCENT, axis=1)
@@ -192,15 +208,17 @@ def _told_apart(images: Image, asked: Sequence[int]) -> list[int]:
 
 
 def _correlations(turned: NDArray[np.float32], images: Image) -> NDArray[np.float32]:
-    """(turns, n), -1 to 1: of each scan in each turn with the mean of the other images. turned: (turns, n, 16, 16, 16),
-    and images: (n, 16, 16, 16), each of length 1."""
+    """Return the correlation, -1 to 1, of each scan in each turn with the mean of the other images: (turns, n).
+
+    turned: (turns, n, 16, 16, 16), and images: (n, 16, 16, 16), each of length 1.
+    """
     means = _unit(images.sum(axis=0, keepdims=True) - images)
     found: NDArray[np.float32] = np.einsum("tnzyx,nzyx->tn", turned, means)
     return found
 
 
 def deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32 (Z, 16, 16) -> (16, 16, 16): slices at equal parts of the length, their values as they are, in any unit
+    """Return slices at equal parts of the length: float32 (Z, 16, 16) -> (16, 16, 16), values unchanged, in any unit
     of values."""
     deep: NDArray[np.float32] = slices[
         ((np.arange(DEPTH_SLICES) + 0.5) / DEPTH_SLICES * len(slices)).astype(np.int64)
@@ -209,8 +227,8 @@ def deep(slices: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _unit(images: NDArray[np.float32]) -> Image:
-    """float32 images (n, 16, 16, 16) of any values -> the same shape, each of mean 0 and length 1; zeros where one is
-    of one value."""
+    """Return float32 images (n, 16, 16, 16) of any values with mean 0 and length 1, in the same shape; zeros where an
+    image has one value."""
     centred = images - images.mean(axis=(1, 2, 3), keepdims=True)
     length = np.sqrt((centred**2).sum(axis=(1, 2, 3), keepdims=True))
     divided: Image = np.divide(centred, length, out=np.zeros_like(centred), where=length > 0)

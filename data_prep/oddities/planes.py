@@ -1,8 +1,8 @@
-"""Parts of planes that are no image: folded over, filled in, dead voxels, noise, cut off amid tissue.
+"""Reports parts of planes that are no image: folded over, filled, dead voxels, noise, cut off amid tissue.
 
-data_prep.placing.planes found them. The limits lie between what scans have that nothing was done to and what the least
-of such faults gives: in the public cohort's 68 volumes and in 88 of the phantom no line is a copy or goes back as it
-came, streaks hold 1e-4 of the voxels, noise 2 % of the tissue, one value 2 % of the voxels, and 2 voxels are dead.
+data_prep.placing.planes found them. The limits lie between untouched scans and the least of such faults. In the public
+cohort's 68 volumes and in 88 of the phantom no line is a copy or mirrored, streaks hold 1e-4 of the voxels, noise 2 %
+of the tissue, one value 2 % of the voxels, and 2 voxels are dead.
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -12,26 +12,30 @@ from data_prep.oddities.oddity import Odd, of_some
 from hnscc.cohort.placement import PlaneFacts
 from hnscc.cohort.store_format import Scan
 
-# Volumes that nothing was done to have no such line, and 1e-4 of their voxels in streaks.
+# Untouched volumes have no such lines, and 1e-4 of their voxels in streaks.
 COPIED_LINES_SHARE, STREAKS_VOXELS_SHARE, MIRRORED_LINES_SHARE = 0.02, 0.003, 0.002
 DEAD_VOXELS, DEAD_SHARE, HOT_VOXELS = 10, 2e-5, 5  # voxels; of the tissue; voxels
 NOISE_SHARE, FLAT_SHARE = 0.04, 0.04  # of the tissue; of the voxels
-BURNT_PLACES = 10  # places; in volumes of any kind none
-# Of a logarithm: 0.07 at most in the public cohort; half of a scan at 0.6 of the other half has 0.28.
+BURNT_PLACES = 10  # places; volumes of any kind have none
+# The logarithm of a factor: 0.07 at most in the public cohort; if half of a scan is at 0.6 of the other half, it
+# is 0.28.
 STEP_LOGARITHM = 0.2
-# Times; of that of the lines across: 1.31 at least in the public cohort.
+# Times; and as a share of that of the lines across: at least 1.31 in the public cohort.
 COMBED_TIMES, AGAINST_TIMES = 1.2, 0.8
-CUT_LENGTH = 0.5  # of the square root of the tissue's area; the way around a disc is 3.5
-MORE_TIMES = 3.0  # times as much noise as in the median scan, where images are noisy
-MOST_CUT_SHARE = 0.5  # of the scans, from which a cut is how the cohort was made
+CUT_LENGTH = 0.5  # of the square root of the tissue's area; the circumference of a disc is 3.5
+MORE_TIMES = 3.0  # times the median scan's noise, where images are noisy
+MOST_CUT_SHARE = 0.5  # of the scans: a more frequent cut is how the cohort was made
 
 
 def odd_planes(
     scans: Sequence[Scan], modalities: Sequence[str], known: Container[tuple[str, str]] = ()
 ) -> Iterator[Odd]:
-    """A sentence on the scans of each modality in which a part of the planes is no image. Of single voxels nothing is
-    said where the modality is `known` to look otherwise for a reason that is told (`Odd.shown`): what lies amid tissue,
-    and how far above it, follows from how bright tissue and air are. A root makes tissue of the noise in air."""
+    """Yield a sentence on the scans of each modality in which a part of the planes is no image.
+
+    Single voxels are not reported where the modality is `known` to look otherwise for a reported reason (`Odd.shown`):
+    whether they lie amid tissue, and how far above it, depends on how bright tissue and air are. A root makes noise in
+    air look like tissue.
+    """
     for modality in modalities:
         usual = median(scan.placement["planes"][modality]["noise"] for scan in scans)
         for text, holds in KINDS:
@@ -101,7 +105,7 @@ def _folded(planes: PlaneFacts) -> bool:
 
 
 OF_SINGLE_VOXELS = (_dead, _hot)
-# What may hold for the planes of a modality of a scan, in words.
+# What may hold for the planes of a scan's modality, in words.
 KINDS: tuple[tuple[str, Callable[[PlaneFacts], bool]], ...] = (
     (
         "goes on in streaks of one value up to a border: was what lies beyond the image filled with its last values?",

@@ -1,7 +1,7 @@
-"""Whether the scans of a cohort are of one unit of values, scale and level, by modality; lesions are left out of it.
+"""Judges whether the scans of a cohort have one unit of values, scale and level, by modality, with lesions left out.
 
-Where no group of scans is large enough to be the one that others are measured by, the groups are named, and none is
-called the wrong one.
+Where no group of scans is large enough for others to be compared with it, the groups are named, and none is
+called wrong.
 """
 
 from collections.abc import Container, Iterator, Sequence
@@ -27,26 +27,29 @@ from hnscc.base.in_words import count_of
 from hnscc.cohort.placement import ValueFacts
 from hnscc.cohort.store_format import Scan
 
-# Times larger than the next scan's: intensities so far apart, with no scan in between, are of two units of values.
-# Bq/ml are 1,500 times SUV and more; one scanner's arbitrary values are seldom 10 times another's.
+# Times larger than the next scan's: values so far apart, with no scan in between, have two units. Bq/ml are 1,500 times
+# SUV and more; one scanner's arbitrary values are seldom 10 times another's.
 TWO_UNITS_TIMES = 20.0
 ODD_SCALE_TIMES = 3.0  # times larger or smaller than the cohort's median
-TWO_SCALES_TIMES = 2.0  # times larger, the least gap between groups of scans
-# The same where most scans are of one scale and two or more of another: PET in kBq/ml is 2 to 4 times PET in SUV. Of 34
-# real patients none stands beside such a gap (1.2 at most with two scans beyond it).
+TWO_SCALES_TIMES = 2.0  # times larger: the least gap between groups of scans
+# The same where most scans have one scale and two or more another: PET in kBq/ml is 2 to 4 times PET in SUV. None of 34
+# real patients stands beside such a gap (it is 1.2 at most with two scans beyond it).
 MINORITY_GAP_TIMES = 1.6
-ODD_LEVEL_SHARE = 0.3  # of the cohort's median range, by which the lowest values of groups differ
-# The same of one scan, and robust standard deviations beside it: 0.03 at most in the public cohort.
+ODD_LEVEL_SHARE = 0.3  # of the cohort's median range: the lowest values of groups differ by more
+# The same for one scan, and robust standard deviations besides: 0.03 at most in the public cohort.
 ONE_LEVEL_SHARE, LEVEL_SDS = 0.1, 8.0
-# Of the scans: those that begin at exactly 0, from which ones that go below it are told. Of the public cohort's 34 PET
-# 31 begin so, of its MRI 33, and none goes below it.
+# Of the scans: if so many begin at exactly 0, scans with values below 0 are reported. Of the public cohort's 34 PET 31
+# begin so, of its MRI 33, and none goes below 0.
 AT_ZERO_SHARE = 0.4
 
 
 def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """What is odd about the scale and level of a modality: other units of values (refused), groups of scans, single
-    scans. Scans in which it is cut short are left out of all but the first: filled slices move a median as another
-    scale does."""
+    """Yield what is odd about the scale and level of a modality: other units of values (refused), groups of scans,
+    single scans.
+
+    Scans in which it is cut short are left out of all but the first, since filled slices change a median as another
+    scale does.
+    """
     found = list(_units(scans, modality))
     if not any(odd.scan_id is None for odd in found):
         elsewhere = {odd.scan_id for odd in found}
@@ -64,8 +67,11 @@ def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def brightness(scan: Scan, modality: str) -> float:
-    """How far the bright tenth of the body lies above the lowest values, without the lesion and what surrounds it; of
-    a scan that shows nothing else, the range of most voxels."""
+    """Return how far the brightest tenth of the body lies above the lowest values, without the lesion and
+    its surroundings.
+
+    If a scan shows nothing else, it is the range of most voxels.
+    """
     facts = _values(scan, modality)
     if facts["tissue"] is None:
         return _bulk(scan, modality) or _height(scan, modality)
@@ -73,14 +79,17 @@ def brightness(scan: Scan, modality: str) -> float:
 
 
 def above_lowest(values: ValueFacts, name: str) -> float:
-    """How far a number of the body without the lesion, such as its median, lies above the lowest values of the scan; 0
-    where it shows nothing else."""
+    """Return how far a number of the body without the lesion, such as its median, lies above the scan's lowest values.
+
+    It is 0 where the scan shows nothing but the lesion.
+    """
     tissue = values["tissue"]
     return 0.0 if tissue is None else float(tissue[name] - values["first"])
 
 
 def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """Scans that cannot be of the unit of values of most others; or groups of scans that cannot, where none is most."""
+    """Yield a sentence on scans that cannot have the unit of most others, or on groups that cannot where none
+    is most."""
     groups = _by_unit(scans, modality)
     if len(groups) < 2:
         return
@@ -103,7 +112,7 @@ def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def _by_unit(scans: Sequence[Scan], modality: str) -> list[list[Scan]]:
-    """Scans in groups that are of two units of values, ascending."""
+    """Return the scans in groups of different units of values, ascending."""
     shown = [scan for scan in scans if _height(scan, modality) > 0]
     groups: list[list[Scan]] = []
     for scan in sorted(shown, key=lambda scan: _height(scan, modality)):
@@ -114,10 +123,11 @@ def _by_unit(scans: Sequence[Scan], modality: str) -> list[list[Scan]]:
 
 
 def _two_units(group: Sequence[Scan], scan: Scan, modality: str) -> bool:
-    """Whether a scan's values are far larger than those of a group: its whole range is, and that of most voxels.
+    """Return whether a scan's values are far larger than those of a group, in their whole range and in that of
+    most voxels.
 
-    The second is asked too, since a hot lesion alone can make the whole range large; half as much is enough there.
-    The group's ranges ascend.
+    The second is asked too, since a hot lesion alone can make the whole range large; half as much is enough there. The
+    ranges of the group are in ascending order.
     """
     if _height(scan, modality) < TWO_UNITS_TIMES * _height(group[-1], modality):
         return False
@@ -126,7 +136,8 @@ def _two_units(group: Sequence[Scan], scan: Scan, modality: str) -> bool:
 
 
 def _groups(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """Two or more groups of scans that differ by factors, or else by their lowest values, and none of them is most."""
+    """Yield a sentence on groups of scans that differ by factors, or else by their lowest values, where none of them
+    is most."""
     bright = [brightness(scan, modality) for scan in scans]
     if min(bright, default=0) <= 0:
         return
@@ -157,7 +168,8 @@ def _not_one_unit(groups: Sequence[Sequence[Scan]], usual: Sequence[float], moda
 
 
 def _ladder(groups: Sequence[Sequence[Scan]], usual: Sequence[float], modality: str | None = None) -> str:
-    """Groups in words, ascending, with the factor to the one before; and their medians, of a modality."""
+    """Return groups in words, ascending, each with its factor to the one before, and the medians if a modality
+    is given."""
     told = []
     for at, group in enumerate(groups):
         factor = "" if at == 0 else f"about {usual[at] / usual[at - 1]:.3g} times as much in "
@@ -198,7 +210,7 @@ def _outliers(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def _levels(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """Single scans that begin elsewhere than most."""
+    """Yield a sentence on single scans whose lowest values differ from those of most."""
     bright = np.array([brightness(scan, modality) for scan in scans])
     if len(scans) < LEAST_SCANS or (bright <= 0).any():
         return
@@ -215,8 +227,11 @@ def _levels(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def _below_zero(scans: Sequence[Scan], modality: str, known: Container[str | None]) -> list[Scan]:
-    """Scans with values below 0, by however little, where enough others begin at exactly 0; not for a value that is
-    told to stand for nothing and is left, nor those `known` to be of another scale."""
+    """Return scans with values below 0, by however little, where enough others begin at exactly 0.
+
+    Scans `known` to be of another scale are left out, and those whose lowest value is reported to be padding that
+    was kept.
+    """
     if len(scans) < LEAST_SCANS or _at_zero(scans, modality) < AT_ZERO_SHARE * len(scans):
         return []
     facts = [_values(scan, modality) for scan in scans]
@@ -251,8 +266,11 @@ def _groups_of_scale(groups: Sequence[Sequence[Scan]], usual: Sequence[float], m
 
 
 def _minorities(logs: Floats) -> dict[int, int]:
-    """Positions of scans in groups of two and more that stand apart from the one that most scans are in, each with the
-    size of its group; none where no group is most. logs: (scans,), logarithms of a scale."""
+    """Return the positions of scans in groups of two or more that stand apart from the group of most scans, with
+    group sizes.
+
+    It is empty where no group is most. logs: (scans,), logarithms of a scale.
+    """
     groups = grouped(list(logs), float(np.log(MINORITY_GAP_TIMES)))
     if not has_majority(groups):
         return {}

@@ -1,7 +1,7 @@
-"""What separates scans with lesion from those without by their values outside of the lesions: a model could learn it.
+"""Finds what separates scans with lesion from those without by values outside of the lesions: a model could learn it.
 
 Scanners, reconstructions and exports differ between hospitals, and patients with and without lesion often come from
-different ones. What is compared leaves out the lesion and what surrounds it, so that disease itself does not count.
+different ones. The lesion and its surroundings are left out, so that the disease itself does not count.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,21 +19,24 @@ from data_prep.oddities.oddity import LEAST_SCANS, Odd, grouped, of_cohort
 from data_prep.oddities.scales import above_lowest, brightness
 from hnscc.cohort.store_format import Scan
 
-MOSTLY_AREA = 0.85  # area under the ROC curve, from which a property separates
-CHANCE_PROBABILITY = 0.001  # of the exact rank test: some twenty properties of each modality are looked at
-# Of the difference between the medians: of a logarithm (11 %), of a share of the range.
+MOSTLY_AREA = 0.85  # area under the ROC curve from which on a property separates
+CHANCE_PROBABILITY = 0.001  # of the exact rank test: about twenty properties of each modality are tested
+# The least difference between medians: as a logarithm (11 %), and as a share of the range.
 LEAST_LOGARITHM, LEAST_RANGE_SHARE = 0.1, 0.01
-LEAST_WIDTH_LOGARITHM, LEAST_MOVE_MM, LEAST_TURN_DEGREES = 0.04, 5.0, 5.0  # of a logarithm; mm; degrees
-ROUND_SHARE = 0.005  # of the mean radius: a body that differs less from a circle has no longer axis
-# Where scans are too few for the test: the gap between two groups that are exactly those with and without lesion.
+LEAST_WIDTH_LOGARITHM, LEAST_MOVE_MM, LEAST_TURN_DEGREES = 0.04, 5.0, 5.0  # as a logarithm; mm; degrees
+ROUND_SHARE = 0.005  # of the mean radius: a body that is nearer to a circle has no longer axis
+# If scans are too few for the test: the gap between two groups that are exactly those with and without lesion.
 CLEAR_GAP = 0.4
 
 
 @dataclass(frozen=True)
 class Property:
-    """What is compared, by its name in a sentence. `of` gives it of a modality of a scan, or None where it has none;
-    logarithms of ratios are shown as ratios. least: of the difference between the medians that counts.
-    of_body: whether it is of where the body lies, or where it is bright, not of how bright it is."""
+    """A property that is compared, by its name in a sentence.
+
+    `of` returns it for a modality of a scan, or None where it has none; logarithms of ratios are shown as ratios.
+    least: the least difference between the medians that counts. of_body: whether it is about where the body lies, or
+    where it is bright, and not about how bright it is.
+    """
 
     name: str
     of: Callable[[Scan, str], float | None]
@@ -43,7 +46,7 @@ class Property:
 
 
 def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """The properties of a modality that separate scans with lesion from those without, most of them."""
+    """Yield a sentence on each property of a modality that mostly separates scans with lesion from those without."""
     told = {each: odd for each in PROPERTIES if (odd := separates(scans, modality, each))}
     yield from told.values()
     if not told.keys() & {BRIGHTNESS, SPREAD} and (odd := separates(scans, modality, MIDDLE)):
@@ -51,7 +54,8 @@ def separating(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 
 def separates(scans: Sequence[Scan], modality: str, what: Property) -> Odd | None:
-    """A sentence on the cohort where a property of a modality separates scans with lesion from those without."""
+    """Return a sentence on the cohort if a property of a modality separates scans with lesion from those without;
+    or None."""
     values = [(what.of(scan, modality), scan.has_lesion) for scan in scans]
     with_ = [value for value, lesion in values if lesion and value is not None]
     without = [value for value, lesion in values if not lesion and value is not None]
@@ -73,14 +77,15 @@ def _separated(with_: Sequence[float], without: Sequence[float], what: Property)
     if apart < what.least or max(area, 1 - area) < MOSTLY_AREA:
         return False
     counts = sorted(map(len, grouped([*with_, *without], CLEAR_GAP)))
-    # Bodies lie in any place: of few, those with lesion may all lie apart by chance.
+    # Bodies lie anywhere, so in a few scans all those with lesion may lie apart by chance.
     if not what.of_body and area in (0.0, 1.0) and counts == sorted((len(with_), len(without))):
         return True
     return float(stats.mannwhitneyu(with_, without, method="exact").pvalue) < CHANCE_PROBABILITY
 
 
 def _area(with_: Sequence[float], without: Sequence[float]) -> float:
-    """The share of pairs of a scan with lesion and one without in which the first is larger; ties count half."""
+    """Return the share of pairs, of a scan with lesion and one without, in which the first is larger; ties
+    count half."""
     apart = np.subtract.outer(with_, without)
     return float((apart > 0).mean() + (apart == 0).mean() / 2)
 
@@ -96,7 +101,7 @@ def _middle(scan: Scan, modality: str) -> float | None:
 
 
 def _relative(name: str) -> Callable[[Scan, str], float | None]:
-    """The logarithm of a number of the tissue as a share of its brightness."""
+    """Return what computes the logarithm of a number of the tissue as a share of its brightness."""
 
     def of(scan: Scan, modality: str) -> float | None:
         facts = scan.placement["values"][modality]
@@ -110,7 +115,8 @@ def _relative(name: str) -> Callable[[Scan, str], float | None]:
 
 
 def _signal(name: Literal["step", "values", "cut"], least: float) -> Callable[[Scan, str], float | None]:
-    """The logarithm of a number of how the values were processed (data_prep.placing.numbers), at least `least`."""
+    """Return what computes the logarithm of a number on how values were processed (data_prep.placing.numbers), or
+    of `least`."""
 
     def of(scan: Scan, modality: str) -> float | None:
         number = scan.placement["values"][modality]["signal"][name]
@@ -125,7 +131,7 @@ def _level(scan: Scan, modality: str) -> float | None:
 
 
 def _place(side: Literal["back", "left"]) -> Callable[[Scan, str], float | None]:
-    """Where the middle of the body lies, in mm from the middle of the slices."""
+    """Return what computes where the centre of the body lies, in mm from the middle of the slices."""
 
     def of(scan: Scan, modality: str) -> float | None:
         found = body_of(scan, modality)
@@ -140,8 +146,7 @@ def _radius(scan: Scan, modality: str) -> float | None:
 
 
 def _turn(scan: Scan, modality: str) -> float | None:
-    """How far the body is turned from lying straight, by its longer or shorter axis, -45 to 45 degrees; None where it
-    is round."""
+    """Return how far the body is turned, by its longer or shorter axis, -45 to 45 degrees; None where it is round."""
     found = body_of(scan, modality)
     if not found:
         return None
@@ -153,7 +158,7 @@ def _turn(scan: Scan, modality: str) -> float | None:
 
 BRIGHTNESS = Property("brightness", _brightness, True)
 SPREAD = Property("median (beside the brightness)", _relative("median"), True)
-# What is left of a factor where hot organs differ more than ordinary tissue; asked where neither of these separates.
+# What remains of a factor where hot organs differ more than ordinary tissue; tested if neither of these separates.
 MIDDLE = Property("median value", _middle, True)
 PROPERTIES = (
     BRIGHTNESS,

@@ -1,5 +1,7 @@
-"""What scans share that should be theirs alone: the same images under two patients are refused, copies from one visit
-or modality to another are told."""
+"""Judges what scans share: the same images under two patients are refused, and other copies are reported.
+
+Those are copies from one visit, or from one modality, to another.
+"""
 
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
@@ -17,17 +19,17 @@ from data_prep.oddities.oddity import Odd
 from data_prep.oddities.twins import SAME_CORRELATION, ReadImages, Twins, find_between, find_twins
 from hnscc.base.in_words import count_of
 
-# Correlation of all that two visits of a patient have, where that is one modality: a still head, laid on one atlas, may
-# come near it. Of several, another visit's PET differs by far more than twins.ALIKE_CORRELATION.
+# The correlation of two visits of a patient with one modality: a still head on one atlas may come near it. With several
+# modalities, another visit's PET differs far more than twins.ALIKE_CORRELATION.
 ONE_MODALITY_CORRELATION = 0.9995
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What is kept of each scan of a cohort to find images that scans share, in the order of its rows.
+    """What is kept of each scan of a cohort to find shared images, in the order of its rows.
 
-    patterns: what oddities.twins.reduced gave. marks, files: of each modality, what oddities.marks.marks and
-    oddities.copies.kept_of gave. read: its stored images (Z, C, H, W), by its position.
+    patterns: what oddities.twins.reduced gave. marks, files: what oddities.marks.marks and oddities.copies.kept_of gave
+    of each modality. read: reads the stored images (Z, C, H, W), in raw values, of the scan at a position.
     """
 
     rows: Sequence[Row]
@@ -42,9 +44,12 @@ class Compared:
 
 
 def shared_images(scans: Compared) -> list[Odd]:
-    """What scans of one patient share, or nearly of two, and files that are of another modality's image. InputError
-    where two patients share the images of a modality, or a scan stands in the manifest twice: the first would put one
-    image into training and test."""
+    """Return what is odd about images that scans share: of one patient, nearly those of two, or those of
+    another modality.
+
+    InputError is raised where two patients share the images of a modality, which would put one image into training and
+    test, or where the manifest lists a scan twice.
+    """
     copies = find_copies(scans.files)
     copied = [each for each in copies if each.first[1] == each.second[1]]
     return [
@@ -55,10 +60,10 @@ def shared_images(scans: Compared) -> list[Odd]:
 
 
 def copies_among(scans: Sequence[tuple[Row, Sequence[Kept]]], lines: Container[int]) -> list[Fault]:
-    """Return a fault for each file that is, or nearly is, that of the same modality in another scan: of the rows on
-    these lines alone, which are refused for something that this may be the reason of.
+    """Return a fault for each file that holds, or nearly holds, the image of the same modality in another scan.
 
-    scans: rows with what oddities.copies.kept_of gave of each modality.
+    Only rows on these lines are judged: they are refused for something that a wrong file may be the reason of. scans:
+    rows with what oddities.copies.kept_of returned for each modality.
     """
     found = []
     for each in find_copies([files for _, files in scans]):
@@ -101,8 +106,10 @@ def _between_scans(scans: Compared, copied: Sequence[Copied]) -> Iterator[Odd]:
 
 
 def _between_visits(scans: Compared, copied: Sequence[Copied]) -> Iterator[Odd]:
-    """Modalities that two visits of a patient nearly share, maybe placed on another grid: copied, as one visit's files
-    into another's row, or all of them."""
+    """Yield a sentence on modalities that two visits of a patient nearly share, even on different grids.
+
+    They may be copied from one visit's files into the other's row, one of them or all.
+    """
     rows, modalities = scans.rows, scans.modalities
     visits = [
         (first, second)
@@ -131,13 +138,13 @@ def _between_visits(scans: Compared, copied: Sequence[Copied]) -> Iterator[Odd]:
 
 
 def _of_both(second: Row, first: Row, text: str, name: str) -> Odd:
-    """A sentence on the later of two scans that share a modality: either may be the one whose image it is not."""
+    """Return a sentence on the later of two scans that share a modality; either may be the one with the wrong image."""
     shown = ((second.scan_id, name), (first.scan_id, name))
     return Odd(second.scan_id, text, files=(name,), shown=shown)
 
 
 def _between_modalities(scans: Compared, copies: Sequence[Copied]) -> Iterator[Odd]:
-    """Files that hold the image of another modality, of their scan or of another one."""
+    """Yield a sentence on files that hold the image of another modality, of their scan or of another one."""
     for each in copies:
         (at, of), (later, modality) = each.first, each.second
         first, second = scans.rows[at], scans.rows[later]
@@ -162,14 +169,14 @@ def _key(twins: Twins) -> tuple[int, int, int]:
 
 
 def _twins_of(each: Copied) -> Twins:
-    """Two files of one modality as two scans that share it."""
+    """Return two files of one modality as two scans that share it."""
     correlation = 1.0 if each.same else min(each.correlation, SAME_CORRELATION)
     return Twins(each.first[0], *each.second, correlation)
 
 
 def _pairs(scans: Compared, copied: Sequence[Copied]) -> list[Twins]:
-    """Scans that share images, as they were read or as they are stored; of two patients, also those that do once one is
-    moved or changed."""
+    """Return scans that share images, as they were read or as they are stored; for two patients, also images that are
+    the same once one is moved or changed."""
     rows = scans.rows
     pairs = {_key(twins): twins for twins in find_twins(scans.patterns, scans.read)}
     for twins in map(_twins_of, copied):

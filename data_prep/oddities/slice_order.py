@@ -1,4 +1,5 @@
-"""Slices that stand in another order than the body: sorted by name, or as they were acquired, every second first."""
+"""Finds slices in another order than in the body: sorted by name, or as they were acquired, every second
+slice first."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,21 +11,23 @@ from data_prep.oddities.oddity import Odd, of_some
 from data_prep.oddities.twins import seen_patterns
 from hnscc.cohort.store_format import Scan
 
-LEAST_SLICES = 8  # slices that show something
-FAR_SLICES = 2  # slices apart: neighbours, or those next to them where one slice is poor
-SYMMETRIC_SHARE = 0.5  # of these, mirrored at one slice: the body is alike above and below it
+LEAST_SLICES = 8  # slices that show something, at least
+FAR_SLICES = 2  # slices: nearer ones are neighbours, or next to them where one slice is poor
+SYMMETRIC_SHARE = 0.5  # of these: so many mirrored at one slice mean that the body is symmetric about it
 MANY_SLICES = 3  # slices that belong beside one far away
-LONGER_TIMES = 1.12  # times the shortest way to join all slices; in volumes of any kind 1.05
-# Median distance along that, of slices of length 1: a correlation of 0.5; noise alone has 1.4.
+# Times the length of the shortest tree that joins all slices; volumes of any kind have 1.05.
+LONGER_TIMES = 1.12
+# Median distance along it, of slices of length 1: a correlation of 0.5; noise alone has 1.4.
 JOINED_DISTANCE = 1.0
 
 
 def odd_order(
     scans: Sequence[Scan], modalities: Sequence[str], patterns: Sequence[NDArray[np.float32]]
 ) -> Iterator[Odd]:
-    """A sentence on the scans of each modality whose slices belong beside others than they lie beside.
+    """Yield a sentence on the scans of each modality whose slices belong beside others than their neighbours.
 
-    patterns: float32 (C, Z, 16, 16) of each scan, each of length 1, what data_prep.oddities.twins.reduced gave.
+    patterns: float32 (C, Z, 16, 16) of each scan, each slice of length 1, as returned
+    by data_prep.oddities.twins.reduced.
     """
     for at, modality in enumerate(modalities):
         chosen = [
@@ -43,13 +46,16 @@ def odd_order(
 
 
 def _disordered(patterns: NDArray[np.float32]) -> bool:
-    """Whether the way from slice to slice is longer than the shortest tree that joins them, which has far jumps then;
-    without those that the modality does not show: beside black ones they are half black. patterns: (Z, 256), each of
-    length 1."""
+    """Return whether the way from slice to slice is longer than the shortest tree that joins them, which then has
+    far jumps.
+
+    Slices that the modality does not show are left out, since their neighbours are half black. patterns: (Z, 256), each
+    of length 1.
+    """
     shown = patterns[patterns.any(axis=1)].astype(np.float64)
     if len(shown) < LEAST_SLICES:
         return False
-    # Not 0, which would be no connection.
+    # A distance of 0 would mean no connection.
     apart = np.sqrt(np.maximum(2 - 2 * shown @ shown.T, 1e-9))
     tree = minimum_spanning_tree(apart).tocoo()
     far = np.abs(tree.row - tree.col) > FAR_SLICES
@@ -60,5 +66,5 @@ def _disordered(patterns: NDArray[np.float32]) -> bool:
 
 
 def _mirrored(sums: NDArray[np.int32]) -> bool:
-    """Whether many pairs of slices, given by the sums (n,) of their positions, lie around one and the same slice."""
+    """Return whether many pairs of slices, given by the sums (n,) of their positions, are symmetric about one slice."""
     return bool((np.abs(sums - np.median(sums)) <= 1).mean() >= SYMMETRIC_SHARE)

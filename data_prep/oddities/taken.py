@@ -1,5 +1,7 @@
-"""How files were taken: orientations and units of values that they do not state, voxels without a value, slices not
-covered; and whether the modalities of a scan lie in one space, as the codes of NIfTI's sform and qform name it."""
+"""Reports how files were taken: assumed orientations and units of values, voxels without a value, slices not covered.
+
+It also judges whether the modalities of a scan lie in one space, by the codes of NIfTI's sform and qform.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +12,7 @@ from data_prep.oddities.oddity import LEAST_SCANS, MAJORITY_SHARE, MASK, Odd, of
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-TEMPLATE = 3  # the first code of a template (Talairach, MNI, another)
+TEMPLATE = 3  # the first of the codes for templates (Talairach, MNI, another)
 SPACES = {
     1: "the scanner's space",
     2: "that of another image that it was aligned to",
@@ -18,15 +20,16 @@ SPACES = {
     4: "MNI's template",
     5: "a template",
 }
-LESS_COVERED_SHARE = 0.1  # of the grid, against the cohort's median
+LESS_COVERED_SHARE = 0.1  # of the grid, compared with the cohort's median
 
 
 def odd_codes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """A sentence on each scan of which one modality lies in a template's space and another does not, as their headers
-    say; on the cohort where that holds for all.
+    """Yield a sentence on each scan whose modalities lie partly in a template's space, by their headers; or on
+    the cohort.
 
-    Of the spaces of a scanner and of another image many programs write either, so that these count only in scans that
-    hold both where most hold one. So does a template in all modalities of a scan where most scans lie in none.
+    The cohort is reported where it holds for all scans. Many programs write the code of a scanner's or of another
+    image's space without a difference, so these count only in scans that hold both where most hold one. So does a
+    template in all modalities of a scan where most scans lie in none.
     """
     spaces = [_spaces(scan, modalities) for scan in scans]
     mixed = [_templates(each) not in (0, len(each)) for each in spaces]
@@ -47,7 +50,7 @@ def odd_codes(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
 
 
 def _spaces(scan: Scan, modalities: Sequence[str]) -> dict[str, int]:
-    """The code of the space that each modality is placed in, of those that are NIfTI: the sform's, else the qform's."""
+    """Return the code of the space that each NIfTI modality is placed in: that of the sform, or else of the qform."""
     found = {}
     for name in modalities:
         if codes := scan.placement["inputs"][name]["written"].get("codes"):
@@ -61,7 +64,7 @@ def _templates(spaces: Mapping[str, int]) -> int:
 
 
 def _few(holds: Sequence[bool]) -> bool:
-    """Whether something holds for some scans, and not for most."""
+    """Return whether something holds for some scans, but not for most."""
     return len(holds) >= LEAST_SCANS and sum(holds) <= (1 - MAJORITY_SHARE) * len(holds)
 
 
@@ -77,8 +80,11 @@ def _lie(spaces: Mapping[str, int]) -> str:
 
 
 def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """Orientations that no file states. They are refused where scans with lesion are taken by others than those
-    without: a model could tell lesion by them alone."""
+    """Yield a sentence on orientations that no file states.
+
+    They are refused where scans with lesion are given others than those without, since a model could recognise lesions
+    by them alone.
+    """
     with_lesion = [scan for scan in scans if scan.has_lesion]
     without_lesion = [scan for scan in scans if not scan.has_lesion]
     for modality in modalities:
@@ -112,13 +118,14 @@ def odd_orientations(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterat
 
 
 def _assumed(scan: Scan, modality: str) -> str:
-    """How a modality that states no orientation is taken to lie; empty where it states one."""
+    """Return how a modality that states no orientation is taken to lie, in words; "" where it states one."""
     facts = scan.placement
     return facts["values"][modality]["orientation"] if modality in facts["assumed"] else ""
 
 
 def odd_units(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]:
-    """Units of values that files state (DICOM): refused where two differ, told where some scans state none (NIfTI)."""
+    """Yield a sentence on units of values of DICOM files: refused where two differ, reported where some scans (NIfTI)
+    state none."""
     for modality in modalities:
         units = Counter(scan.placement["values"][modality].get("unit", "") for scan in scans)
         named = sorted(unit for unit in units if unit)
@@ -136,7 +143,7 @@ def odd_units(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
 
 
 def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
-    """What a scan's files do not hold: values other than one, slices, numbers, the place of its mask."""
+    """Yield what a scan's files do not hold: values other than one, slices, numbers, the place of its mask."""
     lesion = scan.placement["lesion"]
     for modality in modalities:
         facts, unseen = scan.placement["values"][modality], scan.unseen([modality])
@@ -169,7 +176,7 @@ def unmeasured(scan: Scan, modalities: Sequence[str]) -> Iterator[Odd]:
 
 
 def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
-    """Voxels without a value, and those of a value that stands for nothing."""
+    """Yield a sentence on voxels without a value, and on those with a value that stands for nothing."""
     facts = scan.placement["values"][modality]
     within = ""
     if facts["within"]:
@@ -193,7 +200,7 @@ def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
 
 
 def less_covered(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
-    """Scans of which a modality covers less of the grid than of most."""
+    """Yield a sentence on scans of which a modality covers less of the grid than in most scans."""
     shares = [scan.placement["coverage"][modality] for scan in scans]
     if not shares:
         return

@@ -1,4 +1,4 @@
-"""Modalities that show the body turned against that of the grid, in the plane of the slices."""
+"""Finds modalities that show the body turned against that of the grid's modality, in the plane of the slices."""
 
 from collections.abc import Iterator, Sequence
 from statistics import median
@@ -10,16 +10,16 @@ from hnscc.base.arrays import Floats
 from hnscc.cohort.placement import BodyFacts
 from hnscc.cohort.store_format import Scan
 
-TURNED_DEGREES = 8.0  # against the other scans, from which a body is told as turned
-MOST_TURNED_DEGREES = 90.0  # degrees, beyond which a body that is nearly round fits by chance
-ALIKE_CORRELATION = 0.85  # correlation of shapes, from which an angle is believed
-GAIN_CORRELATION = 0.1  # in correlation, by turning
+TURNED_DEGREES = 8.0  # compared with other scans: a larger angle is reported
+MOST_TURNED_DEGREES = 90.0  # degrees: beyond, a body that is nearly round fits by chance
+ALIKE_CORRELATION = 0.85  # the least correlation of shapes at which an angle is believed
+GAIN_CORRELATION = 0.1  # the least gain in correlation by turning
 
-BothBodies = tuple[Scan, BodyFacts, BodyFacts]  # a scan, with the body of a modality and that of the grid's
+BothBodies = tuple[Scan, BodyFacts, BodyFacts]  # a scan, with its body in a modality and in the grid's
 
 
 def odd_turned(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
-    """A sentence on each scan whose bodies are turned against one another by more than most scans' are."""
+    """Yield a sentence on each scan whose bodies are turned against one another by more than in most scans."""
     turns = [_turn(one, two) for _, one, two in both]
     known = [turn for turn in turns if turn is not None]
     if len(known) < LEAST_SCANS:
@@ -37,7 +37,7 @@ def odd_turned(both: Sequence[BothBodies], modality: str, reference: str) -> Ite
 
 
 def _turn(one: BodyFacts, two: BodyFacts) -> float | None:
-    """Degrees by which one body is turned against the other; None where they are too unlike to say."""
+    """Return by how many degrees one body is turned against the other; None where they are too unlike to say."""
     shapes = [_unit(np.array(each["radii"])) for each in (one, two)]
     alike = np.fft.irfft(np.fft.rfft(shapes[0]) * np.conj(np.fft.rfft(shapes[1])), len(shapes[0]))
     best = int(np.argmax(alike))
@@ -48,7 +48,8 @@ def _turn(one: BodyFacts, two: BodyFacts) -> float | None:
 
 
 def _unit(radii: Floats) -> Floats:
-    """Radii (directions,) in mm, less their mean, divided by their length: (directions,); zeros where all are equal."""
+    """Return radii (directions,) in mm, less their mean, divided by their length: (directions,); zeros where all
+    are equal."""
     centred: Floats = radii - radii.mean()
     length = float(np.sqrt((centred**2).sum()))
     return centred / length if length > 0 else centred

@@ -1,4 +1,4 @@
-"""Whose the files of DICOM are, by their own headers: one patient under two ids of the manifest, or two in one row."""
+"""Compares whose the DICOM files are by their headers: one patient under two ids of the manifest, or two in one row."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
@@ -9,15 +9,18 @@ from data_prep.volumes.volume import Whose
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
-LEAST_PATIENTS = 3  # of DICOM: an id that most of so many bear is an anonymiser's, not a patient's
+LEAST_PATIENTS = 3  # patients in DICOM: an id that most of so many bear is an anonymiser's, not a patient's
 
-# Of each file of a scan, by modality or MASK: whose it says it is.
+# Whose each file of a scan says it is, by modality or MASK.
 Files = Mapping[str, Whose]
 
 
 def odd_whose(rows: Sequence[Row], scans: Sequence[Scan], files: Sequence[Files]) -> Iterator[Odd]:
-    """What headers of DICOM say against the manifest. `refused`: patients of its share the patient's id and the
-    DICOM study or the frame of reference, so that one patient may stand in training and test."""
+    """Yield what DICOM headers say against the manifest.
+
+    It is `refused` where two of its patients share the patient's id and the DICOM study or the frame of reference,
+    since one patient may then stand in training and test.
+    """
     mixed = [
         scan
         for scan, of in zip(scans, files, strict=True)
@@ -30,7 +33,7 @@ def odd_whose(rows: Sequence[Row], scans: Sequence[Scan], files: Sequence[Files]
 
 
 def _one_under_two(rows: Sequence[Row], files: Sequence[Files]) -> Iterator[Odd]:
-    """Sentences on patients of the manifest whom DICOM says to be one."""
+    """Yield sentences on patients of the manifest who are one patient by DICOM."""
     known = [
         (row, of) for row, of in zip(rows, files, strict=True) if any(each.patient for each in of.values())
     ]
@@ -57,7 +60,7 @@ def _one_under_two(rows: Sequence[Row], files: Sequence[Files]) -> Iterator[Odd]
             yield of_cohort(text, refused=bool(kind) and not common)
 
 
-# By how much files say that they are of one patient, the surest first: what the words name, and what they share.
+# What files share that says that they are of one patient, the surest first: the words for it, and the values compared.
 _KINDS: dict[str, Callable[[Whose], tuple[str, str]]] = {
     " and one study": lambda whose: (whose.patient, whose.dicom_study),
     " and one frame of reference": lambda whose: (whose.patient, whose.frame),
