@@ -17,7 +17,7 @@ import yaml
 
 from hnscc.base.cores import cores
 from hnscc.base.environment import in_environment
-from hnscc.base.errors import WorkerError
+from hnscc.base.errors import InputError, WorkerError
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Training
 from hnscc.training.hardware import may_have_gpu, tell_once
@@ -63,6 +63,19 @@ class Wait:
             waited = time.monotonic() - self.began
             self.say(f"waiting for {what}, for {waited:.0f} s so far")
             self.told = waited + min(waited, LONGEST)
+
+
+def refuse_other_ray() -> None:
+    """InputError where this process has begun with a Ray of its caller's: there can be one alone in a process, and a
+    study's is ended with it."""
+    if ray.is_initialized():
+        raise InputError(
+            "This process uses Ray already.",
+            where="the script or notebook that calls this",
+            expected="no Ray in this process: the study starts one, or joins the cluster at `address`, and leaves it",
+            found="one that `ray.init()`, or a call of Ray's, began",
+            do="call `ray.shutdown()` first; to train on that cluster, give its `address`",
+        )
 
 
 @contextlib.contextmanager
@@ -205,6 +218,7 @@ def asked_first(study: Study, address: str) -> Iterator[Callable[[Training], tup
     This starts no machine: where none is up, the settings alone decide. InputError where a trial asks for more than any
     machine there has.
     """
+    refuse_other_ray()
     with connected(address):
         check_study_requests(study, machines_of_cluster())
         yield resolve_on_cluster(study) if machines_that_train() else _resolve_unasked

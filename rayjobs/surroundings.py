@@ -45,8 +45,13 @@ def folder_for_ray() -> Iterator[str | None]:
 
 
 def _fault_of(folder: str) -> str | None:
-    """Return why Ray cannot have its sockets and logs in a folder; None where it can."""
-    length = len(os.fsencode(Path(folder).absolute()))
+    """Return why Ray cannot have its sockets and logs in a folder; None where it can. Its processes stand elsewhere,
+    and it writes the path in ASCII."""
+    if not Path(folder).is_absolute():
+        return "a relative path"
+    if not folder.isascii():
+        return "a path with letters that ASCII lacks"
+    length = len(os.fsencode(folder))
     if length + BELOW_BYTES > SOCKET_BYTES:
         return f"a path of {count_of(length, 'character')}"
     try:
@@ -63,8 +68,8 @@ def _own_folder(faults: dict[str, str]) -> str:
         raise InputError(
             "Ray finds no folder for its sockets and logs.",
             where="TMPDIR (or RAY_TMPDIR), and /tmp",
-            expected=f"a folder that can be written to, with {LEAST_FREE >> 20} MiB free, whose path has at most "
-            f"{SOCKET_BYTES - BELOW_BYTES} characters",
+            expected=f"a folder that can be written to, with {LEAST_FREE >> 20} MiB free, whose path is absolute, in "
+            f"ASCII, and has at most {SOCKET_BYTES - BELOW_BYTES} characters",
             found="; ".join(f"{name}: {each}" for name, each in (faults | {"/tmp": fault}).items()),
             do="set TMPDIR to the short path of such a folder",
         )

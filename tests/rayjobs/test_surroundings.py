@@ -135,6 +135,40 @@ def test_row_12_a_run_bound_to_one_core_trains_one_trial_at_a_time_and_check_say
     assert "CPUs 1.0" in done.stdout, done.stderr
 
 
+OWN_RAY = """
+import ray, hnscc, sys
+from hnscc.base.errors import InputError
+ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+try:
+    hnscc.run(*sys.argv[1:])
+except InputError as error:
+    print(error.problem, ray.is_initialized())
+"""
+
+
+@pytest.mark.slow
+def test_a_script_that_uses_ray_itself_is_told(study, home, tmp_path):
+    """It was told to raise what limits processes."""
+    done = started(home, "-c", OWN_RAY, study, tmp_path / "run")
+    assert done.stdout == "This process uses Ray already. True\n", done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["tmp", "/tmp/mesures-é"])
+def test_row_13_a_path_that_rays_processes_would_not_find_is_gone_round(monkeypatch, tmp_path, name):
+    """They ended in a traceback of its encoding, or did not start, and `ulimit` was blamed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", name)
+    Path("tmp").mkdir()
+    with contextlib.ExitStack() as after:
+        if name != "tmp":
+            Path(name).mkdir()
+            after.callback(Path(name).rmdir)
+        with folder_for_ray() as folder:
+            assert folder is not None and Path(folder).parent == Path("/tmp")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["long", "read-only", "gone"])
 def test_row_13_a_tmpdir_that_is_no_place_for_sockets_is_gone_round(study, here, monkeypatch, tmp_path, kind):
