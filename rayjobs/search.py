@@ -39,7 +39,7 @@ from hnscc.training.hardware import resources_here
 from hnscc.training.in_use import alone, writing_tables
 from hnscc.training.ready import ReadyRun, check_networks
 from hnscc.training.tidying import tidy_run
-from rayjobs.cluster import connected, refuse_other_ray, resolve_on_cluster
+from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.proposals import proposer
 from rayjobs.requests import resolve_here, trials_at_once
@@ -63,7 +63,6 @@ def run_search(
     address = given_or_set(address)
     refuse_in_job()
     refuse_shadowed()
-    refuse_other_ray()
     folder = RunFolder(run_folder_of(study.name, out).root.absolute())
     with alone(folder):
         with contextlib.ExitStack() as during:

@@ -42,7 +42,6 @@ from rayjobs.cluster import (
     await_machines,
     connected,
     machines_of_cluster,
-    refuse_other_ray,
     resolve_on_cluster,
 )
 from rayjobs.patient_files import refuse_in_job
@@ -71,7 +70,6 @@ def run_study(
     address = given_or_set(address)
     refuse_in_job()
     refuse_shadowed()
-    refuse_other_ray()
     refuse_search(study)
     folder = RunFolder(run_folder_of(study.name, out).root.absolute())
     with alone(folder), contextlib.ExitStack() as during:

@@ -93,8 +93,10 @@ def run(
     from rayjobs.shadowed import refuse_shadowed
 
     refuse_shadowed()  # before Ray is imported, for which a ray.py beside the caller's script would be taken
+    from rayjobs.cluster import refuse_other_ray
     from rayjobs.study import run_study
 
+    refuse_other_ray()
     check_flags(accept_versions=accept_versions)
     if limit is not None:
         check_whole("limit", limit, 0)
@@ -118,8 +120,10 @@ def search(
     from rayjobs.shadowed import refuse_shadowed
 
     refuse_shadowed()  # before Ray is imported, for which a ray.py beside the caller's script would be taken
+    from rayjobs.cluster import refuse_other_ray
     from rayjobs.search import run_search
 
+    refuse_other_ray()
     check_flags(accept_versions=accept_versions)
     return run_search(_study(study), out, address, accept_versions=accept_versions)
 

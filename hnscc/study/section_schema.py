@@ -18,6 +18,9 @@ from hnscc.study.fields import (
     says,
 )
 
+# Ray counts processors and GPUs in ten thousandths.
+LEAST_SHARE = 0.0001
+
 
 class UntilPrecise(Settings):
     """Repeats of a variant until the median of their pooled test Dice at 0.5 is known well enough, at most `max`.
@@ -221,6 +224,8 @@ class Evaluation(Settings):
 
 def _share_or_whole_number(gpus: float) -> float:
     # Ray refuses other shares too, but only when a trial is to be started, and with a traceback.
+    if 0 < gpus < LEAST_SHARE:
+        raise ValueError(f"0, or at least {LEAST_SHARE:g}")
     if gpus > 1 and not float(gpus).is_integer():
         raise ValueError("a share of one GPU, at most 1, or a whole number of GPUs")
     return gpus
@@ -229,7 +234,7 @@ def _share_or_whole_number(gpus: float) -> float:
 class Resources(Settings):
     """What a trial asks of Ray; no part of its identity."""
 
-    cpus: Annotated[Positive, says("A trial reserves so many processor cores.", OURS)]
+    cpus: Annotated[float, Field(ge=LEAST_SHARE), says("A trial reserves so many processor cores.", OURS)]
     gpus: Annotated[
         Annotated[float, Field(ge=0), AfterValidator(_share_or_whole_number)] | Literal["auto"],
         says(

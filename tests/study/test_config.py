@@ -174,6 +174,12 @@ def test_a_share_of_a_gpu_or_whole_gpus_may_be_asked_for(gpus):
     assert study(resources={"gpus": gpus}).resources.gpus == gpus
 
 
+@pytest.mark.parametrize("resources", [{"cpus": 0.00009}, {"gpus": 1e-9}])
+def test_less_than_ray_counts_is_refused(resources):
+    """Ray ended in a traceback once the first trial was to be started."""
+    assert "at least 0.0001" in refused(resources=resources)
+
+
 @pytest.mark.parametrize("gpus", [1.5, 1.0001, 7.25])
 def test_a_share_above_one_gpu_is_refused_as_ray_would(gpus):
     message = refused(resources={"gpus": gpus})
