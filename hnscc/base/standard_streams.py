@@ -15,7 +15,7 @@ def prepare_streams() -> None:
     Without this, a failed write of output could not be told from that of another file, and the first file that is
     opened would take a closed stream's number and be printed into. Lines are flushed because a log of hours is read
     meanwhile. If the reader of a pipe, such as `head`, stops reading, the command goes on to its end: that must not end
-    a training.
+    a training. A letter that the stream's encoding lacks is written as an escape, as on standard error.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -29,7 +29,7 @@ def prepare_streams() -> None:
         sys.stdout = io.TextIOWrapper(
             io.BufferedWriter(_Output(1, "w", closefd=False)),
             encoding=before.encoding,
-            errors=before.errors,
+            errors="backslashreplace",
             line_buffering=True,
         )
 

@@ -6,6 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,7 +26,21 @@ def writer(form: str) -> Callable[[pa.Table], None]:
             found=form,
             do="choose one of these",
         )
-    return writers[form]
+    return partial(_written, writers[form])
+
+
+def _written(write: Callable[[pa.Table], None], table: pa.Table) -> None:
+    """Print a table; InputError where it holds what the format, or Python, does not know."""
+    try:
+        write(table)
+    except (OverflowError, pa.ArrowNotImplementedError):
+        raise InputError(
+            "The query gives values that this format cannot hold.",
+            where="the query's result",
+            expected="numbers, texts, and dates of the years 1 to 9999; in parquet no intervals and no unions",
+            found=", ".join(f"{each.name}: {each.type}" for each in table.schema),
+            do="turn them into text, for example `CAST(a AS VARCHAR)`",
+        ) from None
 
 
 def _write_table(table: pa.Table) -> None:
@@ -46,9 +61,8 @@ def _cell(value: object) -> str:
 
 
 def _write_csv(table: pa.Table) -> None:
-    rows = csv.writer(sys.stdout, lineterminator="\n")
-    rows.writerow(table.column_names)
-    rows.writerows(_rows(table))
+    rows = [table.column_names, *_rows(table)]
+    csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
 
 
 def _write_json(table: pa.Table) -> None:

@@ -39,6 +39,18 @@ def test_output_on_a_full_disk_is_told(command):
     assert "found:      No space left on device\n" in error and "Traceback" not in error
 
 
+def test_a_letter_that_the_encoding_of_the_output_lacks_is_an_escape():
+    """A dash in a table, at the end of a run, was a traceback on a terminal of Latin-1."""
+    work = "from hnscc.base.command import exit_code_of\nexit_code_of(lambda: print('\u2013 \u00e9') or 0)"
+    done = subprocess.run(
+        [sys.executable, "-c", work],
+        env=os.environ | {"PYTHONPATH": str(processes.ROOT), "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"\\u2013 \xe9\n", done.stderr
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_each_line_can_be_read_while_the_command_works(unbuffered):
     """Of a training whose log is a file or a pipe, nothing was seen for its first hundred epochs."""

@@ -40,6 +40,17 @@ def test_what_json_cannot_hold_is_null_there_and_the_help_says_so(hnscc, finishe
     assert "NaN and infinity are null" in " ".join(hnscc("query", "--help")[1].replace("│", " ").split())
 
 
+@pytest.mark.parametrize(
+    ("sql", "form"),
+    [("SELECT INTERVAL 1 DAY AS a", "parquet"), ("SELECT union_value(k := 1) AS a", "parquet")]
+    + [("SELECT DATE 'infinity' AS a", form) for form in ("table", "csv", "json")],
+)
+def test_values_that_a_format_cannot_hold_are_told(hnscc, finished, sql, form):
+    """Each was a traceback."""
+    told = refused(hnscc("query", finished, sql, "--format", form))
+    assert "The query gives values that this format cannot hold." in told and "a: " in told
+
+
 @pytest.mark.parametrize("sql", ["SELEC 1", "SELECT * FROM nothing", "SELECT nothing FROM trials", ""])
 def test_bad_sql_is_refused(hnscc, finished, sql):
     refused(hnscc("query", finished, sql))
