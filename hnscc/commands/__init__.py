@@ -1,8 +1,8 @@
-"""What a user calls: the `hnscc` command, and the functions that `import hnscc` offers (`*_api`).
+"""What users call: the `hnscc` command, and the functions that `import hnscc` offers (`*_api`).
 
-A command turns its arguments into a call of its function, or of what that calls, and what that returns into text;
-`settings` and `doctor` have none, and ask `study.settings_page` and `rayjobs.doctor`. Nothing imports this wing but the
-`hnscc` package itself, and that only once one of its functions is used.
+A command turns its arguments into a call of its function, or of what that function calls, and turns the result into
+text. `settings` and `doctor` have no function: they call `study.settings_page` and `rayjobs.doctor`. Only the `hnscc`
+package itself imports this wing, once one of its functions is used.
 
 It may import base, study, scores, cohort, data_prep, training, aggregation, reporting, searching and rayjobs. Inside,
 imports point one way: docs -> cli -> cohort_commands, new_scan_commands, results_commands, study_commands ->

@@ -1,4 +1,4 @@
-"""What a study would do, before anything is trained: `hnscc check`. Gathered here, printed by `printed_studies`."""
+"""Finds out what a study would do, before anything is trained: `hnscc check`. `printed_studies` prints it."""
 
 import contextlib
 from collections import Counter
@@ -61,16 +61,17 @@ def check_study(
     accept_versions: bool = False,
     address: str | None = None,
 ) -> Checked:
-    """Validate a study against its store and networks, and tell what it would do. Writes and trains nothing.
+    """Validate a study against its store and networks, and return what it would do. This writes and trains nothing. It
+    reads the store's index and the records of existing trials, but no image.
 
-    address: of the running Ray cluster whose machines it would be trained on, RAY_ADDRESS unless given; this machine
-    without either. InputError where a trial asks for more than any of them has.
+    out: the run folder, runs/<name of the study> unless given. half_width: how far the 95 % interval of the median test
+    Dice may extend to either side; the study's own `repeats.until` unless given. With a half_width, it also reads the
+    predictions of completed trials. address: of the running Ray cluster on whose machines the study would be trained,
+    RAY_ADDRESS unless given; without either, this machine.
 
-    Reads the store's index and the records of trials already there, no image. out: the run folder, runs/<name of the
-    study> unless given. half_width: how far the 95 % interval of the median test Dice may reach to either side; the
-    study's own `repeats.until` unless given; where there is one, the completed trials' predictions are read.
-    InputError for what cannot run, for a half_width beyond its limits, and for a run folder whose trained trials were
-    trained by other settings or, unless accept_versions, by other versions of the arithmetic or of the libraries.
+    InputError for what cannot run, where a trial asks for more than any machine has, for a half_width beyond its
+    limits, and for a run folder whose trained trials were trained with other settings or, unless accept_versions, with
+    other versions of the arithmetic or of the libraries.
     """
     if half_width is not None:
         check_number("half_width", half_width, *HALF_WIDTH)
@@ -85,7 +86,8 @@ def check_study(
 def _refuse_what_cannot_run(
     study: Study, folder: RunFolder, address: str | None, *, accept_versions: bool
 ) -> tuple[Store, list[Division], dict[str, tuple[str, str]]]:
-    """Give the store, its division in each fold, and for each variant its device and precision."""
+    """Return the store, its division in each fold, and for each variant its device and precision. InputError where the
+    study cannot run."""
     refuse_others(folder)
     refuse_shadowed()
     store, divisions = open_and_divide(study)
@@ -106,7 +108,7 @@ def _described(
     rules: Search | None,
     half_width: float | None,
 ) -> Checked:
-    """What `hnscc check` tells of a study that can run. chosen: device and precision of each variant."""
+    """Return what `hnscc check` says about a study that can run. chosen: device and precision of each variant."""
     states = _states(study, folder, store, divisions)
     variants = {name: _variant(study, name, store, divisions, *chosen[name]) for name in study.variants}
     parameters = {name: each["parameters"] for name, each in variants.items()}
@@ -138,7 +140,7 @@ def _described(
 
 
 def _states(study: Study, folder: RunFolder, store: Store, divisions: Sequence[Division]) -> States:
-    """What each trial of the study is by now."""
+    """Return the present state of each trial of the study."""
     others = [digest_of_others(store, division) for division in divisions]
     return {
         trial: trial_state(folder.trial(trial.trial_id), others_digest=others[trial.fold])
@@ -147,7 +149,7 @@ def _states(study: Study, folder: RunFolder, store: Store, divisions: Sequence[D
 
 
 def _to_predict(states: States, divisions: Sequence[Division]) -> ToPredict:
-    """The trained trials that predict again before anything is trained, and how many slices."""
+    """Return the trained trials that will predict again before anything is trained, and how many slices."""
     predicting = [trial for trial, state in states.items() if _predicts_again(state)]
     return {
         "trials": [trial.trial_id for trial in predicting],
@@ -158,9 +160,10 @@ def _to_predict(states: States, divisions: Sequence[Division]) -> ToPredict:
 
 @contextlib.contextmanager
 def _asked_first(study: Study, address: str | None) -> Iterator[Callable[[Training], tuple[str, str]]]:
-    """What `auto` stands for where the trials will be trained: on a running cluster, else on this machine."""
+    """Yield the function that says what `auto` means where the trials will be trained: on a running cluster, else on
+    this machine."""
     if address:
-        # Here, for Ray takes two seconds to load, and this machine needs none.
+        # Imported here, since Ray takes two seconds to load, and is not needed to ask this machine.
         from rayjobs.cluster import asked_first
 
         with asked_first(study, address) as resolve:
@@ -173,7 +176,7 @@ def _asked_first(study: Study, address: str | None) -> Iterator[Callable[[Traini
 def _repeats(
     study: Study, folder: RunFolder, states: States, half_width: float | None
 ) -> RepeatsFacts | None:
-    """Repeats that each variant needs, as far as the completed ones can tell."""
+    """Return how many repeats each variant needs, as far as the completed ones can tell."""
     if half_width is None and isinstance(study.repeats, UntilPrecise):
         half_width = study.repeats.until
     if half_width is None:
@@ -190,7 +193,7 @@ def _repeats(
 
 
 def _predicts_again(state: TrialState) -> bool:
-    """Whether a trial is trained to its end, and is missing for what it predicted alone."""
+    """Return whether a trial is trained to its end, and is missing only because of its predictions."""
     return state.status == "missing" and isinstance(state.record, Trained)
 
 
@@ -226,7 +229,7 @@ def _split(division: Division, split: str) -> SplitFacts:
 
 
 def _proven(study: Study, divisions: list[Division]) -> list[str]:
-    """What `open_and_divide` has proven by not raising; and that a search does nothing with test patients."""
+    """Return what `open_and_divide` has proven by not raising; and that a search does nothing with test patients."""
     by_slice = study.split.validation_unit == "slice"
     middle = "no slice" if by_slice else "no patient"
     closed = [
@@ -262,7 +265,7 @@ def _time(study: Study, states: States, devices: Collection[str]) -> TimeFacts:
 
 
 def _seconds_of(variant: str, states: States) -> float | None:
-    """The median seconds of a variant's trained trials; None without one."""
+    """Return the median seconds of a variant's trained trials; None without one."""
     took = [
         record.seconds
         for trial, state in states.items()
@@ -272,12 +275,13 @@ def _seconds_of(variant: str, states: States) -> float | None:
 
 
 def _trained(state: TrialState) -> Trained | None:
-    """The record of a trial that is trained to its end, whatever it predicted."""
+    """Return the record of a trial that is trained to its end, whatever it predicted; else None."""
     return state.completed or (state.record if isinstance(state.record, Trained) else None)
 
 
 def _trial_states(folder: RunFolder, states: States) -> list[TrialFacts]:
-    """Of each trial of the study; in a search, which fixes none before, of those that have a record."""
+    """Return the state of each trial of the study; in a search, whose trials are not fixed beforehand, of those that
+    have a record."""
     by_name = {trial.trial_id: state for trial, state in states.items()}
     by_name = by_name or {trial.root.name: recorded_state(trial) for trial in folder.recorded}
     return [{"trial": name, "status": each.status, "reason": each.reason} for name, each in by_name.items()]

@@ -1,5 +1,5 @@
-"""What `hnscc check` tells of a study, as typed mappings: all of it, and its parts; the memory and the disk that
-the study takes, as far as they are known before an image is read."""
+"""The result of `hnscc check` as typed mappings: the whole of it, and its parts. Also how much memory and disk the
+study needs, as far as that is known before an image is read."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
@@ -9,17 +9,17 @@ from hnscc.cohort.store import Store
 from hnscc.scores.intervals import RepeatsForWidth
 from hnscc.study.schema import Study
 
-# Weights, gradients, the two moments of Adam, and the weights of the best epoch: float32 each.
+# The weights, their gradients, the two moments of Adam, and the weights of the best epoch, each in float32.
 COPIES_OF_WEIGHTS = 5
-FLOAT, BYTE, PROBABILITY = 4, 1, 2  # bytes: a pixel of an image, of a mask, of a stored probability
+FLOAT, BYTE, PROBABILITY = 4, 1, 2  # bytes of a pixel of an image, of a mask, of stored probabilities
 
 
 class MemoryFacts(TypedDict):
-    """MiB, beside Python and its libraries. driver: of the process that reads the slices of all folds, once: the
-    sampled ones and, with `evaluation: {slices: all}`, whole scans of validation and test.
-    object_store: of Ray's copy of them, which all workers of a machine share. worker: at most, of one worker's own:
-    weights with what is kept of them, and its predictions with their masks while they are scored and compressed;
-    activations of a batch come on top. Augmented slices are made when a batch is read, and not kept."""
+    """Memory in MiB, in addition to Python and its libraries. driver: of the process that once reads the slices of all
+    folds: the sampled ones and, with `evaluation: {slices: all}`, whole scans of validation and test. object_store: of
+    Ray's copy of these slices, which all workers of a machine share. worker: the most that one worker has of its own:
+    weights with everything kept for them, and its predictions with their masks while they are scored and compressed.
+    Activations of a batch are not included. Augmented slices are made when a batch is read, and not kept."""
 
     driver: float
     object_store: float
@@ -29,8 +29,8 @@ class MemoryFacts(TypedDict):
 def memory_of(
     study: Study, store: Store, divisions: Sequence[Division], parameters: Mapping[str, int]
 ) -> MemoryFacts:
-    """Return the memory that is known without reading an image. parameters: variant -> trained parameters of
-    its network."""
+    """Return the memory that is known without reading an image. parameters: for each variant, the number of trained
+    parameters of its network."""
     scored = {(each.scan_id, each.z) for division in divisions for _, each in division.scored}
     slices = len(scored) * _slice_bytes(store, len(store.modalities))
     weights = max(parameters[name] for name in study.variants) * FLOAT * COPIES_OF_WEIGHTS
@@ -39,8 +39,8 @@ def memory_of(
 
 
 def disk_of(study: Study, store: Store, divisions: Sequence[Division], parameters: Sequence[int]) -> float:
-    """Return at most how many MiB the trials leave: predictions before compression, and weights. parameters: those of
-    each variant's network."""
+    """Return the most MiB that the trials write: predictions before compression, and weights. parameters: those of each
+    variant's network."""
     slices = sum(len(division.scored) for division in divisions)
     predictions = slices * store.size**2 * PROBABILITY * len(study.variants)
     weights = sum(parameters) * FLOAT * study.split.folds
@@ -48,8 +48,8 @@ def disk_of(study: Study, store: Store, divisions: Sequence[Division], parameter
 
 
 def _predicted_bytes(store: Store, division: Division) -> int:
-    """Return what one worker predicts in a fold, its masks, and the compressed file, which is no larger than what
-    it holds."""
+    """Return the bytes of what one worker predicts in a fold, of its masks, and of the compressed file, which is at
+    most as large as its content."""
     return len(division.scored) * store.size**2 * (PROBABILITY + BYTE + PROBABILITY)
 
 
@@ -62,7 +62,7 @@ def _mib(count: float) -> float:
 
 
 class StoreFacts(TypedDict):
-    """Where the store lies, the digest of its content, and how many scans it holds."""
+    """The location of the store, the digest of its content, and how many scans it holds."""
 
     location: str
     digest: str
@@ -84,8 +84,8 @@ class VariantFacts(TypedDict):
 
 
 class SplitFacts(TypedDict):
-    """One split of one fold: patients, how many of them have lesion, the scans of the sampled slices and the numbers of
-    these with and without lesion, and how many slices every trial predicts and is scored by."""
+    """One split of one fold: its patients, how many of them have lesion, the scans of the sampled slices, the numbers
+    of sampled slices with and without lesion, and how many slices every trial predicts and is scored on."""
 
     fold: int
     split: str
@@ -98,9 +98,8 @@ class SplitFacts(TypedDict):
 
 
 class ToPredict(TypedDict):
-    """Trained trials that predicted other slices than the study evaluates now, so that they count as missing until
-    their weights have predicted again, without training; their variants; and how many slices all of
-    them predict."""
+    """The trained trials that predicted other slices than the study evaluates now. They count as missing until their
+    weights have predicted again, without training. Also their variants, and how many slices all of them predict."""
 
     trials: list[str]
     variants: list[str]
@@ -108,8 +107,9 @@ class ToPredict(TypedDict):
 
 
 class TimeFacts(TypedDict):
-    """Seconds of a trial of each variant (median), seconds of all that are left to train, and hours of that on this
-    machine, which trains side_by_side trials at once. None where no trained trial tells, with the reason."""
+    """The median seconds of a trial of each variant, the seconds of all trials that are left to train, and how many
+    hours these take on this machine, which trains side_by_side trials at once. None where no trained trial tells, with
+    the reason."""
 
     seconds_per_trial: dict[str, float | None]
     trials_left: int
@@ -121,7 +121,8 @@ class TimeFacts(TypedDict):
 
 
 class VariantRepeats(TypedDict):
-    """How many repeats a variant needs, as in scores.intervals.RepeatsForWidth. pilot: how many repeats tell it."""
+    """How many repeats a variant needs, as in scores.intervals.RepeatsForWidth. pilot: how many repeats this is
+    estimated from."""
 
     pilot: int
     sd: float | None
@@ -132,15 +133,15 @@ class VariantRepeats(TypedDict):
 
 
 class RepeatsFacts(TypedDict):
-    """Repeats that each variant needs until the 95 % interval of its median test Dice reaches half_width to each side,
-    and no farther, in half of all such sets of repeats."""
+    """The repeats that each variant needs until the 95 % interval of its median test Dice extends at most half_width to
+    either side, in half of all such sets of repeats."""
 
     half_width: float
     variants: dict[str, VariantRepeats]
 
 
 def repeats_facts(half_width: float, needed: Mapping[str, RepeatsForWidth]) -> RepeatsFacts:
-    """Return what is told of the repeats that each variant needs."""
+    """Return these facts from the repeats that each variant needs."""
     return {"half_width": half_width, "variants": {name: _of_variant(each) for name, each in needed.items()}}
 
 
@@ -156,7 +157,7 @@ def _of_variant(needed: RepeatsForWidth) -> VariantRepeats:
 
 
 class TrialFacts(TypedDict):
-    """A trial by its id, whether it is completed, failed or missing, and why it is not completed, where that is known:
+    """A trial by its id: whether it is completed, failed or missing, and, where that is known, why it is not completed:
     the kind of its error, or what is wrong with its files."""
 
     trial: str
@@ -165,7 +166,7 @@ class TrialFacts(TypedDict):
 
 
 class OtherVersions(TypedDict):
-    """Trained trials of other versions than those that are installed here, and how the versions differ."""
+    """Trained trials of other versions than those installed here, and how the versions differ."""
 
     differ: str
     trials: list[str]
@@ -174,12 +175,13 @@ class OtherVersions(TypedDict):
 class Checked(TypedDict):
     """What `check_study` found.
 
-    study: every setting, resolved. leakage_checks: who or what stands in one split alone, and what bounds come from;
-    proven: those of them that the splits were checked for. odd: what preparing found odd about the scans. trials: how
-    many there are, and how many are in each state; trial_states: each of them (of a search, the completed and failed
-    ones). left_out: variant -> trained trials that the study no longer has, so that no table holds them.
-    other_versions: empty where all trained trials are of the versions installed here. disk_mib: at most so much.
-    repeats_for_width: None unless asked for. search: None, or its settings and how many configurations it tries.
+    study: every setting, resolved. leakage_checks: which patients and scans stand in one split alone, and from which
+    slices bounds come; proven: those of the checks that were made on the splits. odd: what `hnscc prepare` found odd
+    about the scans. trials: how many there are, and how many are in each state; trial_states: the state of each (in a
+    search, of the completed and failed ones). left_out: for each variant, trained trials that the study no longer has,
+    so that no table holds them. other_versions: empty where all trained trials are of the versions installed here.
+    disk_mib: the most that the trials write. repeats_for_width: None unless asked for. search: None, or its settings
+    and how many configurations it tries.
     """
 
     study: dict[str, Any]

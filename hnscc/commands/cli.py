@@ -36,8 +36,8 @@ def main() -> NoReturn:
 
 
 def run_command() -> int:
-    """Run the command that this process was called with, and return its exit code; bad input gives one message on
-    standard error and exit code 2, failing storage exit code 1."""
+    """Run the command with which this process was called, and return its exit code. Bad input gives one message on
+    standard error and exit code 2; failing storage gives exit code 1."""
     return exit_code_of(lambda: run_app(app))
 
 

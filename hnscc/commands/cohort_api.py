@@ -1,6 +1,7 @@
-"""What the commands that make and check a cohort do, as functions: phantom, fetch, scan, prepare, verify.
+"""The functions behind the commands that make and check a cohort: phantom, fetch, scan, prepare, verify.
 
-Beside the errors that `study_api` tells of, `phantom` and `prepare` raise WorkerError where a process of theirs died.
+Besides the errors that `study_api` describes, `phantom` and `prepare` raise WorkerError where one of their
+processes died.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
 def phantom(
     out: str | Path, *, patients: int = PATIENTS, seed: int = SEED, progress: Progress | None = None
 ) -> Path:
-    """Make a synthetic PET-MRI cohort with a known truth; returns the path of its manifest.csv.
+    """Make a synthetic PET-MRI cohort with a known truth, and return the path of its manifest.csv.
 
-    Writes NIfTI files and manifest.csv into the new folder `out` (on a disk), or nothing. patients: 12 or more; 44
-    have 62 scans, 18 of them with lesion. seed: the same seed gives the same files. progress: called with the scans
-    done, their number, and the current one's id. It uses a process per core: in a script, call it below
-    `if __name__ == "__main__":`. InputError: fewer than 12 patients, or `out` holds something.
+    This writes NIfTI files and manifest.csv into the new folder `out` (on a disk), or nothing. patients: 12 or more; 44
+    have 62 scans, 18 of them with lesion. seed: the same seed gives the same files. progress: called with the number of
+    scans done, their total, and the id of the current one. It uses one process per core: in a script, call it below `if
+    __name__ == "__main__":`. InputError: fewer than 12 patients, or `out` is not empty.
     """
     from data_prep.phantom.phantom import make_phantom
     from hnscc.base.locations import check_places
@@ -37,14 +38,14 @@ def phantom(
 
 
 def fetch(cohort: str, out: str | Path, *, copy: str | None = None, progress: Progress | None = None) -> Path:
-    """Fetch a public cohort into the folder `out` (on a disk); returns the path of its manifest.csv.
+    """Fetch a public cohort into the folder `out` (on a disk), and return the path of its manifest.csv.
 
     cohort: "sts", 34 patients with soft-tissue sarcoma, FDG-PET and T1 MR with lesion masks as NIfTI, 71 MB, CC BY 3.0
-    (the IBSI validation data set); README.txt says what to cite. GitHub is asked for where the files are and for each
-    file; or, with `copy`, the http(s) address of a copy of such a folder. Checksums are compared; what is there already
-    is not fetched again, and what is there with another content is refused. progress: called with the files that are
-    there, their number, and the path of the one fetched last. InputError: another cohort's name, the network does not
-    give a file, or gives another one; files that are whole stay, and the same call continues.
+    (the IBSI validation data set); README.txt says what to cite. The files come from GitHub, which is also asked where
+    they are, or, with `copy`, from the http(s) address of a copy of such a folder. Checksums are compared. A file that
+    is there already is not fetched again; one with other content is refused. progress: called with the number of files
+    that are there, their total, and the path of the one fetched last. InputError: another cohort's name, or the network
+    does not give a file or gives a wrong one. Whole files stay, and the same call continues.
     """
     from data_prep.public.fetch import fetch_sts
     from hnscc.base.errors import InputError
@@ -76,30 +77,30 @@ def prepare(
     register: str | None = PrepareSettings.register,
     progress: Progress | None = None,
 ) -> Store:
-    """Place, resize and store every slice of every scan of a manifest; returns the store, opened.
+    """Place, resize and store every slice of every scan of a manifest, and return the store, opened.
 
     The store holds images float32 (Z, C, H, W) in the files' units of values and masks uint8 (Z, H, W), H = W = size.
-    Beside the scans stands prepare.html: one file that shows people the cohort, with histograms, pictures and the
+    Next to the scans it holds prepare.html, one file for people to look at the cohort: histograms, pictures and the
     geometry of every scan, and what is odd.
 
     - manifest: a CSV with patient_id, scan_id, mask and a column per modality, on a disk.
     - store: where the Zarr hierarchy is written, whole or not at all.
     - size: pixels of a slice's side, 8 to 4096.
     - pixel_mm: the pixel size, 0.01 to 100 mm, by cropping and padding; None keeps the whole field of view.
-    - reference: the modality whose grid is used; None takes the one that the masks are drawn on.
+    - reference: the modality whose grid is used; None takes the one on which the masks are drawn.
     - workers: processes, 1 to 4096; None for one per core. Each holds one scan at a time; with more than one, in a
       script, call it below `if __name__ == "__main__":`.
-    - overwrite: replace a store that is there.
-    - accept_odd: the reason why scans that are odd against the others (another unit of values, say) are right as they
-      are; the store keeps it, and `store.odd` says what was odd.
-    - suv: how PET of DICOM is turned into SUV, "bw" (body weight) or "lbm" (lean body mass).
-    - register: "rigid" lays every modality that does not share the reference's DICOM frame of reference, or states
-      none, on the reference by a rigid registration (mutual information), and each scan's `placement["registered"]`
-      says how far it was moved and how well it fits; "none" takes all as their files lie; None does so too, but refuses
-      images in other frames.
-    - progress: called with the scans done, their number, and the current one's id.
+    - overwrite: replace an existing store.
+    - accept_odd: the reason why scans that differ oddly from the others (by another unit of values, say) are right; the
+      store keeps it, and `store.odd` says what was odd.
+    - suv: how PET of DICOM is converted to SUV, "bw" (body weight) or "lbm" (lean body mass).
+    - register: "rigid" aligns every modality that does not share the reference's DICOM frame of reference, or states
+      none, with the reference by a rigid registration (mutual information); each scan's `placement["registered"]` says
+      how far it was moved and how well it fits. "none" uses all images as their files place them. None does so too, but
+      refuses images in different frames.
+    - progress: called with the number of scans done, their total, and the id of the current one.
 
-    InputError tells what is wrong with the manifest and with every scan, with row and column, all in one.
+    InputError says what is wrong with the manifest and with every scan, with row and column, all at once.
     """
     from data_prep.build import build_store
     from hnscc.base.locations import check_places
@@ -129,19 +130,21 @@ def scan(
 ) -> FolderListing:
     """List what a folder of scans, and those below it, hold: patients under pseudonyms, scans, series and files.
 
-    Every series of DICOM is listed with its modality, geometry, regions, or what keeps it from being read, and every
-    other volume (NIfTI, Analyze, NRRD, MetaImage, MGZ) with its geometry, the type of its numbers, and what it is taken
-    for. Headers alone are read. Whose a file is that is no DICOM, of which visit, and what it shows, is told by the
-    words of its path; a mask may be told by its header. Where several files may be what a cell needs, none is taken.
+    Every series of DICOM is listed with its modality, geometry and regions, or with the reason why it cannot be read.
+    Every other volume (NIfTI, Analyze, NRRD, MetaImage, MGZ) is listed with its geometry, the type of its numbers, and
+    what it is assumed to be. Only headers are read. For files that are not DICOM, the words of the path tell the
+    patient, the visit and what the file shows; the header may also tell a mask. Where several files may fill a cell,
+    none is taken.
 
-    manifest: where a manifest for `prepare` is written; `notes` of what is returned tells what to look at in it,
-    `to_fill_in` the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in,
-    `without_region` those whose mask holds several regions, of which column `roi` must name one, and `without_image`
-    those with an empty cell. pseudonyms: a CSV of pseudonyms and the patients' ids (PatientID of DICOM, else the words
-    of the path), which identifies them: pseudonyms that it holds are kept, new ones added, and only its owner may read
-    it; None writes none. prefer: patterns of names of files, or of regions of DICOM, such as "*T1_mask*"; of several
-    for a cell, those that fit the first pattern that fits any. progress: called with the files done and their number.
-    InputError is raised where nothing can be read, the manifest is there already, or the pseudonyms are no such table.
+    manifest: where a manifest for `prepare` is written. Then, of the result, `notes` says what to look at in it,
+    `to_fill_in` are the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in,
+    `without_region` are those whose mask holds several regions, one of which column `roi` must name, and
+    `without_image` are those with an empty cell. pseudonyms: a CSV of pseudonyms and the patients' ids (PatientID of
+    DICOM, else the words of the path), which identifies patients. Existing pseudonyms are kept, new ones added, and
+    only the owner may read the file; None writes none. prefer: patterns of names of files, or of regions of DICOM, such
+    as "*T1_mask*"; of several files for a cell, those that match the first pattern with a match are taken. progress:
+    called with the number of files done and their total. InputError where nothing can be read, the manifest exists
+    already, or the pseudonyms are no such table.
     """
     from data_prep.manifest.folder import list_scans_below, scans_in
     from data_prep.manifest.made import (
@@ -176,7 +179,7 @@ def scan(
 
 
 def _refuse_one_file(manifest: str | Path | None, pseudonyms: str | Path | None) -> None:
-    """InputError where both are one: the table of pseudonyms would replace the manifest."""
+    """Raise InputError where both are the same file: the table of pseudonyms would replace the manifest."""
     from hnscc.base.errors import InputError
 
     if (
@@ -194,10 +197,10 @@ def _refuse_one_file(manifest: str | Path | None, pseudonyms: str | Path | None)
 
 
 def verify(store: str | Path, *, progress: Progress | None = None) -> Store:
-    """Read every chunk of a store and compare it with its checksums and digests; returns the store, opened.
+    """Read every chunk of a store, compare it with its checksums and digests, and return the store, opened.
 
-    Writes nothing. progress: called with the scans done, their number, and the current one's id. InputError names every
-    damaged scan.
+    This writes nothing. progress: called with the number of scans done, their total, and the id of the current one.
+    InputError names every damaged scan.
     """
     from hnscc.base.locations import check_places
     from hnscc.cohort.store import open_store, verify_store

@@ -11,7 +11,7 @@ from hnscc.base.in_words import as_typed
 from hnscc.commands import cohort_api as api
 from hnscc.commands.options import AsJson, Prefer
 
-# What `prepare` may be told.
+# The arguments and options of `prepare`.
 Manifest = Annotated[Path, typer.Argument(help="CSV: patient_id, scan_id, mask, and a column per modality.")]
 NewStore = Annotated[
     str, typer.Argument(help="New store, for example data/cohort.zarr or s3://bucket/cohort.zarr.")

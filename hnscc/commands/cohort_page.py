@@ -1,7 +1,7 @@
 """The page that `hnscc prepare` writes into the store, for people to look at the cohort before anything is trained.
 
-It holds what preparing ends with (prepared_cohort), and histograms, a contact sheet of each scan, and the geometry of
-each file.
+It shows what `hnscc prepare` prints at its end (prepared_cohort), and histograms, a contact sheet of each scan, and the
+geometry of each file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,12 +25,13 @@ from hnscc.reporting.blocks import Columns, Points, ReportTable, Section, html, 
 
 
 def page_of(store: str | Path) -> Page:
-    """What makes the page of a store that is to be written there: its name stands on the page."""
+    """Return the function that makes the page of a store that is to be written there: the page shows the
+    store's name."""
     return partial(cohort_page, name=locate(store).name)
 
 
 def cohort_page(store: Store, views: Sequence[View], name: str) -> str:
-    """Make the page: HTML that loads nothing.
+    """Return the page: HTML that loads nothing.
 
     views: of the store's scans, in any order. name: what the page calls the store.
     """
@@ -119,7 +120,7 @@ def _geometry(store: Store) -> ReportTable:
 
 
 def _registration(store: Store) -> list[Section]:
-    """Return how every modality that was registered was moved; nothing where none was."""
+    """Return how every registered modality was moved; nothing where none was registered."""
     rows = [
         {"scan": scan, "file": name, **facts}
         for scan in store.scans
@@ -154,7 +155,7 @@ def _input(row: TableRow) -> dict[str, Any]:
 
 
 def _product(numbers: Sequence[float] | NDArray[Any]) -> str:
-    """Numbers in words, (n,) whatever measured in, one after another."""
+    """Return numbers, (n,) in any unit, as text, one after another."""
     return "\u00a0x\u00a0".join(f"{number:.3g}" if number < 1000 else f"{number:.0f}" for number in numbers)
 
 

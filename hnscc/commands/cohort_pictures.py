@@ -1,5 +1,5 @@
-"""What a cohort's page shows of its scans: histograms on one axis, where a scan in another unit of values stands out,
-and contact sheets, each in its window."""
+"""The pictures on a cohort's page: histograms on one axis, where a scan in another unit of values stands out, and
+contact sheets, each with its own range of values."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -25,18 +25,18 @@ from hnscc.reporting.plotting.contact_sheet import (
 )
 from hnscc.reporting.plotting.style import UPTAKE
 
-BEYOND = 1.6  # times the usual range: where the axis ends
+BEYOND = 1.6  # the axis ends at so many times the usual range
 SIDE, LEAST_SIDE = 144, 64  # pixels of a picture
-MANY_SCANS = 60  # scans, above which the pictures get smaller, so that the page does not grow with them
-BRIGHT = 1.3  # times the usual 99th percentile: what PET shows darkest, SUV 7 or so where there are tumours
-ANOTHER = 3.0  # times that percentile, or a third of it: such a PET is shown in a window of its own
+MANY_SCANS = 60  # with more scans the pictures get smaller, so that the page does not grow
+BRIGHT = 1.3  # PET is darkest at so many times the usual 99th percentile: about SUV 7 where there are tumours
+ANOTHER = 3.0  # a PET above so many times that percentile, or below a third of it, has its own window
 CT, AIR, SOFT_TISSUE = "ct", -500, (-160.0, 240.0)  # HU
 
 
 def intensities(
     store: Store, pairs: Sequence[tuple[Scan, View]], odd: Mapping[str | None, Sequence[str]]
 ) -> Histograms:
-    """Make a histogram of each modality of each scan, all on one axis. odd: what is odd, in sentences, by scan."""
+    """Make a histogram of each modality of each scan, all on one axis. odd: sentences on what is odd, by scan."""
     axes = {name: _axis([value_facts(scan, name) for scan, _ in pairs]) for name in store.modalities}
     shares = {
         name: np.array([_shares(view, at, axes[name]) for _, view in pairs])
@@ -65,14 +65,14 @@ def intensities(
 
 
 def _axis(values: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """Return an axis from where most scans begin to beyond where they end, so that one in another unit of values does
-    not set it."""
+    """Return an axis from where most scans begin to beyond where they end, so that a scan in another unit of values
+    does not determine it."""
     first, last = (median(each[name] for each in values) for name in ("first", "last"))
     return first, first + BEYOND * (last - first)
 
 
 def _shares(view: View, at: int, axis: tuple[float, float]) -> NDArray[np.float64]:
-    """Shares, 0..1, of a modality's histogram on the common axis: (42,)."""
+    """Return the shares, 0..1, of a modality's histogram on the common axis: (42,)."""
     return shares_on_axis(view.histogram[at], bin_edges(view.low[at], view.high[at]), axis)
 
 
@@ -84,7 +84,7 @@ def _marks(scan: Scan, modality: str, axis: tuple[float, float]) -> list[float]:
 def contact_sheets(
     store: Store, pairs: Sequence[tuple[Scan, View]], odd: Mapping[str | None, Sequence[str]]
 ) -> Sheets:
-    """Make a contact sheet of each scan. odd: what is odd, in sentences, by scan."""
+    """Make a contact sheet of each scan. odd: sentences on what is odd, by scan."""
     side = (
         SIDE if len(pairs) <= MANY_SCANS else max(LEAST_SIDE, round(SIDE * (MANY_SCANS / len(pairs)) ** 0.5))
     )
@@ -121,8 +121,8 @@ def contact_sheets(
 
 
 def _window(scan: Scan, modality: str, usual: float) -> GreyRange:
-    """Return what is shown darkest and brightest: PET alike in all scans, CT in soft tissue, others from the 1st
-    percentile to the 99th."""
+    """Return the values that are shown darkest and brightest: the same for PET in all scans, soft tissue for CT, and
+    for others the 1st and the 99th percentile."""
     facts = value_facts(scan, modality)
     if modality == UPTAKE and usual > 0 and usual / ANOTHER <= facts["last"] <= usual * ANOTHER:
         return (min(0.0, facts["first"]), BRIGHT * usual)

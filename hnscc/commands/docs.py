@@ -1,5 +1,5 @@
-"""The pages of docs/reference/ that say what the program itself says, of functions, commands and tables: `make docs`
-writes all of them, that of the settings too.
+"""Makes the pages of docs/reference/ from the program itself: on functions, commands, tables and settings. `make docs`
+writes all of them.
 
 tests/test_docs.py fails where one of them is not current.
 """
@@ -31,7 +31,7 @@ as metadata. `hnscc query RUN "SQL"` asks them by SQL; `pandas.read_parquet` ope
 null, and the column `reason` of its row, where the table has one, says why. Rows stand in a fixed order, and two runs
 of one study give the same values but for `seconds`. 'The paper' is the one that the protocol comes from.
 """.strip()
-WIDTH = 100  # of a signature on the page of Python functions
+WIDTH = 100  # the most characters in a line of a signature on the page of Python functions
 # A page of docs/ that a docstring names becomes a link.
 PAGE, LINK = re.compile(r"\bdocs/([\w-]+/[\w-]+\.md)"), r"[docs/\1](../\1)"
 PYTHON_HEAD = """# Python
@@ -65,7 +65,8 @@ storage gave way, 2 for bad input, 130 after Ctrl-C. The same functions are ther
 
 
 def tables_page() -> str:
-    """Return the whole page: every table with its row, and of each column its type and meaning; then the metrics."""
+    """Return the whole page: every table with what a row is, and its columns with type and meaning; then
+    the metrics."""
     sections = [
         "# Tables",
         "<!-- Generated from the schemas by `make docs`; do not edit by hand. -->",
@@ -123,7 +124,7 @@ def _of_function(name: str, function: Callable[..., Any]) -> str:
 
 
 def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:
-    """Write a signature on one line where it fits, else with a line for each parameter, as the code itself has it."""
+    """Write a signature on one line where it fits, else with a line for each parameter, as code does."""
     parameters = list(_parameters(signature))
     given = type_of(signature.return_annotation)
     whole = f"hnscc.{name}({', '.join(parameters)}) -> {given}"
@@ -136,13 +137,13 @@ def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:
 
 
 def type_of(annotation: Any) -> str:
-    """Return a type as code writes it; NumPy spells out what its ArrayLike holds."""
+    """Return a type as code writes it. NumPy's ArrayLike needs this, since it would be spelled out."""
     written = inspect.formatannotation(annotation) if isinstance(annotation, type) else str(annotation)
     return written.replace(str(ArrayLike), "ArrayLike")
 
 
 def _parameters(signature: inspect.Signature) -> Iterator[str]:
-    """Return each parameter with its type and default; the star before those that are given by name alone."""
+    """Yield each parameter with its type and default, and the star before those that are given by name only."""
     starred = False
     for each in signature.parameters.values():
         if each.kind is inspect.Parameter.KEYWORD_ONLY and not starred:
@@ -157,7 +158,7 @@ KINDS = {str: "text", Path: "path", int: "whole number", float: "number"}
 
 
 def commands_page() -> str:
-    """Return the page as Markdown: an overview of the commands, then for each what it does, its example, arguments
+    """Return the page as Markdown: an overview of the commands, then for each its description, example, arguments
     and options."""
     commands = list(_commands())
     rows = [f"| [`{name}`](#hnscc-{name}) | {summary_of(function)} |" for name, function, _ in commands]
@@ -166,7 +167,7 @@ def commands_page() -> str:
 
 
 def _commands() -> Iterator[tuple[str, Any, list[TyperArgument | TyperOption]]]:
-    """Return name, function and parameters of each command, in the order of the help."""
+    """Yield name, function and parameters of each command, in the order of the help."""
     group = get_command(app)
     for name, command in group.commands.items():  # type: ignore[attr-defined]
         function = next(
@@ -210,7 +211,7 @@ def _of_command(name: str, function: Any, parameters: list[TyperArgument | Typer
 
 
 def _cell(text: str) -> str:
-    """Markdown takes `<name>` for HTML, and a bar for the end of the cell."""
+    """Return text for a cell: Markdown takes `<name>` for HTML, and a bar for the end of the cell."""
     return text.replace("<", "&lt;").replace("|", "\\|")
 
 
@@ -240,7 +241,7 @@ def _kind(parameter: TyperArgument | TyperOption, types: dict[str, Any]) -> str:
     return kinds[0] if default is None or parameter.required else f"{kinds[0]}; default `{default}`"
 
 
-# Each page, from the root of the repository, and what writes its text.
+# Each page, by its path from the root of the repository, and the function that writes its text.
 PAGES: Final[dict[str, Callable[[], str]]] = {
     "docs/reference/settings.md": settings_page,
     "docs/reference/tables.md": tables_page,

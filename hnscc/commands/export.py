@@ -1,5 +1,5 @@
-"""A variant's median models as a folder that others can use without this package: ONNX, weights, a model card
-in Markdown."""
+"""Writes a variant's median models as a folder that others can use without this package: ONNX, weights, and a model
+card in Markdown."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,7 +73,7 @@ np.save("mask.npy", mask)
 def card_text(
     settings: Mapping[str, Any], pooled: Sequence[Mapping[str, Any]], cohort: Sequence[Mapping[str, Any]]
 ) -> str:
-    """Write the card, from settings.json and the rows of the tables `pooled` (of the variant) and `cohort`."""
+    """Return the model card, from settings.json and the rows of the tables `pooled` (of the variant) and `cohort`."""
     placing, size = settings["placing"], settings["placing"]["size"]
     pixels = f"pixels of {placing['pixel_mm']} mm" if placing["pixel_mm"] else "the whole field of view kept"
     parts = [

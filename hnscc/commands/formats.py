@@ -1,4 +1,4 @@
-"""The rows of a query on standard output: as a table, one value per line, CSV, JSON or Parquet."""
+"""Writes the rows of a query on standard output: as a table, one value per line, CSV, JSON or Parquet."""
 
 import csv
 import json
@@ -16,7 +16,8 @@ from hnscc.base.errors import InputError
 
 
 def writer(form: str) -> Callable[[pa.Table], None]:
-    """Return what prints a pyarrow.Table in that format: table, csv, json or parquet. InputError for another."""
+    """Return the function that prints a pyarrow.Table in this format: table, csv, json or parquet. InputError
+    for another."""
     writers = {"table": _write_table, "csv": _write_csv, "json": _write_json, "parquet": _write_parquet}
     if form not in writers:
         raise InputError(
@@ -46,7 +47,7 @@ def _written(write: Callable[[pa.Table], None], table: pa.Table) -> None:
 def _write_table(table: pa.Table) -> None:
     columns = table.column_names
     rows = [[_cell(value) for value in row] for row in _rows(table)]
-    # Where nobody looks, rows must not be folded to the width of a terminal that is not there.
+    # If the output is no terminal, rows must not be folded to the width of one.
     console = terminal(width_elsewhere=10_000)
     if too_narrow(console.width, columns, rows):
         print_records(console, columns, rows)
@@ -80,12 +81,13 @@ def _write_json(table: pa.Table) -> None:
 
 
 def _rows(table: pa.Table) -> Iterator[tuple[object, ...]]:
-    """Return the rows by position: as dictionaries they would lose a column that shares its name with another."""
+    """Yield the rows as tuples: dictionaries would lose a column that has the same name as another."""
     return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _json_value(value: object) -> object:
-    """JSON knows no NaN and no infinity: null. A decimal is a number, not a text."""
+    """Return a value that JSON can hold: null for NaN and infinity, which it lacks, and a number, not text, for
+    a decimal."""
     if isinstance(value, dict):
         return {name: _json_value(each) for name, each in value.items()}
     if isinstance(value, list | tuple):

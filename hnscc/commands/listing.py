@@ -1,4 +1,5 @@
-"""What `hnscc scan` prints: a row per series of DICOM and per other volume of a folder, or the same as JSON."""
+"""Prints the result of `hnscc scan`: a row per series of DICOM and per other volume of a folder, or the same
+as JSON."""
 
 from __future__ import annotations
 
@@ -77,7 +78,7 @@ def _left_over(listing: FolderListing) -> list[str]:
 
 
 def _to_do(listing: FolderListing) -> str:
-    """Say what comes before `hnscc prepare`."""
+    """Say what has to be done before `hnscc prepare`."""
     said = []
     if scans := len(listing.to_fill_in):
         said.append(
@@ -94,7 +95,7 @@ def _to_do(listing: FolderListing) -> str:
 
 
 def listing_facts(listing: FolderListing) -> dict[str, Any]:
-    """Return the same for a program: series and files with all that is known of them, and no path, id or UID."""
+    """Return the same for programs: series and files with all that is known of them, but no path, id or UID."""
     names = ("patient", "scan", "key", "modality", "kind", "files", "slices", "shape", "spacing_mm", "plane")
     of_file = (
         "patient",

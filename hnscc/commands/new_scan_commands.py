@@ -16,7 +16,7 @@ Variant = Annotated[
     str | None,
     typer.Option(help="Variant of the study; else the one that scores best on the validation slices."),
 ]
-# Not Path, which would make s3:/ of s3://, and hide what is refused.
+# A str, since Path would turn s3:// into s3:/, so that the refusal would show another text than was typed.
 OutFolder = Annotated[str, typer.Option("--out", help="New folder for what is written.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a folder that this command made.")]
 Scans = Annotated[
@@ -65,7 +65,7 @@ Pseudonyms = Annotated[
     ),
 ]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # of a column, as in a manifest
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")  # the name of a column, as in a manifest
 
 
 def predict(
@@ -86,13 +86,13 @@ def predict(
 ) -> None:
     """Predict the lesions of new scans by a finished study's models. Writes a mask and a picture per scan.
 
-    The masks lie on the grid of each scan's own file; lesions.csv lists their lesions. Scans are placed, and
-    probabilities cut, as in the study; what is unlike the study's scans is told. One scan that cannot be read means
-    that nothing is written.
+    The masks lie on the grid of each scan's own file; lesions.csv lists their lesions. Scans are placed, and the
+    threshold is applied, as in the study; the output says where a scan is unlike the study's scans. If one scan cannot
+    be read, nothing is written.
 
-    Files need not be listed in a manifest: pet=pet.nii.gz mri=mri.nii.gz name those of one scan (scan-1), folders of
-    scans all of them, under the pseudonyms of `hnscc scan`. mask=FILE has it scored. Only a manifest's
-    patient_id is looked for among the patients that the models were trained on.
+    Scans need no manifest: pet=pet.nii.gz mri=mri.nii.gz name the files of one scan (scan-1), and mask=FILE has it
+    scored. A folder stands for all scans in it, under the pseudonyms of `hnscc scan`. Only a manifest's patient_id is
+    looked for among the patients on whom the models were trained.
 
     Example: hnscc predict runs/demo data/demo/manifest.csv --out masks --variant pet_mri
     """

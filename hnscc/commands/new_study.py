@@ -1,4 +1,4 @@
-"""`hnscc init`: a study file with comments, for a store, or for a folder of scans, whose manifest is written too."""
+"""`hnscc init`: writes a study file with comments, for a store, or for a folder of scans together with its manifest."""
 
 import re
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ from hnscc.study.run_folder import STUDY_FILE
 from hnscc.study.schema import NAME_LENGTH
 from hnscc.study.yaml_text import read_yaml, write_yaml
 
-STEP = 32  # the sides of slices that the encoders take are multiples of it
-PAPER_STEP = 16  # and of those that the paper's network takes, of this
+STEP = 32  # the encoders take slices whose sides are multiples of it
+PAPER_STEP = 16  # the paper's network takes slices whose sides are multiples of it
 
 
 @dataclass(frozen=True)
 class CohortFacts:
     """What a study file depends on: the modalities, how many patients have a lesion, whether the manifest fixes their
-    splits, the side of slices in pixels; and how many slices hold lesion, and how many there are in scans without any
-    (None, None where no scan was prepared yet); and of how many patients it is not known yet whether they have one."""
+    splits, and the side of slices in pixels. Also how many slices hold lesion, and how many are in scans without lesion
+    (None, None if no scan is prepared yet), and for how many patients it is not known yet whether they have lesion."""
 
     modalities: tuple[str, ...]
     with_lesion: int
@@ -42,8 +42,8 @@ class CohortFacts:
 
 @dataclass(frozen=True)
 class Begun:
-    """What was written for a folder of scans: the study file, and the manifest with what to look at in it; store: what
-    `hnscc prepare` is to make of it."""
+    """What was written for a folder of scans: the study file, and the manifest with what to look at in it. store: the
+    one that `hnscc prepare` is to make from it."""
 
     study: Path
     manifest: Path
@@ -59,11 +59,10 @@ def begin_study(
 ) -> Begun:
     """Write the manifest of a folder of scans, and a study of the store that is to be prepared from it.
 
-    study: the new study file; study.yaml in the working directory unless given. The manifest and the store are called
-    as it is, with .csv and .zarr. prefer: patterns of file names, for cells that several files may fill. progress:
-    called with the files done, their number, and nothing else.
-    InputError where one of the files is there already, the study is called as its manifest or store is to be, or the
-    folder holds no scan that can be prepared: nothing is written then.
+    study: the new study file; study.yaml in the working directory unless given. The manifest and the store have its
+    name, with .csv and .zarr. prefer: patterns of file names, for cells that several files may fill. progress: called
+    with the number of files done and their total. InputError where one of the files exists already, the study has the
+    name of its manifest or store, or the folder holds no scan that can be prepared: then nothing is written.
     """
     path = Path(STUDY_FILE) if study is None else study
     manifest, store = path.with_suffix(".csv"), path.with_suffix(".zarr")
@@ -76,7 +75,7 @@ def begin_study(
     if not listing.series and not listing.files:
         raise _no_store("the folder", "a folder without scans that can be read")
     with_lesion = {each.patient for each in scans if each.mask}
-    # FILL-IN: with lesion or without, nobody said so yet.
+    # A scan with FILL-IN is not known yet to be with or without lesion.
     unknown = {each.patient for each in scans} - with_lesion
     columns = tuple(image_columns(scans))
     cohort = CohortFacts(
@@ -96,8 +95,8 @@ def init_study(
     prefer: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Path | Begun:
-    """Do what `hnscc init` does: `write_study` for a store, which gives the new file, and `begin_study` for a folder of
-    scans. InputError as of these, and for something to prefer where there is no folder of scans."""
+    """Do what `hnscc init` does: `write_study` for a store, which returns the new file, and `begin_study` for a folder
+    of scans. InputError as in these, and if `prefer` is given without a folder of scans."""
     path = None if study is None else Path(study)
     if _is_folder_of_scans(locate(store)):
         return begin_study(Path(store), path, prefer, progress)
@@ -108,7 +107,7 @@ def init_study(
 
 
 def _is_folder_of_scans(location: Location) -> bool:
-    """Tell whether a location is a folder on a disk, and no store."""
+    """Return whether a location is a folder on a disk, and no store."""
     try:
         return isinstance(location, Path) and location.is_dir() and not (location / ZARR_ROOT).is_file()
     except OSError:  # its text has the path; nothing is found below it, which is told
@@ -116,10 +115,10 @@ def _is_folder_of_scans(location: Location) -> bool:
 
 
 def write_study(store: str | Location, study: Path | None = None) -> Path:
-    """Write a study file for a store; returns its path.
+    """Write a study file for a store, and return its path.
 
-    study: the new file; the store's name with .yaml in the working directory unless given. InputError where the file is
-    there already, there is no store, or its cohort or slices fit no study: nothing is written then.
+    study: the new file; the store's name with .yaml in the working directory unless given. InputError where the file
+    exists already, there is no store, or its cohort or slices fit no study: then nothing is written.
     """
     location = locate(store)
     _check_store(location)
@@ -145,7 +144,7 @@ def _no_folder_to_prefer_in() -> InputError:
 
 
 def _check_new(path: Path, what: str, go_on: str) -> None:
-    """Raise InputError where a file of this name is there. go_on: the command that takes it as it is."""
+    """Raise InputError where a file of this name exists. go_on: the command that uses it as it is."""
     if path.exists() or path.is_symlink():
         raise InputError(
             f"The {what} is there already.",
@@ -178,7 +177,7 @@ def _cohort(store: Store) -> CohortFacts:
 
 
 def _check_store(location: Location) -> None:
-    """Raise InputError that names the way to a store, where there is none."""
+    """Raise InputError where there is no store, with the command that makes one."""
     if not (location / ZARR_ROOT).is_file():
         kind = "a file" if location.is_file() else "a folder of another kind"
         raise _no_store(str(location), kind if location.exists() else "nothing there")
@@ -210,7 +209,7 @@ def _no_store(where: str, found: str) -> InputError:
 
 
 def _check(text: str, where: str) -> None:
-    """Raise InputError where the study does not fit its store; as `hnscc check` does."""
+    """Raise InputError where the study does not fit its store, as `hnscc check` does."""
     from hnscc.training.ready import check_networks, networks_of, open_and_divide
 
     study = parse_study(read_yaml(text, where).value, where)
@@ -218,7 +217,8 @@ def _check(text: str, where: str) -> None:
 
 
 def _text(cohort: CohortFacts, location: str, file: Path) -> str:
-    """Write YAML with comments. location: the store as the study is to name it. file: where the text is to stand."""
+    """Return the study as YAML with comments. location: the store as the study is to name it. file: where the text
+    will be."""
     name, typed = _name(file.stem), as_typed(file)
     return "\n".join(
         [
@@ -242,7 +242,7 @@ def _text(cohort: CohortFacts, location: str, file: Path) -> str:
 
 
 def _sampling(cohort: CohortFacts) -> list[str]:
-    """Say from where slices without lesion come: enough of them must be there."""
+    """Return the lines on where slices without lesion come from: there must be enough of them."""
     if cohort.lesion_free_slices is None or cohort.lesion_slices is None:
         return ["sampling: {negatives: any_scan}    # slices without lesion: from any scan"]
     if cohort.lesion_free_slices >= cohort.lesion_slices:

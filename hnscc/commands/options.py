@@ -9,7 +9,7 @@ from hnscc.base import option_help
 from hnscc.base.argument_checks import HALF_WIDTH
 
 StudyFile = Annotated[Path, typer.Argument(help=option_help.STUDY)]
-# Not Path, which would make s3:/ of s3://.
+# A str, since Path would turn s3:// into s3:/.
 Run = Annotated[str, typer.Argument(help=option_help.RUN)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Out = Annotated[str | None, typer.Option(help=option_help.OUT)]
@@ -31,5 +31,5 @@ Prefer = Annotated[
         "masks of DICOM, that with a region of this name.",
     ),
 ]
-# Of the commands with HalfWidth: the name that it had before still works, and no help tells it.
+# For commands with HalfWidth: the former name of that option still works, but no help mentions it.
 FORMER_OPTIONS = {"token_normalize_func": lambda given: "half-width" if given == "precision" else given}

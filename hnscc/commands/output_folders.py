@@ -7,7 +7,7 @@ from pathlib import Path
 from hnscc.base.errors import InputError
 from hnscc.study.run_folder import WEIGHTS_FILE
 
-# The file that is written last and tells whose folder it is (base.folders), and the command that it names.
+# The file that is written last and says which command wrote the folder (base.folders), and this command.
 FACTS_FILE, PREDICT = "predictions.json", "hnscc predict"
 SETTINGS_FILE, EXPORT = "settings.json", "hnscc export"
 MODEL_FILE = "model.onnx"
@@ -15,7 +15,8 @@ MODEL_FILE = "model.onnx"
 
 @dataclass(frozen=True)
 class PredictionFolder:
-    """What `hnscc predict` writes: FACTS_FILE, tables of all scans, and of each scan files that begin with its id."""
+    """The folder that `hnscc predict` writes: FACTS_FILE, tables of all scans, and for each scan files that begin with
+    its id."""
 
     root: Path
 
@@ -39,15 +40,15 @@ class PredictionFolder:
 
     @property
     def pictures(self) -> Path:
-        """Those of all scans, as a pattern for a shell."""
+        """Return the pictures of all scans, as a pattern for a shell."""
         return self.picture("*")
 
     def values(self, scan_id: str, kind: str) -> Path:
-        """kind: probability or disagreement."""
+        """Return the map of this kind: probability or disagreement."""
         return self.root / f"{scan_id}_{kind}.nii.gz"
 
     def files_of(self, scan_id: str) -> tuple[Path, ...]:
-        """Every file that the scan may have here, whatever was asked for."""
+        """Return every file that the scan may have here, whatever was asked for."""
         values = (self.values(scan_id, "probability"), self.values(scan_id, "disagreement"))
         in_dicom = (self.segmentation(scan_id), self.structure_set(scan_id))
         return self.mask(scan_id), self.picture(scan_id), *values, *in_dicom
@@ -60,7 +61,8 @@ class PredictionFolder:
 
 
 def check_names(scan_ids: Sequence[str]) -> None:
-    """InputError where a file of one scan would bear the name of another's, as the mask of a_probability does."""
+    """Raise InputError where a file of one scan would have the same name as another's, as the mask of
+    a_probability would."""
     whose: dict[Path, str] = {}
     for scan_id in scan_ids:
         for file in PredictionFolder(Path()).files_of(scan_id):
@@ -77,7 +79,8 @@ def check_names(scan_ids: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class ExportFolder:
-    """What `hnscc export` writes: SETTINGS_FILE, MODEL_FILE, the weights of each trial and the model card."""
+    """The folder that `hnscc export` writes: SETTINGS_FILE, MODEL_FILE, the weights of each trial and the
+    model card."""
 
     root: Path
 
@@ -90,13 +93,13 @@ class ExportFolder:
         return self.root / "model_card.md"
 
     def weights(self, trial_id: str, *, alone: bool) -> Path:
-        """alone: whether it is the only trial."""
+        """Return the file of a trial's weights. alone: whether it is the only trial."""
         return self.root / (WEIGHTS_FILE if alone else f"weights-{trial_id}.safetensors")
 
 
 def outside(out: str | Path, pseudonyms: str | Path | None) -> str | Path | None:
-    """Return the path of the pseudonyms, if any is given. InputError where this file, which identifies patients, would
-    stand in the folder `out` of predictions, which is handed on, and is written whole or not at all."""
+    """Return the path of the pseudonyms, if any is given. InputError where this file would be in the folder `out` of
+    predictions: it identifies patients, while the folder is handed on, and is written whole or not at all."""
     if pseudonyms is not None and Path(out).absolute() in Path(pseudonyms).absolute().parents:
         raise InputError(
             "The file of pseudonyms would stand among the predictions.",

@@ -1,4 +1,4 @@
-"""Masks for new scans: a finished study's models applied to scans, and the files that tell it."""
+"""Predicts masks for new scans with a finished study's models, and writes the files that describe them."""
 
 import contextlib
 import csv
@@ -44,8 +44,8 @@ from hnscc.training.inference import TrainedModels
 
 @dataclass(frozen=True)
 class Predicted:
-    """What `hnscc predict` wrote. facts: the content of predictions.json (study, variant, trials, threshold, told of
-    all scans, and scans)."""
+    """What `hnscc predict` wrote. facts: the content of predictions.json (study, variant, trials, threshold, warnings
+    on all scans, and scans)."""
 
     folder: Path
     facts: dict[str, Any]
@@ -53,13 +53,13 @@ class Predicted:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions:
-    """By which models scans are predicted, and what is written for each beside its mask and picture.
+    """Which models predict scans, and what is written for each besides its mask and picture.
 
-    variant, ensemble: as of `models_of`. probabilities, disagreement: maps of these too. pet_is_suv: the modality `pet`
-    is in SUV, though its files do not say so. rtstruct: of scans in DICOM, contours too. keep_identity: masks in DICOM
-    bear the source's patient, not a pseudonym. overwrite: replace a folder that an earlier prediction made. accept_odd:
-    why scans in another unit of values than the study's are right. pseudonyms: as of `list_scans`. InputError for a
-    flag that is neither True nor False, and for a reason without words.
+    variant, ensemble: as in `models_of`. probabilities, disagreement: whether to write maps of these. pet_is_suv: the
+    modality `pet` is in SUV, though its files do not say so. rtstruct: write contours too for scans in DICOM.
+    keep_identity: masks in DICOM name the source's patient, not a pseudonym. overwrite: replace an earlier prediction.
+    accept_odd: why scans in another unit of values than the study's are right. pseudonyms: as in `list_scans`.
+    InputError for a flag that is not True or False, and for a reason without words.
     """
 
     variant: str | None = None
@@ -89,14 +89,14 @@ class PredictOptions:
 def predict_scans(
     run: RunFolder, scans: Scans, out: str | Path, options: PredictOptions, progress: Progress | None = None
 ) -> Predicted:
-    """Predict every scan that is named and write the folder `out`, whole or not at all; see `hnscc.predict`."""
+    """Predict every given scan and write the folder `out`, whole or not at all; see `hnscc.predict`."""
     models = models_of(run, options.variant, ensemble=options.ensemble)
     rows = list_scans(scans, models.needed, models.placing["reference"], outside(out, options.pseudonyms))
     _check(models, options)
     check_names([row.scan_id for row in rows])
     tell = progress or (lambda *now: None)
     network = models.variant.training.network
-    # Quiet as a whole: scans are read in a thread of their own, and warnings have one state for all threads.
+    # All of it is quiet: another thread reads scans, and warnings have one state for all threads.
     with quiet(), new_folder(out, FACTS_FILE, PREDICT, overwrite=options.overwrite) as root:
         folder = PredictionFolder(root)
         trained = TrainedModels(run, network, models.members, threads=threads())
@@ -107,14 +107,14 @@ def predict_scans(
             for number, (row, coming) in enumerate(ahead, start=1):
                 try:
                     scan = coming.result()
-                except InputError as fault:  # the rest are only read then, and all faults told at once
+                except InputError as fault:  # the rest are then only read, and all faults are shown at once
                     faults.append((row.line, fault))
                 else:
                     if not faults:
                         probabilities = trained.probabilities(scan.images)
                         found.append(_write_scan(scan, probabilities, models, options, folder))
                         del probabilities
-                    del scan, coming  # before the next is placed: a scan takes hundreds of MB
+                    del scan, coming  # freed before the next is placed: a scan takes hundreds of MB
                 tell(number, len(rows), row.scan_id)
         raise_all(faults)
         accepted = options.accept_odd if any(each.other_unit for each in found) else None
@@ -155,14 +155,14 @@ class _Done:
     facts: dict[str, Any]
     lesions: list[dict[str, Any]]
     scores: dict[str, Any] | None
-    other_unit: bool  # than the study's, which was accepted
+    other_unit: bool  # whether its unit differs from the study's, and was accepted
 
 
 def _placed_ahead(
     rows: Sequence[Row], models: Models, options: PredictOptions
 ) -> Generator[tuple[Row, Future[NewScan]], None, None]:
-    """Each row with its scan to be, which is placed as those of the study were, in a thread of its own while the one
-    before is predicted; of one that cannot be, the future raises InputError."""
+    """Yield each row with the future of its scan, which a thread places as those of the study were, while the scan
+    before is predicted. The future of a scan that cannot be placed raises InputError."""
     place = partial(
         place_new,
         modalities=models.variant.modalities,
@@ -189,8 +189,8 @@ def _write_scan(
     options: PredictOptions,
     folder: PredictionFolder,
 ) -> _Done:
-    """Write the mask of a scan and what goes with it, and say what is known of it. probabilities: what each model says
-    of its slices, uint16 (Z, H, W)."""
+    """Write the mask of a scan and its other files, and return what is known of it. probabilities: what each model
+    predicts on its slices, uint16 (Z, H, W)."""
     predicted = combine(
         scan,
         probabilities,
@@ -226,7 +226,7 @@ def _write_files(
     models: Models,
     options: PredictOptions,
 ) -> tuple[dict[str, str], list[str]]:
-    """Write the files of one scan; their names, by what they hold, and which could not be written, in sentences."""
+    """Write the files of one scan. Return their names by content, and sentences on those that could not be written."""
     name, placement = scan.row.scan_id, scan.placement
     files = {"mask": folder.mask(name), "picture": folder.picture(name)}
     save_nifti(files["mask"], predicted.lesion.astype("uint8"), placement)
@@ -246,15 +246,15 @@ def _write_files(
 def _write_dicom(
     folder: PredictionFolder, scan: NewScan, predicted: ScanPrediction, options: PredictOptions
 ) -> tuple[dict[str, Path], list[str]]:
-    """Write the mask as DICOM that refers to the series whose grid it has; the files, by what they hold, and which
-    could not be written, in sentences: the mask as NIfTI is there all the same."""
+    """Write the mask as DICOM that refers to the series whose grid it has. Return the files, by what they hold, and
+    sentences on those that could not be written; the mask as NIfTI is there in any case."""
     name, reference = scan.row.scan_id, scan.placement["reference"]
     source = scan.row.files[reference]
     if not names_dicom(source):
         none = f"no DICOM structure set was written: the file of {reference} is no DICOM"
         return {}, [none] if options.rtstruct else []
     from data_prep.dicom.rtstruct_out import save_rtstruct
-    from data_prep.dicom.seg_out import save_seg  # here, for highdicom takes a second to import
+    from data_prep.dicom.seg_out import save_seg  # imported here, since highdicom takes a second
 
     kinds: list[tuple[str, Path, Callable[..., None]]] = [
         ("segmentation", folder.segmentation(name), save_seg)

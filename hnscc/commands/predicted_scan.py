@@ -1,4 +1,5 @@
-"""One new scan: what a variant's models predict there, measured, scored, and judged for being like the study's."""
+"""The prediction for one new scan: what a variant's models predict, its measures and scores, and whether the scan is
+like those of the study."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,9 +25,9 @@ from hnscc.scores.empty_masks import voxel_ml
 from hnscc.scores.metrics import dice
 from hnscc.scores.uptake import MarkedLesion, Uptake, marked_lesions, uptake_of
 
-BEYOND_BOUNDS = 0.01  # of a modality's stored pixels: so many beyond the bounds are told
-REACH = 0.05  # of the bounds: a modality whose highest value stays below is told
-ABSENT = 0.1  # of most slices of a modality, which show nothing: so much is told
+BEYOND_BOUNDS = 0.01  # the user is told if this share of a modality's stored pixels lies beyond the bounds
+REACH = 0.05  # the user is told if the highest value of a modality does not get this far between the bounds
+ABSENT = 0.1  # the user is told if this share of most slices of a modality shows nothing
 SUV = ("suv_max", "suv_mean", "suv_peak", "tlg")
 
 
@@ -35,8 +36,8 @@ class ScanPrediction:
     """What models predict on one scan.
 
     stored: bool (Z, H, W) on its stored slices. lesion: bool (Z, Y, X) on its own grid turned to LPS. probability and
-    disagreement, the same shape: the mean of the models' probabilities and their standard deviation, where asked for.
-    pictured: bool (Z, H, W), the pixels of `stored` that the lesion on the grid came of.
+    disagreement, of the same shape: the mean of the models' probabilities and their standard deviation, where asked
+    for. pictured: bool (Z, H, W), the pixels of `stored` from which the lesion on the grid was made.
     """
 
     stored: NDArray[np.bool_]
@@ -55,10 +56,10 @@ def combine(
     with_probability: bool,
     with_disagreement: bool,
 ) -> ScanPrediction:
-    """Make one prediction of what each model says, uint16 (Z, H, W): lesion where the mean reaches k / 1000.
+    """Combine the models' predictions, uint16 (Z, H, W) each, into one: lesion where their mean reaches k / 1000.
 
-    unseen: slices (z) that a modality does not show, where the models saw no image: there, all is 0. with_probability,
-    with_disagreement: whether these are made too.
+    unseen: slices (z) that a modality does not show, where the models saw no image: everything is 0 there.
+    with_probability, with_disagreement: whether these are made too.
     """
     total = squares = np.zeros(())
     models = 0
@@ -83,7 +84,7 @@ def combine(
 def rows_of_lesions(
     scan: NewScan, predicted: ScanPrediction, modalities: Sequence[str], suv: str | None
 ) -> list[TableRow]:
-    """A row for each predicted lesion: where it is in mm (x to right, y to anterior, z to superior), its size in
+    """Return a row for each predicted lesion: where it is in mm (x to right, y to anterior, z to superior), its size in
     ml, and the values of each modality within it, on that modality's own voxels; None where the lesion lies outside.
     suv: the modality that is in SUV; its measures are added by their names."""
     images = {name: scan.own(name) for name in modalities} if predicted.lesion.any() else {}
@@ -102,7 +103,8 @@ def _uptake(
 
 
 def lesion_columns(modalities: Sequence[str], rows: Sequence[TableRow]) -> list[str]:
-    """The names in rows of `rows_of_lesions`, in their order; those of SUV stand there if any row has them."""
+    """Return the names of the columns in rows of `rows_of_lesions`, in their order; those of SUV are included if any
+    row has them."""
     columns = ["scan_id", "lesion", "voxels", "volume_ml", "x_mm", "y_mm", "z_mm"]
     columns += [f"{name}_{measure}" for name in modalities for measure in ("max", "mean")]
     return [*columns, *(SUV if any("suv_max" in row for row in rows) else ())]
@@ -136,11 +138,11 @@ SCORES = (
 
 
 def scores_of_scan(scan: NewScan, predicted: ScanPrediction) -> TableRow | None:
-    """How the prediction overlaps the given mask: on the grid that this was drawn on, as in table `drawn_scans`, and on
-    the stored slices; None without one.
+    """Return how the prediction overlaps the given mask: on the grid on which the mask was drawn, as in table
+    `drawn_scans`, and on the stored slices; None without a mask.
 
-    dice_of_mask_sent_back is the Dice of the given mask with itself, once it was placed on the stored slices and sent
-    back: what a perfect model would reach.
+    dice_of_mask_sent_back is the Dice of the given mask with itself, after it was placed on the stored slices and
+    brought back: what a perfect model would reach.
     """
     if scan.drawn is None:
         return None
@@ -161,15 +163,16 @@ def scores_of_scan(scan: NewScan, predicted: ScanPrediction) -> TableRow | None:
 
 
 def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Dice, 0..1, of two masks of one shape."""
+    """Return the Dice, 0..1, of two masks of one shape."""
     return round(float(dice((one & other).sum(), one.sum(), other.sum())), 6)
 
 
 def intensities_of(scan: NewScan, models: Models) -> dict[str, TableRow]:
-    """For each modality that the models see: the bounds that it was trained within, and how this scan lies to them.
+    """Return, for each modality that the models use, the bounds within which it was trained, and how this scan compares
+    with them.
 
-    low, high: of the fold that most stored pixels lie beyond. outside: their share, beyond the bounds.
-    reach: how far the highest pixel goes, of the way from low to high.
+    low, high: the bounds of the fold that the most stored pixels lie beyond. outside: the share of these pixels. reach:
+    how far the highest pixel gets on the way from low to high, as a share.
     """
     found = {}
     for channel, name in enumerate(models.variant.modalities):
@@ -180,7 +183,7 @@ def intensities_of(scan: NewScan, models: Models) -> dict[str, TableRow]:
 
 
 def _within(image: NDArray[np.float32], bounds: Bounds) -> TableRow:
-    """How an image (Z, H, W) lies to the bounds of a training, both in raw values, as
+    """Return how an image (Z, H, W) compares with the bounds of a training, both in raw values, as
     `intensities_of` says."""
     low, high = np.float32(bounds[0]), np.float32(bounds[1])
     beyond = float(((image < low) | (image > high)).mean())
@@ -189,12 +192,12 @@ def _within(image: NDArray[np.float32], bounds: Bounds) -> TableRow:
 
 
 def _beyond_bounds(intensities: TableRow) -> float:
-    """The share of a modality's pixels that lie beyond the bounds, by its name in the JSON."""
+    """Return the share of a modality's pixels that lie beyond the bounds; the JSON has a name for it."""
     return float(intensities["outside"])
 
 
 def told_of(scan: NewScan, models: Models, found: dict[str, TableRow]) -> list[str]:
-    """What the user should know of a scan before trusting its mask, a sentence each.
+    """Return what the user should know of a scan before trusting its mask, a sentence each.
 
     found: its `intensities`.
     """
@@ -227,8 +230,8 @@ def told_of(scan: NewScan, models: Models, found: dict[str, TableRow]) -> list[s
 
 
 def told_of_ids(rows: Sequence[Row]) -> list[str]:
-    """What the user should know of all scans before trusting their scores: whether nobody could look for their
-    patients in the study, since no manifest names them."""
+    """Return what the user should know of all scans before trusting their scores: that nobody could look for their
+    patients in the study, if no manifest names them."""
     if not any(_id_made_up(row) for row in rows):
         return []
     return [
@@ -238,14 +241,15 @@ def told_of_ids(rows: Sequence[Row]) -> list[str]:
 
 
 def _id_made_up(row: Row) -> bool:
-    """Whether no manifest names the patient of a scan: a made-up id may be that of another patient in the study."""
+    """Return whether no manifest names the patient of a scan: a made-up id may be that of another patient in
+    the study."""
     return not row.line
 
 
 def _no_new_patient(patient: str, trained_on: Mapping[str, str]) -> list[str]:
-    """What is to be known of a patient by whom, or maybe by whom, the models were trained: scores would be too good.
+    """Return what to know of a patient on whom the models were, or may have been, trained: scores would be too good.
 
-    An id as `hnscc scan` makes them up is like another by chance, unless capitals alone tell them apart.
+    An id that `hnscc scan` made up resembles other ids by chance, so that it counts only if capitals alone differ.
     """
     if where := trained_on.get(patient):
         return [f"patient {patient} is one of the study's ({where}): no new patient"]
@@ -263,7 +267,7 @@ def _no_new_patient(patient: str, trained_on: Mapping[str, str]) -> list[str]:
 
 
 def _unseen(scan: NewScan, modalities: Sequence[str]) -> list[str]:
-    """What the modalities that the models see do not show."""
+    """Return what the modalities that the models use do not show."""
     told, depth = [], len(scan.images)
     for name in modalities:
         if unseen := scan.unseen([name]):

@@ -1,4 +1,4 @@
-"""The cohort as preparing found it: a row per scan with values, lesion, coverage and what was assumed."""
+"""The cohort as `hnscc prepare` found it: a row per scan with values, lesion, coverage and what was assumed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from hnscc.cohort.store import Store
     from hnscc.cohort.store_format import Scan
 
-ONE_OF_SEVERAL = "one of several, told of the cohort"  # what is said of a scan where a sentence is on several
+ONE_OF_SEVERAL = "one of several, told of the cohort"  # for a scan, where a sentence is about several
 
 
 def print_cohort(store: Store, console: Console) -> None:
-    """Print these rows, and below it what is odd about the cohort as a whole. Stores that were made before preparing
-    looked for it print nothing."""
+    """Print these rows, and below them what is odd about the cohort as a whole. This prints nothing for stores of
+    versions that did not look for it."""
     scans = [scan for scan in store.scans if "values" in scan.placement]
     if not scans:
         return
@@ -48,9 +48,9 @@ def print_cohort(store: Store, console: Console) -> None:
 
 
 def store_facts(store: Store) -> dict[str, Any]:
-    """Return what a store holds, for a program: patients, scans and slices counted, and the `cohort_facts`.
+    """Return what a store holds, for programs: the numbers of patients, scans and slices, and the `cohort_facts`.
 
-    lesion_lost_in_resize: slices whose mask holds lesion on the grid it was drawn on, and none as stored.
+    lesion_lost_in_resize: slices whose mask holds lesion on the grid on which it was drawn, and none as stored.
     """
     return {
         "store": store.location,
@@ -73,10 +73,10 @@ def store_facts(store: Store) -> dict[str, Any]:
 
 
 def cohort_facts(store: Store) -> list[dict[str, Any]]:
-    """Return what `print_cohort` prints, for a program: for each scan its values, lesion, coverage, slices that
-    are not shown, what was assumed, by what it was taken as free of lesion (null where it has one), how its
-    modalities were registered (data_prep.registering.registered), what its mask left out or assumed, and what is
-    odd (lists of sentences)."""
+    """Return what `print_cohort` prints, for programs. Each scan has its values, lesion, coverage, slices that are
+    not shown, what was assumed, why it was taken as free of lesion (null where it has one), how its modalities
+    were registered (data_prep.registering.registered), what its mask left out or assumed, and what is odd (lists
+    of sentences)."""
     odd = odd_by_scan(store)
     return [
         {
@@ -97,8 +97,8 @@ def cohort_facts(store: Store) -> list[dict[str, Any]]:
 
 
 def units_told(store: Store) -> str:
-    """Say in what units of values the files are: those that all files of a modality state, as DICOM does. Of one that
-    some state, `data_prep.oddities.taken.odd_units` tells."""
+    """Say in what units of values the files are, for modalities whose files all state one, as DICOM does. Where only
+    some state one, `data_prep.oddities.taken.odd_units` says so."""
     units = store.placed.get("units", {})
     stated = [f"{name} in {units[name]}" for name in store.modalities if name in units]
     rest = [name for name in store.modalities if name not in units]
@@ -108,7 +108,7 @@ def units_told(store: Store) -> str:
 
 
 def lesion_free_told(scans: Sequence[Scan]) -> list[str]:
-    """Return the scans taken as free of lesion, counted and named by what says so: a forgotten mask is seen here."""
+    """Return the scans taken as free of lesion, counted and named by the reason for it: this shows a forgotten mask."""
     free: dict[str, list[str]] = {}
     for scan in scans:
         if reason := scan.placement.get("lesion_free"):
@@ -145,7 +145,7 @@ def _coverage(shares: Mapping[str, float]) -> str:
 
 
 def assumed_told(facts: Mapping[str, Any], modalities: tuple[str, ...]) -> str:
-    """Say by what each file is placed; the parts that are alike stand together."""
+    """Say by what each file is placed; files that are alike are named together."""
     lies = {name: facts["values"][name]["orientation"] for name in modalities}
     if facts["lesion"]["orientation"]:
         lies["mask"] = facts["lesion"]["orientation"]
@@ -158,8 +158,8 @@ def assumed_told(facts: Mapping[str, Any], modalities: tuple[str, ...]) -> str:
 
 
 def odd_by_scan(store: Store) -> dict[str | None, list[str]]:
-    """Return what preparing found odd, in sentences, by scan; of the cohort as a whole under None. Each scan that a
-    sentence on the cohort singles out is said to be one of several."""
+    """Return sentences on what `hnscc prepare` found odd, by scan; those on the cohort as a whole under None. Each scan
+    that a sentence on the cohort singles out is said to be one of several."""
     found: dict[str | None, list[str]] = {}
     for each in store.placed.get("odd", []):
         for scan_id in (each["scan_id"], *each.get("among", ())):
@@ -173,7 +173,7 @@ def _on(odd: OddFact, scan_id: str | None) -> str:
 
 
 def odd_about(store: Store, scan_id: str, file: str) -> list[str]:
-    """Return the sentences on a scan that are on one of its files, by the name of its modality, or `mask`."""
+    """Return the sentences about one file of a scan, given by the name of its modality, or `mask`."""
     told = [
         _on(each, scan_id)
         for each in store.placed.get("odd", [])
@@ -183,5 +183,5 @@ def odd_about(store: Store, scan_id: str, file: str) -> list[str]:
 
 
 def value_facts(scan: Scan, modality: str) -> ValueFacts:
-    """Return what preparing found of a modality's values in a scan."""
+    """Return what `hnscc prepare` found about a modality's values in a scan."""
     return scan.placement["values"][modality]

@@ -1,7 +1,7 @@
-"""What `hnscc check` and `hnscc plan` print for people: what a study would do, what is odd or missing, and how many
+"""Prints `hnscc check` and `hnscc plan` for people: what a study would do, what is odd or missing, and how many
 patients and repeats the next one needs.
 
-Nothing is read here, and nothing found out. Of `sample_size` and `checked` the types alone are needed.
+It reads and computes nothing. Of `sample_size` and `checked` it needs the types alone.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 
 def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list[str]:
-    """Say how many repeats each variant needs, a line each. waiting: variants whose trained trials predict again
-    first, which is the cure of one that does not tell."""
+    """Say how many repeats each variant needs, a line each. waiting: variants whose trained trials have to predict
+    again first, which then makes an answer possible."""
     aim = (
         f"the median test Dice within {found['half_width']:g} to either side (95 %), "
         "which half of such sets reach,"
@@ -42,15 +42,15 @@ def lines_of_repeats(found: RepeatsFacts, waiting: Collection[str] = ()) -> list
 
 
 def _cure(pilot_repeats: int) -> str:
-    """Say what makes a pilot that tells how many repeats are needed, of one that did not."""
+    """Say how to get a pilot that can tell how many repeats are needed."""
     if pilot_repeats < fewest.REPEATS:
         return "4 are a pilot, 6 a better one"
     return "mend the variant first (more epochs, another learning rate or loss), since repeats do not"
 
 
 def lines_of_plan(found: SampleSize) -> list[str]:
-    """Say what a finished study tells of the next one's size, one pair of variants after another."""
-    from hnscc.scores.metrics import DICE  # loads NumPy
+    """Say what a finished study shows about the size of the next one, one pair of variants after another."""
+    from hnscc.scores.metrics import DICE  # imported here, since it loads NumPy
 
     chance = f"{100 * found['power']:.0f} of 100"
     lines = []
@@ -126,8 +126,8 @@ def _told(needed: NeededFacts) -> str:
 
 
 def print_check(found: Checked, console: Console, named: str) -> None:
-    """Print what a study would do, and the command that comes next. named: the study file, and the run folder where it
-    was asked about one, as the user typed them."""
+    """Print what a study would do, and the next command. named: the study file, and the run folder if one was given, as
+    the user typed them."""
     study, search = found["study"], found["search"]
     print_line(
         console, f"{study['name']}: protocol {study['protocol']}, seed {study['seed']}, {found['run_folder']}"
@@ -200,8 +200,8 @@ def _time(time: TimeFacts) -> str:
 
 
 def _rounds(trials: int, side_by_side: int) -> str:
-    """Say how many rounds the trials take, and how many the last round has: a trial's threads are part of its identity,
-    so that the last ones are given no more."""
+    """Say how many rounds the trials take, and how many the last round has. The last ones get no more threads than
+    others, since a trial's threads are part of its identity."""
     rounds = -(-trials // side_by_side)
     last = trials - (rounds - 1) * side_by_side
     counted = f"{count_of(rounds, 'round')}, the last of {count_of(last, 'trial')}"

@@ -1,7 +1,7 @@
 """What the commands print for people: a store, how far a study is, the tables of a run folder, predictions.
 
-Each function takes what was found, and where to print it; nothing is read here, and nothing found out. What is
-imported for its types alone stays out of the running program: `hnscc status` needs no torch, SciPy or DuckDB to print.
+Each function takes what was found, and where to print it; it reads and computes nothing. Modules that are needed for
+types alone are not imported at run time: `hnscc status` needs no torch, SciPy or DuckDB to print.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def print_tables(tables: Sequence[TableFacts], console: Console, run: str) -> No
 
 
 def print_table_facts(table: TableFacts, console: Console, run: str) -> None:
-    """Print what one table says, column by column. run: as the user typed it."""
+    """Print what one table holds, column by column. run: as the user typed it."""
     print_line(console, f"{table['table']}: one row per {table['one_row_per']}; rows: {_rows(table)}")
     rows = [[each["column"], each["type"], each["meaning"]] for each in table["columns"]]
     print_rows(console, ["column", "type", "meaning"], rows)
@@ -85,7 +85,7 @@ def _rows(table: TableFacts) -> str:
 
 
 def print_predictions(facts: Mapping[str, Any], console: Console) -> None:
-    """Print which models predicted, a row for each scan, and what is to be known of some, or of all."""
+    """Print which models predicted, a row for each scan, and what to know of some of them, or of all."""
     trials = (
         ", ".join(facts["trials"]) if len(facts["trials"]) < 6 else count_of(len(facts["trials"]), "model")
     )

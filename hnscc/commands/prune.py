@@ -1,4 +1,4 @@
-"""Delete the weights that no reading needs."""
+"""Deletes the weights that no reading needs."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,9 +24,9 @@ class Pruned(NamedTuple):
 def prune_weights(run: RunFolder) -> Pruned:
     """Delete weights.safetensors of every completed trial that is no reading's median model.
 
-    Records, histories and predictions stay, so that the tables can be written again as they are.
-    InputError where tables or trials are not there yet, since medians still move, or where another process trains here;
-    nothing is deleted then.
+    Records, histories and predictions stay, so that the same tables can be written again. InputError where tables are
+    not written or trials are missing, since medians may still change, or where another process trains here: then
+    nothing is deleted.
     """
     with alone(run), writing_tables(run):
         return _prune(run)

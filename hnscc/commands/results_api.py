@@ -1,4 +1,4 @@
-"""What the commands that read and write a study's results do, as functions: tables, report and so on."""
+"""The functions behind the commands that read and write a study's results: tables, report and so on."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def aggregate(run: str | Path) -> list[str]:
     """Write the tables, figures and report of a run folder again from its completed trials.
 
-    Returns what was found wrong with trials, a sentence each. InputError is raised where it is
-    no run folder, or a fold is damaged.
+    Return what was found wrong with trials, a sentence each. InputError where it is no run folder, or a fold
+    is damaged.
     """
     from hnscc.study.loading import open_run
     from rayjobs.aggregate import aggregate as again
@@ -29,10 +29,11 @@ def aggregate(run: str | Path) -> list[str]:
 
 
 def report(run: str | Path) -> Location:
-    """Write report.html, report.md and the figures of a run folder again from its tables; returns where report.html is.
+    """Write report.html, report.md and the figures of a run folder again from its tables, and return where
+    report.html is.
 
-    Says on standard error of how many trials that have ended the tables lack the results, if of any. InputError where
-    it is no run folder, or a table is not written yet or damaged.
+    If the tables lack the results of trials that have ended, a message on standard error says of how many. InputError
+    where it is no run folder, or a table is not written yet or damaged.
     """
     from rayjobs.aggregate import report as again
 
@@ -44,9 +45,9 @@ def report(run: str | Path) -> Location:
 def tables(run: str | Path) -> Tables:
     """Return the tables of a run folder by name: `tables(run)["pooled"]` is a pyarrow.Table, read when it is asked for.
 
-    A mapping; `.facts("pooled")` says what a row and each column of a table mean. Says on standard error of how many
-    trials that have ended the tables lack the results, if of any. InputError where it is no run folder, for a name that
-    is none of its tables, and for a table that is not written yet or damaged.
+    The result is a mapping; `.facts("pooled")` says what a row and each column of a table mean. If the tables lack the
+    results of trials that have ended, a message on standard error says of how many. InputError where it is no run
+    folder, for a name that is none of its tables, and for a table that is not written yet or damaged.
     """
     from hnscc.commands.tables import Tables
 
@@ -54,11 +55,11 @@ def tables(run: str | Path) -> Tables:
 
 
 def query(run: str | Path, sql: str) -> pa.Table:
-    """Ask the tables of a run folder with SQL (DuckDB); returns the rows as a pyarrow.Table.
+    """Run SQL (DuckDB) on the tables of a run folder, and return the rows as a pyarrow.Table.
 
-    sql: one SELECT; every table of the run folder is a table there, and nothing else can be reached. Says on standard
-    error of how many trials that have ended the tables lack the results, if of any. InputError with DuckDB's message
-    where the SQL is wrong, and where a table is not written yet or damaged.
+    sql: one SELECT; every table of the run folder is a table there, and nothing else can be reached. If the tables lack
+    the results of trials that have ended, a message on standard error says of how many. InputError with DuckDB's
+    message where the SQL is wrong, and where a table is not written yet or damaged.
     """
     from hnscc.aggregation.query import query as ask
     from hnscc.base.argument_checks import check_text
@@ -87,15 +88,16 @@ def plan(
     repeats: int | None = None,
     half_width: float | None = None,
 ) -> SampleSize:
-    """Tell how many patients and repeats a study needs to see a difference, from a finished one as the pilot.
+    """Return how many patients and repeats a study needs to see a difference, with a finished study as the pilot.
 
-    see: the true difference in pooled Dice that is to be found, 0 to 1; power: with which chance, 0.5 to 0.99.
-    patients, repeats: tell as well what a study of so many test patients with lesion and repeats of each
-    variant would see; where one of them is None, it is the pilot's. half_width: tell as well how many repeats give the
-    median test Dice of each variant within so much to either side (95 %), for these patients, as `check` does with
-    `half_width`. Returns a mapping of numbers (see hnscc.commands.sample_size.SampleSize): of every pair of variants
-    the smallest difference that the pilot itself finds, and the patients and repeats needed, each with the range that
-    the pilot's own uncertainty leaves. Found means p below 0.05 of the pair by itself, before Holm's correction.
+    see: the true difference in pooled Dice that is to be found, 0 to 1. power: the chance of finding it, 0.5 to 0.99.
+    patients, repeats: also say what a study of so many test patients with lesion and repeats of each variant would see;
+    if only one is given, the other is the pilot's. half_width: also say how many repeats give the median test Dice of
+    each variant within so much to either side (95 %), for these patients, as `check` does with `half_width`.
+
+    The result is a mapping of numbers (see hnscc.commands.sample_size.SampleSize). For every pair of variants it has
+    the smallest difference that the pilot itself finds, and the patients and repeats needed, each with the range due to
+    the pilot's own uncertainty. Found means that p of the pair by itself, before Holm's correction, is below 0.05.
     InputError where there is no difference to plan from and no half_width is asked for, or for a size at which variants
     are not compared: below 4 patients or 2 repeats, or 5 where they are paired.
     """
@@ -106,11 +108,11 @@ def plan(
 
 
 def prune(run: str | Path) -> Pruned:
-    """Delete the weights that no reading needs; returns the number of files and their size in bytes.
+    """Delete the weights that no reading needs, and return the number of files and their size in bytes.
 
     The median models keep theirs, and no table changes; `predict` with `ensemble`, which needs those of all repeats, is
-    refused from then on. InputError, and nothing is deleted, where a trial of the study is missing or the tables are of
-    other trials, older ones above all.
+    refused from then on. InputError, and nothing is deleted, where a trial of the study is missing or the tables are
+    not of the present trials, for example older.
     """
     from hnscc.commands.prune import prune_weights
     from hnscc.study.loading import open_run

@@ -1,4 +1,4 @@
-"""What a finished study tells of the next study: patients and repeats needed to see a difference, `hnscc plan`."""
+"""What a finished study shows about the next one, the patients and repeats needed to see a difference: `hnscc plan`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ from hnscc.study.run_folder import RunFolder
 
 
 class NeededFacts(TypedDict):
-    """So many are needed; low and high: the middle 80 % of the pilot's own uncertainty. None, with the reason, where
-    even the most do not suffice."""
+    """How many are needed. low, high: the middle 80 % of the pilot's own uncertainty. None, with the reason, where even
+    the most that is tried does not suffice."""
 
     value: int | None
     low: int | None
@@ -43,7 +43,7 @@ class NeededFacts(TypedDict):
 
 class SmallestFacts(TypedDict):
     """The study with the fewest patients x repeats that sees the difference asked for. repeats: of each variant.
-    patients_needed: with lesion, at these repeats."""
+    patients_needed: those with lesion, with these repeats."""
 
     repeats: int
     patients_needed: NeededFacts
@@ -52,9 +52,9 @@ class SmallestFacts(TypedDict):
 class DesignFacts(TypedDict):
     """What a study of this size would see, as far as the pilot tells.
 
-    patients: with lesion, tested on; repeats_a, repeats_b: of either variant. seen_from: the smallest true difference
-    that is found with the chance asked for, None where not even a difference of 1 is; chance: with which the difference
-    asked for is found, 0 to 1. Each low and high: the middle 80 % of the pilot's own uncertainty.
+    patients: tested patients with lesion. repeats_a, repeats_b: of each variant. seen_from: the smallest true
+    difference that is found with the chance asked for, None if not even a difference of 1 is. chance: the chance, 0 to
+    1, with which the difference asked for is found. Each low and high: the middle 80 % of the pilot's own uncertainty.
     """
 
     patients: int
@@ -69,15 +69,15 @@ class DesignFacts(TypedDict):
 
 
 class PairFacts(TypedDict):
-    """What the pilot tells of one pair of variants, by pooled test Dice of all repeats at 0.5.
+    """What the pilot shows about one pair of variants, by pooled test Dice of all repeats at 0.5.
 
-    patients: with lesion. repeats_a, repeats_b: of either variant. seen_from: the smallest true difference that a study
-    like the pilot finds with the chance asked for; of_twice_patients, of_twice_repeats: that of one with twice as many
-    of these. None where not even a difference of 1 is found so. patients_needed: at the pilot's repeats;
-    repeats_needed: of each variant, with the pilot's patients. smallest_study: where both may differ from the pilot's,
-    None where even the most of both do not suffice. planned: a study of the size asked for, None where none was.
-    collapsed: of each variant, how many of its trainings marked no pixel, where any did. Where `reason` is not None
-    there are no numbers.
+    patients: those with lesion. repeats_a, repeats_b: of each variant. seen_from: the smallest true difference that a
+    study like the pilot finds with the chance asked for; of_twice_patients, of_twice_repeats: the same for one with
+    twice as many of these. They are None if not even a difference of 1 is found so. patients_needed: with the pilot's
+    repeats. repeats_needed: of each variant, with the pilot's patients. smallest_study: the one where both may differ
+    from the pilot's, None where even the most of both do not suffice. planned: a study of the size asked for, None
+    where none was. collapsed: for each variant, how many of its trainings marked no pixel, where any did. Where
+    `reason` is not None there are no numbers.
     """
 
     variant_a: str
@@ -98,8 +98,9 @@ class PairFacts(TypedDict):
 
 
 class SampleSize(TypedDict):
-    """see: the difference that is to be seen; power: with which chance; pairs: every pair of variants.
-    repeats_for_width: as `hnscc check --half-width` tells it, None unless asked for."""
+    """What a finished study shows about the next one. see: the difference that is to be seen. power: the chance of
+    seeing it. pairs: every pair of variants. repeats_for_width: as in `hnscc check --half-width`, None unless
+    asked for."""
 
     see: float
     power: float
@@ -109,9 +110,10 @@ class SampleSize(TypedDict):
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked of a pilot: to see a difference of `see` with the chance `power`, and what a study of so many
-    patients with lesion and repeats of each variant sees; where one of both is None, it is the pilot's. half_width: how
-    many repeats give each variant's median test Dice within that to either side."""
+    """The questions to a pilot. see, power: what it takes to see a difference of `see` with the chance `power`.
+    patients, repeats: what a study of so many patients with lesion and repeats of each variant sees; if only one is
+    given, the other is the pilot's. half_width: how many repeats give each variant's median test Dice within that to
+    either side."""
 
     see: float
     power: float
@@ -121,10 +123,11 @@ class Asked:
 
 
 def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
-    """Read a run folder's completed trials, and tell what a study needs to see a difference in pooled Dice.
+    """Read a run folder's completed trials, and return what a study needs to see a difference in pooled Dice.
 
-    InputError where a number lies beyond its limits, the folder holds a search, or fewer than two variants and no
-    half_width is asked for, where a fold cannot be read, or where the size asked for is one that is not tested.
+    InputError where a number lies beyond its limits, where the folder holds a search, where there are fewer than two
+    variants and no half_width is asked for, where a fold cannot be read, or where the size asked for is one that is
+    not tested.
     """
     check_number("see", asked.see, *SEE)
     check_number("power", asked.power, *POWER)
@@ -240,8 +243,9 @@ def _difference(a: Counts, b: Counts, *, paired: bool) -> Estimate:
 
 
 def _no_pilot(results: Results, pooled: Mapping[str, Counts]) -> str | None:
-    """Why a pair is no pilot: one of both mostly collapsed, or both hardly overlap the lesions. Repeats then hardly
-    differ, which says nothing of those that work. pooled: counts of each variant's repeats by patient, (R, P)."""
+    """Return why a pair is no pilot: one of both mostly collapsed, or both hardly overlap the lesions. Their repeats
+    then hardly differ, which says nothing about repeats that work. pooled: counts of each variant's repeats by patient,
+    (R, P)."""
     for variant in pooled:
         if results.mostly_collapsed(variant):
             return (

@@ -1,4 +1,4 @@
-"""How far a study has come, read from its run folder alone: from another terminal or machine, while it runs."""
+"""How far a study has come, read from its run folder alone, so from another terminal or machine too, while it runs."""
 
 import contextlib
 import time
@@ -15,13 +15,13 @@ from hnscc.training.records import NEEDED, SlotFacts, newest_slot
 from hnscc.training.states import TrialState, Why, trained_otherwise, trial_state
 
 STATES = ("completed", "failed", "started", "missing")
-# A checkpoint may be written over while it is read: it is tried so often.
+# How often reading a checkpoint is tried: it may be overwritten while it is read.
 TRIES = 3
 
 
 class StartedTrial(TypedDict):
-    """A trial with a checkpoint and no record: epochs done, of at most how many, how often its process began anew, and
-    the seconds since its checkpoint was written."""
+    """A trial with a checkpoint and no record: how many epochs are done, the most that it may have, how often its
+    process was started again, and the seconds since its checkpoint was written."""
 
     trial: str
     epoch: int
@@ -38,7 +38,7 @@ class FailedTrial(TypedDict):
 
 
 class Remark(TypedDict):
-    """What is to be known of a trial that left results: why they are not used, or what happened to a completed one."""
+    """What to know of a trial that left results: why they are not used, or what happened to a completed one."""
 
     trial: str
     remark: str
@@ -47,8 +47,8 @@ class Remark(TypedDict):
 class Status(TypedDict):
     """How far a study has come: the number of trials by state for each variant, and whether tables are written.
 
-    remarks: on trials that left results. left_out: sentences on trained trials that the study no longer has,
-    which stand in no table.
+    remarks: on trials that left results. left_out: sentences on trained trials that the study no longer has, which
+    stand in no table.
     """
 
     study: str
@@ -64,7 +64,7 @@ def run_status(folder: RunFolder) -> Status:
     """Return everything that `hnscc status` prints. InputError where the study cannot be read, or a fold of which every
     slice is scored.
 
-    Trials are judged by `trial_state`, as everywhere; of their files those are read that a completed trial cannot lack:
+    `trial_state` judges trials, as everywhere. Of their files, only those are read without which no trial is completed:
     predictions and history.
     """
     study = kept_study(folder)
@@ -78,7 +78,7 @@ def run_status(folder: RunFolder) -> Status:
         if found.completed and (told := trained_otherwise(study, trial, found.completed)):
             found = TrialState("missing", Why.UNUSABLE, told)
         state = "started" if saved else found.status
-        # How many repeats a configuration of a search is to have, nobody knows yet.
+        # In a search, nobody knows yet how many repeats a configuration will have.
         counts[trial.variant][state] += not (study.search and state == "missing")
         if found.status == "failed":
             failed.append({"trial": trial.trial_id, "failure": found.reason or ""})
@@ -98,18 +98,20 @@ def run_status(folder: RunFolder) -> Status:
 
 
 def _look(folder: TrialFolder, others_digest: str) -> tuple[TrialState, SlotFacts | None, float]:
-    """What a trial is by its record; where it has none, the facts of its checkpoint and when that was written."""
+    """Return the state of a trial by its record; if it has none, also the facts of its checkpoint and when that
+    was written."""
     state = trial_state(folder, others_digest=others_digest, check=NEEDED)
     if state.record:
         return state, None, 0.0
     saved, written = _saved(folder)
-    if saved or not state.unusable:  # it may have ended since; what is damaged stays so
+    if saved or not state.unusable:  # the trial may have ended meanwhile; a damaged one stays damaged
         state = trial_state(folder, others_digest=others_digest, check=NEEDED)
     return state, None if state.record else saved, written
 
 
 def _others_digest(folder: RunFolder, study: Study, number: int) -> str:
-    """Of the slices that trials of this fold predict beside the sampled ones; empty where no others are scored."""
+    """Return the digest of the slices that trials of this fold predict besides the sampled ones; empty where no others
+    are scored."""
     return read_split(folder.fold(number)).others_digest if study.whole_splits else ""
 
 
@@ -134,12 +136,13 @@ def _started(study: Study, trial: Trial, saved: SlotFacts, written: float) -> St
 
 
 def _saved(folder: TrialFolder) -> tuple[SlotFacts | None, float]:
-    """The facts of a trial's newest checkpoint, and when it was written, in seconds since 1970; (None, 0) without."""
+    """Return the facts of a trial's newest checkpoint, and when it was written, in seconds since 1970; (None, 0)
+    without one."""
     for _ in range(TRIES):
         newest = newest_slot(folder)
         if newest is None:
             break
         saved, slot = newest
-        with contextlib.suppress(FileNotFoundError):  # its trial has gone on since
+        with contextlib.suppress(FileNotFoundError):  # the trial has gone on meanwhile
             return saved, slot.facts.stat().st_mtime
     return None, 0.0

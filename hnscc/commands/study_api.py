@@ -1,9 +1,9 @@
-"""What the commands that train a study do, as functions: init, check, run, search, status.
+"""The functions behind the commands that train a study: init, check, run, search, status.
 
-What a function needs is imported when it is called, as in every `*_api` file: `import hnscc` alone loads no torch, no
-Ray and no NumPy. Functions raise errors of hnscc.base.errors: InputError for what the user gave wrong (it says where,
-expected, found and what to do), StorageError where a disk or S3 gave way. Every location may be an s3:// URL unless it
-says otherwise.
+A function imports what it needs when it is called, as in every `*_api` file: `import hnscc` alone loads no torch,
+no Ray and no NumPy. Functions raise errors of hnscc.base.errors: InputError for wrong input (it says where,
+expected, found and what to do), StorageError where a disk or S3 failed. Every location may be an s3:// URL unless
+it says otherwise.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 def init(store: str | Path, study: str | Path | None = None, *, prefer: Sequence[str] = ()) -> Path:
-    """Write a study file for a store, with comments, and return its path; `check` takes it as it is.
+    """Write a study file for a store, with comments, and return its path; `check` accepts it as it is.
 
-    store: as the study is to name it; or a folder of scans, whose manifest is written too, beside the study file and
-    called as that is: `prepare` makes of it the store that the study names. A scan without a mask says FILL-IN there,
-    which `prepare` refuses until you have written a mask, or none. study: the new file, on a disk; the store's name
-    with .yaml in the working directory unless given, for a folder study.yaml. It compares each modality alone, all
-    together, and these augmented. prefer: patterns of names of files, or of regions of DICOM, such as "*T1_mask*";
-    of several for a cell of the manifest, the one of such a name is taken. InputError where a file is there already,
-    there is neither store nor scans, or no study fits the store: nothing is written then.
+    store: the store as the study is to name it. Or a folder of scans: then its manifest is written too, beside the
+    study file and with the same name, and `prepare` makes from it the store that the study names. A scan without a mask
+    has FILL-IN there, which `prepare` refuses until you have written a mask, or none. study: the new file, on a disk;
+    unless given, the store's name with .yaml in the working directory, or study.yaml for a folder. The study compares
+    each modality alone, all together, and these augmented. prefer: patterns of names of files, or of regions of DICOM,
+    such as "*T1_mask*"; of several for a cell of the manifest, one that matches is taken. InputError where a file
+    exists already, there is neither store nor scans, or no study fits the store: then nothing is written.
     """
     from hnscc.base.argument_checks import check_list
     from hnscc.base.locations import check_places
@@ -51,18 +51,18 @@ def check(
     accept_versions: bool = False,
     address: str | None = None,
 ) -> Checked:
-    """Validate a study and tell what it would do, as `hnscc check --json` prints it. Writes and trains nothing.
+    """Validate a study and return what it would do, as `hnscc check --json` prints it. This writes and trains nothing.
 
     study: the study file, or its settings as a dictionary. out: the run folder; runs/<name of the study> unless given.
-    half_width: also tell how many repeats give a 95 % interval of the median test Dice that reaches so far to either
+    half_width: also say how many repeats give a 95 % interval of the median test Dice that extends so far to either
     side (0 to 1). accept_versions: do not refuse trained trials of other versions, but name them (other_versions).
     address: the running Ray cluster whose machines are asked what they have; RAY_ADDRESS unless given, and without
     either this machine.
+
     The result has the keys study, run_folder, store, variants, splits, leakage_checks, proven, odd, warnings, trials,
-    trial_states, to_predict, left_out, other_versions, disk_mib, memory_mib, time, repeats_for_width and search, of
-    which hnscc.commands.checked.Checked says what each means.
-    InputError for a setting that is wrong, a store that does not fit, a run folder of other settings, and a trial that
-    asks for more CPUs or GPUs than any machine has.
+    trial_states, to_predict, left_out, other_versions, disk_mib, memory_mib, time, repeats_for_width and search (see
+    hnscc.commands.checked.Checked for what each means). InputError for a setting that is wrong, a store that does not
+    fit, a run folder of other settings, and a trial that asks for more CPUs or GPUs than any machine has.
     """
     from hnscc.base.argument_checks import check_flags
     from hnscc.commands.check import check_study
@@ -81,13 +81,13 @@ def run(
 ) -> RunEnd:
     """Train what is missing of a study, then write its tables, figures and report; called again, it goes on.
 
-    study, out: as for `check`. address: a running Ray cluster; RAY_ADDRESS unless given, and without either Ray is
-    started on this machine and ended with the call. limit: train at most so many of the missing trials.
-    accept_versions: go on beside trained trials of other versions. Progress is printed. Call it from the main thread,
-    where Ctrl-C ends it.
-    What is returned has folder, completed (trial ids), missing (how many), failed (kind of error by trial id), lost,
-    interrupted and unused: a trial that fails raises nothing.
-    InputError for what cannot run; a new run folder is then not left behind.
+    study, out: as for `check`. address: a running Ray cluster; RAY_ADDRESS unless given. Without either, Ray is started
+    on this machine and ended with the call. limit: train at most so many of the missing trials. accept_versions: go on
+    beside trained trials of other versions. Progress is printed. Call it from the main thread, where Ctrl-C ends it.
+
+    The result has folder, completed (trial ids), missing (how many), failed (kind of error by trial id), lost,
+    interrupted and unused; a trial that fails raises nothing. InputError for what cannot run; then no new run folder is
+    left behind.
     """
     from hnscc.base.argument_checks import check_flags, check_whole
     from rayjobs.shadowed import refuse_shadowed
@@ -112,8 +112,8 @@ def search(
 ) -> SearchEnd:
     """Search the study's hyperparameters over repeats; write winners.yaml, tables, figures and a report.
 
-    Called again, it goes on. Arguments are those of `run`. What is returned has folder (`folder.winners` is the study
-    to run next), configurations, standings (the winner first), lost and interrupted. InputError for ranges or a budget
+    Called again, it goes on. Its arguments are those of `run`. The result has folder (`folder.winners` is the study to
+    run next), configurations, standings (the winner first), lost and interrupted. InputError for ranges or a budget
     that cannot be searched.
     """
     from hnscc.base.argument_checks import check_flags
@@ -129,11 +129,12 @@ def search(
 
 
 def status(run: str | Path) -> Status:
-    """Tell how far a study has come, also while it runs elsewhere, as `hnscc status --json` prints it.
+    """Return how far a study has come, also while it runs elsewhere, as `hnscc status --json` prints it.
 
-    run: a run folder, such as runs/demo. Reads records, predictions, checkpoints and what each fold was made of, no
-    image. The result has the keys study, variants (number of trials by state), started, failed, remarks, left_out and
-    tables (see hnscc.commands.status.Status). InputError where it is no run folder, or a fold is missing or damaged.
+    run: a run folder, such as runs/demo. This reads records, predictions, checkpoints and what each fold was made of,
+    but no image. The result has the keys study, variants (number of trials by state), started, failed, remarks,
+    left_out and tables (see hnscc.commands.status.Status). InputError where it is no run folder, or a fold is missing
+    or damaged.
     """
     from hnscc.commands.status import run_status
     from hnscc.study.loading import open_run

@@ -30,9 +30,9 @@ def init(
 ) -> None:
     """Write a study file for a store, with comments. It is one that `check` takes; change in it what you like.
 
-    For a folder of scans it writes their manifest too, as `hnscc scan` does, beside the study file and called as that
-    is, and says how to prepare it, once you have written a mask, or none, wherever the manifest says FILL-IN. A file
-    that is there is never replaced.
+    For a folder of scans it also writes their manifest, as `hnscc scan` does, beside the study file and with the same
+    name. It says how to prepare the scans once you have written a mask, or none, wherever the manifest says FILL-IN. An
+    existing file is never replaced.
 
     Example: hnscc init data/phantom.zarr studies/mine.yaml
     """
@@ -170,7 +170,7 @@ def settings(
 
 
 def _lines(row: "SettingRow") -> Iterator[str]:
-    """Write a setting on three lines or more: its path and type, its defaults, what it means."""
+    """Yield the lines of a setting, three or more: its path and type, its defaults, and its meaning."""
     from hnscc.study.settings_page import defaults_of
 
     yield f"{row.path}: {row.type}"

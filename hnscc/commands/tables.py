@@ -1,4 +1,4 @@
-"""The tables of a run folder as a mapping, and what each of them says: `hnscc tables`, `hnscc.tables`."""
+"""The tables of a run folder as a mapping, with a description of each: `hnscc tables`, `hnscc.tables`."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypedDict
@@ -21,7 +21,7 @@ class ColumnFacts(TypedDict):
 
 
 class TableFacts(TypedDict):
-    """A table: its name, what one row is, the number of rows (None where it is not written yet), its columns."""
+    """A table: its name, what one row is, the number of rows (None where it is not written yet), and its columns."""
 
     table: str
     one_row_per: str
@@ -30,11 +30,11 @@ class TableFacts(TypedDict):
 
 
 class Tables(Mapping[str, pa.Table]):
-    """The tables of one run folder by name, in canonical order; each is read from its file when it is asked for.
+    """The tables of one run folder by name, in a fixed order; each is read from its file when it is asked for.
 
-    Those of a study, or of a search, whether they are written yet or not. `tables["pooled"]` is a pyarrow.Table whose
-    fields carry their meaning as metadata. InputError for an unknown name, and for a table that is not written yet or
-    is damaged.
+    It has all tables of a study, or of a search, whether they are written yet or not. `tables["pooled"]` is a
+    pyarrow.Table whose fields have their meaning as metadata. InputError for an unknown name, and for a table that is
+    not written yet or is damaged.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -57,8 +57,8 @@ class Tables(Mapping[str, pa.Table]):
         return f"<tables of {self._folder.root}: {', '.join(self._names)}>"
 
     def facts(self, name: str) -> TableFacts:
-        """Return what one table says, without reading its rows. InputError as for the table itself, but one that is not
-        written yet is described too."""
+        """Return the description of one table, without reading its rows. InputError as for the table itself, but a
+        table that is not written yet is described too."""
         written = written_schema(self._folder, self._known(name))
         fields, rows = written or (schema(name), None)
         columns = [
@@ -80,6 +80,7 @@ class Tables(Mapping[str, pa.Table]):
 
 
 def _meaning(field: pa.Field) -> str:
-    """Return what the file says of a column; of a setting that a search varied, its path in the study file is all."""
+    """Return the meaning of a column by the file's schema. For a setting that a search varied, this is only its path in
+    the study file."""
     described = (field.metadata or {}).get(b"description")
     return described.decode() if described else "setting of the study file that the search varied"

@@ -49,7 +49,7 @@ def _count(text: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    """Train the trials that are not completed yet and print a line for each epoch; the exit code."""
+    """Train the trials that are not completed yet, print a line for each epoch, and return the exit code."""
     study = load_study(options.study)
     trials = [find_trial(study, each) for each in dict.fromkeys(options.trials)]
     run = run_folder_of(study.name, options.out)
@@ -73,7 +73,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _is_done(ready: ReadyRun, trial: Trial) -> bool:
-    """Whether the trial is completed already, which is then printed."""
+    """Return whether the trial is completed already, and print it if so."""
     done = ready.state(trial).completed is not None
     if done:
         print(f"{trial.trial_id} is completed already: {ready.folder.trial(trial.trial_id).record}")
@@ -81,7 +81,8 @@ def _is_done(ready: ReadyRun, trial: Trial) -> bool:
 
 
 def _check_alike(ready: ReadyRun, trials: Sequence[Trial]) -> None:
-    """InputError where trials differ in what a process is told once: their bits would depend on who is beside them."""
+    """Raise InputError where trials differ in settings that a process has only once: their bits would depend on which
+    trials are trained beside them."""
     variants = ready.study.variants
     told = {
         (*ready.computed_by[each.variant], variants[each.variant].training.threads): each.variant
@@ -105,7 +106,7 @@ def _print_epoch(row: Epoch, before: str) -> None:
 
 
 def _tell_end(ready: ReadyRun, trial: Trial) -> int:
-    """Print how the trial ended; 0 where it is completed, else 1."""
+    """Print how the trial ended, and return 0 if it is completed, else 1."""
     state = ready.state(trial)
     record = state.completed
     if record is None:

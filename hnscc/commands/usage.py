@@ -1,5 +1,5 @@
-"""A command line that no command takes, told in the form of every other error. What stands in place of a path is not
-repeated: it may be a patient's file."""
+"""Turns a command line that no command accepts into an error in the form of every other error. It does not repeat what
+stands in place of a path, which may be a patient's file."""
 
 import difflib
 import re
@@ -12,17 +12,18 @@ import typer
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of, listed
 
-# What Typer raises for such a line; it has no public name.
+# The class of errors that Typer raises for such a line; it has no public name.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-# A word that is repeated: no path, and nobody's name in capitals.
+# Words that errors repeat: they are no path, and no name in capitals.
 _PLAIN = re.compile(r"[a-z]+|[-+.,e\d]+")
-# What a value should be, by the words of Typer's message.
+# What a value should be, by the words in Typer's message.
 _KINDS = {"valid integer": "a whole number", "valid number": "a number", "valid float": "a number"}
 
 
 def run_app(app: typer.Typer) -> int:
-    """Run the command that this process was called with, and return its exit code: 2, with help, where none is named.
-    InputError where no command takes the line; KeyboardInterrupt after Ctrl-C, where Typer alone would say nothing."""
+    """Run the command with which this process was called, and return its exit code: 2, with help, where none is
+    named. InputError where no command accepts the line; KeyboardInterrupt after Ctrl-C, of which Typer alone would
+    say nothing."""
     commands: Any = typer.main.get_command(app)
     try:
         with commands.make_context("hnscc", sys.argv[1:]) as context:
@@ -38,7 +39,7 @@ def run_app(app: typer.Typer) -> int:
 
 
 def fault_of(error: Any, line: Sequence[str]) -> InputError:
-    """Return what is wrong with a command line. error: a UsageError; line: its words behind `hnscc`."""
+    """Return what is wrong with a command line. error: a UsageError. line: its words after `hnscc`."""
     context, words = error.ctx, [word for word in line if not word.startswith("-")]
     option: Any = getattr(error, "option_name", None)
     param: Any = getattr(error, "param", None)
@@ -53,7 +54,7 @@ def fault_of(error: Any, line: Sequence[str]) -> InputError:
         case "BadOptionUsage":
             return _no(f"{option} lacks its value.", command, f"{option} and a value", "the option alone")
         case "BadParameter":
-            if "is not readable" in str(error):  # which names the path
+            if "is not readable" in str(error):  # this message names the path
                 found = "one that may not be read"
                 return _no(f"{_name_of(param)} is not valid.", command, "a path that may be read", found)
             expected = next((kind for said, kind in _KINDS.items() if said in str(error)), str(error))
@@ -85,7 +86,7 @@ def _meant(param: Any) -> str:
 
 
 def _given(names: Sequence[str], line: Sequence[str]) -> str:
-    """The value of an option that takes a number, as the command line gives it."""
+    """Return the value of an option that takes a number, as the command line gives it."""
     for at, word in enumerate(line):
         name, equals, value = word.partition("=")
         if name in names:

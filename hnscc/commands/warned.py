@@ -1,4 +1,4 @@
-"""What `hnscc check` warns of: what is not forbidden, and seldom meant."""
+"""What `hnscc check` warns of: things that are allowed, but seldom meant."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ def warnings_of(study: Study, divisions: Sequence[Division]) -> list[str]:
 
 
 def _variants_alike(study: Study) -> Iterator[str]:
-    """Say which variants have the same settings: one may have been copied and not changed; or the machinery is tried,
+    """Say which variants have the same settings. Either one was copied and not changed, or the user tests the software,
     which must find no difference."""
     left = {name: variant.model_dump(mode="json") for name, variant in study.variants.items()}
     differ = (
@@ -42,7 +42,7 @@ def _variants_alike(study: Study) -> Iterator[str]:
 
 
 def _lone_batches(study: Study, division: Division) -> Iterator[Sentence]:
-    """Say which variants' batches, or those that a search may try, are larger than all that a fold trains on."""
+    """Say which variants' batches, or those that a search may try, are larger than everything that a fold trains on."""
     slices = len(division.slices["train"])
     tried = (
         itertools.product(study.variants, variants_to_try(study)) if study.search else study.variants.items()

@@ -1,5 +1,5 @@
-"""The table `configurations`: what was found of each, and its value of each searched setting; and how much of the
-differences between their scores each setting explains by itself."""
+"""The table `configurations`: what was found of each configuration, and its value of each searched setting. Also how
+much of the differences between their scores each setting explains by itself."""
 
 import json
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from hnscc.study.search_schema import Range
 
 
 def configurations_table(study: Study, race: Race, standings: list[Standing], trials: pa.Table) -> pa.Table:
-    """Make the table `configurations`: a row each, the winner first; last, a column per searched setting.
+    """Return the table `configurations`: one row each, the winner first; the last columns are the searched settings.
 
     trials: the search's table of that name.
     """
@@ -53,14 +53,14 @@ def _validation_dice(trials: pa.Table) -> dict[str, float]:
 
 
 def _as_written(row: TableRow, wanted: pa.Schema) -> TableRow:
-    """Return the row with texts in the columns of texts, which those of settings of several kinds are."""
+    """Return the row with text in the columns of text, as the columns of settings with values of several kinds are."""
     texts = {field.name for field in wanted if field.type == TEXT}
     return {name: str(value) if name in texts and value is not None else value for name, value in row.items()}
 
 
 def columns_of(study: Study) -> dict[str, str]:
-    """Map each searched setting to its column: the last part of its path, or all of it with
-    underscores where two end alike."""
+    """Map each searched setting to its column: the last part of its path, or, where two have the same last part, all of
+    it with underscores."""
     paths = list(search_of(study).ranges)
     last = [path.rpartition(".")[2] for path in paths]
     taken = set(schema("configurations").names)
@@ -71,7 +71,7 @@ def columns_of(study: Study) -> dict[str, str]:
 
 
 def settings_by_column(study: Study, settings: Configuration) -> dict[str, Any]:
-    """Return the settings by column; what is neither a number, a text nor yes or no, is JSON."""
+    """Return the settings by column. A value that is neither a number, text, nor yes or no is JSON."""
     columns = columns_of(study)
     return {columns[path]: table_value(value) for path, value in settings.items()}
 
@@ -99,9 +99,9 @@ def _kind(kinds: set[type]) -> pa.DataType:
 
 
 def nothing_found(rows: Sequence[TableRow]) -> str | None:
-    """Return what is to be said where no configuration found a lesion's pixel at 0.5; None where one did.
+    """Return the sentence to show where no configuration found a pixel of lesion at 0.5; None where one did.
 
-    `rows` are those of table `configurations`.
+    rows: those of table `configurations`.
     """
     dice = [row["val_dice_mean"] for row in rows if row["val_dice_mean"] is not None]
     if not dice or any(dice):
@@ -115,9 +115,9 @@ def nothing_found(rows: Sequence[TableRow]) -> str | None:
 def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
     """Return the adjusted R² of the scores (of the configurations that have one) on each setting alone.
 
-    A list's values are groups; in a range the fit is a parabola in the value, or in its logarithm. Settings with too
-    few configurations (fewer than 5 beyond the fit's own parameters) are left out.
-    `rows` are those of table `configurations`.
+    Values of a list are groups; for a range the fit is a parabola in the value, or in its logarithm. Settings
+    with too few configurations (fewer than 5 more than the fit has parameters) are left out. rows: those of
+    table `configurations`.
     """
     scored = [row for row in rows if row["score"] is not None]
     found = {}
@@ -131,8 +131,8 @@ def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
 
 
 def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """Return the fit's columns (N, K): of a range 1, the value (or its logarithm), standardised, and its square; of a
-    list 0 or 1 for each word."""
+    """Return the columns of the fit (N, K): for a range 1, the standardised value (or its logarithm), and its square;
+    for a list 0 or 1 for each word."""
     if isinstance(values, Range):
         x = np.log(np.array(each, float)) if values.log else np.array(each, float)
         x = (x - x.mean()) / (x.std() or 1.0) if len(x) else x
@@ -142,8 +142,8 @@ def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray
 
 
 def _adjusted_r2(design: npt.NDArray[np.float64], scores: npt.NDArray[np.float64]) -> float | None:
-    """The adjusted R² of scores (N,), whatever measured in, on columns (N, K); None where too few values or none that
-    vary tell it."""
+    """Return the adjusted R² of scores (N,), in any unit, on columns (N, K); None where values are too few, or do
+    not vary."""
     n, rank = len(scores), int(np.linalg.matrix_rank(design))
     total = float(((scores - scores.mean()) ** 2).sum())
     if rank < 2 or n - rank < fewest.VALUES_BEYOND_FIT or total == 0:

@@ -33,12 +33,12 @@ MARKS = {
     "stopped": ("stopped across epochs", "#a9adb2", "x"),
     "failed": ("failed", "#a9adb2", "P"),
 }
-MOST_ROWS = 40  # of the figure of configurations
+MOST_ROWS = 40  # in the figure of configurations
 
 
 def written(value: Any) -> str:
-    """Return a setting's value in text, as tables and study files have it; of numbers that are not whole, four digits
-    at most."""
+    """Return a setting's value as text, as tables and study files have it; numbers that are not whole have at most
+    four digits."""
     kept = table_value(value)
     if isinstance(kept, bool) or kept is None:
         return json.dumps(kept)
@@ -47,7 +47,7 @@ def written(value: Any) -> str:
 
 @styled
 def configurations_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None:
-    """Plot the dots of every repeat, and the mean with its interval, of each configuration."""
+    """Plot a dot for every repeat, and the mean with its interval, of each configuration."""
     scored = [row for row in rows if row["score"] is not None][:MOST_ROWS]
     if not scored:
         return None
@@ -58,7 +58,7 @@ def configurations_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None
         _configuration(axes, position, row, scores[row["configuration"]])
     axes.set_yticks(range(len(scored)), [row["configuration"] for row in scored], fontsize=8)
     axes.set_ylim(len(scored) - 0.4, -0.6)
-    # By the dots alone: an interval of few repeats may be wider than all there is to see.
+    # The dots alone set the limits: an interval of few repeats may be much wider than all of them.
     every = [each for row in scored for each in scores[row["configuration"]]]
     low, high = min(every), max(every)
     margin = 0.05 * (high - low) or 0.01
@@ -91,7 +91,7 @@ def _legend(figure: Figure, places: set[str]) -> None:
 
 @styled
 def settings_figure(study: Study, rows: Sequence[TableRow]) -> Figure | None:
-    """Make a panel per searched setting: the score over its values."""
+    """Make a panel for each searched setting: the score over its values."""
     scored = [row for row in rows if row["score"] is not None]
     if not scored:
         return None
@@ -125,7 +125,7 @@ def _panel(
 
 
 def _range_axis(axes: Axes, values: Range) -> Callable[[Any], float]:
-    """Make the x axis that of a range; the function returned gives a value's position on it."""
+    """Set up the x axis for a range, and return the function that gives a value's position on it."""
     margin = 0.04
     if values.log:
         axes.set_xscale("log")
@@ -139,20 +139,20 @@ def _range_axis(axes: Axes, values: Range) -> Callable[[Any], float]:
 
 
 def _list_axis(axes: Axes, values: Sequence[Any]) -> Callable[[Any], float]:
-    """Make the x axis one of names; the function returned gives the position on it of a value as tables hold it."""
+    """Set up the x axis for names, and return the function that gives the position of a value as tables hold it."""
     kept = [table_value(value) for value in values]
     texts = [str(value) for value in kept]
     names = [written(value) for value in values]
     names = names if len({*names}) == len({*texts}) else texts
     axes.set_xticks(range(len(names)), [name if len(name) < 14 else name[:12] + "…" for name in names])
     axes.set_xlim(-0.5, len(names) - 0.5)
-    # A column of several kinds holds them as texts.
+    # A column with values of several kinds holds them as text.
     return lambda value: kept.index(value) if value in kept else texts.index(value)
 
 
 @styled
 def importance_figure(study: Study, rows: Sequence[TableRow]) -> Figure | None:
-    """Plot a bar per searched setting: how much of the score it explains by itself."""
+    """Plot a bar for each searched setting: how much of the score it explains by itself."""
     found = sorted(importances(study, rows).items(), key=lambda each: each[1])
     if not found:
         return None
@@ -196,8 +196,8 @@ def budget_figure(race: Race, rows: Sequence[TableRow]) -> Figure | None:
 
 
 def _spent(race: Race, places: Mapping[str, str]) -> tuple[list[Dot], list[tuple[float, float]]]:
-    """Return a dot per whole training, and the leader's score after each batch; both against what had been spent
-    by then."""
+    """Return a dot for each whole training, and the leader's score after each batch, both against what had been spent
+    until then."""
     spent = 0.0
     dots: list[Dot] = []
     line: list[tuple[float, float]] = []

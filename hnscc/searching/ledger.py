@@ -1,5 +1,5 @@
-"""The ledger of a race: what was proposed and trained, who has left, what each has scored and what it has cost;
-trainings stand in it by configuration and repeat, each with how its scores rose (`Curve`).
+"""The ledger of a race: which configurations were proposed and trained, which have left, what each has scored and what
+it has cost. Trainings stand in it by configuration and repeat, each with how its scores rose (`Curve`).
 
 It decides nothing: the rules are those of `race`.
 """
@@ -21,11 +21,11 @@ UNLIMITED = 10**9
 
 @dataclass(frozen=True)
 class Curve:
-    """What a training has shown.
+    """How a training has gone so far.
 
-    `scores` are the validation scores (soft Jaccard, 0..1) after each epoch, `took` the seconds of each epoch, `gpus`
-    the share of a GPU that it had in each. `ended`: it trains no further, by its own patience or its last epoch.
-    `failed`: it ended in an error, after these epochs.
+    scores: the validation scores (soft Jaccard, 0..1) after each epoch. took: the seconds of each epoch. gpus: the
+    share of a GPU that it had in each epoch. ended: it trains no further, because of its patience or because its last
+    epoch is done. failed: it ended in an error, after these epochs.
     """
 
     scores: tuple[float, ...]
@@ -36,17 +36,17 @@ class Curve:
 
     @property
     def seconds(self) -> float:
-        """How long it has trained."""
+        """The seconds for which it has trained."""
         return sum(self.took)
 
     @property
     def gpu_seconds(self) -> float:
-        """How many seconds of a whole GPU it took; none where no share is known."""
+        """How many seconds of a whole GPU it took; 0 where no share is known."""
         return sum(took * share for took, share in zip(self.took, self.gpus, strict=False))
 
     def paused(self, pause_after: int | None) -> "Curve":
-        """Return the curve as it was when it paused after that epoch: whoever asks again later must hear the same, also
-        of one that has failed since."""
+        """Return the curve as it was when it paused after that epoch: a race that is asked again later must get the
+        same answer, even if the training has failed since."""
         if pause_after is None or len(self.scores) < pause_after:
             return self
         if len(self.scores) == pause_after and not self.failed:
@@ -55,13 +55,13 @@ class Curve:
         return replace(self, **each, ended=False, failed=False)
 
     def best(self, epochs: int | None = None) -> float:
-        """Return the best score of the first `epochs`, or of all; 0, the least there is, before any."""
+        """Return the best score of the first `epochs`, or of all; 0, the lowest possible score, before any epoch."""
         return max(self.scores[:epochs], default=0.0)
 
 
 @dataclass(frozen=True)
 class Portion:
-    """Trainings that were wanted at once: the epochs that each took then, and the leader's score after them."""
+    """Trainings that were asked for at once: the epochs that each took then, and the leader's score after them."""
 
     epochs: dict[Key, int]
     leader_score: float | None
@@ -71,9 +71,9 @@ class Portion:
 class Ledger:
     """What has happened so far, by configuration (counted from 0) and repeat.
 
-    `epochs` are those of a whole training. `out` holds the configurations that are out of the race, with how (stopped,
-    failed or dismissed), `rounds` the last round that each ran in, 0 being its first repeats. `counted` says how many
-    repeats count of a configuration, where the budget was spent before one more had ended of all that were racing.
+    epochs: how many a whole training has. out: the configurations that are out of the race, each with how (stopped,
+    failed or dismissed). rounds: the last round that each ran in, 0 being its first repeats. counted: how many repeats
+    of a configuration count, where the budget was spent before all racing configurations had ended one more.
     """
 
     epochs: int
@@ -84,7 +84,7 @@ class Ledger:
     counted: dict[int, int] = field(default_factory=dict)
 
     def note_failures(self, members: Sequence[int]) -> None:
-        """Take those of `members` out of the race of which a training failed."""
+        """Take those of `members` out of the race that have a failed training."""
         for (c, _), curve in self.curves.items():
             if curve.failed and c in members:
                 self.out.setdefault(c, "failed")
@@ -108,15 +108,15 @@ class Ledger:
         return fmean(self.scores(c))
 
     def shown(self, c: int) -> float:
-        """Return the mean of whatever its repeats have shown, to learn from: also of one that was stopped; 0 if
-        one failed."""
+        """Return the mean of the best scores of its repeats so far, from which later proposals learn, also if it was
+        stopped; 0 if it failed."""
         if self.out.get(c) == "failed":
             return 0.0
         return fmean([curve.best() for (each, _), curve in self.curves.items() if each == c] or [0.0])
 
     def reaching(self, epoch: int, repeats: int) -> dict[int, list[Curve]]:
-        """Return the first `repeats` of each configuration, failed ones apart, all of which were trained up to an epoch
-        or ended by themselves before."""
+        """Return the first `repeats` of each configuration in which all of these were trained up to an epoch or ended
+        by themselves before. Failed configurations are left out."""
         found = {}
         for c in range(len(self.configurations)):
             own = [self.curves.get((c, r)) for r in range(repeats)]
@@ -128,13 +128,13 @@ class Ledger:
         return found
 
     def racing(self) -> list[int]:
-        """Return those still in the race that were trained to the end, ranked."""
+        """Return the configurations still in the race that were trained to the end, ranked."""
         every = range(len(self.configurations))
         return self.ranked([c for c in every if c not in self.out and self.repeats(c)])
 
     def ranked(self, members: Sequence[int]) -> list[int]:
-        """Rank members, the best first: more repeats before a higher score (a lucky first repeat is no lead), ties in
-        their order."""
+        """Rank members, the best first: more repeats come before a higher score (a lucky first repeat is no lead), and
+        equal ones keep their order."""
         return sorted(members, key=lambda c: (-self.repeats(c), -self.score(c), c))
 
     def tests(self, running: Sequence[int]) -> dict[int, Paired]:
@@ -154,8 +154,8 @@ class Ledger:
     # --- what has been spent
 
     def affordable(self, budget: Budget, side_by_side: float, running: Sequence[int] = ()) -> int:
-        """Return how many more whole trainings the budget takes, at the price of those of `running` so far (of all, if
-        none is named). `side_by_side` trials run at once, for a budget of hours."""
+        """Return how many more whole trainings the budget pays for, at the price of those of `running` so far (of all,
+        if none is named). side_by_side: how many trials run at once, for a budget of hours."""
         whole = [
             each
             for (c, _), each in self.curves.items()
@@ -171,8 +171,8 @@ class Ledger:
         return max(0, min(left))
 
     def surely_affords(self, budget: Budget, trainings: Sequence[Key]) -> bool:
-        """Tell whether a budget of trials takes these too, though each of them trains to its last epoch. Budgets of
-        time, which no training tells its end by, always do."""
+        """Return whether a budget of trials pays for these too, even if each of them trains to its last epoch. For
+        budgets of time this is always true, since nobody knows beforehand how long a training takes."""
         if budget.trials is None:
             return True
         most = sum(self._most_of_a_training(c) for c, _ in trainings)
@@ -180,7 +180,7 @@ class Ledger:
         return sum(map(self._of_a_training, self.curves.values())) + most <= budget.trials + 1e-9
 
     def epochs_left(self, budget: Budget) -> int:
-        """Return the epochs that a budget of trials still takes."""
+        """Return how many more epochs a budget of trials pays for."""
         spent = sum(len(curve.scores) for curve in self.curves.values())
         return UNLIMITED if budget.trials is None else int(budget.trials * self.epochs + 1e-6) - spent
 
@@ -193,7 +193,7 @@ class Ledger:
     def _left_of(
         self, limit: float | None, cost: Callable[[Curve], float], whole: Sequence[Curve], unknown: float = 0
     ) -> int:
-        """Return how many trainings one limit still takes; `unknown` is the price before any training is whole."""
+        """Return how many more trainings one limit allows. unknown: the price before any training is whole."""
         if limit is None:
             return UNLIMITED
         price = fmean(map(cost, whole)) if whole else unknown

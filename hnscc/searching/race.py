@@ -1,4 +1,4 @@
-"""Which trainings a search wants next, and what it found: a function of its scores alone, whoever trains.
+"""Decides which trainings a search wants next, and what it found, from the scores alone, whoever trains.
 
     race = Race(rules, epochs, propose)
     wanted = race.advance({})           # {(configuration, repeat): after which epoch to pause; None: to the end}
@@ -6,15 +6,15 @@
         wanted = race.advance(train(wanted))
     race.standings()
 
-The same scores give the same wishes: a search that was killed is asked again from the start, and what is trained
-already is not trained twice. A score is a training's best validation score (soft Jaccard, 0..1, higher is better) up
-to an epoch; a configuration's is the mean over its repeats. Repeat r of every configuration shares its seeds, so
+The same scores give the same requests: a search that was killed is asked again from the start, and whatever is trained
+already is not trained twice. A score is a training's best validation score (soft Jaccard, 0..1, higher is better) up to
+an epoch; a configuration's score is the mean over its repeats. Repeat r of every configuration shares its seeds, so
 that configurations are compared in pairs.
 
-First every configuration gets its first repeats. Across epochs, at a ninth and a third of them, the rule `stopping`
-ends those that lag behind. What is left of the budget is then run in rounds of about equal cost (sequential halving,
-Karnin et al. 2013): before each, a paired test dismisses who is worse than the leader, and the better half of
-the others goes on, with ever more repeats each, until two have had their round. The tests of all rounds together
+First every configuration gets its first repeats. At a ninth and a third of their epochs, the rule `stopping` ends those
+that lag behind. The rest of the budget is then spent in rounds of about equal cost (sequential halving, Karnin et al.
+2013). Before each round, a paired test dismisses configurations that are worse than the leader, and the better half of
+the others goes on, with more and more repeats each, until two have had their round. The tests of all rounds together
 dismiss the best configuration with a probability of at most `level` (Bonferroni over rounds and rivals).
 """
 
@@ -34,19 +34,20 @@ Propose = Callable[[Sequence[tuple[Configuration, float]], int], list[Configurat
 # TPE learns from generation to generation; the others propose all at once.
 GENERATIONS = 4
 
-# The curves of each configuration's first repeats, all of which have reached an epoch; and that epoch.
+# A rule of `search.stopping`. It is given the curves of each configuration's first repeats, all of which have reached
+# an epoch, and that epoch, and returns which configurations go on.
 Rule = Callable[[Mapping[int, Sequence[Curve]], int], set[int]]
 
 
 def best_third(curves: Mapping[int, Sequence[Curve]], rung: int) -> set[int]:
-    """Return who is among the best third, by the mean of the repeats' best scores until then: successive halving."""
+    """Return the best third, by the mean of the repeats' best scores until then: successive halving."""
     best = _best(curves, rung)
     order = sorted(curves, key=lambda c: (-best[c], c))
     return set(order[: number_kept(len(order))])
 
 
 def not_below_the_median(curves: Mapping[int, Sequence[Curve]], rung: int) -> set[int]:
-    """Return whose mean of the best scores until then is not below the median of all running averages:
+    """Return those whose mean of the best scores until then is not below the median of all running averages:
     Vizier's rule."""
     averages = [fmean(fmean(each.scores[:rung]) for each in curves[c]) for c in curves]
     bar = median(averages or [0.0])
@@ -57,7 +58,7 @@ def _best(curves: Mapping[int, Sequence[Curve]], rung: int) -> dict[int, float]:
     return {c: fmean(each.best(rung) for each in curves[c]) for c in curves}
 
 
-# The choices of `search.stopping` that stop somebody, and who goes on by each.
+# The choices of `search.stopping` that stop configurations.
 STOPPING: dict[str, Rule] = {"successive_halving": best_third, "median": not_below_the_median}
 
 
@@ -65,10 +66,9 @@ STOPPING: dict[str, Rule] = {"successive_halving": best_third, "median": not_bel
 class Race:
     """A race under a study's `rules`, in which a whole training takes `epochs`; see the module.
 
-    `propose(told, n)` returns n settings, given pairs of what was tried and what it has shown. `side_by_side` trials
-    run at once, which a budget of hours counts with. After `advance`, `now` says in words what is wanted; `portions`
-    are those that were trained; `spent_early` says that the budget was spent before every configuration
-    had its first repeats.
+    propose: `propose(told, n)` returns n settings, given pairs of what was tried and what it has scored. side_by_side:
+    how many trials run at once, for a budget of hours. now: after `advance`, a text that says what is wanted. portions:
+    those that were trained. spent_early: whether the budget was spent before every configuration had its first repeats.
     """
 
     rules: Search
@@ -93,7 +93,7 @@ class Race:
 
     @property
     def curves(self) -> dict[Key, Curve]:
-        """What each training has shown so far."""
+        """The curve of each training so far."""
         return self.ledger.curves
 
     def standings(self) -> list[Standing]:
@@ -120,14 +120,14 @@ class Race:
             self._asked, self._wanted = step, dict(step)
 
     def _reached(self, key: Key) -> bool:
-        """Tell whether a training that is wanted has come as far as it is wanted."""
+        """Return whether a training that is wanted has come as far as it is wanted."""
         curve, pause_after = self.curves.get(key), self._wanted[key]
         if curve is None:
             return False
         return curve.ended or curve.failed or (pause_after is not None and len(curve.scores) >= pause_after)
 
     def _portion(self) -> Portion:
-        """Return what was asked and has been trained."""
+        """Return what was asked for and has been trained."""
         before: Counter[Key] = Counter()
         for portion in self.portions:
             before.update(portion.epochs)
@@ -162,8 +162,9 @@ class Race:
         yield from self._affordable_portions([(c, r) for r in repeats for c in members], None)
 
     def _affordable_portions(self, keys: list[Key], pause_after: int | None) -> Iterator[Wanted]:
-        """Ask for trainings as far as the budget takes them. A budget of trials was seen to take all of them at once;
-        one of time may be spent on the way: then as many are asked for as run side by side, again and again."""
+        """Ask for trainings as far as the budget pays for them. A budget of trials was found to pay for all of them, so
+        all are asked for at once. A budget of time may be spent on the way, so only as many are asked for as run side
+        by side, again and again."""
         timed = self.rules.budget.hours is not None or self.rules.budget.gpu_hours is not None
         size = max(1, int(self.side_by_side)) if timed else max(1, len(keys))
         for start in range(0, len(keys), size):
@@ -176,9 +177,9 @@ class Race:
             self.ledger.note_failures([c for c, _ in wanted])
 
     def _stop(self, members: list[int], rung: int) -> list[int]:
-        """Return who goes on beyond this epoch, by the rule `stopping` over the first repeats of all that have ever
-        reached the epoch, earlier generations too. All members have reached it when it is decided: who came first does
-        not count."""
+        """Return which members go on beyond this epoch, by the rule `stopping` over the first repeats of all
+        configurations that have ever reached the epoch, in earlier generations too. It is decided once all members have
+        reached the epoch, so that it does not matter which came first."""
         among = STOPPING[self.rules.stopping](self.ledger.reaching(rung, self.rules.repeats.first), rung)
         kept = [c for c in members if c in among]
         self.ledger.out.update({c: "stopped" for c in members if c not in kept})
@@ -187,15 +188,15 @@ class Race:
     # --- rounds
 
     def _rounds(self) -> Iterator[Wanted]:
-        """Ask for more repeats of ever fewer configurations, until two have had a round to themselves, or the budget
-        is spent."""
+        """Ask for more repeats of fewer and fewer configurations, until two have had a round of their own, or the
+        budget is spent."""
         running = self.ledger.racing()
         entered = len(running)
         number = raced = 0
         while len(running) > 1:
             self.ledger.out.update(dict.fromkeys(self._worse(running, entered), "dismissed"))
             running = [c for c in running if c not in self.ledger.out]
-            if len(running) < 2 or raced == 2:  # two that had a round to themselves are the last two
+            if len(running) < 2 or raced == 2:  # two that have had a round of their own are the last two
                 break
             running, more = self._next_round(running)
             if len(running) < 2 or more < 1:
@@ -209,9 +210,10 @@ class Race:
             running = self.ledger.ranked([c for c in running if c not in self.ledger.out])
 
     def _in_portions(self, wanted: Wanted) -> Iterator[Wanted]:
-        """Ask for as many at once as the budget of trials takes though each trains to its last epoch, again and again:
-        what ends early leaves room for more. The last repeats, which it takes if they end as early as those before,
-        pause where it is spent; a repeat that has not ended then counts for nobody, since all are to have the same."""
+        """Ask for as many repeats at once as a budget of trials pays for even if each trains to its last epoch, again
+        and again: a training that ends early leaves room for more. The budget may pay for the last repeats only if they
+        end as early as those before; they pause when it is spent. A repeat in which one has not ended then counts for
+        no configuration, since all must have the same."""
         rows = [[key for key in wanted if key[1] == repeat] for repeat in sorted({r for _, r in wanted})]
         while sure := self._surely_affordable(rows):
             yield dict.fromkeys([key for row in rows[:sure] for key in row])
@@ -225,21 +227,22 @@ class Race:
                 return
 
     def _surely_affordable(self, rows: Sequence[Sequence[Key]]) -> int:
-        """Return how many of the rows, each of one repeat of several configurations, the budget takes in any case."""
+        """Return how many of the rows, each of one repeat of several configurations, the budget pays for in
+        any case."""
         for number in range(len(rows), 0, -1):
             if self.ledger.surely_affords(self.rules.budget, [key for row in rows[:number] for key in row]):
                 return number
         return 0
 
     def _worse(self, running: list[int], entered: int) -> list[int]:
-        """Return who is worse than the leader, the first of `running`, by the paired test."""
+        """Return the configurations that are worse than the leader, the first of `running`, by the paired test."""
         alpha = alpha_of_a_test(self.rules, entered, len(running) - 1)
         tests = self.ledger.tests(running)
         return [c for c in running[1:] if (p := tests[c].p) is not None and p < alpha]
 
     def _next_round(self, running: list[int]) -> tuple[list[int], int]:
-        """Return the better half, as far as the budget takes them, and how many more repeats each of them gets: what is
-        left of the budget is shared by the rounds to come."""
+        """Return the better half, as far as the budget pays for them, and how many more repeats each of them gets: the
+        rounds to come share what is left of the budget."""
         running = running[: max(2, math.ceil(len(running) / 2))]
         while len(running) > 2 and not self.ledger.surely_affords(
             self.rules.budget, [(c, 0) for c in running]
@@ -252,7 +255,7 @@ class Race:
         return running, min(max(1, affordable // (rounds * len(running))), most)
 
     def _more_repeats(self, running: list[int], more: int) -> Wanted:
-        """Ask for so many repeats beyond the leader's, of each from its own next one on."""
+        """Ask for so many repeats beyond the leader's, of each configuration from its own next one on."""
         last = self.ledger.repeats(running[0]) + more
         return {(c, r): None for r in range(last) for c in running if r >= self.ledger.repeats(c)}
 

@@ -1,4 +1,4 @@
-"""What a search's run folder holds of it: the configurations that were proposed, and how far each training has come."""
+"""What a search's run folder records: the configurations that were proposed, and how far each training has come."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,7 +21,7 @@ from hnscc.training.states import trial_state
 
 
 class SearchRecord(Facts):
-    """search.json: the settings of each configuration in the order proposed, and how many trials the machines held
+    """search.json: the settings of each configuration in the order proposed, and how many trials the machines could run
     side by side when the search began."""
 
     configurations: list[Configuration]
@@ -29,7 +29,7 @@ class SearchRecord(Facts):
 
 
 def read_search(folder: RunFolder) -> SearchRecord | None:
-    """Read what the search has proposed so far; None where no search has begun.
+    """Return what the search has proposed so far; None where no search has begun.
 
     Raises InputError where it is damaged: other configurations would be another search.
     """
@@ -56,7 +56,7 @@ def _no_search(folder: RunFolder, found: str) -> InputError:
 
 
 def write_search(folder: RunFolder, record: SearchRecord) -> None:
-    """Write what the search has proposed so far, under a seal that tells later whether it is whole."""
+    """Write what the search has proposed so far, with a seal that shows later whether the file is whole."""
     write_sealed(folder.search, record.model_dump())
 
 
@@ -69,11 +69,11 @@ def trial_of(key: Key) -> Trial:
 def curve_of(
     folder: RunFolder, key: Key, settings: Mapping[str, Any] | None = None, *, accept_versions: bool = False
 ) -> Curve | None:
-    """Return what a trial has shown so far, completed, paused or failed; None where it has not begun or left
+    """Return the curve of a trial so far, completed, paused or failed; None where it has not begun or left
     damaged files.
 
-    `settings` are what the trial would now be trained by: a checkpoint of others is not used, and a record of others
-    raises InputError, unless nothing but versions differs and these are accepted.
+    settings: those with which the trial would be trained now. A checkpoint of others is not used. A record of others
+    raises InputError, unless only versions differ and accept_versions is set.
     """
     trial = trial_of(key)
     where = folder.trial(trial.trial_id)
@@ -100,7 +100,7 @@ def _curve(
     history: list[dict[str, Any]], attempts: Sequence[Attempt], *, ended: bool, failed: bool = False
 ) -> Curve:
     took = tuple(row["seconds"] for row in history)
-    # Of each epoch, that of the last process that has trained it: a paused one may go on with another share.
+    # Each epoch has the share of the last process that trained it: a paused training may go on with another share.
     gpus = tuple(
         next((each.gpus for each in reversed(attempts) if each.from_epoch <= row["epoch"]), 0.0)
         for row in history

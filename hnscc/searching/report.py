@@ -1,4 +1,5 @@
-"""A search's run folder -> report.html, report.md and figures/: what was tried, what was found, how sure it is."""
+"""Turns a search's run folder into report.html, report.md and figures/: what was tried, what was found, how sure
+it is."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,7 @@ FIGURES = ("configurations", "settings", "importance", "budget")
 def write_search_report(folder: RunFolder, study: Study, race: Race) -> None:
     """Write figures/*.png and *.svg, report.md and report.html of a search whose tables are written.
 
-    `study` has the configurations as its variants; `race` is over. Raises InputError where a table or provenance.json
+    study: has the configurations as its variants. race: is over. Raises InputError where a table or provenance.json
     cannot be read.
     """
     rows = read_table(folder, "configurations").to_pylist()
@@ -63,7 +64,7 @@ def _sections(folder: RunFolder, study: Study, race: Race, rows: list[TableRow])
 
 
 def findings(study: Study, rows: Sequence[TableRow]) -> Points:
-    """Say who won and how sure that is. `rows` are those of table `configurations`, the winner first."""
+    """Say which configuration won and how sure that is. rows: those of table `configurations`, the winner first."""
     if not rows or rows[0]["place"] != "winner":
         return Points("", ("No configuration was trained to its end.",))
     winner, *others = rows
@@ -95,7 +96,7 @@ def _dice(row: TableRow) -> str:
 
 
 def _of_others(others: Sequence[TableRow]) -> str:
-    """Say who cannot be told from the winner; where there is nobody, what became of all others."""
+    """Say which configurations cannot be told from the winner; where there is none, what became of all others."""
     if not others:
         return "No other configuration was tried."
     beside = [row["configuration"] for row in others if row["place"] == "not_distinguished"]
@@ -110,7 +111,7 @@ def _of_others(others: Sequence[TableRow]) -> str:
 
 
 def _many(place: str, count: int) -> str:
-    """Say how many came to a place: `2 dismissed (worse by a paired test)`."""
+    """Say how many configurations came to a place: `2 dismissed (worse by a paired test)`."""
     why = f" ({PLACES[place]})" if PLACES[place] else ""
     return f"{count} {place.replace('_', ' ')}{why}"
 
@@ -180,7 +181,7 @@ def budget_in_words(study: Study) -> str:
 
 
 def ranges_in_words(study: Study) -> list[str]:
-    """Say of each searched setting between what, or among which values, it was searched."""
+    """Say for each searched setting in what range, or among which values, it was searched."""
     return [
         f"{path}: {each.low:g} to {each.high:g}{' (log)' if each.log else ''}"
         if isinstance(each, Range)

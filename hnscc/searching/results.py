@@ -1,4 +1,4 @@
-"""A race that is over: it is loaded from its run folder, and its tables and the winners' study file are written."""
+"""Loads a race that is over from its run folder, and writes its tables and the winners' study file."""
 
 import itertools
 
@@ -28,7 +28,7 @@ from hnscc.training.records import HISTORY, newest_facts
 def write_search_results(folder: RunFolder, study: Study, race: Race) -> list[Standing]:
     """Write tables/*.parquet and winners.yaml of a race that is over, and return the standings.
 
-    `study` has the configurations as its variants. Raises InputError where a fold cannot be read.
+    study: has the configurations as its variants. Raises InputError where a fold cannot be read.
     """
     standings = race.standings()
     results = _results(folder, study, race)
@@ -46,7 +46,7 @@ def winners(study: Study, race: Race, standings: list[Standing]) -> str:
     by = {each.configuration: each for each in standings}
     chosen = chosen_of(study, standings)
     notes = {name_of(c): _note(by[c]) for c in chosen}
-    # In the study's order: search.json keeps another, and the file is the same whoever writes it.
+    # Settings are in the study's order, not that of search.json, so that the file is the same whoever writes it.
     ordered = {
         name_of(c): {path: race.configurations[c][path] for path in search_of(study).ranges} for c in chosen
     }
@@ -61,9 +61,9 @@ def _note(each: Standing) -> str:
 
 
 def load_race(folder: RunFolder) -> tuple[Study, Race]:
-    """Run the search again over what is there: nothing is trained or proposed.
+    """Run the search again over what is there, without training or proposing anything.
 
-    Returns the study, which has the configurations as its variants, and the race. Raises InputError where the folder
+    Return the study, which has the configurations as its variants, and the race. Raises InputError where the folder
     holds no search, or one that is not over.
     """
     study, record = kept_study(folder), read_search(folder)

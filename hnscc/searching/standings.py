@@ -1,4 +1,5 @@
-"""What a race found of each configuration, and how surely: the winner, who cannot be told from it, and who is worse."""
+"""What a race found of each configuration, and how sure it is: the winner, those that cannot be told from it, and those
+that are worse."""
 
 import math
 from dataclasses import dataclass, replace
@@ -25,10 +26,10 @@ NO_SCORE = {
 class Standing:
     """What a search found of one configuration.
 
-    `score` is the mean over its repeats, with its 95 % t interval (None below 3 repeats). `place` is one of PLACES
-    (`aggregation.columns`), by tests at `level` over all that are compared. `behind` is the winner's score less
-    this one's over their common repeats (`pairs`), with its 95 % interval and one-sided p. `round` is the last one that
-    it ran in, 0 being its first repeats.
+    score: the mean over its repeats, with its 95 % t interval (None below 3 repeats). place: one of PLACES
+    (`aggregation.columns`), by tests at `level` over all that are compared. behind: the winner's score minus this one's
+    over their common repeats (`pairs`), with its 95 % interval and one-sided p. round: the last one that it ran in, 0
+    being its first repeats.
     """
 
     configuration: int
@@ -48,18 +49,18 @@ class Standing:
 
 
 def alpha_of_a_test(rules: Search, entered: int, rivals: int) -> float:
-    """Return the error rate of one test: all of a race together dismiss the best with at most
-    `rules.level` (Bonferroni).
+    """Return the error rate of one test, such that all tests of a race together dismiss the best configuration with a
+    probability of at most `rules.level` (Bonferroni).
 
-    Tests are made before every round and at the end; rounds halve those that `entered`. Each time the leader is
-    compared with `rivals`.
+    Tests are made before every round and at the end; rounds halve the number of those that `entered`. Each time the
+    leader is compared with `rivals`.
     """
     times = max(1, math.ceil(math.log2(max(2, entered)))) + 1
     return rules.level / times / max(1, rivals)
 
 
 def standings(ledger: Ledger, rules: Search) -> list[Standing]:
-    """Judge every configuration, the winner first, then by repeats and score."""
+    """Return what was found of every configuration, the winner first, then by repeats and score."""
     every = range(len(ledger.configurations))
     trained = ledger.ranked([c for c in every if ledger.out.get(c) != "failed" and ledger.repeats(c)])
     racing = [c for c in trained if c not in ledger.out]
@@ -74,7 +75,8 @@ def standings(ledger: Ledger, rules: Search) -> list[Standing]:
 
 
 def _place(ledger: Ledger, c: int, test: Paired | None, alpha: float) -> str:
-    """Return the place of one that is not the winner: how it left the race, or what its test says at the end."""
+    """Return the place of a configuration that is not the winner: how it left the race, or what its test at the
+    end says."""
     if c in ledger.out:
         return ledger.out[c]
     if test is None:
@@ -121,7 +123,8 @@ def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> S
 
 
 def chosen_of(study: Study, standings: list[Standing]) -> list[int]:
-    """Return the configurations to be written out: the winner, and the best of those that cannot be told from it."""
+    """Return the configurations to be written to the winners' study: the winner, and the best of those that cannot be
+    told from it."""
     winner = [each.configuration for each in standings if each.place == "winner"]
     beside = [each.configuration for each in standings if each.place == "not_distinguished"]
     return winner + beside[: search_of(study).runners_up]
