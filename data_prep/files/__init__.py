@@ -1,1 +1,1 @@
-"""Volumes from files: the door to all formats, NIfTI, Analyze, MGH, NRRD and MetaImage, their headers and names."""
+"""Reads volumes from files of all formats, NIfTI, Analyze, MGH, NRRD and MetaImage, with their headers and names."""

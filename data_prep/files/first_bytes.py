@@ -1,4 +1,4 @@
-"""What a file really is where it cannot be read as a volume: told in words, from its first bytes and its size."""
+"""Says, by its first bytes and its size, what a file really is that cannot be read as a volume."""
 
 import os
 import struct
@@ -9,7 +9,7 @@ from pathlib import Path
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
-# A volume of 2 GiB and its header; what unpacks to more is left alone.
+# A volume of 2 GiB and its header; data that unpack to more are not unpacked to the end.
 MAX_UNPACKED_BYTES = 2**31 + 2**26
 HEAD_BYTES = 1024  # bytes that tell what a file is
 _COPY = "Copy, download or export the file again."
@@ -18,7 +18,7 @@ _GZIP = b"\x1f\x8b"
 
 @dataclass(frozen=True)
 class Cause:
-    """What was found in place of a volume, and what to do about it, as an error tells them."""
+    """What was found instead of a volume, and what to do about it, in the words of an error."""
 
     found: str
     do: str
@@ -26,7 +26,7 @@ class Cause:
 
 NRRD = Cause("an NRRD file", "Convert it to NIfTI, or give it the ending .nrrd.")
 META_IMAGE = Cause("a MetaImage file", "Convert it to NIfTI, or give it the ending .mha.")
-# First bytes, what they are, and what to do where a volume was expected.
+# First bytes of files, what such files are, and what to do where a volume was expected.
 _KINDS = (
     (b"version https://git-lfs", "a Git LFS pointer, which stands for the file", "Fetch it: `git lfs pull`."),
     (b"/annex/objects/", "a git-annex pointer, which stands for the file", "Fetch it: `git annex get`."),
@@ -57,15 +57,16 @@ _KINDS = (
 
 
 def no_volume(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
-    """The error of a file that can be read, and holds no volume that could be used."""
+    """Return the error for a file that can be read but holds no usable volume."""
     do = do or "Look at the file that this cell names; copy or export it again, or take the scan out."
     return InputError(problem, where=where, expected=expected, found=found, do=do)
 
 
 def cause_of(path: Path) -> Cause:
-    """Tell why the file at `path`, which could not be read as a volume, is none. Never raises for what it holds.
+    """Return why the file at `path`, which could not be read as a volume, is none; no content of the file makes
+    it raise.
 
-    Of an Analyze or NIfTI pair both halves are looked at. The text holds no name and nothing of a header.
+    Both files of an Analyze or NIfTI pair are looked at. The text holds no name and nothing of a header.
     """
     other = other_half(path)
     if not other:
@@ -81,14 +82,13 @@ def cause_of(path: Path) -> Cause:
 
 
 def other_half(path: Path) -> Path | None:
-    """Return the other file of an Analyze or NIfTI pair (.hdr and .img, or both in capitals); None where the name is
-    not of one."""
+    """Return the other file of an Analyze or NIfTI pair (.hdr and .img, in either case); None for another name."""
     other = {".hdr": ".img", ".img": ".hdr", ".HDR": ".IMG", ".IMG": ".HDR"}.get(path.suffix)
     return path.with_suffix(other) if other else None
 
 
 def unpacked_head(path: Path) -> bytes:
-    """Return the first HEAD_BYTES of a file, unpacked where it is compressed with gzip; b"" where it is unreadable."""
+    """Return the first HEAD_BYTES of a file, unpacked if it is compressed with gzip; b"" where it is unreadable."""
     try:
         with path.open("rb") as file:
             start = file.read(4 * HEAD_BYTES)
@@ -102,7 +102,7 @@ def unpacked_head(path: Path) -> bytes:
 
 
 def values_begin_at(head: bytes) -> float:
-    """Return the byte at which the values begin as a NIfTI header says (its vox_offset); 0 where it is no NIfTI."""
+    """Return the byte at which the values begin by a NIfTI header (its vox_offset); 0 where it is no NIfTI."""
     if not _is_nifti(head):
         return 0.0
     order = "<" if head[0] else ">"
@@ -112,22 +112,22 @@ def values_begin_at(head: bytes) -> float:
 
 
 def is_mgh(path: Path) -> bool:
-    """Whether the name of a file ends as FreeSurfer's volumes do (MGH, compressed with gzip)."""
+    """Return whether the name of a file ends like those of FreeSurfer's volumes (MGH, compressed with gzip)."""
     return path.name.lower().endswith(".mgz")
 
 
 def mgh_shape(head: bytes) -> tuple[int, ...]:
-    """Return the four counts of voxels in the first bytes of an MGH file; one of 0 where it is none."""
+    """Return the four counts of voxels in the first bytes of an MGH file; one of them is 0 where it is no MGH."""
     version, *shape = struct.unpack_from(">5i", head) if len(head) >= 30 else (0,)
     return tuple(shape) if version == 1 else (0,)
 
 
 def places_itself(head: bytes) -> bool:
-    """Whether the first bytes of an MGH file say that the rest of its header places the volume (goodRASFlag)."""
+    """Return whether the first bytes of an MGH file say that the rest of its header places the volume (goodRASFlag)."""
     return struct.unpack_from(">h", head, 28) != (0,)
 
 
-# A manifest is read first, and refuses what is not there then.
+# The manifest was checked before, so the file was there then.
 _GONE = Cause("no file any more", "Put the file back, and leave the files alone while they are read.")
 _EMPTY = Cause("an empty file (0 bytes)", _COPY)
 _NO_FIT = Cause("a header and values that do not fit together: the file is cut short or damaged", _COPY)
@@ -164,7 +164,7 @@ def _cause(path: Path) -> Cause:
 
 
 def _in_gzip(path: Path) -> Cause:
-    """What is wrong with the compression, or else with what it holds."""
+    """Return what is wrong with the compression, or else with what it holds."""
     try:
         head, behind, whole = _unpack(path)
     except zlib.error:
@@ -186,10 +186,11 @@ def _in_gzip(path: Path) -> Cause:
 
 
 def _unpack(path: Path) -> tuple[bytes, int, bool]:
-    """The first bytes, how many follow the last gzip member that are none, and whether that member ends.
+    """Return the first bytes, how many bytes after the last gzip member belong to none, and whether that member
+    is complete.
 
-    zlib.error is raised where the compressed data are damaged. Memory is that of a few chunks. Data that unpack to
-    more than MAX_UNPACKED_BYTES are not followed to their end, and count as whole.
+    zlib.error is raised where the compressed data are damaged. Only a few chunks are held in memory. Data that unpack
+    to more than MAX_UNPACKED_BYTES are not followed to their end, and count as complete.
     """
     size, head, unpacked = path.stat().st_size, b"", 0
     with path.open("rb") as file:
@@ -208,7 +209,7 @@ def _unpack(path: Path) -> tuple[bytes, int, bool]:
 
 
 def _kind(start: bytes) -> Cause:
-    """What the first bytes of a file that is no whole volume tell."""
+    """Return what the first bytes of a file that is not a complete volume say."""
     if _is_nifti(start):
         return _NO_FIT
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t")
@@ -228,12 +229,13 @@ def _kind(start: bytes) -> Cause:
 
 
 def _is_nifti(head: bytes) -> bool:
-    """Whether a NIfTI or Analyze header begins so: with its size in bytes, in either order."""
+    """Return whether a NIfTI or Analyze header begins like this: with its size in bytes, in either byte order."""
     return len(head) >= 348 and head[:4] in [struct.pack(f"{o}i", size) for o in "<>" for size in (348, 540)]
 
 
 def _of_size(path: Path) -> Cause | None:
-    """Why a file has no bytes to read: it is not there, may not be looked at, or is empty; None where it has some."""
+    """Return why a file has no bytes to read: it is missing, access is denied, or it is empty; None where it
+    has some."""
     try:
         return None if path.stat().st_size else _EMPTY
     except FileNotFoundError:

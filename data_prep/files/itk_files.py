@@ -1,4 +1,4 @@
-"""NRRD (.nrrd) and MetaImage (.mha) files to volumes: SimpleITK reads what their headers say of space."""
+"""Reads volumes from NRRD (.nrrd) and MetaImage (.mha) files; SimpleITK reads what their headers say of space."""
 
 import os
 from collections.abc import Iterator
@@ -28,15 +28,18 @@ from hnscc.base.in_words import count_of
 
 
 class ItkReader(NamedTuple):
-    """What reads a format. image_io: the reader of SimpleITK; no other is let near the file. stated_by: what gives a
-    grid's affine, in words. header_of: what reads the header's text, of which SimpleITK says too little."""
+    """What reads a format.
+
+    image_io: the reader of SimpleITK, the only one that may open the file. stated_by: what gives a grid's affine, in
+    words. header_of: reads the header's text, of which SimpleITK says too little.
+    """
 
     image_io: str
     stated_by: str
     header_of: HeaderOf
 
 
-# By the ending of a file's name.
+# Readers by the ending of a file's name.
 READERS = {
     ".nrrd": ItkReader("NrrdImageIO", "NRRD", nrrd_header),
     ".mha": ItkReader("MetaImageIO", "MetaImage", meta_image_header),
@@ -52,12 +55,12 @@ _OF_LAYERS = (
     "and name that file."
 )
 
-sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings name the file
+sitk.ProcessObject.SetGlobalWarningDisplay(False)  # its warnings contain the file's name
 
 
 @contextmanager
 def _no_standard_error() -> Iterator[None]:
-    """Keep the library for MetaImage from writing on standard error, which no setting does."""
+    """Keep the MetaImage library from writing to standard error, which no setting prevents."""
     with Path(os.devnull).open("wb") as nowhere:
         before = os.dup(2)
         try:
@@ -72,7 +75,7 @@ _NO_STANDARD_ERROR = WhileNeeded(_no_standard_error)
 
 
 def is_itk_file(path: Path) -> bool:
-    """Return whether the name of a file ends as those that are read here."""
+    """Return whether the name of a file has an ending that is read here."""
     return path.suffix.lower() in READERS and not path.is_dir()
 
 
@@ -83,8 +86,8 @@ def _reader_of(path: str | Path) -> ItkReader:
 def read_itk_volume(path: Path, where: str, *, labels: bool = False) -> Volume:
     """Read the whole volume; `where` (row, column, scan) is how errors name it.
 
-    InputError where the file is unreadable, cut short or damaged, is not one 3D volume of finite real numbers, or does
-    not say how it lies in space.
+    InputError is raised where the file is unreadable, cut short or damaged, is not one 3D volume of finite real
+    numbers, or does not say how it lies in space.
     """
     reader, header = _opened(path, where)
     grid = _grid(reader, where)
@@ -97,7 +100,7 @@ def read_itk_volume(path: Path, where: str, *, labels: bool = False) -> Volume:
 
 
 def read_itk_grid(path: Path, where: str) -> Grid:
-    """Read the grid of a volume from its header; errors are those of `read_itk_volume` but for damaged values."""
+    """Read the grid of a volume from its header; errors are those of `read_itk_volume`, without damaged values."""
     return _grid(_opened(path, where)[0], where)
 
 
@@ -109,7 +112,7 @@ def read_itk_numbers(path: Path, where: str) -> str:
 
 
 def _opened(path: Path, where: str) -> tuple[sitk.ImageFileReader, Header]:
-    """A reader that has read the file's header, and that header's text."""
+    """Return a reader that has read the file's header, and that header's text."""
     reader, kind = sitk.ImageFileReader(), _reader_of(path)
     reader.SetImageIO(kind.image_io)
     reader.SetFileName(str(path))
@@ -147,7 +150,7 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
 
 
 def _affine(reader: sitk.ImageFileReader, where: str) -> Floats:
-    """4 x 4, from an index (x, y, z) to mm as in NIfTI; a trailing axis is left out."""
+    """Return the affine, 4 x 4, from an index (x, y, z) to mm as in NIfTI; a trailing axis is left out."""
     axes = reader.GetDimension()
     direction = np.array(reader.GetDirection()).reshape(axes, axes)[:3, :3]
     affine = np.eye(4)
@@ -160,7 +163,7 @@ def _affine(reader: sitk.ImageFileReader, where: str) -> Floats:
 
 
 def _unreadable(path: Path, where: str) -> InputError:
-    """The error that tells what the file is instead; SimpleITK's own text names the file."""
+    """Return the error that says what the file is instead; SimpleITK's own text contains the file's name."""
     cause = cause_of(path)
     known = cause not in (NRRD, META_IMAGE)
     return InputError(

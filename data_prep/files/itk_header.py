@@ -1,7 +1,7 @@
-"""NRRD and MetaImage files: what SimpleITK must not be asked to read is refused, and the values behind the header.
+"""Reads the headers of NRRD and MetaImage files and the values behind them, and refuses what SimpleITK must not read.
 
-SimpleITK places a volume. But it takes compressed values that are damaged, fills in what a header does not say about
-space, and follows a header to other files.
+SimpleITK places the volume. But it accepts damaged compressed values, fills in what a header does not say about space,
+and follows a header to other files.
 """
 
 import math
@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of, word_among
 
-MAX_HEADER_BYTES = 2**22  # bytes: 3D Slicer writes every segment's name and colour there
+MAX_HEADER_BYTES = 2**22  # bytes: 3D Slicer writes the name and colour of every segment there
 _SPACES = (
     *("left-posterior-superior", "lps", "right-anterior-superior", "ras"),
     *("left-anterior-superior", "las"),
 )
-# What a MetaImage header must say of space, each by one of its names: without one, SimpleITK takes a default.
+# What a MetaImage header must say of space, each by one of its names; without it, SimpleITK takes a default.
 _PLACE = (
     ("transformmatrix", "rotation", "orientation"),
     ("offset", "position", "origin"),
     ("elementspacing",),
 )
 _ORDER = ("binarydatabyteordermsb", "elementbyteordermsb")
-# Names of MetaImage that may be repeated in a message; programs write others, which may be anybody's.
+# Names of MetaImage that an error may repeat; other names come from programs, and may be those of people.
 _NAMES = (
     *(name for names in (*_PLACE, _ORDER) for name in names),
     *("objecttype", "ndims", "dimsize", "elementtype", "elementsize", "elementnumberofchannels"),
@@ -43,7 +43,7 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 @dataclass(frozen=True)
 class Header:
-    """At which byte the values begin, whether they are compressed, and whether their low bytes come first, None where
+    """At which byte the values begin, whether they are compressed, and whether their low bytes come first; None where
     the header does not say."""
 
     begin: int
@@ -51,12 +51,12 @@ class Header:
     little: bool | None
 
 
-# From the first bytes of a file, and how errors name it, to its header.
+# Reads a header from the first bytes of a file and from how errors name it.
 HeaderOf = Callable[[bytes, str], Header | None]
 
 
-# Of a MetaImage whose values begin behind the header and are what they say: where they begin else, and by what they are
-# to be multiplied and raised, which ITK leaves out.
+# What a MetaImage header states, if anything, where the values begin after the header and are not scaled by factors or
+# offsets, which ITK ignores.
 _AS_THEY_STAND = {
     "HeaderSize": 0.0,
     "ElementToIntensityFunctionSlope": 1.0,
@@ -65,20 +65,20 @@ _AS_THEY_STAND = {
 
 
 def read_itk_header(path: Path, header_of: HeaderOf, where: str) -> Header | None:
-    """Return the header of a file by what reads those of its format; None where the file does not begin as one.
+    """Return the header of a file, read by `header_of`; None where the file does not begin like one of that format.
 
-    InputError where the values are in another file or written in a way that is not read here, and where the header
-    does not say how the volume lies in space, in mm.
+    InputError is raised where the values are in another file or are written in a way that is not read here, and where
+    the header does not say in mm how the volume lies in space.
     """
     with path.open("rb") as file:
         return header_of(file.read(MAX_HEADER_BYTES), where)
 
 
 def read_values(path: Path, header: Header, dtype: str, count: int, where: str) -> NDArray[np.generic]:
-    """Return `count` values, (count,), of the number type `dtype` (such as i2), as the file holds them, in its order.
+    """Return `count` values, (count,), of the number type `dtype` (such as i2), in the order of the file.
 
-    InputError unless the file holds so many, undamaged as far as its compression can tell, and says in which order
-    the bytes of a number stand, where it has several.
+    InputError is raised unless the file holds exactly so many, undamaged as far as its compression can tell, and says
+    in which order the bytes of a number come, if it has several.
     """
     number = np.dtype((">" if header.little is False else "<") + dtype)
     if header.little is None and number.itemsize > 1:
@@ -105,7 +105,7 @@ def read_values(path: Path, header: Header, dtype: str, count: int, where: str) 
 
 
 def nrrd_header(start: bytes, where: str) -> Header | None:
-    """Return the header of an NRRD file from its first bytes; None and InputError as of `read_itk_header`."""
+    """Return the header of an NRRD file from its first bytes; None and InputError are as in `read_itk_header`."""
     ends = [start.find(mark) + len(mark) for mark in (b"\n\n", b"\r\n\r\n") if mark in start]
     if not start.startswith(b"NRRD000") or not ends:
         return None
@@ -130,7 +130,7 @@ def nrrd_header(start: bytes, where: str) -> Header | None:
     for unit in fields.get("space units", '"mm"').replace('"', "").split():
         if unit not in ("mm", "millimeter", "millimeters", "none", "???"):
             raise _not_in_mm(unit, where)
-    # Written where numbers were made whole to take less room.
+    # Written where numbers were rounded to whole ones to save space.
     for name in ("old min", "oldmin", "old max", "oldmax"):
         if name in fields:
             raise _other_values(
@@ -141,7 +141,7 @@ def nrrd_header(start: bytes, where: str) -> Header | None:
 
 
 def meta_image_header(start: bytes, where: str) -> Header | None:
-    """Return the header of a MetaImage file from its first bytes; None and InputError as of `read_itk_header`."""
+    """Return the header of a MetaImage file from its first bytes; None and InputError are as in `read_itk_header`."""
     at = start.find(b"ElementDataFile")
     end = start.find(b"\n", at) + 1
     if b"=" not in start[:64] or at < 0 or not end:
@@ -170,8 +170,11 @@ def meta_image_header(start: bytes, where: str) -> Header | None:
 
 
 def _check_once(pairs: list[list[str]], where: str) -> None:
-    """InputError where a MetaImage header states one thing twice, by its names or by one of them, and not alike: which
-    of them a program takes is not sure, and so where the volume lies. pairs: name and value, line by line."""
+    """Raise InputError where a MetaImage header states one thing twice, under the same or different names, with
+    different values.
+
+    Programs may take either, so it is unclear where the volume lies. pairs: name and value, line by line.
+    """
     first_name = {name: names[0] for names in (*_PLACE, _ORDER) for name in names}
     stated: dict[str, list[float] | str] = {}
     for name, value in pairs:
@@ -189,9 +192,9 @@ def _check_once(pairs: list[list[str]], where: str) -> None:
 
 
 def _unpacked(file: BinaryIO, expected: int) -> bytes:
-    """The values that follow in a file, unpacked; nothing where they are damaged, or more or fewer than expected."""
+    """Return the remaining values of a file, unpacked; b"" where they are damaged, or more or fewer than expected."""
     pieces, held = [], 0
-    unzip, rest = zlib.decompressobj(47), file.read(_CHUNK)  # 47: gzip or zlib, as the data begin
+    unzip, rest = zlib.decompressobj(47), file.read(_CHUNK)  # 47: gzip or zlib, whichever the data begin with
     try:
         while rest and not unzip.eof and held <= expected:
             pieces.append(unzip.decompress(rest, _CHUNK))
@@ -203,12 +206,13 @@ def _unpacked(file: BinaryIO, expected: int) -> bytes:
 
 
 def bytes_of(shape: tuple[int, ...], itemsize: int) -> int:
-    """How many bytes an array takes, as a number of any size."""
+    """Return how many bytes an array takes; the number may be of any size."""
     return math.prod(shape) * itemsize
 
 
 def _number(text: str, usual: float) -> float:
-    """The number that a header states; the usual one where it states none, NaN where that is no number."""
+    """Return the number that a header states: the usual one where it states none, NaN where the text is not
+    a number."""
     try:
         return float(text) if text else usual
     except ValueError:

@@ -1,8 +1,8 @@
-"""What the path of a file says, word by word: whose it is, of which visit, and what it shows.
+"""Says what the path of a file tells, word by word: whose the file is, of which visit, and what it shows.
 
-Words of a known list say what a file shows (`pet`, `T1w`, `mask`); of the others, one with a digit, or a name, says
-whose it is, and what looks like a visit or a date says of which visit. So it does not matter whether a hospital has a
-folder for each patient, one for each modality, or all files in one.
+Words of a known list say what a file shows (`pet`, `T1w`, `mask`). Of other words, one with a digit, or a name, says
+whose it is, and one that looks like a visit or a date says of which visit. So a hospital may have a folder for each
+patient, one for each modality, or all files in one.
 """
 
 import re
@@ -20,7 +20,7 @@ from data_prep.files.words import (
     words_of,
 )
 
-MASK, IMAGE = "mask", "image"  # columns: of a mask, and of images where no name says which modality they are
+MASK, IMAGE = "mask", "image"  # columns: of a mask, and of an image whose modality no name says
 _CHANNEL = re.compile(r"(.+)_(\d{4})")  # of nnU-Net: the last word of an image's name
 
 
@@ -28,11 +28,12 @@ _CHANNEL = re.compile(r"(.+)_(\d{4})")  # of nnU-Net: the last word of an image'
 class Named:
     """What a path says. All words are in small letters.
 
-    patient: the words that say whose the file is; scan: those of the visit; both may be empty. modalities: the columns
-    that its words stand for, MRI by the sequence where that is said; of a mask, that of the image that it was drawn on.
-    mask: whether the file's own name says that it is a mask, in_masks whether a folder's name does. channel: of an
-    image of nnU-Net. no_lesion: a mask of something else, such as the brain. organ: what its names say that is no
-    lesion; organ_in_id: the same as part of an id (lung_001), where it may as well be the place of the lesion.
+    patient: the words that say whose the file is. scan: those of the visit. Both may be empty. modalities: the columns
+    that its words stand for, with MRI by its sequence where that is said; for a mask, the column of the image that it
+    was drawn on. mask: whether the file's own name says that it is a mask. in_masks: whether a folder's name does.
+    channel: that of an image of nnU-Net. no_lesion: it is a mask of something else, such as the brain. organ: what its
+    names say that is no lesion. organ_in_id: the same as part of an id (lung_001), where it may also be the site of
+    the lesion.
     """
 
     patient: tuple[str, ...]
@@ -47,8 +48,10 @@ class Named:
 
 
 def read_name(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
-    """Read the folders of a file, outermost first, and its name without the ending. The first `shared` folders hold
-    all files that are asked about, and so do not say whose this one is."""
+    """Read the folders of a file, outermost first, and its name without the ending.
+
+    The first `shared` folders hold all files that are asked about, and so do not say whose this one is.
+    """
     channel = _CHANNEL.fullmatch(stem) if any(_folder_of_images(each) for each in folders[-1:]) else None
     parts = [words_of(each) for each in (*folders, channel[1] if channel else stem)]
     patient, scan = whose(parts[shared:])
@@ -71,12 +74,12 @@ def read_name(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
 
 
 def letters_of_patients(found: Iterable[Named]) -> tuple[str, ...]:
-    """Return what ids begin with that look like visits, from all files that are asked about: for `of_patient`."""
+    """Return how ids begin that look like visits, from all files that are asked about, for `of_patient`."""
     return letters_of_ids((each.patient, each.scan) for each in found)
 
 
 def of_patient(says: Named, letters: Sequence[str]) -> Named:
-    """Return what a path says, with the patient found among words that look like visits (`M01` of `baseline/M01`)."""
+    """Return what a path says, with the patient found among words that look like visits (`M01` in `baseline/M01`)."""
     patient, scan = with_id(says.patient, says.scan, letters)
     return replace(says, patient=patient, scan=scan)
 
@@ -86,9 +89,10 @@ def _holds_masks(words: Iterable[str]) -> bool:
 
 
 def _organs(parts: Sequence[tuple[str, ...]]) -> tuple[str, str]:
-    """What the names of a mask say that is no lesion, behind an id and in it; none where its own says lesion.
+    """Return what the names of a mask say that is no lesion, outside of an id and within; "" where its own name
+    says lesion.
 
-    Its own name counts, that of a folder of masks, and, of a file that is called mask and no more, that of its folder.
+    Its own name counts, that of a folder of masks, and that of its folder if the file is only called mask.
     """
     *folders, own = parts
     if any(map(says_lesion, own)):
@@ -112,7 +116,7 @@ def _folder_of_images(folder: str) -> bool:
 
 
 def modality_of_channel(name: str, number: int) -> str:
-    """Return the column of a channel of nnU-Net, by its name where that is a modality's, else by its
-    number: channel_0."""
+    """Return the column of a channel of nnU-Net: by its name where that is a modality's, else by its
+    number (channel_0)."""
     found = columns_of_words(words_of(name))
     return found[0] if len(found) == 1 else f"channel_{number}"

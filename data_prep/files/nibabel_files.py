@@ -1,4 +1,4 @@
-"""NIfTI, Analyze pairs and MGH to volumes, by nibabel."""
+"""Reads volumes from NIfTI, Analyze pairs and MGH by nibabel."""
 
 import gzip
 import io
@@ -33,10 +33,10 @@ from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
-MAX_HEADER_BYTES = 2**26  # bytes before the values: a header and its extensions
-MAX_PADDING_BYTES = 2**26  # bytes behind the values of a compressed file
-NIBABEL_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz")  # endings of files that nibabel reads
-# What nibabel, gzip, NumPy and SciPy raise on files that are cut short, damaged, or not what their name says.
+MAX_HEADER_BYTES = 2**26  # bytes before the values, for a header and its extensions
+MAX_PADDING_BYTES = 2**26  # bytes after the values of a compressed file
+NIBABEL_ENDINGS = (".nii", ".nii.gz", ".hdr", ".img", ".mgz")  # endings of file names that nibabel reads
+# What nibabel, gzip, NumPy and SciPy raise for files that are cut short, damaged, or not what their name says.
 _UNREADABLE = (
     ImageFileError,
     HeaderDataError,
@@ -57,22 +57,22 @@ Answer = TypeVar("Answer")
 
 
 def is_nibabel_file(path: Path) -> bool:
-    """Whether the name of a file ends as those that are read here."""
+    """Return whether the name of a file has an ending that is read here."""
     return path.name.lower().endswith(NIBABEL_ENDINGS) and not path.is_dir()
 
 
 def read_nibabel_grid(path: Path, where: str) -> Grid:
-    """Read the grid of a volume from its header; arguments and errors as of `read.read_grid`."""
+    """Read the grid of a volume from its header; arguments and errors are as in `read.read_grid`."""
     return _grid(_open(path, where), path, where)
 
 
 def read_nibabel_numbers(path: Path, where: str) -> str:
-    """Read how a volume's numbers are stored; arguments and errors as of `read.read_numbers`."""
+    """Read how a volume's numbers are stored; arguments and errors are as in `read.read_numbers`."""
     return np.dtype(_open(path, where).get_data_dtype()).name
 
 
 def read_nibabel_volume(path: Path, where: str, *, labels: bool = False) -> Volume:
-    """Read a whole volume; arguments and errors as of `read.read_volume`."""
+    """Read a whole volume; arguments and errors are as in `read.read_volume`."""
     image = _open(path, where)
     grid = _grid(image, path, where)
     if _is_gzip(path):
@@ -84,7 +84,7 @@ def read_nibabel_volume(path: Path, where: str, *, labels: bool = False) -> Volu
 
 
 def _open(path: Path, where: str) -> SpatialImage:
-    """The image of NIfTI, Analyze or MGH: its header is read, the data not yet."""
+    """Return the image of a NIfTI, Analyze or MGH file with its header read, but not its values."""
     if is_mgh(path):
         _check_mgh(path, where)
     if _is_gzip(path):
@@ -96,7 +96,7 @@ def _open(path: Path, where: str) -> SpatialImage:
 
 
 def _check_mgh(path: Path, where: str) -> None:
-    """InputError for what nibabel does not refuse: values that it would unpack by the gigabyte, and a default place."""
+    """Raise InputError for what nibabel accepts: values that would unpack to gigabytes, and a default place."""
     head = unpacked_head(path)
     shape = mgh_shape(head)
     if not any(shape):
@@ -111,9 +111,10 @@ def _is_gzip(path: Path) -> bool:
 
 
 def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
-    """What `read` gives, which only calls nibabel, gzip, NumPy and SciPy on the file at `path`, which `where` names.
+    """Return the result of `read`, which only calls nibabel, gzip, NumPy and SciPy on the file at `path`,
+    named `where`.
 
-    nibabel would log what it finds in a damaged header, in the header's own text.
+    nibabel would log what it finds in a damaged header, with the header's own text.
     """
     try:
         with quiet():
@@ -131,7 +132,7 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
     _check_begin(image, where)
     stated = _by_library(lambda: placed_by(image, where), path, where)
     affine = np.asarray(image.affine, dtype=np.float64)
-    # Whatever lengths are in: voxels in metres would else be taken for none (their size in mm is told later).
+    # In any unit: voxels in metres would otherwise seem to have no size (whether they are in mm is checked later).
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or not steps.all() or abs(np.linalg.det(affine[:3, :3] / steps)) < 1e-6:
         raise no_volume(
@@ -141,8 +142,10 @@ def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
 
 
 def _check_begin(image: SpatialImage, where: str) -> None:
-    """InputError where a NIfTI file of header and values does not say where the values begin: nibabel would take the
-    header itself for the first of them, and all others for some voxels later; other programs begin at 348 or 352."""
+    """Raise InputError where a NIfTI file of header and values does not say where the values begin.
+
+    nibabel would take the header for the first values, and so shift all others; other programs begin at 348 or 352.
+    """
     if isinstance(image, nib.Nifti1Image) and not cast(ArrayProxy, image.dataobj).offset:
         raise no_volume(
             "The header does not say where the values begin (vox_offset).",
@@ -163,7 +166,8 @@ def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
 
 
 def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
-    """InputError where an array of this shape and bytes for each value is none, or too large for memory."""
+    """Raise InputError where an array of this shape, with so many bytes for each value, is empty or too large
+    for memory."""
     found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
     if min(shape) < 1 or np.prod(shape, dtype=object) > MAX_VOXELS:
         raise no_volume(
@@ -183,12 +187,12 @@ def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
 
 
 def _values(image: SpatialImage) -> NDArray[np.float32]:
-    """The values (x, y, z) of an opened image, in its own unit of values, as its header scales them."""
+    """Return the values (x, y, z) of an opened image, in its own unit of values, as its header scales them."""
     return np.asarray(image.dataobj, dtype=np.float32)
 
 
 class _Unzipping(gzip.GzipFile):
-    """A stream that never gives all the rest at once: nibabel asks for that where an extension has no length."""
+    """A stream that never returns all the rest at once, which nibabel asks for if an extension has no length."""
 
     def read(self, size: int | None = -1) -> bytes:
         if size is None or size < 0:
@@ -197,7 +201,7 @@ class _Unzipping(gzip.GzipFile):
 
 
 def _unzipped_header(path: Path, where: str) -> SpatialImage:
-    """The image of a compressed file, of which only the header may be used."""
+    """Return the image of a compressed file; only its header may be used."""
     begin = values_begin_at(unpacked_head(path))
     if begin > MAX_HEADER_BYTES:
         raise no_volume(
@@ -218,10 +222,10 @@ def _from_stream(path: Path, stream: io.BufferedIOBase) -> SpatialImage:
 
 
 def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
-    """The values (x, y, z), as `_values` gives them, from a stream that is read to its end: only there gzip compares
+    """Return the values (x, y, z), as `_values` does, from a stream that is read to its end, where gzip compares
     its checksum.
 
-    What stands behind the values is thrown away piece by piece, and refused where it is more than padding can be.
+    What follows the values is read in pieces and dropped; it is refused if it is longer than padding can be.
     """
     with _Unzipping(path) as stream:
         image = _from_stream(path, stream)
@@ -235,21 +239,21 @@ def _unzipped(path: Path, where: str) -> NDArray[np.float32]:
                     f"at most {MAX_PADDING_BYTES / 2**20:g} MiB behind the last value",
                     f"{(stream.tell() - end) / 2**20:.3g} MiB or more",
                 )
-        if not is_mgh(path):  # which has room for notes there
+        if not is_mgh(path):  # an MGH file has room for notes there
             _check_behind(stream.tell() - end, image, where)
     return data
 
 
 def _behind_values(image: SpatialImage) -> int:
-    """How many bytes a file that is not compressed holds behind the last value."""
+    """Return how many bytes a file that is not compressed holds after the last value."""
     values = int(np.prod(image.shape, dtype=object)) * image.get_data_dtype().itemsize
     held = Path(cast(str, image.file_map["image"].filename)).stat().st_size
     return int(held - cast(ArrayProxy, image.dataobj).offset - values)
 
 
 def _check_behind(behind: int, image: SpatialImage, where: str) -> None:
-    """InputError where so many bytes stand behind the values that they may be slices, of which the header tells
-    nothing: the volume would be stored without them."""
+    """Raise InputError where so many bytes follow the values that they may be slices that the header does not count,
+    which would be lost."""
     of_slice = int(np.prod(image.shape[:2], dtype=object)) * image.get_data_dtype().itemsize
     if behind >= of_slice:
         raise no_volume(
@@ -261,7 +265,7 @@ def _check_behind(behind: int, image: SpatialImage, where: str) -> None:
 
 
 def _unreadable(path: Path, where: str) -> InputError:
-    """The error that tells what the file is instead; the library's own text is left out, since it names the file."""
+    """Return the error that says what the file is instead; the library's own text contains the file's name."""
     cause = cause_of(path)
     return InputError(
         "The file cannot be read.",

@@ -1,7 +1,7 @@
-"""From files to volumes: NIfTI, Analyze and MGH by nibabel_files, NRRD and MetaImage by itk_files, DICOM by data_prep's
-folder dicom.
+"""Reads volumes from files: nibabel_files for NIfTI, Analyze and MGH, itk_files for NRRD and
+MetaImage, data_prep.dicom.
 
-Whatever cannot be read whole and with certainty is refused. No error names a file or repeats a header's text.
+What cannot be read completely and with certainty is refused. No error names a file or repeats a header's text.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,12 @@ from data_prep.volumes.volume import Grid, Volume
 
 @dataclass(frozen=True)
 class Format:
-    """A kind of files. endings: of their names, in lower case; none where names say nothing (DICOM). is_mine: whether a
-    cell names one; read_volume (path, where, suv, labels), read_grid (path, where) and read_numbers (path, where): as
-    the functions of these names."""
+    """A kind of files.
+
+    endings: those of their names, in lower case; empty where names say nothing (DICOM). is_mine: whether a path is of
+    this kind. read_volume (path, where, suv, labels), read_grid (path, where), read_numbers (path, where): like the
+    functions below.
+    """
 
     endings: tuple[str, ...]
     is_mine: Callable[[Path], bool]
@@ -38,12 +41,12 @@ class Format:
 def read_volume(path: Path, where: str, suv: str = BODY_WEIGHT, *, labels: bool = False) -> Volume:
     """Read the whole volume at `path`; `where` (row, column, scan) is how errors name it.
 
-    PET of DICOM is turned into SUV, by body weight ("bw") or lean body mass ("lbm"), as `suv` says. labels: it is a
-    mask, of which no value stands for nothing.
+    PET of DICOM is converted to SUV by body weight ("bw") or lean body mass ("lbm"), as `suv` says. labels: it is a
+    mask, in which no value stands for nothing. NaN around the field of view are filled, and so is a value that stands
+    for nothing (data_prep.volumes.padding).
 
     InputError is raised where the file is unreadable, cut short or damaged, is not one 3D volume of finite real
-    numbers (NaN around the field of view is filled, and so is a value that stands for nothing:
-    data_prep.volumes.padding), or does not say how it lies in space.
+    numbers, or does not say how it lies in space.
     """
     return _format_of(path, where).read_volume(path, where, suv, labels)
 
@@ -54,13 +57,15 @@ def read_grid(path: Path, where: str) -> Grid:
 
 
 def read_numbers(path: Path, where: str) -> str:
-    """Read from a volume's header how its numbers are stored, such as uint8; "" of DICOM, which may vary by slice.
-    Errors are those of `read_grid`."""
+    """Read from a volume's header how its numbers are stored, such as uint8; "" for DICOM, where slices may differ.
+
+    Errors are those of `read_grid`.
+    """
     return _format_of(path, where).read_numbers(path, where)
 
 
 def names_volume(path: Path) -> bool:
-    """Return whether a path names a volume that can be read, by its name, or for DICOM by its first bytes."""
+    """Return whether a path names a volume that can be read, by its name or, for DICOM, by its first bytes."""
     return any(each.is_mine(path) for each in FORMATS)
 
 
@@ -78,11 +83,11 @@ def _format_of(path: Path, where: str) -> Format:
 
 
 def ending_of(name: str) -> str:
-    """Return the ending by which a file's name is that of a volume, in lower case; empty where it has none of them."""
+    """Return the ending, in lower case, that makes a file's name that of a volume; "" where it has none of them."""
     return next((ending for ending in VOLUME_ENDINGS if name.lower().endswith(ending)), "")
 
 
-# What volumes are read from; the first that takes a file for its own reads it.
+# Formats of volumes; the first that accepts a file reads it.
 FORMATS = (
     Format(
         NIBABEL_ENDINGS,
@@ -106,11 +111,11 @@ FORMATS = (
     ),
 )
 _ENDINGS = tuple(ending for each in FORMATS for ending in each.endings)
-# The longest first, so that none hides a longer one that ends as it does.
+# The longest endings first, so that a shorter one does not hide a longer one.
 VOLUME_ENDINGS = tuple(sorted(_ENDINGS, key=len, reverse=True))
 
-# Volumes that are not read here, by the endings of their names, and what makes one of them that is. An ending that is
-# read from now on leaves this list, as a test asks.
+# Volumes that are not read here, by the endings of their names, and how to convert them. A test makes sure that no
+# ending in this list is read.
 _UNPACK = "Unpack it, and name the file that is in it."
 OTHERS: dict[tuple[str, ...], str] = {
     (

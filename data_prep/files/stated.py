@@ -1,5 +1,8 @@
-"""What a NIfTI header states about how its volume lies: sform, qform or both, and whether they agree; SPM's .mat;
-and how the file is written."""
+"""Reads what a NIfTI header states about how its volume lies: sform, qform or both, and whether they agree; or
+SPM's .mat.
+
+It also reads how the file is written.
+"""
 
 import io
 import os
@@ -15,7 +18,7 @@ from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
-_ORIENT_AT = 252  # byte of an Analyze header that holds hist.orient
+_ORIENT_AT = 252  # the byte of an Analyze header that holds hist.orient
 _ORIENTS = (
     "transverse",
     "coronal",
@@ -24,14 +27,17 @@ _ORIENTS = (
     "coronal, flipped",
     "sagittal, flipped",
 )
-MAX_APART_VOXELS = 1.0  # voxels: the most that a corner may lie apart by two statements of one file
-SAME_MM = 0.01  # mm: what places that are one may differ by
+MAX_APART_VOXELS = 1.0  # voxels: two statements of one file may place a corner no farther apart
+SAME_MM = 0.01  # mm: places that differ by less are the same
 SPM = "SPM's .mat"
 
 
 def written_as(image: SpatialImage) -> dict[str, str]:
-    """Return, each by its name: `kind` of file, `numbers`, `scaling`, `codes` of sform and qform, `unit` of lengths;
-    and `orient` where an Analyze header holds an orientation of its own (hist.orient above 0)."""
+    """Return, each by its name, `kind` of file, `numbers`, `scaling`, `codes` of sform and qform, and `unit`
+    of lengths.
+
+    `orient` is added where an Analyze header holds an orientation of its own (hist.orient above 0).
+    """
     header = image.header
     proxy = image.dataobj
     slope, inter = getattr(proxy, "slope", 1.0), getattr(proxy, "inter", 0.0)
@@ -57,9 +63,9 @@ def _kind(image: SpatialImage) -> str:
 
 
 def placed_by(image: SpatialImage, where: str) -> str:
-    """What in a file that nibabel reads places the volume, in words; empty for Analyze, which states no orientation,
-    unless SPM does beside it. Errors as by `stated_by`."""
-    if isinstance(image, nib.Nifti1Pair):  # single files and NIfTI-2 are of subclasses
+    """Return what in a file that nibabel reads places the volume, in words; "" for Analyze without SPM's .mat, which
+    states no orientation. Errors are as in `stated_by`."""
+    if isinstance(image, nib.Nifti1Pair):  # single files and NIfTI-2 are subclasses of it
         return stated_by(image.header, where)
     if isinstance(image, nib.AnalyzeImage):
         return by_spm(image, where)
@@ -67,13 +73,13 @@ def placed_by(image: SpatialImage, where: str) -> str:
 
 
 def stated_by(header: nib.Nifti1Header, where: str) -> str:
-    """Which of sform and qform place the volume: "sform", "qform", or "sform and qform" where the two agree.
+    """Return which of sform and qform place the volume: "sform", "qform", or "sform and qform" where they agree.
 
-    Where both are set, the sform is taken, as nibabel, SPM and FSL do; ITK tools may show the qform. InputError where
-    neither is set, where one that is set holds NaN or infinity, where lengths are in metres or micrometres, and where a
-    corner of the volume lies more than a voxel apart by the two, or by the sform alone and by the header's voxel sizes
-    (pixdim, which ITK tools take): nobody can know then which of them the masks were drawn by. ValueError where the
-    qform's quaternion is none.
+    If both are set, the sform is used, as by nibabel, SPM and FSL; ITK tools may use the qform. InputError is raised
+    where neither is set, where one that is set holds NaN or infinity, where lengths are in metres or micrometres, and
+    where they place a corner of the volume more than a voxel apart, or the sform and the header's voxel sizes (pixdim,
+    which ITK tools use) do, since nobody can know by which of them masks were drawn. ValueError is raised where the
+    qform's quaternion is invalid.
     """
     stated = [name for name in ("sform", "qform") if int(header[f"{name}_code"])]
     if not stated:
@@ -112,9 +118,10 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
 
 
 def by_spm(image: SpatialImage, where: str) -> str:
-    """`SPM` where an image is an Analyze pair with a .mat of SPM beside it, which nibabel has read, else nothing.
+    """Return `SPM` where an image is an Analyze pair with a .mat of SPM, which nibabel has read, else "".
 
-    InputError where it cannot be read, its voxels are of other sizes than the header's, or it states two places.
+    InputError is raised where the .mat cannot be read, its voxel sizes differ from the header's, or it states
+    two places.
     """
     if not isinstance(image, Spm99AnalyzeImage):
         return ""
@@ -123,7 +130,7 @@ def by_spm(image: SpatialImage, where: str) -> str:
             content = file.read()
     except FileNotFoundError:
         return ""
-    except OSError as error:  # nibabel takes it for none, and the volume would lie elsewhere
+    except OSError as error:  # nibabel takes it for no .mat, so the volume would lie elsewhere
         raise _refused(
             "The .mat beside the Analyze pair, which says how it lies, cannot be read.",
             where,
@@ -138,8 +145,10 @@ def by_spm(image: SpatialImage, where: str) -> str:
 
 
 def _check_one_place(content: bytes, where: str) -> None:
-    """InputError where the variables M and mat of a .mat of SPM place the volume otherwise: SPM writes both, and M may
-    be mat with x mirrored. nibabel takes mat, and of several the first."""
+    """Raise InputError where the variables M and mat of a .mat of SPM place the volume differently.
+
+    SPM writes both, and M may be mat with x mirrored. nibabel uses mat, and of several the first.
+    """
     stated = loadmat(io.BytesIO(content))
     places = [stated[name] for name in ("M", "mat") if name in stated]
     if any(np.ndim(each) > 2 for each in places):
@@ -154,7 +163,7 @@ def _check_one_place(content: bytes, where: str) -> None:
 
 
 def _same_but_for_x(one: Floats, other: Floats) -> bool:
-    """Whether two affines, 4 x 4, to mm, are one, or one with x mirrored."""
+    """Return whether two affines, 4 x 4, to mm, are the same, or the same with x mirrored."""
     mirrors = (np.diag([x, 1, 1, 1]) for x in (1, -1))
     return any(np.allclose(mirror @ one, other, rtol=0, atol=SAME_MM) for mirror in mirrors)
 
@@ -166,9 +175,10 @@ def _check_voxels(
     where: str,
     by: str = "sform",
 ) -> None:
-    """InputError where voxel sizes add up to more than a voxel less or more than by the affine, along some axis.
+    """Raise InputError where voxel sizes add up to a length along some axis that differs from the affine's by more than
+    a voxel.
 
-    affine: 4 x 4, to mm. sizes: of a voxel, in mm; shape: of the volume; both along the axes of the file.
+    affine: 4 x 4, to mm. sizes: of a voxel, in mm. shape: of the volume. Both are along the axes of the file.
     """
     steps, stated = np.linalg.norm(affine[:3, :3], axis=0), np.abs(np.array(sizes[:3], dtype=np.float64))
     smallest = max(min(steps.min(), stated.min()), 1e-12)
@@ -182,13 +192,15 @@ def _check_voxels(
 
 
 def _sizes(steps: Floats) -> str:
-    """Sizes of a voxel, (3,) in mm, in words."""
+    """Return the sizes of a voxel, (3,) in mm, in words."""
     return " x ".join(f"{step:.4g}" for step in steps)
 
 
 def _apart(one: Floats, other: Floats, shape: tuple[int, ...]) -> float:
-    """How far apart the corners of a volume of this shape lie by two affines, each 4 x 4, to mm: at most, in its
-    smallest voxel size."""
+    """Return how far apart two affines, each 4 x 4, to mm, place a corner of a volume of this shape, at most.
+
+    The distance is in multiples of the smallest voxel size.
+    """
     ends = np.array(np.meshgrid(*([0, count - 1] for count in shape[:3]))).reshape(3, -1)
     points = np.vstack([ends, np.ones(ends.shape[1])])
     distance = np.linalg.norm(((one - other) @ points)[:3], axis=0)
@@ -196,7 +208,7 @@ def _apart(one: Floats, other: Floats, shape: tuple[int, ...]) -> float:
 
 
 def _point(affine: Floats) -> str:
-    """Where an affine, 4 x 4, puts the first voxel, in words, in mm."""
+    """Return where an affine, 4 x 4, puts the first voxel, in words, in mm."""
     return "({})".format(", ".join(f"{value:.4g}" for value in affine[:3, 3]))
 
 

@@ -1,4 +1,4 @@
-"""The volumes in a folder that are no DICOM: what their paths and their headers say. No value is read."""
+"""Finds the volumes in a folder that are not DICOM, with what their paths and headers say; no values are read."""
 
 import json
 import os
@@ -20,15 +20,17 @@ from hnscc.base.errors import InputError
 from hnscc.base.steps import Progress
 
 _WHERE = "the folder"
-A_FEW_FILES = 4  # of one patient in one cell's place: more are patients
-# Files of volumes, or of several, that are not read.
+A_FEW_FILES = 4  # files of one patient that may be for one cell; more are of several patients
+# Endings of files with one or more volumes that are not read.
 _OTHERS = (*(ending for endings in OTHERS for ending in endings), ".tif", ".tiff", ".npy")
 
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A volume: what its path says, its grid and how its numbers are stored (such as uint8), by its header; `fault`
-    says why it cannot be read, and grid is None then."""
+    """A volume: what its path says, and by its header its grid and how its numbers are stored (such as uint8).
+
+    `fault` says why it cannot be read; grid is then None.
+    """
 
     path: Path = field(repr=False)
     named: Named = field(repr=False)
@@ -39,9 +41,12 @@ class FoundFile:
 
 @dataclass(frozen=True)
 class FolderFiles:
-    """The volumes of a folder by path; how many files of kinds that are not read here there are, by their ending; how
-    many outer folders hold all of its scans; what ids begin with that look like visits; how many dataset.json, in which
-    nnU-Net names channels, cannot be read; and whether all scans may be of one patient (`_may_be_of_one`)."""
+    """The volumes of a folder by path, and what is known of the folder as a whole.
+
+    That is: how many files of kinds that are not read there are, by ending; how many outer folders hold all scans; how
+    ids begin that look like visits; how many dataset.json, in which nnU-Net names channels, cannot be read; and whether
+    all scans may be of one patient (`_may_be_of_one`).
+    """
 
     files: list[FoundFile]
     others: dict[str, int]
@@ -52,10 +57,11 @@ class FolderFiles:
 
 
 def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | None = None) -> FolderFiles:
-    """Find the volumes in a folder and in those below it. Hidden files count for nothing; linked folders are followed.
+    """Find the volumes in and below a folder. Hidden files are ignored; links to folders are followed.
 
-    beside: other folders of scans in it, of DICOM. Of an Analyze pair the header stands for both. progress: called with
-    the files done, their number, and nothing else. InputError where the folder holds more than MAX_FILES.
+    beside: other folders in it that hold scans, of DICOM. The header of an Analyze pair stands for both files.
+    progress: called with the files done, and their number. InputError is raised where the folder holds more
+    than MAX_FILES.
     """
     paths, others = _volumes_below(folder)
     below = [path.relative_to(folder).parent.parts for path in paths]
@@ -110,12 +116,13 @@ def _volumes_below(folder: Path) -> tuple[list[Path], Counter[str]]:
 
 
 def _each_once(paths: Sequence[Path]) -> list[Path]:
-    """The paths without links to files that stand there themselves, and of several links to one file the first."""
+    """Return the paths without links to files that are listed themselves; of several links to one file, only
+    the first."""
     links = {path for path in paths if _is(Path.is_symlink, path)}
     files = {os.path.realpath(path) for path in paths if path not in links}
     kept: dict[str, Path] = {}
     for path in paths:
-        # Path.resolve raises an error that has the path, where a link leads to itself.
+        # Path.resolve raises an error with the path in it where a link leads to itself.
         place = os.path.realpath(path)
         if path not in links or place not in files:
             kept.setdefault(place if path in links else str(path), path)
@@ -132,13 +139,13 @@ def _stem(path: Path) -> str:
 
 
 def _shared(folders: Sequence[tuple[str, ...]]) -> int:
-    """How many outer folders all of them lie in."""
+    """Return how many outer folders all of them share."""
     levels = zip(*folders, strict=False)
     return len(list(takewhile(lambda level: len(set(level)) == 1, levels)))
 
 
 def _with_a_patient(found: list[FoundFile], above: Sequence[str]) -> list[FoundFile]:
-    """Where no path says whose the files are, they are those of one patient, whom a folder above is named by."""
+    """Return the files; where no path says whose they are, they are of one patient, named by a folder above."""
     if any(each.named.patient for each in found):
         return found
     words = next((words for name in reversed(above) if (words := words_of(name))), ())
@@ -146,8 +153,8 @@ def _with_a_patient(found: list[FoundFile], above: Sequence[str]) -> list[FoundF
 
 
 def _may_be_of_one(found: Sequence[FoundFile], above: Sequence[str]) -> bool:
-    """Whether a letter or a number alone tells a few patients apart, and a folder above all of their files may be named
-    by one patient: P01/a_pet and P01/b_pet."""
+    """Return whether only a letter or number tells a few patients apart, and a folder above all files may be named by
+    one patient, as in P01/a_pet and P01/b_pet."""
     patients = {each.named.patient for each in found} - {()}
     few = 1 < len(patients) <= A_FEW_FILES
     bare = all(len(words) == 1 and (words[0].isdecimal() or len(words[0]) == 1) for words in patients)
@@ -155,13 +162,14 @@ def _may_be_of_one(found: Sequence[FoundFile], above: Sequence[str]) -> bool:
 
 
 def _by_channel(says: Named, names: Mapping[str, str]) -> Named:
-    """An image of nnU-Net bears the number of its channel, whose name stands in dataset.json beside its folder."""
+    """Return what an image of nnU-Net shows by the number of its channel, which dataset.json beside its
+    folder names."""
     number = int(says.channel)
     return replace(says, modalities=(modality_of_channel(names.get(str(number), ""), number),))
 
 
 def _channels(folder: Path) -> dict[str, str] | None:
-    """The names of channels by number, of a folder's dataset.json; none where there is no such file, None where it
+    """Return the names of channels by number, from a folder's dataset.json; empty where there is none, None where it
     cannot be read."""
     try:
         told = json.loads((folder / "dataset.json").read_text("utf-8"))
@@ -174,17 +182,17 @@ def _channels(folder: Path) -> dict[str, str] | None:
 
 
 def no_folder(path: Path) -> str:
-    """Return what a path names in place of a folder, in words; "" where it is one."""
+    """Return what a path names instead of a folder, in words; "" where it is a folder."""
     try:
         if path.is_dir():
             return ""
         return "a file, and no folder" if path.exists() else "no such folder"
-    except OSError as error:  # its text has the path
+    except OSError as error:  # the text of the error holds the path
         return f"no access ({os.strerror(error.errno or 0)})"
 
 
 def _is(kind: Callable[[Path], bool], path: Path) -> bool:
-    """Whether a path is of a kind; not where nobody may look, or where a link has a name that is too long."""
+    """Return whether a path is of a kind; False where access is denied, or a link's target has too long a name."""
     try:
         return kind(path)
     except OSError:
@@ -193,7 +201,7 @@ def _is(kind: Callable[[Path], bool], path: Path) -> bool:
 
 def _read(path: Path, says: Named) -> FoundFile:
     try:
-        if not _is(Path.is_file, path):  # a link to nothing, a pipe, which nothing may ever come out of
+        if not _is(Path.is_file, path):  # a link to nothing, or a pipe, which may never deliver anything
             raise unusable(
                 "A file cannot be opened.",
                 _WHERE,

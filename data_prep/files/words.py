@@ -1,4 +1,4 @@
-"""The words of names of files and folders, and those among them that say what a file shows."""
+"""Splits names of files and folders into words, and knows those that say what a file shows."""
 
 import re
 import unicodedata
@@ -11,7 +11,7 @@ _MODALITIES = {
     "ct": r"ct|ctac|ldct|cect|ctres",
     "mri": r"mri?|t[12](w|c|ce|gd|n|f|wi|tse|se)?|flair|dwi|adc|mprage|dixon|stir|pdw?",
 }
-_SEQUENCES = {  # of MRI, each in its spellings
+_SEQUENCES = {  # of MRI, each with its spellings
     "mri": r"mri?",  # says no more than that
     "t1": r"t1(w|n|wi|tse|se)?|mprage",
     "t1c": r"t1(c|ce|gd)",
@@ -60,13 +60,13 @@ _CAPITALS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z]{2})(?=[a-z]{2})")
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """Return the words of a name in small letters, apart where a sign stands or capitals begin or end.
+    """Return the words of a name in small letters, separated where a sign stands or capitals begin or end.
 
-    A date is one word, and so is what BIDS says of subject and visit (`sub-01`); details that it adds (`desc-lesion`)
-    are words only where they are known ones.
+    A date is one word, and so is what BIDS says of subject and visit (`sub-01`). Details that BIDS adds (`desc-lesion`)
+    become words only if they are known.
     """
     words: list[str] = []
-    text = unicodedata.normalize("NFC", text)  # macOS writes an umlaut as two signs
+    text = unicodedata.normalize("NFC", text)  # macOS writes an umlaut as two characters
     for chunk in re.split(r"[^\w-]|_", _DATE.sub(r"\1\2\3", text)):
         entity = _ENTITY.fullmatch(chunk)
         if entity is None:
@@ -79,14 +79,15 @@ def words_of(text: str) -> tuple[str, ...]:
 
 
 def _by_capitals(text: str) -> list[str]:
-    """The words of `imagesTr` and `petMask`; `BraTS` is one: its last letters say nothing, and its first are a name."""
+    """Return the words of `imagesTr` and `petMask`; `BraTS` is one word, since its last letters say nothing and its
+    first are a name."""
     words = [word for word in _CAPITALS.split(text) if word]
     cut = any(spells(_NEUTRAL, word) for word in words) and not all(is_known(word) for word in words)
     return [text] if cut and text else words
 
 
 def is_known(word: str) -> bool:
-    """Return whether a word says what a file shows, or nothing."""
+    """Return whether a word says what a file shows, or is known to say nothing."""
     return any(spells(pattern, word) for pattern in (*_MODALITIES.values(), _MASKS, _NO_LESION, _NEUTRAL))
 
 
@@ -114,12 +115,13 @@ def says_lesion(word: str) -> bool:
 
 
 def organ_of(word: str) -> str:
-    """Return the organ that a word names, `brain` of `brain` and `brainmask`; "" where it names none."""
+    """Return the organ that a word names, `brain` for `brain` and `brainmask`; "" where it names none."""
     return re.sub(r"masks?$", "", word.casefold()) if spells(_NO_LESION, word) else ""
 
 
 def organ_alone(name: str) -> str:
-    """Return the organ that a name says, `parotid` of `Parotid_L`; "" where it says more, as `SCC_Larynx` does."""
+    """Return the organ that a name consists of, `parotid` for `Parotid_L`; "" where it says more, as
+    `SCC_Larynx` does."""
     words = words_of(name)
     organs = [organ_of(word) for word in words]
     alone = all(organ or spells(_PART, word) for organ, word in zip(organs, words, strict=True))
@@ -127,12 +129,12 @@ def organ_alone(name: str) -> str:
 
 
 def spells(pattern: str, word: str) -> bool:
-    """Return whether a pattern is that of the whole word, in small or capital letters."""
+    """Return whether a pattern fits the whole word, in any capitals."""
     return re.fullmatch(pattern, word.casefold()) is not None
 
 
 def columns_of_words(words: Iterable[str]) -> tuple[str, ...]:
-    """Return the columns that words stand for, each once: pet, ct, and of MRI the sequences, or mri where none
+    """Return the columns that words stand for, each once: pet, ct, and for MRI its sequences, or mri where none
     is said."""
     found: dict[str, list[str]] = {}
     for word in words:
@@ -143,7 +145,8 @@ def columns_of_words(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def _sequence(words: Iterable[str]) -> list[str]:
-    """The one column of the words of an MRI: its sequence in one spelling, mri where none is said; none of no words."""
+    """Return the one column for the words of an MRI: its sequence in one spelling, or mri if none is said; none
+    without words."""
     of_words = [name for word in words for name, pattern in _SEQUENCES.items() if spells(pattern, word)]
     special = dict.fromkeys(name for name in of_words if name != "mri")
     if "flair" in special:

@@ -1,2 +1,4 @@
-"""The CSV that lists scans: cells, columns, ids and rows, checked as a whole; one made of what a folder holds; and rows
-of scans that are named without one."""
+"""Reads the CSV that lists scans and checks its cells, columns, ids and rows as a whole.
+
+It also makes such a CSV of what a folder holds, and rows of scans that are named without a CSV.
+"""

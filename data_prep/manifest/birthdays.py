@@ -1,4 +1,4 @@
-"""Ids that are one date of birth, written in several ways."""
+"""Finds ids that are the same date of birth, written in different ways."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ PARTED = (
     re.compile(r"(?P<year>(?:19|20)\d\d)(?P<sign>[-_./ ])(?P<one>\d{1,2})[-_./ ](?P<other>\d{1,2})"),
     re.compile(r"(?P<one>\d{1,2})(?P<sign>[-_./ ])(?P<other>\d{1,2})[-_./ ](?P<year>(?:19|20)?\d\d)"),
 )
-# In digits alone; of six the year may be the first or the last two.
+# Dates of digits alone; of six digits, the year may be the first or the last two.
 WHOLE = (
     re.compile(r"(?P<year>\d{4})(?P<one>\d\d)(?P<other>\d\d)"),
     re.compile(r"(?P<one>\d\d)(?P<other>\d\d)(?P<year>\d{4})"),
@@ -19,16 +19,16 @@ SHORT = (
     re.compile(r"(?P<one>\d\d)(?P<other>\d\d)(?P<year>\d\d)"),
 )
 
-# The last two digits of the year, and day and month, the lesser first.
+# The last two digits of the year, then day and month, the smaller one first.
 Date = tuple[int, int, int]
 
 
 def as_birthday(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Return pairs (later id, earlier id) that are one date in two ways: 1961-03-07, 07.03.61, 19610307,
-    07031961, 03/07/1961, 070361.
+    """Return pairs (later id, earlier id) that are one date in two forms: 1961-03-07, 07.03.61, 19610307,
+    03/07/1961, 070361.
 
-    Two of one way are two dates, whose day and month may be exchanged. In digits alone they must be a date from 1900
-    to today; of six digits no two are compared, of which each may be read in three ways.
+    Two ids in the same form are two dates, of which one may have day and month exchanged. Digits alone must be a date
+    from 1900 to today; two ids of six digits are not compared, since each can be read in three ways.
     """
     today = datetime.now(UTC).date()
     firsts: dict[Date, dict[str, str]] = {}
@@ -42,7 +42,7 @@ def as_birthday(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _read(text: str, today: date) -> Iterator[tuple[str, Date]]:
-    """The dates that a text may be, each with the way in which it is written."""
+    """Yield the dates that a text may be, each with the form in which it is written."""
     for at, pattern in enumerate(PARTED):
         if found := pattern.fullmatch(text):
             yield f"{at} {found['sign']} {len(found['year'])}", _date(found)
@@ -62,7 +62,7 @@ def _date(found: re.Match[str]) -> Date:
 
 
 def _valid(found: re.Match[str], today: date, year: int) -> bool:
-    """Whether what was found is a day of that year, whichever number is the month."""
+    """Return whether the match is a day of that year, with either number as the month."""
     one, other = int(found["one"]), int(found["other"])
     return any(_is_day(year, month, day, today) for month, day in ((one, other), (other, one)))
 

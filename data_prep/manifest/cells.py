@@ -1,4 +1,4 @@
-"""The text of a manifest as cells: encodings, separators, and the empty rows and columns of spreadsheets."""
+"""Reads the text of a manifest as cells: encodings, separators, and the empty rows and columns of spreadsheets."""
 
 import codecs
 import csv
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from hnscc.base.errors import InputError
 
-# Files of spreadsheet programs, by their first bytes: .xlsx and .ods are zip archives, .xls is an OLE file.
+# First bytes of files of spreadsheet programs: .xlsx and .ods are zip archives, .xls is an OLE file.
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _SEPARATORS = (",", ";", "\t")
-# Around a cell: blanks, and signs that show nothing (a second byte order mark; what Windows copies before a path).
+# Around a cell: blanks and invisible signs (a second byte order mark; what Windows copies in front of a path).
 _UNSEEN = r"[\s\ufeff\u200b-\u200f\u202a-\u202e\u2060]+"
 _AROUND = re.compile(rf"^{_UNSEEN}|{_UNSEEN}$")
 _SAVE_AS = "Save the table as 'CSV UTF-8' in the spreadsheet program, and prepare again."
@@ -21,8 +21,7 @@ _SAVE_AS = "Save the table as 'CSV UTF-8' in the spreadsheet program, and prepar
 
 @dataclass(frozen=True)
 class ManifestLine:
-    """The cells of one row, without blanks and signs that show nothing around them; `number` counts the lines of the
-    file, from 1."""
+    """The cells of one row, stripped of blanks and invisible signs; `number` counts the lines of the file, from 1."""
 
     number: int
     cells: list[str]
@@ -32,8 +31,8 @@ class ManifestLine:
 class Cells:
     """The header's names, the number of each column in the file (from 1), and the rows below the header.
 
-    Rows without text, and columns that have neither a name nor a cell with text, are left out. A row with another
-    number of cells than the header keeps its cells as they are in the file; `broken` tells those rows.
+    Rows without text are left out, and so are columns that have neither a name nor a cell with text. A row whose number
+    of cells differs from the header's keeps its cells as they are in the file; `broken` lists those rows.
     """
 
     names: list[str]
@@ -43,19 +42,19 @@ class Cells:
     width: int
 
     def column(self, position: int) -> list[str]:
-        """Cells of the column at `position` of `names`, in the order of `rows`."""
+        """Return the cells of the column at `position` of `names`, in the order of `rows`."""
         return [row.cells[position] for row in self.rows]
 
 
 def read_cells(path: Path) -> Cells:
     """Read a CSV of UTF-8 or UTF-16, with or without a byte order mark, separated by commas, semicolons or tabs.
 
-    InputError is raised where there is no such file or it is no CSV.
+    InputError is raised where there is no such file, or it is not a CSV.
     """
     text = _text(path)
-    # What stands behind `sep=` may be a tab, which must stay.
+    # The separator after `sep=` may be a tab, which must not be stripped.
     first, separator = text.split("\n", 1)[0].strip(' "\r'), ""
-    if first[:4].lower() == "sep=":  # Excel writes such a line, and no other program counts it as a row
+    if first[:4].lower() == "sep=":  # only Excel writes such a line, and it does not count as a row
         separator = first[4:5]
     header = next((line for line in text.splitlines() if any(sign.isalnum() for sign in line)), "")
     lines = _lines(text, separator or _separator(header))[bool(separator) :]
@@ -65,7 +64,7 @@ def read_cells(path: Path) -> Cells:
 
 
 def with_empty_column(cells: Cells, name: str) -> Cells:
-    """Return the cells with one more column, empty in every row, behind the others."""
+    """Return the cells with one more column, empty in every row, after the others."""
     rows = [ManifestLine(row.number, [*row.cells, ""]) for row in cells.rows]
     return replace(
         cells, names=[*cells.names, name], numbers=[*cells.numbers, 1 + len(cells.names)], rows=rows
@@ -108,7 +107,8 @@ def _text(path: Path) -> str:
 
 
 def _encoding(content: bytes) -> str:
-    """UTF-16 is told by its mark or, where that is missing, by the zero in one of the first two bytes."""
+    """Return the encoding. UTF-16 is recognised by its mark or, without one, by a zero in one of the first
+    two bytes."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if b"\0" in content[:2]:
@@ -121,14 +121,14 @@ def _separator(header: str) -> str:
 
 
 def _lines(text: str, separator: str) -> list[ManifestLine]:
-    """Every line that is not blank."""
+    """Return every line that is not blank."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
     lines: list[ManifestLine] = []
     try:
         for cells in reader:
             lines.append(ManifestLine(reader.line_num, [_AROUND.sub("", cell) for cell in cells]))
     except csv.Error:
-        begun = lines[-1].number + 1 if lines else 1  # a cell between quotes may hold several lines
+        begun = lines[-1].number + 1 if lines else 1  # a quoted cell may hold several lines
         found = f"a quotation mark or a line that does not end, from line {begun} on"
         raise _unusable("The manifest cannot be read.", "a CSV file in UTF-8", found) from None
     return [line for line in lines if any(line.cells)]

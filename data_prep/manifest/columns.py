@@ -1,4 +1,4 @@
-"""The columns of a manifest: the names that must be there, and what a column that holds no paths is instead."""
+"""Checks the columns of a manifest: the names that it needs, and what a column holds if it holds no paths."""
 
 import re
 from collections.abc import Sequence
@@ -13,23 +13,24 @@ from hnscc.base.errors import InputError, several
 REQUIRED = ("patient_id", "scan_id", "mask")
 OPTIONAL = ("split", "roi")
 USUAL = ("pet", "mri", "ct")  # modalities that reports and pictures know by these names
-LESION_FREE = "none"  # in the cell of the mask: the scan has no lesion, and its mask was not forgotten
-# In the cell of the mask: `hnscc scan` found none or several; the user says what is true.
+LESION_FREE = "none"  # in the mask's cell: the scan has no lesion, and its mask was not forgotten
+# In the mask's cell: `hnscc scan` found no mask or several, and the user must fill in what is true.
 TO_FILL_IN = "FILL-IN"
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SAFE_NAMES = "letters, digits, '.', '_' and '-', at most 100, beginning with a letter or digit"
 _HEADER = "manifest row 1"
 _CORRECT = "Correct the manifest, and prepare again."
-# What a path has, and a number, a date or a word has not: an ending of letters, or a separator beside a word.
+# What paths have and numbers, dates and words have not: an ending of letters, or a separator beside a word.
 _PATH = re.compile(r"\.[A-Za-z]\w{0,7}$|[A-Za-z]{2}[\w.-]*[/\\]|[/\\][\w.-]*[A-Za-z]{2}")
 _LONGEST_WORD = 60
 
 
 def spelled(cells: Cells, needed: Sequence[str] | None = None) -> Cells:
-    """Return the cells with the names of `needed`, REQUIRED, OPTIONAL and USUAL spelled so, whatever capitals its
-    header has; in those of REQUIRED, a space, a dash or nothing may stand for the underscore (Patient ID, scanId).
+    """Return the cells with the names of `needed`, REQUIRED, OPTIONAL and USUAL in their usual spelling.
 
-    Other names stay as they are. Those that differ by capitals alone are told by `modality_columns`.
+    The header may have them in any capitals; in names of REQUIRED, a space, a dash or nothing may replace the
+    underscore (Patient ID, scanId). Other names stay as they are. `modality_columns` reports names that differ by
+    capitals alone.
     """
     return replace(cells, names=_spelled(cells.names, needed))
 
@@ -45,10 +46,11 @@ def _spelled(names: Sequence[str], needed: Sequence[str] | None = None) -> list[
 def modality_columns(
     cells: Cells, folder: Path, needed: Sequence[str] | None = None, reference: str | None = None
 ) -> tuple[str, ...]:
-    """Return the columns that name one file of each scan, in the manifest's order; `folder` is that of the manifest.
+    """Return the columns that name one file of each scan, in the manifest's order; `folder` is the folder of
+    the manifest.
 
-    needed: the modalities that are looked for, and the only ones that are returned; what other columns hold is then
-    no fault. reference: that of them which every variant needs. InputError tells all faults of columns at once.
+    needed: the only modalities that are searched for and returned; what other columns hold is then no fault. reference:
+    the needed modality that every variant needs. One InputError reports all faults of columns.
     """
     faults: list[InputError] = []
     missing = [name for name in REQUIRED if name not in cells.names]
@@ -80,7 +82,7 @@ def modality_columns(
             _fault("The manifest has no modality.", _HEADER, "a column per modality, e.g. pet", "none")
         )
     checked = [*modalities, *(position for position, name in enumerate(cells.names) if name == "mask")]
-    named = len(missing) < len(REQUIRED)  # else the first row may be a scan's, with a patient's names
+    named = len(missing) < len(REQUIRED)  # otherwise the first row may be a scan's, with a patient's names
     faults += [fault for at in checked if (fault := _column_fault(cells, at, folder, named=named))]
     if faults:
         raise several(faults)
@@ -88,13 +90,14 @@ def modality_columns(
 
 
 def _header_below(cells: Cells) -> int | None:
-    """The first row below the first one that names all that is required: a title or merged cells stand above it."""
+    """Return the first row after the header that holds all required names, which follows a title or merged cells;
+    or None."""
     lines = sorted((*cells.rows, *cells.broken), key=lambda line: line.number)
     return next((line.number for line in lines if {*REQUIRED} <= {*_spelled(line.cells)}), None)
 
 
 def why_needed(reference: str) -> str:
-    """Say why a new scan needs the reference modality, whatever the variant."""
+    """Return why a new scan needs the reference modality, whatever the variant, in words."""
     return f"every variant needs {reference}, on whose grid the study's slices lie"
 
 
@@ -117,12 +120,13 @@ def _lacking(needed: Sequence[str], there: Sequence[str], reference: str | None)
 
 
 def cell_says(word: str, cell: str) -> bool:
-    """Return whether a cell of the mask says this word, in whatever capitals."""
+    """Return whether a mask's cell holds this word, in any capitals."""
     return cell.casefold() == word.casefold()
 
 
 def _twice(cells: Cells) -> str | None:
-    """The first columns of one name but for capitals, by number: where cells have shifted, it is a patient's file."""
+    """Return the first columns whose names differ at most by capitals, by number, since a name may be a patient's file
+    if cells have shifted."""
     names = [name.casefold() for name in cells.names]
     for second, name in enumerate(names):
         if name and name in names[:second]:
@@ -132,8 +136,10 @@ def _twice(cells: Cells) -> str | None:
 
 
 def _column_fault(cells: Cells, position: int, folder: Path, *, named: bool) -> InputError | None:
-    """What is wrong with a column of paths as a whole; None where it may name files. named: whether the first
-    row names columns: else none is called by what stands there."""
+    """Return what is wrong with a column of paths as a whole; None where it may name files.
+
+    named: whether the first row names columns; if not, the error does not repeat what it holds.
+    """
     name, filled = cells.names[position], [cell for cell in cells.column(position) if cell]
     number = f"column {cells.numbers[position]}"
     column = f"column {name}" if named and SAFE.fullmatch(name) else number
@@ -185,7 +191,7 @@ def _may_name_a_file(cell: str, folder: Path) -> bool:
         return True
     try:
         return named_series(path_of(cell, folder))[0].exists()
-    except OSError:  # a folder that may not be looked into: what is wrong is told for its row
+    except OSError:  # a folder without access: the error is reported for its row
         return True
 
 

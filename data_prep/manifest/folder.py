@@ -1,4 +1,4 @@
-"""What a folder of scans holds: series of DICOM and other volumes, of patients under pseudonyms."""
+"""Lists what a folder of scans holds: series of DICOM and other volumes, with patients under pseudonyms."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -19,18 +19,18 @@ from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.base.steps import Progress
 
-A_FEW_VISITS = 4  # of one patient
+A_FEW_VISITS = 4  # visits of one patient that are plausible
 
 
 @dataclass(frozen=True)
 class FolderListing:
     """What a folder holds: series of DICOM and other volumes, both by patient and scan.
 
-    unreadable: how many DICOM files could not be read. others: how many files of volumes that are not read here there
-    are, by their ending. pseudonyms: of each patient, by the DICOM PatientID or, of other files, the words of the path
-    that say whose they are. notes: what a user must look at, in sentences, also in the manifest that was made of it;
-    to_fill_in: the scans whose mask must be filled in there, without_region those of whose mask a region must be named,
-    and without_image those that lack an image.
+    unreadable: the number of DICOM files that cannot be read. others: the number of files of volumes in formats that
+    are not read here, by ending. pseudonyms: of each patient, by the DICOM PatientID or, for other files, by the words
+    of the path that say whose they are. notes: sentences on what a user must look at, also in the manifest made of it.
+    to_fill_in: the scans whose mask must be filled in there; without_region: those whose mask needs a named region;
+    without_image: those that lack an image.
     """
 
     series: list[ListedSeries]
@@ -51,11 +51,11 @@ def list_scans_below(
     *,
     needed: bool = True,
 ) -> FolderListing:
-    """Read the headers of all series and volumes in some folders, and in those below them, as if one held them all.
+    """Read the headers of all series and volumes in and below some folders, as if one folder held them all.
 
-    known: the pseudonyms that earlier listings gave; other patients get new ones. A patient whose files are of both
-    kinds is one: by the same id in DICOM and in the paths, or by one folder. progress: called with the files done,
-    their number, and nothing else. InputError where there is nothing that can be read, if something is `needed`.
+    known: the pseudonyms that earlier listings gave; other patients get new ones. A patient with files of both kinds is
+    recognised by the same id in DICOM and in the paths, or by one folder. progress: called with the files done, and
+    their number. InputError is raised where nothing can be read, if something is `needed`.
     """
     dicom = list_folders(folders, known, progress)
     places = sorted({path.parent for each in dicom.series for path in each.paths})
@@ -96,7 +96,8 @@ def _channels_unread(lists: int) -> tuple[str, ...]:
 
 
 def _may_be_files_of_one(found: FolderFiles, patients: Mapping[Words, str]) -> tuple[str, ...]:
-    """Several files of one patient, who alone has a folder: P01/a_pet and P01/b_pet."""
+    """Return a note where patients may be several files of one patient, who alone has a folder: P01/a_pet
+    and P01/b_pet."""
     if not found.may_be_of_one:
         return ()
     names = sorted({patients[each.named.patient] for each in found.files if each.named.patient})
@@ -107,9 +108,11 @@ def _may_be_files_of_one(found: FolderFiles, patients: Mapping[Words, str]) -> t
 
 
 def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -> tuple[str, ...]:
-    """Patients without a number whose scans only words tell apart that may be ids: HN_1987, HN_2001; HN/M01 to HN/M20.
+    """Return notes on patients without a number whose scans differ by words that may be ids: HN_1987, HN_2001;
+    HN/M01, HN/M02.
 
-    A patient may have a few visits; years are told from two on."""
+    A patient may have a few visits, so only more are reported; years are reported from two on.
+    """
     scans: dict[str, set[Words]] = {}
     for each in files:
         words = each.named
@@ -129,8 +132,8 @@ def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -
 
 
 def _may_be_visits(files: Sequence[FoundFile], patients: Mapping[Words, str]) -> tuple[str, ...]:
-    """Patients whom a word tells apart that may as well be a visit (V01, V02; M01 of V1/M01), but for ids beside
-    words that are visits' for sure and no others' (baseline/M01)."""
+    """Return a note on patients who differ only by a word that may be a visit (V01, V02; M01 of V1/M01). Ids beside
+    words that are surely visits, and nothing else, are left out (baseline/M01)."""
     found = {
         patients[each.named.patient]
         for each in files
@@ -148,9 +151,9 @@ def _may_be_visits(files: Sequence[FoundFile], patients: Mapping[Words, str]) ->
 
 
 def _may_be_one(pseudonyms: Mapping[str, str], listed: Collection[str]) -> tuple[str, ...]:
-    """Ids of patients that may be one's: their pseudonyms, which a manifest holds, would no longer show it.
+    """Return notes on ids that may be of one patient; the pseudonyms in a manifest would no longer show it.
 
-    pseudonyms: by id, also of patients that earlier listings met. listed: those of this one, of whom it is told.
+    pseudonyms: by id, also of patients in earlier listings. listed: those of this listing, which alone are reported.
     """
     in_words = {patient: words_of(patient) for patient in sorted(pseudonyms)}
     by_first: dict[Words, list[str]] = {}
@@ -197,7 +200,7 @@ def _nothing(folders: Sequence[Path], unreadable: int, others: Mapping[str, int]
 def _patients(
     files: Sequence[FoundFile], dicom: Listing, by_folder: Mapping[Words, str]
 ) -> tuple[dict[Words, str], dict[str, str]]:
-    """The pseudonym of each patient that paths name, and all pseudonyms by id."""
+    """Return the pseudonym of each patient that paths name, and all pseudonyms by id."""
     of_files = {each.named.patient for each in files} - {()}
     by_id = {words_of(patient): pseudonym for patient, pseudonym in dicom.pseudonyms.items()}
     linked = {**by_folder, **by_id}
@@ -207,7 +210,7 @@ def _patients(
 
 
 def _by_folder(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words, str]:
-    """The pseudonym of the one patient whose DICOM files lie where the path names a patient by these words."""
+    """Return the pseudonym of the one patient whose DICOM files lie where paths name a patient by these words."""
     places = {(path.parent, series.patient) for series in dicom.series for path in series.paths}
     pairs = {
         (
@@ -227,7 +230,8 @@ def _by_folder(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words,
 
 
 def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:
-    """A patient's files, where they are of one scan and its series too, are of the same scan, if no column is twice."""
+    """Return a patient's files, put into the scan of the series where both are of one scan, if no column is then
+    filled twice."""
     series = {each.scan: each for each in scans_of(dicom)}
     scans: dict[str, set[str]] = {}
     for patient, scan in [(each.patient, each.scan) for each in dicom.series] + [
@@ -248,11 +252,10 @@ def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:
 
 
 def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedScan]:
-    """Return the scans that hold an image, or a mask, by patient. prefer: patterns of names of files and of regions
-    of DICOM.
+    """Return the scans that hold an image or a mask, by patient.
 
-    Where the only masks of a scan are of something else than a lesion, its mask is unclear. InputError where there are
-    patterns and no name fits any of them.
+    prefer: patterns of file names and of names of DICOM regions. A scan whose only masks show something else than a
+    lesion has an unclear mask. InputError is raised where there are patterns and no name fits any of them.
     """
     regions = [name for each in listing.series for name in each.regions]
     check_prefer([*(each.path.name for each in listing.files if each.column), *regions], prefer)
@@ -270,7 +273,7 @@ def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedS
 
 
 def _without_organs(scan: ListedScan, listing: FolderListing) -> ListedScan:
-    """The scan, with the masks of organs that were left out told, where it has no other mask."""
+    """Return the scan with a note on the masks of organs that were left out, where it has no other mask."""
     series = [each for each in listing.series if each.scan == scan.scan and each.is_mask]
     files = [each for each in listing.files if each.scan == scan.scan and not each.column]
     named = {organ for each in series for organ in organs_of_regions(each)}
@@ -283,7 +286,7 @@ def _without_organs(scan: ListedScan, listing: FolderListing) -> ListedScan:
 
 
 def _merged(one: ListedScan, other: ListedScan) -> ListedScan:
-    """One scan of its series and of its other files, which share no column."""
+    """Return one scan of its series and its other files, which share no column."""
     return replace(
         one,
         images=one.images | other.images,

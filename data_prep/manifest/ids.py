@@ -1,5 +1,7 @@
-"""Ids that were meant to be one: typed by hand or damaged by a spreadsheet, they differ by capitals, leading zeros,
-dashes, underscores, dots or a decimal `.0` alone."""
+"""Finds ids that were meant to be one, but were mistyped or damaged by a spreadsheet.
+
+They differ only by capitals, leading zeros, dashes, underscores, dots or a decimal `.0`, or look alike.
+"""
 
 import re
 from collections import Counter
@@ -9,11 +11,11 @@ from decimal import Decimal
 from data_prep.manifest.birthdays import as_birthday
 from hnscc.base.in_words import noun_of
 
-FEW_OTHERS = 10  # times as many ids are written in the usual way as in one that may be a slip
-DIGITS_KEPT = 15  # of a number, by spreadsheets
-FAR = 10  # between the number of an id and all others of a cohort that is numbered without such gaps
+FEW_OTHERS = 10  # times as many ids have the usual form as have one that may be a slip
+DIGITS_KEPT = 15  # digits of a number that spreadsheets keep
+FAR = 10  # between an id's number and all others of a cohort that is numbered without such gaps
 
-# As spreadsheets write months, in English and German.
+# Months as spreadsheets write them, in English and German.
 MONTHS = {
     name: number + 1
     for names in (
@@ -24,27 +26,27 @@ MONTHS = {
 }
 TWO_NUMBERS = re.compile(r"(\d{1,2})([-_./ ])(\d{1,2})")
 DATE = re.compile(r"(\d{1,2})\W*([^\W\d_]{3})\w*\.?|([^\W\d_]{3})\w*\W*(\d{1,2})")
-# An umlaut written in two letters, within a word: Mueller, whom others write Muller.
+# An umlaut as two letters within a word: Mueller, which others write Muller.
 UMLAUT = re.compile(r"(?<=[^\W\d_])([aou])e(?=[^\W\d_]{2})")
-# Letters that are read and typed for digits: o and 0, i, l and 1, z and 2, s and 5, b and 8.
+# Letters that are taken for digits: o for 0, i and l for 1, z for 2, s for 5, b for 8.
 LOOKS = str.maketrans("oilzsb", "011258")
 
 
 def alike(ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs (later id, earlier id) that mean one thing: P01, p1 and P.01, 007, 7 and 7.0, 2023-001 and 2023001.
+    """Return pairs (later id, earlier id) that mean the same: P01, p1 and P.01; 007, 7 and 7.0; 2023-001 and 2023001.
 
-    Where dashes stand between numbers in both ids, they part the same numbers in both, so that P1-11 and P11-1 stay
-    two. Leading zeros count for nothing within a number alone: P02_2 is P022, not P22; and neither where there is a P02
-    (`may_be_one`: its second visit). An id is named once as the later one, with the first that it is like.
+    Dashes between numbers in both ids must separate the same numbers, so P1-11 and P11-1 stay two ids. Leading zeros
+    are ignored at the start of a number only, so P02_2 is P022, not P22; it is neither if there is a P02, whose second
+    visit it may be (`may_be_one`). An id is the later one of one pair only, with the first id that it is like.
     """
     return list(_of_one_spelling({each: each for each in ids}))
 
 
 def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs (later id, earlier id) that look alike and may mean one thing: PO1 and P01, l7 and 17, P0S and P05,
-    Mueller and Muller.
+    """Return pairs (later id, earlier id) that look alike and may mean the same: PO1 and P01, l7 and 17, Mueller
+    and Muller.
 
-    Pairs of `alike` are left out: those are sure.
+    Pairs of `alike`, which are certain, are left out.
     """
     looks = {each: UMLAUT.sub(r"\1", each.casefold()).translate(LOOKS) for each in ids}
     sure = {later for later, _ in alike(looks)}
@@ -52,14 +54,14 @@ def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _of_one_spelling(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Pairs as those of `alike`, of ids by their texts."""
+    """Yield pairs, as `alike` does, of ids by their texts."""
     firsts: dict[tuple[str, ...], str] = {}
     undashed: dict[str, list[str]] = {}
     visits = {longer for longer, _ in _extended(list(texts))}
     for each, text in texts.items():
         first = firsts.setdefault(_parts(text), each)
         others = undashed.setdefault(_joined(text), [])
-        if first == each:  # no earlier id has the same parts, but one may be written with or without dashes
+        if first == each:  # no earlier id has the same parts, but one may be the same with or without dashes
             first = next((other for other in others if _is_undashed(each, other, texts, visits)), each)
         if first != each:
             yield each, first
@@ -67,8 +69,10 @@ def _of_one_spelling(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _is_undashed(one: str, other: str, texts: Mapping[str, str], visits: Container[str]) -> bool:
-    """Whether one of two ids, of the same letters and digits, may be the other without its dashes, whose parts are no
-    patient and his visit."""
+    """Return whether one of two ids of the same letters and digits may be the other without dashes.
+
+    It is not if the parts that dashes separate are a patient and a visit.
+    """
     whole = [len(_parts(texts[each])) == 1 for each in (one, other)]
     return any(whole) and not any(
         each in visits for each, single in zip((one, other), whole, strict=True) if not single
@@ -78,14 +82,18 @@ def _is_undashed(one: str, other: str, texts: Mapping[str, str], visits: Contain
 def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
     """Return pairs (later id, earlier id) that may mean one patient, and that a person should look at.
 
-    They look alike (`look_alike`); or one is the other with something behind or before it, as it is typed at a second
-    visit: P05 and P05_v2, P05-2, P05b, v2P05; or an id is written otherwise than most and has the number of one of
-    those: 5, 05P or Pat05 beside P01, P02, ... P05; or letters and number, or two words, change places: AB-05, 05-AB;
-    or both are one date: 1961-03-07, 07.03.61, 19610307; or a spreadsheet took one for a date, 11-02, 11-Feb, 11.02, or
-    for a number, 1E3 and 1000, 1.2345E+04 and 0012345, 4.714.350 and 4714350, of which it keeps 15 digits; or a number
-    far from all others is one of theirs with two digits exchanged or a year put in: P102 or P2012 beside P001 to P020
-    (P021 is not far, and may be a patient). Sites that count from 1 each, A01 and B01, are none of it. Pairs of `alike`
-    are left out.
+    Pairs are of these kinds. Those of `alike` are left out, and sites that count from 1 each (A01, B01) do not count.
+
+    - They look alike (`look_alike`).
+    - One is the other with a second visit's addition: P05 and P05_v2, P05-2, P05b, v2P05.
+    - One has an unusual form and the number of a usual one: 5, 05P or Pat05 where there are P01, P02, ... P05.
+    - Letters and number, or two words, are exchanged: AB-05, 05-AB.
+    - Both are one date: 1961-03-07, 07.03.61, 19610307.
+    - A spreadsheet took one for a date: 11-02, 11-Feb, 11.02.
+    - A spreadsheet took one for a number, of which it keeps 15 digits: 1E3 and 1000, 1.2345E+04 and 0012345,
+      4.714.350 and 4714350.
+    - A number far from all others is one of them with two digits exchanged or a year inserted: P102 or P2012 where
+      there are P001 to P020. P021 is not far, and may be a patient.
     """
     distinct = list(dict.fromkeys(ids))
     sure = {later for later, _ in alike(distinct)}
@@ -101,8 +109,8 @@ def may_be_one(ids: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _extended(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an id and the longest other one that it begins or ends with, where that parts no word or number; P2_2
-    begins with P02, too."""
+    """Yield pairs of an id and the longest other id that it begins or ends with, up to the border of a word or number;
+    P2_2 begins with P02, too."""
     by_parts = {_parts(each): each for each in ids}
     for each in ids:
         ends = range(len(each) - 1, 0, -1)
@@ -115,13 +123,13 @@ def _extended(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _parted(text: str, at: int) -> bool:
-    """Whether what stands before a place and what begins there are two words or numbers: 05-2, 05b; not 052, b05."""
+    """Return whether a word or number ends at a place and another begins there: 05-2, 05b; not 052, b05."""
     before, after = text[at - 1], text[at]
     return not (before.isalnum() and after.isalnum()) or (before.isdigit() and after.isalpha())
 
 
 def _of_one_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an id that is written otherwise than most, and the one of those that has the same number."""
+    """Yield pairs of an id in an unusual form and the one in the usual form that has the same number."""
     numbered = {each: re.findall(r"\d+", each) for each in ids}
     written = {
         each: re.sub(r"[\W_]+", "", re.sub(r"\d+", "0", each)).casefold()
@@ -140,8 +148,8 @@ def _of_one_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _turned_round(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of ids of the same letters and numbers, of which one has letters where the other has a number; or of the
-    same words alone in another order, as a name and a first name are."""
+    """Yield pairs of ids of the same letters and numbers in exchanged positions, or of the same words in another order,
+    such as a name and a first name."""
     firsts: dict[tuple[str, ...], tuple[list[str], str]] = {}
     for each in ids:
         pieces = [piece.lstrip("0") for piece in re.findall(r"[^\W\d_]+|\d+", each.casefold())]
@@ -152,8 +160,8 @@ def _turned_round(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _as_date(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of ids of which a spreadsheet may have made a date of one, 11-02 and 11-Feb or 2-Nov; or that part the same
-    two numbers by other signs, 11-02 and 11.02."""
+    """Yield pairs of which a spreadsheet may have made one a date (11-02 and 11-Feb or 2-Nov), and pairs that separate
+    the same two numbers by different signs (11-02 and 11.02)."""
     firsts: dict[tuple[int, int], tuple[str, str]] = {}
     dates = []
     for each in ids:
@@ -169,9 +177,11 @@ def _as_date(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _as_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an id that a spreadsheet takes for a number, and of what it makes of it: 1E3 and 1000; 123456789012 and
-    1.23E+11, as wide as the column; of more than 15 digits the others become zeros; with dots by thousands, 4.714.350
-    and 4714350."""
+    """Yield pairs of an id that a spreadsheet takes for a number, and what it makes of it.
+
+    Such are 1E3 and 1000; 123456789012 and 1.23E+11, in as many digits as the column is wide; 4.714.350, with dots
+    between thousands, and 4714350; and a number of more than 15 digits, of which it makes the rest zeros.
+    """
     there = {each.lstrip("0"): each for each in ids}
     for each in ids:
         if re.fullmatch(r"\d[.,]\d{1,14}[eE]\+?\d{1,2}", each):
@@ -189,14 +199,14 @@ def _as_number(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _rounded(number: str, shown: str) -> bool:
-    """Whether a number becomes what is shown, as 1.23E+11, once rounded to as many digits."""
+    """Return whether a number is rounded to what is shown, such as 1.23E+11."""
     places = len(re.split("[eE]", shown)[0]) - len("1.")
     return number.isdecimal() and Decimal(f"{Decimal(number):.{places}E}") == Decimal(shown.replace(",", "."))
 
 
 def _far_off(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Pairs of an id whose number lies far from those of a cohort that is numbered on and on, and of one of these from
-    which two digits that were exchanged, or a year that was put in, make it."""
+    """Yield pairs of an id whose number is far from those of a consecutively numbered cohort, and one of those, where
+    exchanging two digits or inserting a year makes the first of the second."""
     written: dict[str, dict[int, tuple[str, str]]] = {}
     for each in ids:
         if len(numbers := re.findall(r"\d+", each)) == 1:
@@ -212,8 +222,10 @@ def _far_off(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _numbered_on(numbers: Sequence[int]) -> set[int]:
-    """Those numbers of a sorted row without the few that lie far from all others; none where the rest has gaps too, so
-    that no number is out of place, or is not much more than those."""
+    """Return the numbers of a sorted list without the few that are far from all others.
+
+    It is empty where the rest has gaps too, so that no number is out of place, or is not much more than the few.
+    """
     groups: list[list[int]] = []
     for number in numbers:
         if groups and number - groups[-1][-1] <= FAR:
@@ -226,13 +238,13 @@ def _numbered_on(numbers: Sequence[int]) -> set[int]:
 
 
 def _exchanged(one: str, other: str) -> bool:
-    """Whether two numbers of as many digits differ by two of these that changed places."""
+    """Return whether two numbers with equally many digits differ by two exchanged digits."""
     differ = [pair for pair in zip(one, other, strict=False) if pair[0] != pair[1]]
     return len(one) == len(other) and len(differ) == 2 and differ[0] == differ[1][::-1]
 
 
 def _with_year(longer: str, number: str) -> bool:
-    """Whether digits are a number with a year before or behind it: 2005 or 201905 for 05, 2012 for 012."""
+    """Return whether digits are a number with a year before or after it: 2005 or 201905 for 05, 2012 for 012."""
     year, either = r"(19|20)(\d\d)?", f"({number}|0*{int(number):02d})"
     return re.fullmatch(f"{year}{either}|{either}{year}", longer) is not None
 
@@ -244,7 +256,7 @@ def rows_text(lines: Iterable[int]) -> str:
 
 
 def lines_of(ids: Iterable[tuple[str, int]]) -> Mapping[str, list[int]]:
-    """Return the lines in which each id stands, in the order of the first; `ids` pairs ids with lines."""
+    """Return the lines that each id stands in, by the order of the first; `ids` pairs ids with lines."""
     lines: dict[str, list[int]] = {}
     for each, line in ids:
         lines.setdefault(each, []).append(line)
@@ -252,17 +264,17 @@ def lines_of(ids: Iterable[tuple[str, int]]) -> Mapping[str, list[int]]:
 
 
 def _parts(text: str) -> tuple[str, ...]:
-    """What dashes and underscores between two digits part, each as `_plain` gives it."""
+    """Return the parts between dashes and underscores that stand between two digits, each by `_plain`."""
     return tuple(_plain(part) for part in re.split(r"(?<=\d)[-_ ]+(?=\d)", text))
 
 
 def _plain(text: str) -> str:
-    """What `_joined` gives, without the leading zeros of its numbers."""
+    """Return what `_joined` returns, without the leading zeros of its numbers."""
     return re.sub(r"(?<!\d)0+(?=\d)", "", _joined(text))
 
 
 def _joined(text: str) -> str:
-    """The text without capitals, dashes, underscores, spaces, and dots but those that part two numbers; a spreadsheet's
-    decimal zero (7.0) is no number."""
+    """Return the text in small letters, without dashes, underscores, spaces, a decimal zero (7.0) as of spreadsheets,
+    and dots except those between two numbers."""
     text = re.sub(r"(?<=\d)\.0+$", "", text)
     return re.sub(r"(?<!\d)\.|\.(?!\d)|[-_ ]+", "", text).casefold()

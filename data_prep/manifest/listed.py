@@ -1,4 +1,4 @@
-"""What a folder's scans are; of volumes that are no DICOM, which file is whose, and which column it belongs to."""
+"""Says what a folder's scans are; for volumes that are not DICOM, whose each file is and which column it belongs to."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from data_prep.manifest.columns import USUAL
 from data_prep.manifest.preferred import first_fitting, fits_pattern
 from hnscc.base.in_words import count_of
 
-_BYTES = ("uint8", "int8", "bool")  # how masks are stored, and hardly any image
+_BYTES = ("uint8", "int8", "bool")  # number types in which masks are stored, but hardly any image
 _NO_PATIENT = "its path does not say whose it is"
 
 
@@ -19,11 +19,11 @@ _NO_PATIENT = "its path does not say whose it is"
 class ListedScan:
     """A scan of a listing that holds a volume.
 
-    images: the absolute path of the series of each column, its key behind a `#`; of several series of a modality, that
-    of the most slices. mask: the file of its contours or segments, of several that which `scans_of` takes; None where
-    there is none, or of organs alone. regions: the names in it. chosen: by column, what was taken of several, in a
-    sentence; unclear: by column, why nothing was taken though there is something, in a sentence; several: the columns
-    that more than one file may fill.
+    images: by column, the absolute path of the series, with its key after a `#`; of several series of a modality, the
+    one with the most slices. mask: the file of its contours or segments, of several the one that `scans_of` takes; None
+    where there is none, or of organs alone. regions: the names in that mask. chosen: by column, a sentence on what was
+    taken of several; unclear: by column, a sentence on why nothing was taken though there is something; several: the
+    columns that more than one file may fill.
     """
 
     patient: str
@@ -37,7 +37,7 @@ class ListedScan:
 
     @property
     def region(self) -> str:
-        """The only region of its mask; empty where there are several, of which a user has to choose."""
+        """The only region of its mask; "" where there are several, of which a user must choose."""
         return self.regions[0] if len(self.regions) == 1 else ""
 
 
@@ -45,11 +45,11 @@ class ListedScan:
 class ListedFile:
     """One volume. `patient` and `scan` are pseudonyms, "" where its path does not say whose it is.
 
-    column: what it is taken for: a modality, mask, or "" where that is not clear; modality: of a mask, which image its
-    name says that it was drawn on. by: what says so, name or header. numbers: how its values are stored, such as
-    uint8. shape: voxels along x, y and z, spacing in mm, plane: of the slices; empty where it cannot be read. remark:
-    why it cannot be read, is taken for nothing, or for what it is. organ: what a mask shows by its name, where that is
-    no lesion; "" of others.
+    column: what it is taken for: a modality, mask, or "" where that is unclear. modality: for a mask, the image that
+    its name says it was drawn on. by: what says so, name or header. numbers: how its values are stored, such as uint8.
+    shape: voxels along x, y and z, with the spacing in mm; plane: that of the slices; both "" where it cannot be read.
+    remark: why it cannot be read, is taken for nothing, or for what it is. organ: what a mask's name says that it
+    shows, where that is no lesion; "" otherwise.
     """
 
     patient: str
@@ -72,7 +72,7 @@ def list_volumes(
     """Return the files with what each is taken for, by patient and scan.
 
     patients: the pseudonym of each patient that the paths name. scans_before: how many scans each pseudonym has
-    already; those of the files are counted on from there.
+    already; those of the files are numbered from there on.
     """
     visits = _visits(found)
     columns = _columns(found)
@@ -89,7 +89,7 @@ def list_volumes(
 
 @dataclass(frozen=True)
 class _Taken:
-    """What a file is taken for, what says so, and what there is to say about it."""
+    """What a file is taken for, what says so, and a remark on it."""
 
     column: str
     by: str = "name"
@@ -117,7 +117,7 @@ def _listed(file: FoundFile, taken: _Taken, patient: str, scan: str) -> ListedFi
 
 
 def _visits(found: Sequence[FoundFile]) -> list[tuple[str, ...]]:
-    """The words of each file's visit. A file whose path names none belongs to the patient's only one."""
+    """Return the words of each file's visit; a file whose path names none belongs to the patient's only visit."""
     known: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
     for each in found:
         known.setdefault(each.named.patient, set()).add(each.named.scan)
@@ -129,8 +129,11 @@ def _visits(found: Sequence[FoundFile]) -> list[tuple[str, ...]]:
 
 
 def _columns(found: Sequence[FoundFile]) -> list[_Taken]:
-    """What each file is taken for. MRI is called mri where the folder holds one kind of it, else by its sequence;
-    images are called image where no path names a modality."""
+    """Return what each file is taken for.
+
+    MRI is called mri where the folder holds one kind of it, otherwise by its sequence. Images are called image where no
+    path names a modality.
+    """
     names = [_sole(each.named) for each in found if not _is_mask_by_name(each)]
     sequences = {name for name in names if name and name not in ("pet", "ct") and "channel" not in name}
     anonymous = not any(names)
@@ -160,7 +163,8 @@ def _taken(file: FoundFile, sequences: set[str], anonymous: bool) -> _Taken:
 
 
 def _is_mask_by_name(file: FoundFile) -> bool:
-    """By its own name; or by that of its folder, where its own says nothing else or its values are bytes."""
+    """Return whether its own name says mask; or its folder's name does, and its own says nothing else or its values
+    are bytes."""
     says = file.named
     in_folder = says.in_masks and (not says.modalities or file.numbers in _BYTES)
     return not says.no_lesion and (says.mask or in_folder)
@@ -171,10 +175,10 @@ def _sole(says: Named) -> str:
 
 
 def candidates(files: Iterable[ListedFile], prefer: Sequence[str]) -> dict[str, list[ListedFile]]:
-    """Return the files of one scan by column, images first; more than one where it is not clear which is meant.
+    """Return the files of one scan by column, images first; several for a column where it is unclear which is meant.
 
-    prefer: patterns of file names; of several files, those that the first pattern that fits any of them fits. Of masks,
-    one that is taken for one by its header alone counts only where no name says mask.
+    prefer: patterns of file names; of several files, only those are kept that fit the first pattern that any of them
+    fits. A file that only its header makes a mask counts only where no name says mask.
     """
     found: dict[str, list[ListedFile]] = {}
     for each in files:
@@ -189,18 +193,18 @@ def _named_first(files: list[ListedFile]) -> list[ListedFile]:
 
 
 def _preferred(files: list[ListedFile], prefer: Sequence[str]) -> list[ListedFile]:
-    """Of several files those that the first pattern that fits any of them fits, else all of them."""
+    """Return those of several files that fit the first pattern that any of them fits, or else all of them."""
     pattern = first_fitting([each.path.name for each in files], prefer) if len(files) > 1 else None
     return [each for each in files if pattern is None or fits_pattern(each.path.name, pattern)]
 
 
 def scan_of_files(files: Sequence[ListedFile], prefer: Sequence[str]) -> ListedScan:
-    """Return the scan that its files make, one at least. prefer: patterns of file names, for `candidates`."""
+    """Return the scan that one or more files make. prefer: patterns of file names, as for `candidates`."""
     images: dict[str, Path] = {}
     chosen: dict[str, str] = {}
     unclear: dict[str, str] = {}
     for name, own in candidates(files, prefer).items():
-        if len(own) > 1:  # and nothing else is unclear here
+        if len(own) > 1:  # else nothing is unclear here
             unclear[name] = f"{count_of(len(own), 'file')} may be {name}{_drawn_on(own)}, and none was taken"
             continue
         images[name] = own[0].path.absolute()

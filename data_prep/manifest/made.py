@@ -1,5 +1,7 @@
-"""A manifest made of the scans that a folder holds, and what a user must look at in it; the file that says which
-patient each pseudonym of it stands for, and that identifies patients."""
+"""Writes a manifest of the scans that a folder holds, with notes on what a user must look at in it.
+
+It also reads and writes the file that says which patient each pseudonym stands for, and so identifies patients.
+"""
 
 import contextlib
 import csv
@@ -18,15 +20,15 @@ from hnscc.base.files import write_errors, write_text
 from hnscc.base.in_words import count_of
 
 _PSEUDONYMS = ("pseudonym", "patient")  # a manifest's patient_id is the pseudonym
-_NAMED_BEFORE = ("pseudonym", "dicom_patient_id")  # in files of before, whose patients are read alike
-NAMED_SCANS = 3  # scans that a note names, of more
+_NAMED_BEFORE = ("pseudonym", "dicom_patient_id")  # the header of older files, which are read alike
+NAMED_SCANS = 3  # scans that a note names if there are more
 
 
 def read_pseudonyms(path: Path) -> dict[str, str]:
-    """Return the pseudonyms of such a file by the patients: their PatientID of DICOM, else the words of the path that
-    say whose a file is. Empty where the file is not there.
+    """Return the pseudonyms in a file, by PatientID of DICOM or else by the words of the path that say whose a file is.
 
-    InputError where the file is no such table: it says what was found, and repeats none of its text.
+    It is empty where there is no file. InputError is raised where the file is not such a table: it says what was found,
+    without repeating the file's text.
     """
     if not path.exists():
         return {}
@@ -59,9 +61,9 @@ def _no_pseudonyms(found: str) -> InputError:
 
 
 def write_pseudonyms(pseudonyms: Mapping[str, str], path: Path) -> None:
-    """Write which patient each of the pseudonyms, which stand by the patients' ids, stands for.
+    """Write which patient each pseudonym stands for; `pseudonyms` holds them by the patients' ids.
 
-    The file identifies patients: only its owner may read it.
+    The file identifies patients, so only its owner may read it.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -77,8 +79,8 @@ def write_pseudonyms(pseudonyms: Mapping[str, str], path: Path) -> None:
 
 @dataclass(frozen=True)
 class ManifestNotes:
-    """What must be looked at in a manifest, in sentences; the scans whose mask must be filled in, those of whose mask a
-    region must be named, and those that lack an image."""
+    """What a user must look at in a manifest, in sentences; the scans whose mask must be filled in, those whose mask
+    needs a named region, and those that lack an image."""
 
     notes: tuple[str, ...]
     to_fill_in: tuple[str, ...]
@@ -87,12 +89,12 @@ class ManifestNotes:
 
 
 def with_notes(listing: FolderListing, made: ManifestNotes) -> FolderListing:
-    """Return the listing with what must be looked at in the manifest that was made of it."""
+    """Return the listing with the notes on the manifest that was made of it."""
     return replace(listing, **{**vars(made), "notes": (*listing.notes, *made.notes)})
 
 
 def check_new(manifest: Path) -> None:
-    """Raise InputError where the manifest that is to be written is there already."""
+    """Raise InputError where the manifest that is to be written exists already."""
     if manifest.exists():
         raise InputError(
             "The manifest is there already.",
@@ -104,11 +106,11 @@ def check_new(manifest: Path) -> None:
 
 
 def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes:
-    """Write a manifest of scans; returns what the user must look at in it.
+    """Write a manifest of scans, and return what the user must look at in it.
 
-    Where a scan has no mask, or it is not clear which file is the mask, the cell says FILL-IN, which `prepare` refuses:
-    no scan is free of lesion because its contours were not exported. InputError where the manifest is there already, or
-    no scan holds a volume.
+    Where a scan has no mask, or it is unclear which file is the mask, the cell says FILL-IN, which `prepare` refuses,
+    since a scan is not free of lesion just because its contours were not exported. InputError is raised where the
+    manifest exists already, or no scan holds a volume.
     """
     check_new(manifest)
     columns = image_columns(scans)
@@ -137,23 +139,27 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes
 
 @contextlib.contextmanager
 def taken_back_unless_done(manifest: Path) -> Iterator[None]:
-    """Delete a manifest that was just written, unless what belongs to it is written within a `with` block: it would be
-    of no use alone, and in the way of the same command."""
+    """Delete a manifest that was just written, unless the `with` block, which writes what belongs to it, succeeds.
+
+    The manifest would be useless alone, and would be in the way if the same command is given again.
+    """
     with contextlib.ExitStack() as undone:
-        undone.callback(manifest.unlink, missing_ok=True)  # at an interrupt, too
+        undone.callback(manifest.unlink, missing_ok=True)  # also after an interrupt
         yield
         undone.pop_all()
 
 
 def _no_image(scans: Sequence[ListedScan]) -> str:
-    """What is unclear of the scans' images, each thing once."""
+    """Return what is unclear about the scans' images, each sentence once."""
     told = dict.fromkeys(why for each in scans for name, why in each.unclear.items() if name != MASK)
     return "; ".join(told)
 
 
 def image_columns(scans: Sequence[ListedScan]) -> list[str]:
-    """Return the modalities that some scan has, or may have: the usual ones, then the others by name; none where no
-    scan has any for sure."""
+    """Return the modalities that some scan has, or may have: the usual ones, then the others by name.
+
+    It is empty where no scan surely has any.
+    """
     found = {name for each in scans for name in (*each.images, *each.unclear)} - {MASK}
     if not any(each.images for each in scans):
         return []
@@ -161,7 +167,7 @@ def image_columns(scans: Sequence[ListedScan]) -> list[str]:
 
 
 def _together(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """The notes, those of the same words once, with the scans that they are about."""
+    """Return the notes with the scans that they are about; notes with the same words are merged."""
     about: dict[str, list[str]] = {}
     for scan, note in notes:
         about.setdefault(note, []).append(scan)
@@ -181,7 +187,7 @@ def _row(scan: ListedScan, columns: Sequence[str], beside: Path) -> list[str]:
 
 
 def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
-    """What a user must look at in the row of a scan."""
+    """Return what a user must look at in the row of a scan."""
     told = [scan.chosen[name] for name in scan.images if name in scan.chosen]
     for name in columns:
         if name in scan.unclear:
@@ -205,7 +211,7 @@ def _notes(scan: ListedScan, columns: Sequence[str]) -> list[str]:
 
 
 def _right_one(scan: ListedScan, name: str) -> str:
-    """What a user does about a cell that nothing was taken for though there is something."""
+    """Return what a user should do about a cell left empty although there is something for it."""
     there = "write the right one there"
     return (
         f"{there} (or say which by `--prefer`, as in `--prefer '*T1_mask*'`)"

@@ -1,4 +1,4 @@
-"""The manifest: one CSV row per scan, checked as a whole before any volume is opened."""
+"""Reads the manifest, one CSV row per scan, and checks it as a whole before any volume is opened."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,27 +28,25 @@ from hnscc.base.in_words import count_of
 from hnscc.base.locations import ZARR_ROOT
 from hnscc.base.split_names import SPLITS
 
-_UNKNOWN = "unknown"  # the split of a row whose cell holds none of them
-# What to do where it is no single cell or scan that is wrong.
+_UNKNOWN = "unknown"  # the split of a row whose cell names none
+# What to do where no single cell or scan is wrong.
 _ROWS = "Write a row for each scan below the header, and prepare again."
 _CELLS = "Write as many cells as the header has, one with a comma in it between quotes, and prepare again."
 _ONE_SPLIT = "Write one split into all rows of the patient, and prepare again."
 _ALL_SPLITS = "Write a split into every row, or into none, and prepare again."
 _OWN = "Name the file that belongs here, or leave the scan out."
 _A_PATH = f"a path relative to the manifest (every column but {', '.join(REQUIRED + OPTIONAL)} is a modality)"
-_OF_FILES = (*VOLUME_ENDINGS, *ENDINGS, ZARR_ROOT)  # of a store the last: beside folders of ids
+_OF_FILES = (*VOLUME_ENDINGS, *ENDINGS, ZARR_ROOT)  # of a store the last, beside folders named by ids
 Fault = tuple[int, InputError]  # the manifest's line, counted from 1, and what is wrong with it
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a manifest, its files known to exist. `line` counts the lines of the CSV, from 1 for the header; it is
-    0 where the scan was named without a manifest (data_prep.manifest.without), and its ids were made up.
-
-    `mask` is None for a scan without lesion; `said_free` tells that its cell says so, and is not just empty. `region`
-    is what the column `roi` says of the mask (data_prep.dicom.regions). `told` says, in sentences, how its files were
-    chosen where several would do.
-    """
+    """One row of a manifest, whose files exist. `line` counts the lines of the CSV, from 1 for the header; it is 0
+    where the scan was named without a manifest (data_prep.manifest.without), and its ids were made up. `mask` is
+    None for a scan without lesion; `said_free` is true if the cell says so and is not just empty. `region` is what
+    the column `roi` says of the mask (data_prep.dicom.regions). `told` are sentences on how its files were chosen
+    of several."""
 
     line: int
     patient_id: str
@@ -62,7 +60,7 @@ class Row:
 
     @property
     def columns(self) -> list[tuple[str, Path]]:
-        """The columns that name a file, with their files: the modalities, then the mask where there is one."""
+        """The columns that name a file, with their files: the modalities, then the mask if there is one."""
         return [*self.files.items(), *([("mask", self.mask)] if self.mask else [])]
 
     @property
@@ -71,7 +69,7 @@ class Row:
 
 
 def raise_all(faults: Iterable[Fault]) -> None:
-    """Raise the InputError that tells all faults in the order of their lines; return where there is none."""
+    """Raise one InputError with all faults in the order of their lines; return where there is none."""
     in_order = [fault for _, fault in sorted(faults, key=lambda each: each[0])]
     if in_order:
         raise several(in_order)
@@ -82,10 +80,10 @@ def examine_manifest(
 ) -> tuple[list[Row], list[Fault]]:
     """Return the rows without a fault, and the faults of the others.
 
-    needed: of new scans, the modalities whose columns must be there, and the only ones that are looked at, and
-    reference that of them which every variant needs; the column `mask` may be missing then, and an empty cell, or one
-    to be filled in, says nothing. None for every column that is a modality. InputError is raised where the file or its
-    columns leave no row to be judged.
+    needed: for new scans, the modalities that must have a column, and the only ones that are checked; the column `mask`
+    may then be missing, and an empty cell, or one to be filled in, says nothing. None means every column that is a
+    modality. reference: the needed modality that every variant needs. InputError is raised where the file or its
+    columns leave no row to check.
     """
     path = Path(manifest)
     cells = spelled(read_cells(path), needed)
@@ -114,9 +112,9 @@ def _wrong_width(line: ManifestLine, width: int) -> InputError:
 def _row(
     line: ManifestLine, cells: Cells, modalities: tuple[str, ...], folder: Path
 ) -> tuple[Row | None, list[InputError]]:
-    """The row as far as it can be read (None without usable ids), and what is wrong with it.
+    """Return the row as far as it can be read (None without usable ids), and what is wrong with it.
 
-    Left out of the row are a split that is none, and a file that is not there.
+    An unknown split, and files that do not exist, are left out of the row.
     """
     where = f"manifest row {line.number}"
     values = dict(zip(cells.names, line.cells, strict=True))
@@ -132,7 +130,7 @@ def _row(
     names_mask = bool(values["mask"]) and not said_free and not cell_says(TO_FILL_IN, values["mask"])
     for name in (*modalities, *(["mask"] if names_mask else [])):
         if is_elsewhere(values[name], folder):
-            continue  # told once for all rows
+            continue  # reported once for all rows
         try:
             files[name] = named_file(values[name], folder, f"{where}, column {name}")
         except InputError as fault:
@@ -154,7 +152,8 @@ def _row(
 
 
 def _id_fault(name: str, value: str, where: str) -> InputError | None:
-    """What is no id stays out of the error: where cells have shifted, it is the path of a patient's file."""
+    """Return an error without the value, which is the path of a patient's file if cells have shifted; None for
+    an id."""
     if not value:
         return refused(f"The {name} is missing.", where, SAFE_NAMES, "an empty cell")
     if not SAFE.fullmatch(value):
@@ -167,7 +166,7 @@ def _id_fault(name: str, value: str, where: str) -> InputError | None:
 
 
 def named_file(cell: str, folder: Path, where: str, expected: str = _A_PATH, do: str = "") -> Path:
-    """Return the file that a cell names. InputError, without the cell's text, which is the path of a patient's file."""
+    """Return the file that a cell names. InputError does not repeat the cell, which is the path of a patient's file."""
     if not cell:
         raise refused("A modality is missing.", where, expected, "an empty cell", do)
     path = path_of(cell, folder)
@@ -178,13 +177,13 @@ def named_file(cell: str, folder: Path, where: str, expected: str = _A_PATH, do:
         found = "" if there else nothing_there(cell, place)
         whole = not other or other.exists()
     except OSError as error:
-        # Too long a name, or a folder that may not be looked into; the error's own text has the path.
+        # The name is too long, or a folder denies access; the error's own text has the path.
         raise refused(
             "The file cannot be looked up.", where, expected, error.strerror or type(error).__name__, do
         ) from None
     if not there:
         raise refused("The file does not exist.", where, expected, found, do)
-    if not (place.is_file() or place.is_dir()):  # a pipe, which nothing may ever come out of
+    if not (place.is_file() or place.is_dir()):  # a pipe, for example, which may never deliver anything
         raise refused("What is named is no file.", where, expected, "a pipe, a socket or a device", do)
     if not whole:
         raise refused(
@@ -194,7 +193,7 @@ def named_file(cell: str, folder: Path, where: str, expected: str = _A_PATH, do:
 
 
 def _cohort_faults(rows: list[Row]) -> Iterator[Fault]:
-    """What is wrong between rows, each with the line of the later row."""
+    """Yield what is wrong between rows, each with the line of the later row."""
     yield from _scans_twice(rows)
     yield from _ids_alike(rows)
     yield from _split_faults(rows)
@@ -206,7 +205,7 @@ def _cohort_faults(rows: list[Row]) -> Iterator[Fault]:
 def _scans_twice(rows: list[Row]) -> Iterator[Fault]:
     scans: dict[str, Row] = {}
     for row in rows:
-        # Some file systems do not tell capitals apart.
+        # Some file systems ignore capitals.
         first = scans.setdefault(row.scan_id.lower(), row)
         if first is not row:
             found = f"also in row {first.line}"
@@ -214,14 +213,15 @@ def _scans_twice(rows: list[Row]) -> Iterator[Fault]:
 
 
 def _ids_alike(rows: list[Row]) -> Iterator[Fault]:
-    """Typed by hand at a second visit, one patient becomes two, who may be trained and tested on."""
+    """Yield ids that are alike: mistyped at a second visit, one patient becomes two, who may be trained and
+    tested on."""
     for column, lines in (
         ("patient_id", lines_of((row.patient_id, row.line) for row in rows)),
         ("scan_id", lines_of((row.scan_id, row.line) for row in rows)),
     ):
         for later, first in alike(lines):
             if column == "scan_id" and later.lower() == first.lower():
-                continue  # told by _scans_twice
+                continue  # reported by _scans_twice
             yield (
                 lines[later][0],
                 InputError(
@@ -255,8 +255,8 @@ def _split_faults(rows: list[Row]) -> Iterator[Fault]:
 
 
 def _forgotten_masks(cells: Cells) -> Iterator[Fault]:
-    """Cells that are still to be filled in. Where some rows say that their scans have no lesion, an empty cell says
-    nothing: a mask was forgotten."""
+    """Yield cells still to be filled in, and empty ones where other rows say that their scans have no lesion: a mask
+    may have been forgotten there."""
     masks = cells.column(cells.names.index("mask"))
     some_free = any(cell_says(LESION_FREE, cell) for cell in masks)
     for line, cell in zip(cells.rows, masks, strict=True):
@@ -270,10 +270,10 @@ def _forgotten_masks(cells: Cells) -> Iterator[Fault]:
 
 
 def files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]:
-    """A file named twice is a slip of the pen: under two scans it could put one image into two splits,
-    in two columns it would make one modality, or the truth, of another."""
+    """Yield files that a row names although it or another row does already: in two scans they could put one image into
+    two splits, in two columns they would make one modality, or the truth, of another."""
     for column, path in row.columns:
-        # The folder of a scan's series may hold its contours too.
+        # The folder of a scan's series may also hold its contours.
         named = _identity(path) / "mask" if column == "mask" and path.is_dir() else _identity(path)
         first, other = files.setdefault(named, (row, column))
         where = f"{row.where}, column {column}"
@@ -288,13 +288,13 @@ def files_twice(row: Row, files: dict[Path, tuple[Row, str]]) -> Iterator[Fault]
 
 
 def _identity(path: Path) -> Path:
-    """One path for one image, whichever half of an Analyze pair names it."""
+    """Return the same path for both halves of an Analyze pair, which hold one image."""
     path = path.resolve()
     other = other_half(path)
     return min(path, other) if other else path
 
 
 def refused(problem: str, where: str, expected: str, found: str, do: str = "") -> InputError:
-    """Return an error of the manifest, of a row of it where `do` does not say what to do."""
+    """Return an error of the manifest; without `do`, it says that a row must be corrected."""
     do = do or "Correct the manifest, or take the scan out of it, and prepare again."
     return InputError(problem, where=where, expected=expected, found=found, do=do)

@@ -1,4 +1,4 @@
-"""Why a cell names nothing though its file may be there: what a look at the folder tells, without a name."""
+"""Says why a cell names nothing although its file may exist, by a look at the folder, without repeating a name."""
 
 import re
 import unicodedata
@@ -8,17 +8,17 @@ from pathlib import Path
 from data_prep.files.read import VOLUME_ENDINGS, ending_of
 from data_prep.manifest.columns import LESION_FREE
 
-# For 'there is none'.
+# Words that say that there is none.
 _WORDS = ("na", "n/a", "nan", "null", "nil", "no", "-", "0", "false", "empty", "negative")
-_FORMULA = re.compile(r"#(N/A|NV|DIV/0!|[A-Z]+[!?])")  # what spreadsheets show of a formula that fails
+_FORMULA = re.compile(r"#(N/A|NV|DIV/0!|[A-Z]+[!?])")  # what spreadsheets show for a formula that fails
 _QUOTES = "'\"`\u2018\u2019\u201c\u201d"
 
 
 def nothing_there(cell: str, path: Path) -> str:
-    """Return what is found where a cell names nothing, in words: a file that the cell nearly names, or what the cell
-    is. No part of its text is repeated.
+    """Return what is found where a cell names nothing, in words: a file with nearly that name, or what the cell is.
 
-    path: what the cell was taken to name. OSError where a folder may not be looked into.
+    No part of the cell's text is repeated. path: what the cell was taken to name. OSError is raised where a folder
+    denies access.
     """
     if cell.casefold() in _WORDS:
         return f"a word, and no file of that name (a scan without lesion says `{LESION_FREE}`)"
@@ -44,7 +44,7 @@ def nothing_there(cell: str, path: Path) -> str:
 
 
 def _other_ending(path: Path) -> str:
-    """The ending of a volume that is there, where the path names one of another ending; empty where there is none."""
+    """Return the ending of a volume that exists under another ending than the path's; "" where there is none."""
     own = ending_of(path.name)
     stem = path.name[: len(path.name) - len(own)]
     others = [each for each in VOLUME_ENDINGS if own and each != own]
@@ -52,7 +52,7 @@ def _other_ending(path: Path) -> str:
 
 
 def _spelled(path: Path, alike: Callable[[str], str]) -> bool:
-    """Whether each part of a path that is not there has one beside it that is alike."""
+    """Return whether each part of a path that does not exist has a similar name beside it."""
     at = Path(path.anchor) if path.is_absolute() else Path()
     for part in path.relative_to(at).parts if path.is_absolute() else path.parts:
         if not (at / part).exists() and part != "..":

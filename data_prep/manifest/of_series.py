@@ -1,4 +1,4 @@
-"""The scans that a folder of DICOM holds: which series and which mask each is made of."""
+"""Finds the scans that a folder of DICOM holds: which series and which mask each is made of."""
 
 import os
 from collections import Counter
@@ -11,18 +11,20 @@ from data_prep.manifest.listed import ListedScan
 from data_prep.manifest.preferred import first_fitting, fits_pattern
 from hnscc.base.in_words import count_of
 
-COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # of the manifest, by modality
+COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # columns of the manifest by DICOM's modality
 
 
 def organs_of_regions(series: ListedSeries) -> list[str]:
-    """Return the organs that the regions of a mask are called by; empty where one of them is called otherwise."""
+    """Return the organs that the regions of a mask are named after; an empty list where a region is named otherwise."""
     organs = [organ_alone(name) for name in series.regions]
     return organs if all(organs) else []
 
 
 def scans_of(listing: Listing, prefer: Sequence[str] = ()) -> list[ListedScan]:
-    """Return the scans of a listing that hold a volume without a fault, in its order. prefer: patterns of names of
-    regions, for masks of which there are several."""
+    """Return the scans of a listing that hold a volume without a fault, in its order.
+
+    prefer: patterns of region names, by which one of several masks is chosen.
+    """
     scans: dict[str, list[ListedSeries]] = {}
     for each in listing.series:
         scans.setdefault(each.scan, []).append(each)
@@ -34,11 +36,11 @@ def scans_of(listing: Listing, prefer: Sequence[str] = ()) -> list[ListedScan]:
 
 
 def _masks(series: Sequence[ListedSeries], names: Counter[str], prefer: Sequence[str]) -> list[ListedSeries]:
-    """The masks of a scan that may be the lesion's, the one to take first.
+    """Return the masks of a scan that may be the lesion's, with the one to take first.
 
-    Those with a region that the first pattern of `prefer` that fits any of them fits. Else those that are of more than
-    organs, by their regions' names: first those of which one says lesion, tumour or gtv, then those of which one is the
-    name that most scans have.
+    If a region fits a pattern of `prefer`, only masks are returned with a region that fits the first such pattern.
+    Otherwise masks of organs alone, by their regions' names, are left out; masks with a region named lesion, tumour or
+    gtv come first, then those with the region name that most scans have.
     """
 
     def rank(mask: ListedSeries) -> tuple[bool, int, tuple[str, ...], str]:
@@ -79,8 +81,10 @@ def _scan(
 
 
 def _told_of_masks(series: Sequence[ListedSeries], masks: Sequence[ListedSeries]) -> str:
-    """What is said of a scan's masks where the first of these is not the only one; "" where it is, or there is none. It
-    names no region but organs: whoever drew one may have called it by the patient."""
+    """Return what is said of a scan's masks where there are others than the first; else "".
+
+    It names no region except organs, since a region may be named after the patient.
+    """
     if not masks:
         return ""
     told = []
@@ -96,7 +100,7 @@ def _told_of_masks(series: Sequence[ListedSeries], masks: Sequence[ListedSeries]
 
 
 def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:
-    """The volumes without a fault by modality, those of most slices first."""
+    """Return the volumes without a fault by modality, those with the most slices first."""
     found: dict[str, list[ListedSeries]] = {}
     for each in sorted(series, key=lambda each: (-each.slices, each.key)):
         if each.modality and not each.fault:

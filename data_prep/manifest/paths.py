@@ -15,22 +15,22 @@ _OF_WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")  # a drive, or a server of its 
 
 
 def path_of(cell: str, folder: Path) -> Path:
-    """Return the path that a cell names, relative to the manifest's `folder` or absolute; nothing need be there.
+    """Return the path that a cell names, relative to the manifest's `folder` or absolute; it need not exist.
 
-    The cell is taken as it stands where something is there. Else a leading `~` or `~user` is a home folder, and a
-    backslash separates folders as a slash does.
+    The cell is taken literally where that exists. Otherwise a leading `~` or `~user` is a home folder, and a backslash
+    separates folders as a slash does.
     """
     ways = [folder / way for text in (cell, cell.replace("\\", "/")) for way in (text, _from_home(text))]
     return next((way for way in ways if _is_there(way)), ways[-1])
 
 
 def is_elsewhere(cell: str, folder: Path) -> bool:
-    """Whether a cell names a drive or server of Windows, this machine is another, and no file here has that name."""
+    """Return whether a cell names a drive or server of Windows on another system, and no file here has that name."""
     return os.name != "nt" and bool(_OF_WINDOWS.match(cell)) and not _is_there(path_of(cell, folder))
 
 
 def elsewhere(cells: Cells, columns: Sequence[str], folder: Path) -> Iterator[tuple[int, InputError]]:
-    """The lines of the rows with a cell in these columns that `is_elsewhere`, all with one and the same error."""
+    """Yield the lines of the rows with such a cell (`is_elsewhere`) in these columns, all with the same error."""
     positions = [cells.names.index(column) for column in columns]
     found = [
         (row.number, cells.names[position])
@@ -64,5 +64,5 @@ def _from_home(text: str) -> str:
 def _is_there(path: Path) -> bool:
     try:
         return named_series(path)[0].exists()
-    except OSError:  # too long a name, or a folder that may not be looked into
+    except OSError:  # the name is too long, or a folder denies access
         return False

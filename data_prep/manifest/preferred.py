@@ -1,4 +1,4 @@
-"""Which of several files, or of several regions, a user means: the first whose name fits a pattern of `--prefer`."""
+"""Chooses the file or region that a user means: the first whose name fits a pattern of `--prefer`."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -8,7 +8,7 @@ from hnscc.base.in_words import count_of
 
 
 def fits_pattern(name: str, pattern: str) -> bool:
-    """Return whether a name fits a pattern such as *T1_mask*, in letters of either case."""
+    """Return whether a name fits a pattern such as *T1_mask*, in any capitals."""
     return fnmatchcase(name.casefold(), pattern.casefold())
 
 
@@ -18,8 +18,10 @@ def first_fitting(names: Sequence[str], prefer: Sequence[str]) -> str | None:
 
 
 def check_prefer(names: Sequence[str], prefer: Sequence[str]) -> None:
-    """InputError where there are patterns, and none of them fits a name. names: of files of images and
-    masks, and of regions of DICOM."""
+    """Raise InputError where there are patterns and none of them fits a name.
+
+    names: of files of images and masks, and of DICOM regions.
+    """
     if prefer and first_fitting(names, prefer) is None:
         raise InputError(
             "Nothing is preferred.",

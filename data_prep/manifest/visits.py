@@ -1,4 +1,5 @@
-"""Ids of patients that may be one patient's at several visits: one stem with a visit's word, number or date each."""
+"""Finds ids that may be one patient's at several visits: the same stem, each with the word, number or date of
+a visit."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -7,15 +8,16 @@ from data_prep.files.whose import is_nobody, is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from hnscc.base.in_words import count_of
 
-# Of one stem, where it may be a site's as well as a patient's (S1-M01, P01-1): more ids than this, and than there are
-# stems, are numbers of patients. A study of few patients with many visits each could not be divided.
+# For stems that may be a site's as well as a patient's (S1-M01, P01-1): if one has more ids than this, and than there
+# are stems, these are numbers of patients. A study of few patients with many visits each could not be divided.
 A_FEW_VISITS = 4
-# More visits than this no patient has, however many stems there are.
+# No patient has more visits than this, however many stems there are.
 MOST_VISITS = 9
 
-_TIMEPOINT = r"t\d{1,2}"  # a sequence of MRI in the name of a file; in a patient's id a time
-_YEAR = r"(19|20)\d\d|\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])"  # or a date of six digits: a number as well
-MOST_GROUPS = 8  # of ids in one sentence, at most
+_TIMEPOINT = r"t\d{1,2}"  # in a file name it is a sequence of MRI, in a patient's id a time
+# A year, or a date of six digits: it may be a number.
+_YEAR = r"(19|20)\d\d|\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])"
+MOST_GROUPS = 8  # groups of ids in one sentence, at most
 # What is said of groups of ids: patients P05_t1, P05_t2 ...
 _BY_A_VISIT = (
     "differ by what may be a visit alone; if they are visits of one patient, write one patient_id into "
@@ -28,36 +30,38 @@ _BY_A_NUMBER = (
 
 
 def may_be_visits(ids: Iterable[str]) -> dict[str, list[tuple[str, ...]]]:
-    """Return what is to be said of ids that may be visits of one patient each, with their groups (`of_visits`,
-    `of_numbers`); nothing of what no ids differ by."""
+    """Return sentences on ids that may be visits of one patient, each with its groups (`of_visits`, `of_numbers`).
+
+    A sentence without groups is left out.
+    """
     ids = tuple(ids)
     told = {_BY_A_VISIT: of_visits(ids), _BY_A_NUMBER: of_numbers(ids)}
     return {text: groups for text, groups in told.items() if groups}
 
 
 def of_visits(ids: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return ids that differ by a visit alone, in groups of two and more, as they come: P05_pre and P05_post, P05_t1
-    and P05_t2, 05_20190101 and 05_20200301, V1_P05 and V2_P05.
+    """Return ids that differ by a visit alone, in groups of two or more, in their order.
 
-    An id that is nothing but a visit's word (V01, M01) has no stem; nor is a site (A-V01), a year before numbers
-    (2019-001) or a site's patients, numbered (S1-M01 to S1-M20), one.
+    Such are P05_pre and P05_post, P05_t1 and P05_t2, 05_20190101 and 05_20200301, V1_P05 and V2_P05. An id that is only
+    a visit's word (V01, M01) has no stem. A site (A-V01), a year before numbers (2019-001), and a site with numbered
+    patients (S1-M01 to S1-M20) are no stems either.
     """
     return [tuple(group) for group in _by_stem(_in_words(ids))]
 
 
 def of_numbers(ids: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return ids that differ by a number up to 9 or one letter at their end, in groups of two and more, as they come:
-    P05-1 and P05-2, P05a and P05b, BraTS-GLI-00006-000 and BraTS-GLI-00006-001.
+    """Return ids that differ by a number up to 9 or one letter at their end, in groups of two or more, in their order.
 
-    They may be visits of a patient or patients of a site: a person must say which. Left out is what is surely a site:
-    one named so (site1-1), one without a number (HN-CHUM-001), a year (2019-1), and stems most of whose ids are
-    numbered on (S1-001 to S1-250, of more digits than the stem; 01-1 to 01-8 and 02-1 to 02-6, more than there are
-    stems). Ids of `of_visits` are left out as well.
+    Such are P05-1 and P05-2, P05a and P05b, BraTS-GLI-00006-000 and BraTS-GLI-00006-001. They may be visits of a
+    patient or patients of a site, which a person must decide. Left out is what surely is a site: one named so
+    (site1-1), one without a number (HN-CHUM-001), a year (2019-1), and stems whose ids are mostly numbered (S1-001 to
+    S1-250, with more digits than the stem; 01-1 to 01-8 and 02-1 to 02-6, more than there are stems). Ids of
+    `of_visits` are left out as well.
     """
     in_words = _in_words(ids)
     of_words = {each for group in _by_stem(in_words) for each in group}
     own: dict[str, list[str]] = {}
-    may_be: dict[str, list[bool]] = {}  # visits, of those of own that are more than their stem
+    may_be: dict[str, list[bool]] = {}  # of ids with more than a stem: may it be a visit?
     for each, words in in_words.items():
         if each not in of_words:
             stem, end = _end(words)
@@ -73,15 +77,18 @@ def of_numbers(ids: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def in_groups(groups: Sequence[Sequence[str]]) -> str:
-    """Return groups of names in words, `P05_t1, P05_t2; P06_t1, P06_t2`; of many the first."""
+    """Return groups of names in words, `P05_t1, P05_t2; P06_t1, P06_t2`; of many only the first."""
     rest = len(groups) - MOST_GROUPS
     more = [f"and {count_of(rest, 'more such group')}"] * (rest > 0)
     return "; ".join([*(", ".join(group) for group in groups[:MOST_GROUPS]), *more])
 
 
 def _by_stem(in_words: Mapping[str, Words]) -> Iterator[list[str]]:
-    """Ids with one stem and a visit, by stem. Words that may be ids count behind people, not sites, and behind none
-    that is followed by bare numbers as well."""
+    """Yield the ids with the same stem and a visit, by stem.
+
+    Words that may be ids count as visits only after people, not after sites, and not after a stem that bare numbers
+    follow too.
+    """
     numbered = {_key(words[:-1]) for words in in_words.values() if words[-1:] and _is_number(words[-1])}
     sure: dict[str, list[str]] = {}
     unsure: dict[str, list[str]] = {}
@@ -100,7 +107,7 @@ def _by_stem(in_words: Mapping[str, Words]) -> Iterator[list[str]]:
 
 
 def _apart(words: Words) -> tuple[Words, Words]:
-    """The stem of an id and its visit, which stands behind or before it; no visit where none is found."""
+    """Return the stem of an id and its visit, which follows or precedes it; no visit where none is found."""
     first = next((at for at, word in enumerate(words) if at and _says_visit(word)), len(words))
     stem, visit = words[:first], words[first:]
     if visit and not any(map(_says_visit, stem)) and _may_follow(stem, visit):
@@ -113,25 +120,25 @@ def _apart(words: Words) -> tuple[Words, Words]:
 
 
 def _may_follow(stem: Words, visit: Words) -> bool:
-    """Whether a visit may stand behind a stem: P05 visit 2, P05 post op; behind a year it is a patient's number."""
+    """Return whether a visit may follow a stem: P05 visit 2, P05 post op. After a year it is a patient's number."""
     remarks = all(_says_visit(word) or not has_digit(word) or len(word) <= 2 for word in visit[1:])
     if not remarks or is_nobody(stem):
         return False
     if _is_word(visit):
-        return True  # of initials too: AB_pre, AB_post
+        return True  # even after initials: AB_pre, AB_post
     return _is_person(stem) and (_is_lettered(stem) or not _is_year(visit))
 
 
 def _people(stems: Mapping[str, Sequence[bool]]) -> Collection[str]:
-    """The stems that may be patients, and are not surely sites. Those of one form are of one kind.
+    """Return the stems that may be patients and are not surely sites; stems of one form are of the same kind.
 
-    stems: of the ids behind each, whether what they add may be a visit; none of an id that is nothing but its stem.
+    stems: for each id of a stem, whether its addition may be a visit; ids that are only a stem have no entry.
     """
     return {stem for form in _forms(stems) if not _are_sites([stems[stem] for stem in form]) for stem in form}
 
 
 def _forms(stems: Iterable[str]) -> Collection[list[str]]:
-    """Stems that differ by their numbers alone, S1 and S12, together."""
+    """Return stems in groups that differ by their numbers alone, such as S1 and S12."""
     forms: dict[str, list[str]] = {}
     for stem in stems:
         forms.setdefault(re.sub(r"\d+", "0", stem), []).append(stem)
@@ -139,7 +146,8 @@ def _forms(stems: Iterable[str]) -> Collection[list[str]]:
 
 
 def _are_sites(stems: Sequence[Sequence[bool]]) -> bool:
-    """Whether at least half of the ids that share a stem, of one form, are surely patients numbered within a site."""
+    """Return whether at least half of the ids that share a stem, of one form, are surely numbered patients of
+    a site."""
     most = min(MOST_VISITS, max(A_FEW_VISITS, len(stems)))
     shared = [own for own in stems if len(own) > 1]
     many = sum(len(own) for own in shared if len(own) > most or not all(own))
@@ -147,8 +155,10 @@ def _are_sites(stems: Sequence[Sequence[bool]]) -> bool:
 
 
 def _may_number_visit(stem: Words, end: str) -> bool:
-    """Whether what stands behind a stem may number a visit: a letter, or a number up to 9 that is written in no more
-    digits than the patient's, or than two."""
+    """Return whether the addition to a stem may number a visit.
+
+    It may if it is a letter, or a number up to 9 that has at most two digits, or at most as many as the patient's.
+    """
     digits = [2, *map(len, re.findall(r"\d+", " ".join(stem)))]
     may_be_number = end.isdecimal() and int(end) <= MOST_VISITS
     return end.isalpha() or (may_be_number and len(end) <= max(2, digits[-1]))
@@ -159,8 +169,8 @@ def _ends_in_year(stem: str) -> bool:
 
 
 def _end(words: Words) -> tuple[Words, str]:
-    """What stands before the letter or number at the end of an id, and that; "" where a person's number does not
-    stand before it."""
+    """Return what precedes the letter or number at the end of an id, and that end; "" where no person's number
+    precedes it."""
     stem, end = words[:-1], "".join(words[-1:])
     behind = re.fullmatch(r"(.*\d)([a-z])", end)
     if behind is not None:
@@ -175,7 +185,7 @@ def _in_words(ids: Iterable[str]) -> dict[str, Words]:
 
 
 def _words(text: str) -> Words:
-    """The words of an id; also apart where a visit's word stands right behind or before a number: P05pre, v2P05."""
+    """Return the words of an id; a visit's word that touches a number is a word of its own: P05pre, v2P05."""
     return tuple(part for word in words_of(text) if word for part in _pieces(word))
 
 
@@ -190,17 +200,17 @@ def _pieces(word: str) -> Sequence[str]:
 
 
 def _says_visit(word: str) -> bool:
-    """Whether a word of an id is a visit's; a letter alone is a site's or an initial (D-01, M-01)."""
+    """Return whether a word of an id is a visit's; a single letter is a site's or an initial (D-01, M-01)."""
     return len(word) > 1 and (is_visit(word) or re.fullmatch(f"{_TIMEPOINT}|{_YEAR}", word) is not None)
 
 
 def _is_sure(visit: Words) -> bool:
-    """Whether a visit's first word is no patient's number: pre, ses-1, a date with its day."""
+    """Return whether a visit's first word cannot be a patient's number: pre, ses-1, a date with its day."""
     return _is_word(visit) or (len(visit[0]) == len("20190101") and visit[0].isdecimal())
 
 
 def _is_word(visit: Words) -> bool:
-    """Whether a visit begins with a word that is never an id."""
+    """Return whether a visit begins with a word that is never an id."""
     return is_visit(visit[0]) and not may_be_id(visit[0])
 
 

@@ -1,4 +1,4 @@
-"""Scans named without a manifest: one by its files, or those that folders hold."""
+"""Makes rows of scans that are named without a manifest: one by its files, or those that folders hold."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -14,8 +14,8 @@ from data_prep.manifest.of_series import COLUMNS
 from hnscc.base.errors import InputError, several
 from hnscc.base.in_words import count_of, listed, noun_of
 
-_NEAR = 0.7  # of get_close_matches: pt is near pet, maks near mask
-_PATIENT, _SCAN = "patient-1", "scan-1"  # no file's name, which may be that of a patient
+_NEAR = 0.7  # for get_close_matches: pt is near pet, maks near mask
+_PATIENT, _SCAN = "patient-1", "scan-1"  # not a file's name, which may be that of a patient
 _BY_MANIFEST = (
     "Give folders of these scans alone, name the files of one scan (pet=FILE mri=FILE), or correct the manifest that "
     "`hnscc scan FOLDER --manifest FILE` writes, and give that."
@@ -23,11 +23,12 @@ _BY_MANIFEST = (
 
 
 def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str], reference: str | None = None) -> Row:
-    """Return the row of a scan of which each column's file is given: the modalities, maybe `mask` and `roi`.
+    """Return the row of one scan, of which a file is given for each column: the modalities, and perhaps `mask`
+    and `roi`.
 
-    What a cell of a manifest may say may stand there, relative to the working directory, and columns may be in any
-    capitals; what is neither a needed modality, nor mask or roi, is left out, and `told` says so. reference: the
-    modality that every variant needs. InputError tells all files that are missing, and a region without a mask.
+    A file may be given as in a cell of a manifest, relative to the working directory, and columns in any capitals.
+    Names other than a needed modality, mask or roi are left out, and `told` says so. reference: the modality that every
+    variant needs. InputError reports all files that are missing, and a region without a mask.
     """
     where, columns = f"scan {_SCAN}", [*needed, "mask", "roi"]
     files = {_column(name, columns, files): cell for name, cell in files.items()}
@@ -72,14 +73,16 @@ def row_of_files(files: Mapping[str, str | Path], needed: Sequence[str], referen
 
 
 def _column(name: str, columns: Sequence[str], given: Iterable[str]) -> str:
-    """The column that a name in other capitals stands for, where no other of the given names could; else the name."""
+    """Return the column that a name in other capitals means, if no other of the given names could; else the name."""
     alike = [each for each in given if each.casefold() == name.casefold()]
     return next((each for each in columns if each.casefold() == name.casefold() and len(alike) == 1), name)
 
 
 def _unread(count: int, columns: Sequence[str], nearly: Sequence[str]) -> tuple[str, ...]:
-    """What is said of names that are no column, and which columns some nearly name; not the names, since a path with =
-    in it may have been taken for one."""
+    """Return what is said of names that are no columns, and which columns some nearly name.
+
+    It does not repeat the names, since a path that contains = may have been taken for one.
+    """
     known = listed(columns, "or")
     them = noun_of(count, "is not {}: nothing is read of it", "are not {}: nothing is read of them").format(
         known
@@ -104,11 +107,11 @@ def rows_of_folders(
     reference: str | None = None,
     pseudonyms: Path | None = None,
 ) -> list[Row]:
-    """Return the rows that `hnscc scan` would write of the scans in some folders, with the needed modalities alone.
+    """Return the rows that `hnscc scan` would write for the scans in some folders, with the needed modalities alone.
 
-    A mask of several regions, or one of several files, of which a user would have to choose, is left out; `told` says
-    so. reference: the modality that every variant needs. pseudonyms: as of `hnscc scan`, which keeps them there.
-    InputError tells every scan that lacks a modality, or that the pseudonyms are no such table.
+    A mask of which a user would have to choose a region, or one of several files, is left out, and `told` says so.
+    reference: the modality that every variant needs. pseudonyms: the file that keeps them, as of `hnscc scan`.
+    InputError reports every scan that lacks a modality, or that the file of pseudonyms is not such a table.
     """
     listing = list_scans_below(folders, read_pseudonyms(pseudonyms) if pseudonyms else {})
     scans = scans_in(listing)
@@ -165,7 +168,7 @@ def _lacking(scan: ListedScan, name: str, listing: FolderListing, reference: str
 
 
 def _faults(listing: FolderListing, scan: str | None = None, kinds: Sequence[str] = ()) -> list[str]:
-    """Why series, of one scan and of these kinds if they are given, cannot be read."""
+    """Return why series cannot be read: of one scan and of these kinds, if they are given."""
     return [
         each.fault
         for each in listing.series
