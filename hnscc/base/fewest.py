@@ -33,7 +33,8 @@ IN_WORDS = {
     "p of the signed-rank test": f"{PAIRS_FOR_P} pairs that differ",
     "an interval of the median over repeats": f"{VALUES_FOR_MEDIAN} repeats",
     "an interval of a configuration's score": f"{VALUES_FOR_MEAN} repeats",
-    "quartiles over repeats or scans": f"{VALUES_FOR_QUARTILES} of them; of fewer the least and the most are told",
+    "quartiles over repeats or scans, in the report": f"{VALUES_FOR_QUARTILES} of them; of fewer the least and the "
+    "most are told (table `pooled` has them of any number)",
     "a line of predicted against true pixels": f"{VALUES_FOR_LINE} slices",
     "how far a search's setting explains the scores": f"{VALUES_BEYOND_FIT} configurations more than its fit has "
     "parameters",
