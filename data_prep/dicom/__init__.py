@@ -1,1 +1,1 @@
-"""DICOM: series as volumes, PET as SUV, contours and segmentations as masks, what a folder holds, and masks written."""
+"""Reads DICOM (series as volumes, PET as SUV, contours and segmentations as masks), lists folders, and writes masks."""

@@ -1,5 +1,5 @@
-"""The dose of a PET, decayed from the injection to the time that its values are corrected to; moments as DICOM writes
-them (DA, TM, DT), all on one clock: that of the file's dates and times of day."""
+"""Computes the dose of a PET, decayed from the injection to the time that its values are corrected to, and reads
+moments in DICOM's forms (DA, TM, DT). All are on one clock, that of the file's dates and times of day."""
 
 import math
 import re
@@ -23,13 +23,13 @@ from data_prep.dicom.header import (
 )
 from hnscc.base.in_words import count_of, word_among
 
-# Times and offsets that there are: 60 is a leap second. Midnight to the last digit is what anonymisers write.
+# Valid times and offsets: 60 is a leap second. Exactly midnight is what anonymisers write.
 _DAY = r"(\d{4})\.?(\d{2})\.?(\d{2})"
 _CLOCK = r"(?!0[0:.]*(?![\d:.]))([01]\d|2[0-3]):?([0-5]\d):?(?:([0-5]\d|60)(\.\d{1,6})?)?"
 _OFFSET = r"([+-])(0\d|1[0-4])([0-5]\d)"
 MOST_HALF_LIVES = 8.0  # between injection and scan
 MOST_AHEAD_H = 4.0  # hours from the start of a series to its first slice: more than a scan takes
-MOST_APART_S = 60.0  # what times that should be one may differ by: 0.6 % of the activity of F-18
+MOST_APART_S = 60.0  # times that should be equal may differ by so much: 0.6 % of the activity of F-18
 _GE, _SCAN_START = (0x0009, "GEMS_PETD_01"), 0x0D
 _GE_SCAN_START = private_name(_GE[0], _SCAN_START)
 # What to do in the end, where a copy of the series would be the same.
@@ -52,13 +52,13 @@ def moment_at(text: str) -> datetime | None:
 
 
 def _since_midnight(clock: str) -> timedelta:
-    """How long after midnight a time of day is that `_CLOCK` fits."""
+    """Return how long after midnight a time of day, in the form of `_CLOCK`, is."""
     hour, minute, second, part = re.findall(_CLOCK, clock)[0]
     return timedelta(hours=int(hour), minutes=int(minute), seconds=int(second or 0) + float(part or 0))
 
 
 def _zone(offset: str) -> timezone | None:
-    """The clock of an offset such as +0100; None where the text is none."""
+    """Return the clock of an offset such as +0100; None where the text is none."""
     found = re.fullmatch(_OFFSET, offset)
     if found is None:
         return None
@@ -178,7 +178,7 @@ def decayed_dose(headers: Sequence[Dataset], where: str) -> float:
 
 
 def _injected_at(header: Dataset, start: datetime, half_life: float, where: str) -> datetime:
-    """The moment of the injection, by RadiopharmaceuticalStartDateTime, else by the time of day."""
+    """Return the moment of the injection, by RadiopharmaceuticalStartDateTime or else by the time of day."""
     injection = _injected(header, where)
     moment = moment_of(injection, "RadiopharmaceuticalStartDateTime", where)
     time = of_day(injection, "RadiopharmaceuticalStartTime", where)
@@ -255,7 +255,7 @@ def _scan_start(headers: Sequence[Dataset], half_life: float, where: str) -> dat
 
 
 def _into_scan(header: Dataset, half_life: float, where: str) -> float:
-    """Seconds from the scan's start to that of a frame: its reference time is that of its average activity."""
+    """Return seconds from the scan's start to a frame, whose reference time is that of its average activity."""
     (reference,) = numbers_of(header, "FrameReferenceTime", 1, where)
     (duration,) = numbers_of(header, "ActualFrameDuration", 1, where)
     check_range("ActualFrameDuration", duration, 1, 1e8, "ms", where)
@@ -273,7 +273,7 @@ def _private_moment(value: Any, where: str) -> datetime:
 
 
 def _moment(header: Dataset, name: str, where: str) -> datetime:
-    """The moment that a date and a time of one name state, such as SeriesDate and SeriesTime."""
+    """Return the moment that a date and a time of the same name state, such as SeriesDate and SeriesTime."""
     both = [text_of(header, f"{name}{part}", where) for part in ("Date", "Time")]
     for part, text in zip(("Date", "Time"), both, strict=True):
         if not text:
@@ -287,7 +287,7 @@ def _moment(header: Dataset, name: str, where: str) -> datetime:
 
 
 def _length(text: str) -> str:
-    """What is told of a text that is no moment: it may be anything."""
+    """Return what is said of a text that is no moment, without repeating it, since it may be anything."""
     if re.fullmatch(f"({_DAY})?[0:.]+", text.strip()):
         return "midnight, as anonymisers write it"
     return f"a text of {count_of(len(text), 'character')}"

@@ -1,6 +1,7 @@
-"""Values of DICOM attributes, checked; an error names the attribute, and tells numbers that are not of the patient.
+"""Reads values of DICOM attributes and checks them; errors name the attribute, and only numbers that are not
+the patient's.
 
-It repeats no text of a file but words that DICOM defines: any other may be, or hold, a name.
+They repeat no text of a file except words that DICOM defines, since any other may be, or contain, a name.
 """
 
 import contextlib
@@ -67,11 +68,11 @@ _SILENCE = WhileNeeded(_silence)
 
 
 def quiet() -> contextlib.AbstractContextManager[None]:
-    """Let pydicom and its decoders, and nibabel, neither warn nor log within a `with` block: their texts quote what
-    stands in the file.
+    """Keep pydicom with its decoders, and nibabel, from warning or logging within a `with` block, since they quote
+    the file.
 
-    What this room offers to others (series_volume, mask_files, series_in_folder) opens it itself; whoever calls their
-    parts opens it first.
+    The public modules of this package (series_volume, mask_files, series_in_folder) do this themselves; who calls its
+    parts must do it first.
     """
     return _SILENCE
 
@@ -84,7 +85,7 @@ def _tag(keyword: str) -> BaseTag:
 def value_of(header: Dataset, keyword: str, where: str) -> Any:
     """Return what the attribute holds, None where it is missing or empty; InputError where it cannot be decoded."""
     try:
-        tag = _tag(keyword)  # by its name, pydicom takes four times as long to say that there is none
+        tag = _tag(keyword)  # pydicom takes four times as long to report a missing attribute by name
         value = header[tag].value if tag in header else None
         empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
     except UNREADABLE as error:
@@ -192,8 +193,8 @@ def unusable(problem: str, where: str, expected: str, found: str, do: str) -> In
 
 
 def fault_of(error: Exception, damaged: InputError) -> InputError:
-    """What to tell of a file at which one of UNREADABLE was raised: `damaged`, but where the error says that memory ran
-    out, or that the disk gives no access."""
+    """Return what to report of a file that raised one of UNREADABLE: `damaged`, unless memory ran out or the disk
+    denied access."""
     if isinstance(error, MemoryError):
         return unusable(
             "Memory ran out over a file.",
@@ -214,7 +215,7 @@ def fault_of(error: Exception, damaged: InputError) -> InputError:
 
 
 def check_grey(header: Dataset, where: str) -> None:
-    """InputError unless the pixels are plain grey values."""
+    """Raise InputError unless the pixels are plain grey values."""
     kind = text_of(header, "PhotometricInterpretation", where)
     if kind != "MONOCHROME2":
         raise unusable(
@@ -261,7 +262,8 @@ def private_name(group: int, element: int) -> str:
 def check_range(
     keyword: str, value: float, least: float, most: float, unit: str, where: str, do: str = EXPORT_AGAIN
 ) -> None:
-    """InputError where a value, which is in `unit`, is outside of what can be; the patient's is not repeated."""
+    """Raise InputError where a value, which is in `unit`, is outside of what is possible; a patient's value is
+    not repeated."""
     if not least <= value <= most:
         of_patient = keyword.startswith("Patient")
         raise unusable(

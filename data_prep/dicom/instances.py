@@ -1,4 +1,4 @@
-"""DICOM files: which files of a folder they are, and their headers, in memory that their damages cannot raise."""
+"""Finds the DICOM files of a folder and reads their headers; damaged files cannot make it use more memory."""
 
 import hashlib
 import io
@@ -21,16 +21,16 @@ from hnscc.base.in_words import count_of
 
 MAX_FILES = 100_000  # of one folder, those below it included
 MAX_FILE_BYTES = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
-SMALL_BYTES = 2**18  # bytes: a file of a slice that is read whole, which is faster than in pieces
+SMALL_BYTES = 2**18  # bytes: a slice's file of this size is read whole, which is faster than in pieces
 SMALL_WITH_PIXELS_BYTES = 2**22  # bytes: the same, where all of it is wanted
 MAX_AT_ONCE_BYTES = 2**28  # bytes of a folder that are read at once, its pixels with the headers
 ENDINGS = (".dcm", ".ima")  # a file of such a name is DICOM, or damaged
 DICOMDIR = "1.2.840.10008.1.3.10"
 _PREAMBLE_BYTES = 128  # before the mark DICM: DICOM, part 10
-_AT_ONCE_BYTES = 2**16  # bytes: what may be asked for without a look at what is left
+_AT_ONCE_BYTES = 2**16  # bytes that may be asked for without checking how many are left
 
-# What is read of a header. Texts that name a person, a place or a text of a user are not among it, but for the ids by
-# which `hnscc scan` tells patients apart.
+# What is read of a header. It has no texts that name a person or a place, or are a user's, except for the ids by which
+# `hnscc scan` tells patients apart.
 TAGS = (
     *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"),
     *("PatientID", "Modality", "ImageType"),
@@ -51,14 +51,15 @@ PIXELS = ("PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths")
 
 @dataclass(frozen=True)
 class Instance:
-    """One DICOM file: its path, and of its header what `TAGS` names, maybe with pixels. Neither is for any text."""
+    """One DICOM file: its path, and what `TAGS` names of its header, perhaps with pixels. Neither may go into
+    a text."""
 
     file: Path = field(repr=False)
     header: FileDataset = field(repr=False)
 
 
 class _Bounded(io.BufferedReader):
-    """A file that gives no more memory than it has bytes: a damaged length may claim 4 GiB."""
+    """A file that takes no more memory than it has bytes, since a damaged length may claim 4 GiB."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
@@ -71,9 +72,9 @@ class _Bounded(io.BufferedReader):
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file begins as DICOM does: by its mark, or by the first attributes where that is missing.
+    """Return whether a file begins as DICOM does: with its mark, or with the first attributes where that is missing.
 
-    False where the file cannot be opened.
+    It is False where the file cannot be opened.
     """
     try:
         return _begins(path)
@@ -90,9 +91,10 @@ def _begins(path: Path) -> bool:
 
 
 def _is_lost(file: Path) -> bool:
-    """Whether a file is what a full disk or a broken copy leaves of a slice: nothing, or zeros in place of its mark.
+    """Return whether a file is what a full disk or a broken copy leaves of a slice: empty, or zeros instead of
+    the mark.
 
-    Files of other kinds, which may be empty, have a word behind the dot of their name; slices have none, or a number.
+    Files of other kinds, which may be empty, have a word after the dot of their name; slices have none, or a number.
     """
     if file.suffix[1:].isalpha():
         return False
@@ -104,7 +106,7 @@ def _is_lost(file: Path) -> bool:
 
 
 def _without_mark(head: bytes) -> bool:
-    """Whether a data set begins at once, as old programs write it: with group 8, in little endian."""
+    """Return whether a data set begins at once, as old programs write it: with group 8, in little endian."""
     if len(head) < 8:
         return False
     group, element = struct.unpack_from("<HH", head)
@@ -176,7 +178,8 @@ def dicom_files(folder: Path, where: str) -> tuple[list[Path], int]:
 
 
 def folders_below(folder: Path, failed: Callable[[OSError], None]) -> Iterator[tuple[str, list[str]]]:
-    """Give a folder and all below it, linked ones too, each once, with the names of its files: no link leads round."""
+    """Yield a folder and all below it, linked ones too, each once, with the names of its files; links cannot make
+    it loop."""
     seen: set[tuple[int, int]] = set()
     for at, below, names in os.walk(folder, onerror=failed, followlinks=True):
         known = Path(at).stat()
@@ -188,8 +191,8 @@ def folders_below(folder: Path, failed: Callable[[OSError], None]) -> Iterator[t
 
 
 def _is_or_may_be(file: Path) -> bool | None:
-    """Whether a file is DICOM; None where it should be by its name, its content was lost, or it cannot be opened, and
-    it is not hidden."""
+    """Return whether a file is DICOM; None where it should be by its name, lost its content, or cannot be opened, if
+    not hidden."""
     try:
         if _begins(file):
             return True
@@ -246,12 +249,13 @@ def _tags(names: tuple[str, ...]) -> list[BaseTag]:
 
 
 def _may_be_deflated(content: bytes | None) -> bool:
-    """False where the name of that transfer syntax stands nowhere in a file: so its first group is read once alone."""
+    """Return False where the name of that transfer syntax is nowhere in a file, so that its first group need not be
+    read alone."""
     return content is None or DeflatedExplicitVRLittleEndian.encode() in content
 
 
 def _transfer_syntax(file: _Bounded | io.BytesIO) -> str:
-    """The transfer syntax as the file's first group states it: before it is known, nothing else may be unpacked."""
+    """Return the transfer syntax by the file's first group; nothing else may be unpacked before it is known."""
     if file.read(_PREAMBLE_BYTES + 4)[_PREAMBLE_BYTES:] != b"DICM":
         return ""
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != 2)

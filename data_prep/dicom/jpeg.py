@@ -1,4 +1,4 @@
-"""JPEG, by GDCM in a process of its own: some damaged files end it, of others it complains on standard error alone."""
+"""Decodes JPEG by GDCM in a process of its own, since some damaged files crash it and others only print complaints."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from hnscc.base.in_words import count_of
 
 TIMEOUT_S = 600  # seconds, for all frames of a series
 _DAMAGED = 3  # exit code; with 1, Python itself ends where something else fails
-# By these, the decoder itself ends the process: at damaged streams GDCM throws what nothing catches.
+# By these signals the decoder itself ends the process: for damaged streams GDCM throws what nothing catches.
 _CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
 _GDCM = "gdcm"
 
@@ -72,8 +72,8 @@ def decode_jpeg(frames: Sequence[Coded], where: str) -> list[NDArray[np.generic]
 
 
 def _end_of(ran: subprocess.CompletedProcess[bytes], size: int) -> str:
-    """How the process ended, in words. What it printed last, Python's own error at most, was printed before it looked
-    at a file, or names a kind of error alone (`main`)."""
+    """Return how the process ended, in words. Its last line of output is at most Python's own error, from before it
+    looked at a file, or only names a kind of error (`main`)."""
     if ran.returncode < 0:
         name = signal.Signals(-ran.returncode).name
         return f"one that was ended by {name}, most often by the system because memory ran out"
@@ -95,10 +95,10 @@ def _not_done(where: str, found: str) -> WorkerError:
 
 
 def main() -> None:
-    """Read a request from standard input, write the decoded frames behind each other, and exit; with the code _DAMAGED
-    where one fails, or GDCM complains of it.
+    """Read a request from standard input, write the decoded frames one after another, and exit.
 
-    Any other failure is told on standard error by its kind alone, for the text of an error may quote a header.
+    The code is _DAMAGED where a frame fails or GDCM complains of it. Of any other failure only the kind is printed on
+    standard error, since the text of an error may quote a header.
     """
     head, _, rest = sys.stdin.buffer.read().partition(b"\n")
     facts = json.loads(head)
@@ -124,13 +124,13 @@ def main() -> None:
 
 
 def _request(frames: Sequence[Coded]) -> bytes:
-    """A line of JSON, in which a stream is told by its length, and then the streams."""
+    """Return a line of JSON, which states the length of each stream, followed by the streams."""
     facts = [{**asdict(each), "stream": len(each.stream)} for each in frames]
     return json.dumps(facts).encode() + b"\n" + b"".join(each.stream for each in frames)
 
 
 def _decoded(frame: Coded) -> NDArray[np.generic]:
-    """The stored numbers (rows, columns) of a compressed frame; ValueError where it is of another size than it says."""
+    """Return the stored numbers (rows, columns) of a compressed frame; ValueError where its size is not as stated."""
     data = Dataset()
     data.file_meta = FileMetaDataset()
     data.file_meta.TransferSyntaxUID = UID(frame.syntax)

@@ -1,4 +1,5 @@
-"""The DICOM mask that a cell names: a structure set or a segmentation, in a file or in a folder with other objects."""
+"""Reads the DICOM mask that a cell names: a structure set or a segmentation, in a file or in a folder with
+other objects."""
 
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def _mask_file(path: Path, where: str) -> tuple[Path, str]:
     groups = all_series(place, where)
     if series is not None:
         named = [each for each in groups if series.strip().upper() in (each.uid, each.key.upper())]
-        # Where none is named so, choosing raises the error that lists all of them.
+        # If none has that name, choosing raises the error that lists all of them.
         groups = named or [choose_series(groups, series, where)]
     classes = {
         instance.file: text_of(instance.header, "SOPClassUID", where)

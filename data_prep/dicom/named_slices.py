@@ -1,7 +1,7 @@
-"""Slices of an image that contours and frames name, against where these lie: a DICOM mask says twice where it is.
+"""Compares where contours and frames lie with the slices that they name: a DICOM mask states its place twice.
 
-Coordinates count. Where they lie elsewhere than the slices that the same file names, one of the two is wrong, and
-nobody but its maker can say which.
+Coordinates count. If they lie elsewhere than the slices that the same file names, one of the two is wrong, and only its
+maker can say which.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,23 +16,23 @@ from hnscc.base.arrays import Floats
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
-# Of the distance of slices: a contour between two slices may name the nearer one, which is half of it, and is rounded.
+# Of the distance of slices: a contour between two slices may name the nearer one, half of that away, with rounding.
 APART_STEPS = 0.75
 MOST_SHARE = 0.5  # of the pieces: where more of them lie apart, the mask is refused
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A contour or frame of a mask: points of it, (n, 3) in mm as Grid counts them, and the slices that it names
-    (`slice_name`), which are for comparisons and for no text."""
+    """A contour or frame of a mask: some of its points, (n, 3) in mm as Grid counts them, and the slices that it names
+    (`slice_name`), which are only compared and go into no text."""
 
     points: Floats
     names: frozenset[str] = field(repr=False)
 
 
 def slice_name(uid: str, frame: str = "") -> str:
-    """Return by what a slice is known: the SOPInstanceUID of its file, and where that holds many frames, which one,
-    counted from 1."""
+    """Return the name of a slice: the SOPInstanceUID of its file and, if that holds many frames, the frame's number
+    from 1."""
     return f"{uid} {frame}".rstrip()
 
 
@@ -83,7 +83,8 @@ def check_named_slices(
 
 @dataclass(frozen=True)
 class _Plane:
-    """The slice `at` of a grid: `along` (4,) gives the slice at which a point (x, y, z, 1) in mm lies; `step` in mm."""
+    """A slice of a grid: its number `at`; `along` (4,), which gives the slice that a point (x, y, z, 1) in mm lies in;
+    `step` in mm."""
 
     at: int
     along: Floats
@@ -91,7 +92,7 @@ class _Plane:
 
 
 def _planes(grid: Grid) -> dict[str, _Plane]:
-    """The planes of the slices of a grid whose slices have names; none of another."""
+    """Return the planes of the slices of a grid by name; empty for a grid whose slices have no names."""
     if not grid.slice_names:
         return {}
     along, step = np.linalg.inv(grid.affine)[2], float(grid.spacing[2])
@@ -99,7 +100,8 @@ def _planes(grid: Grid) -> dict[str, _Plane]:
 
 
 def _apart(points: Floats, plane: _Plane) -> tuple[float, float]:
-    """How far points (n, 3), in mm, lie from a plane: in mm, and in slices; 0 where they lie on both sides of it."""
+    """Return how far points (n, 3), in mm, lie from a plane, in mm and in slices; 0 where they lie on both sides
+    of it."""
     slices = points @ plane.along[:3] + plane.along[3] - plane.at
     steps = max(0.0, float(slices.min()), -float(slices.max()))
     return steps * plane.step, steps

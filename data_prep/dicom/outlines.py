@@ -1,6 +1,6 @@
-"""From a mask in a plane to closed outlines along the edges of its pixels: what fills them again is the mask itself.
+"""Makes closed outlines of a mask in a plane, along the edges of its pixels; filled again, they give the same mask.
 
-A hole is joined to the outline around it by a keyhole, a channel without width, which programs read that know no holes.
+A hole is joined to the outline around it by a keyhole, a channel without width, for programs that know no holes.
 """
 
 import numpy as np
@@ -11,22 +11,22 @@ Corner = tuple[int, int]
 
 
 def outlines(mask: Bools) -> list[Floats]:
-    """Outline the lesion in a plane (x, y), as it stands there: of each part a closed polygon (n, 2), n >= 4.
+    """Return closed polygons (n, 2), n >= 4, around each part of the lesion in a plane (x, y).
 
-    Corners are in pixels, the middle of the first pixel being (0, 0), so that they end in a half. Pixels that touch at
-    a corner alone are parts of their own.
+    Corners are in pixels, where (0, 0) is the middle of the first pixel, so that they end in a half. Pixels that touch
+    only at a corner are separate parts.
     """
     loops = _loops(mask)
     outer = [loop for loop in loops if _area(loop) > 0]
     holes = sorted((loop for loop in loops if _area(loop) < 0), key=min)
-    for hole in holes:  # from left to right: what stands left of a hole is joined already
+    for hole in holes:  # from left to right, so that what is left of a hole is joined already
         _join(hole, outer)
     return [np.array(_corners(loop), dtype=np.float64) - 0.5 for loop in outer]
 
 
 def _loops(mask: Bools) -> list[list[Corner]]:
-    """Closed ways along the edges of the pixels of a mask (x, y), one corner after another, with lesion on their left:
-    around holes the other way than around parts."""
+    """Return closed loops along the edges of the pixels of a mask (x, y), corner by corner, with lesion on their left;
+    so they run around holes in the other direction than around parts."""
     follows = _edges(mask)
     found = []
     while follows:
@@ -47,8 +47,8 @@ def _loops(mask: Bools) -> list[list[Corner]]:
 
 
 def _edges(mask: Bools) -> dict[Corner, list[Corner]]:
-    """Where one may go from each corner of the pixels of a mask (x, y): along the edges between lesion and none, lesion
-    on the left."""
+    """Return where a loop may go from each corner of the pixels of a mask (x, y): along edges between lesion and
+    background, with lesion on its left."""
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]
     follows: dict[Corner, list[Corner]] = {}
@@ -65,7 +65,7 @@ def _edges(mask: Bools) -> dict[Corner, list[Corner]]:
 
 
 def _turn(before: Corner, at: Corner, ways: list[Corner]) -> Corner:
-    """Where two ways go on, the one to the left: pixels that touch at a corner stay apart."""
+    """Return the next corner; of two ways the one to the left, so that pixels that touch at a corner stay separate."""
     if len(ways) == 1 or before == at:
         return ways[0]
     dx, dy = at[0] - before[0], at[1] - before[1]
@@ -78,7 +78,7 @@ def _area(loop: list[Corner]) -> float:
 
 
 def _join(hole: list[Corner], outer: list[list[Corner]]) -> None:
-    """Lead the outline that lies left of a hole along it: to its leftmost corner, around it, and back."""
+    """Insert a hole into the outline to its left: from there to the hole's leftmost corner, around it, and back."""
     first = hole.index(min(hole))
     around = [*hole[first:], *hole[: first + 1]]
     x, y = around[0]
@@ -92,7 +92,7 @@ def _join(hole: list[Corner], outer: list[list[Corner]]) -> None:
 
 
 def _corners(loop: list[Corner]) -> list[Corner]:
-    """The loop without what lies on the way straight on."""
+    """Return the loop without corners on straight lines."""
     turns = zip(loop, loop[1:] + loop[:1], loop[-1:] + loop[:-1], strict=True)
     return [
         at

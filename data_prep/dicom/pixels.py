@@ -1,4 +1,4 @@
-"""The stored values of slices: decoded, checked to be whole, and scaled slice by slice."""
+"""Reads the stored values of slices: decodes them, checks that they are complete, and scales them slice by slice."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ from hnscc.base.in_words import count_of
 
 AS_THEY_ARE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 PLAIN = (*AS_THEY_ARE, ExplicitVRBigEndian)
-# Who decodes which compression; one each, since the next in line may take what the first refuses as damaged.
+# Which decoder is used for which compression; one each, since another may accept what the first refuses as damaged.
 DECODERS = {
     RLELossless: "pydicom",
     **dict.fromkeys((JPEG2000, JPEG2000Lossless, HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL), "pylibjpeg"),
@@ -78,7 +78,8 @@ def values_of_slices(ordered: Sequence[Slice], where: str) -> NDArray[np.float32
 
 
 def _stored_values(ordered: Sequence[Slice], where: str) -> Iterator[tuple[int, NDArray[np.integer]]]:
-    """The place of each slice in the volume with its stored values (rows, columns), JPEG last and all at once."""
+    """Yield the position of each slice in the volume and its stored values (rows, columns); JPEG comes last, all
+    at once."""
     jpeg: list[tuple[int, Coded]] = []
     for file, wanted in _by_file(ordered).items():
         header = ordered[wanted[0][0]].groups[-1]
@@ -96,7 +97,7 @@ def _stored_values(ordered: Sequence[Slice], where: str) -> Iterator[tuple[int, 
 
 
 def _by_file(ordered: Sequence[Slice]) -> dict[Path, list[tuple[int, int]]]:
-    """For each file the places in the volume and the frames that stand there, in the order of the frames."""
+    """Return, for each file, the positions in the volume and the frames of its slices, in the order of the frames."""
     found: dict[Path, list[tuple[int, int]]] = {}
     for z, each in enumerate(ordered):
         found.setdefault(each.file, []).append((z, each.frame))
@@ -105,7 +106,7 @@ def _by_file(ordered: Sequence[Slice]) -> dict[Path, list[tuple[int, int]]]:
 
 @dataclass(frozen=True)
 class _Whole:
-    """A file whose pixels are all there: its header with them, and its frames where they are compressed."""
+    """A file with all of its pixels: its header with them, and its frames where they are compressed."""
 
     header: Dataset
     syntax: UID
@@ -133,9 +134,10 @@ def _coded(whole: _Whole, frame: int) -> Coded:
 
 
 def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.integer]:
-    """The stored numbers (rows, columns) of one frame, counted from 0. InputError where they cannot be decoded."""
+    """Return the stored numbers (rows, columns) of one frame, counted from 0. InputError where they cannot
+    be decoded."""
     stored, signed = int(whole.header.BitsStored), int(whole.header.PixelRepresentation)
-    if whole.syntax in AS_THEY_ARE:  # and all there: pydicom's decoder takes as long as the rest for it
+    if whole.syntax in AS_THEY_ARE:  # complete, too; pydicom's decoder would take as long as all the rest
         kind = np.dtype(f"<{'i' if signed else 'u'}{int(whole.header.BitsAllocated) // 8}")
         size = whole.shape[0] * whole.shape[1]
         plain = np.frombuffer(whole.header.PixelData, kind, size, frame * size * kind.itemsize)
@@ -152,7 +154,7 @@ def _decoded(whole: _Whole, frame: int, where: str) -> NDArray[np.integer]:
 
 
 def _syntax(header: Dataset, where: str) -> UID:
-    """The transfer syntax; one that the file does not state is the default of old files without a first group."""
+    """Return the transfer syntax; where the file states none, the default of old files without a first group."""
     meta = getattr(header, "file_meta", None)
     syntax = UID(str(meta.get("TransferSyntaxUID", "") if meta is not None else ""))
     if not syntax:
@@ -171,7 +173,7 @@ def _syntax(header: Dataset, where: str) -> UID:
 
 
 def _check_kind(header: Dataset, where: str) -> None:
-    """InputError unless the pixels are grey values in whole numbers."""
+    """Raise InputError unless the pixels are grey values in whole numbers."""
     check_grey(header, where)
     whole_number(header, "SamplesPerPixel", 1, 1, where)
     whole_number(header, "PixelRepresentation", 0, 1, where)
@@ -189,9 +191,9 @@ def _check_kind(header: Dataset, where: str) -> None:
 
 
 def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str) -> list[bytes]:
-    """The compressed frames, none where pixels are plain.
+    """Return the compressed frames; an empty list where pixels are not compressed.
 
-    InputError unless there are as many bytes, or whole compressed frames, as the header asks for.
+    InputError is raised unless there are as many bytes, or complete compressed frames, as the header says.
     """
     frames = _frames(header, where)
     data: bytes = header.PixelData
@@ -221,8 +223,8 @@ def _frames_of(header: Dataset, syntax: UID, shape: tuple[int, int], where: str)
 
 
 def _ends_with_its_items(encapsulated: bytes) -> bool:
-    """Whether the lengths of the items add up to the bytes that are there: no decoder of RLE misses a byte that is gone
-    from the middle, since those behind it move up."""
+    """Return whether the lengths of the items add up to the bytes that are there; a decoder of RLE does not notice a
+    byte missing in the middle, since those after it move up."""
     at = 0
     while at + 8 <= len(encapsulated):
         tag, length = encapsulated[at : at + 4], int.from_bytes(encapsulated[at + 4 : at + 8], "little")
@@ -265,10 +267,10 @@ def coded_size(stream: bytes) -> tuple[int, int] | None:
 
 
 def _significant(pixels: NDArray[np.generic], stored: int, signed: int) -> NDArray[np.integer]:
-    """The bits that are stored, without what old files keep above them (overlays), with their sign. pixels: stored
+    """Return the stored bits with their sign, without what old files keep in the bits above (overlays). pixels: stored
     numbers of any shape, which the result has too."""
     if stored == 8 * pixels.itemsize and pixels.dtype.kind == ("i" if signed else "u"):
-        return np.asarray(pixels)  # nothing stands above them; most PET
+        return np.asarray(pixels)  # there are no bits above; most PET
     values: Integers = pixels.astype(np.int64) & ((1 << stored) - 1)
     return np.where(values >> (stored - 1), values - (1 << stored), values) if signed else values
 

@@ -1,4 +1,4 @@
-"""What a mask that is written as DICOM takes over from the series that it refers to, and how it is written."""
+"""Copies what a mask written as DICOM takes from the series that it refers to, and writes such masks."""
 
 from collections.abc import Callable
 from io import BytesIO
@@ -34,11 +34,12 @@ def write_referring(
     keep_identity: bool,
     where: str,
 ) -> None:
-    """Write what `save` makes of the slices of the series that a manifest's cell `source` names, into a file, with or
-    without what identifies the patient; `kind` is it in words.
+    """Write a mask, of kind `kind`, that `save` makes over the slices of the series that a manifest's cell
+    `source` names.
 
-    InputError, and nothing is written, where the series cannot be referred to, where its attributes cannot be copied,
-    and as by data_prep.dicom.series_volume.read_dicom_volume; `where` is how it names the scan.
+    keep_identity: whether it holds what identifies the patient. InputError is raised, and nothing is written, where the
+    series cannot be referred to or its attributes cannot be copied, and as by
+    data_prep.dicom.series_volume.read_dicom_volume; `where` is how it names the scan.
     """
     with quiet():
         slices = source_slices(source, where)
@@ -49,7 +50,7 @@ def write_referring(
         except UNREADABLE:
             if not keep_identity:
                 raise
-            failed = True  # by a text that quotes the header
+            failed = True  # the text of this error quotes the header
         if failed:
             save(slices, BytesIO(), False)  # what fails without the header's texts is a fault of this program
             raise unusable(
@@ -63,13 +64,13 @@ def write_referring(
 
 
 def say_pseudonymous(made: Dataset) -> None:
-    """Say in a mask that a pseudonym stands for the patient."""
+    """State in a mask that a pseudonym stands for the patient."""
     made.PatientIdentityRemoved = "YES"
     made.DeidentificationMethod = "a pseudonym in place of all but the UIDs referred to"
 
 
 def _check_reference(slices: list[Slice], where: str, kind: str) -> None:
-    """InputError where what is written, `kind` in words, could not say which instances it lies over."""
+    """Raise InputError where the mask could not say which instances it lies over; kind: the mask in words."""
     for name in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"):
         if not all(text_of(each.groups[-1], name, where) for each in slices):
             raise unusable(
@@ -91,7 +92,7 @@ def _check_reference(slices: list[Slice], where: str, kind: str) -> None:
 
 
 def referred(slice_: Slice, patient_id: str, keep_identity: bool) -> Dataset:
-    """Return what a mask may know of a slice's file: of the patient the pseudonym alone, unless keep_identity."""
+    """Return what a mask may copy of a slice's file: of the patient only the pseudonym, unless keep_identity."""
     header = slice_.groups[-1]
     if keep_identity:
         made: Dataset = dcmread(slice_.file, stop_before_pixels=True)
@@ -101,7 +102,7 @@ def referred(slice_: Slice, patient_id: str, keep_identity: bool) -> Dataset:
             if name in header:
                 made[name] = header[name]
         made.PatientID = patient_id
-    # The file's own may be any text.
+    # The file's own modality may be any text.
     made.Modality = VOLUMES[text_of(header, "SOPClassUID", "")]
     for name in MAY_BE_EMPTY:
         if name not in made:

@@ -1,4 +1,4 @@
-"""Which of the regions of a mask file is the lesion: by the cell `roi` of the manifest, or the only one."""
+"""Chooses which regions of a mask file are lesion: by the cell `roi` of the manifest, or the only one."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,12 +9,12 @@ from data_prep.dicom.header import EXPORT_AGAIN, unusable, whole_number
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
-# Spreadsheets and pandas write a column of numbers with empty cells between as 3.0, or 3,0 with a decimal comma.
+# Spreadsheets and pandas write numbers in a column with empty cells as 3.0, or 3,0 with a decimal comma.
 _NUMBER = re.compile(r"(?:label:)?\s*(\d{1,9})(?:[.,]0{1,9})?", re.IGNORECASE)
 
 
 def region_number(region: str) -> int | None:
-    """The number that a cell such as `3`, `3,0` or `label:3` gives; None where it is a name or a pattern."""
+    """Return the number in a cell such as `3`, `3,0` or `label:3`; None where it is a name or a pattern."""
     found = _NUMBER.fullmatch(region.strip())
     return int(found[1]) if found else None
 
@@ -59,7 +59,7 @@ def chosen(names: Mapping[int, str], region: str | None, where: str) -> list[int
 
 
 def _fits(name: str, pattern: str) -> bool:
-    """Whether a name fits a pattern of * and ?, which alone stand for something else."""
+    """Return whether a name fits a pattern in which only * and ? are special."""
     parts = {"*": ".*", "?": "."}
     return re.fullmatch("".join(parts.get(each, re.escape(each)) for each in pattern), name, re.S) is not None
 
@@ -73,8 +73,10 @@ def _refused(problem: str, where: str, expected: str, found: str) -> InputError:
 
 
 def by_number(items: Sequence[Dataset], keyword: str, most: int, where: str) -> dict[int, Dataset]:
-    """Return the items of a sequence by the number, up to `most`, that each bears under a keyword. InputError where two
-    bear one: of one of them, its contours or pixels would be left out."""
+    """Return the items of a sequence by the number, up to `most`, under a keyword.
+
+    InputError is raised where two have the same number, since contours or pixels of one of them would be lost.
+    """
     found: dict[int, Dataset] = {}
     for item in items:
         number = whole_number(item, keyword, 0, most, where)

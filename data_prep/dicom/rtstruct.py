@@ -1,4 +1,4 @@
-"""Contours of a region from a DICOM structure set (RTSTRUCT)."""
+"""Reads contours of regions from a DICOM structure set (RTSTRUCT)."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -38,8 +38,8 @@ class Region:
 
 @dataclass(frozen=True)
 class Structure:
-    """The regions chosen, which are lesion together; the UIDs of their frame of reference ("" where the file gives
-    none) and of the image series that the file refers to; what was left out, in sentences; and whose the file is."""
+    """The chosen regions, which together are lesion; the UIDs of their frame of reference ("" if the file gives none)
+    and of the image series that the file refers to; sentences on what was left out; and whose the file is."""
 
     regions: tuple[Region, ...]
     frame: str = field(repr=False)
@@ -63,7 +63,7 @@ def structure_of(header: Dataset, region: str | None, where: str) -> Structure:
         )
     )
     items = {number: _items(each, "ContourSequence", where) for number, each in drawn.items()}
-    # Without a name in the manifest, what was never drawn is no choice.
+    # If the manifest gives no name, regions that were never drawn are no choice.
     offered = [number for number in rois if region is not None or items.get(number)]
     names = {number: text_of(rois[number], "ROIName", where) for number in offered}
     numbers = chosen(names, region, where)
@@ -84,7 +84,7 @@ def structure_of(header: Dataset, region: str | None, where: str) -> Structure:
 
 
 def _region(items: list[Dataset], where: str) -> tuple[Region, list[str]]:
-    """The closed contours, and what was left out."""
+    """Return the closed contours, and sentences on what was left out."""
     kinds = [text_of(item, "ContourGeometricType", where) for item in items]
     counts = Counter(kinds)
     opened = sum(count for kind, count in counts.items() if kind not in (*_CLOSED, "POINT"))
@@ -110,7 +110,7 @@ def _piece(item: Dataset, where: str) -> Piece:
 
 
 def _points(item: Dataset, where: str) -> Floats:
-    """(n, 3), in mm as Grid counts them."""
+    """Return the points of a contour, (n, 3), in mm as Grid counts them."""
     values = _numbers(item, where)
     told = maybe_numbers(item, "NumberOfContourPoints", 1, where)
     if len(values) % 3 or (told is not None and told[0] * 3 != len(values)):
@@ -126,8 +126,8 @@ def _points(item: Dataset, where: str) -> Floats:
 
 
 def _numbers(item: Dataset, where: str) -> Floats:
-    """The numbers of ContourData, (3 * n,) in mm, from its text: pydicom takes ten times as long to make an
-    object of each."""
+    """Return the numbers of ContourData, (3 * n,) in mm, from its text, since pydicom takes ten times as long to make
+    objects of them."""
     raw = item.get_item("ContourData")
     text = raw.value if raw is not None and isinstance(raw.value, bytes) else b""
     try:

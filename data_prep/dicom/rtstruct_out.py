@@ -1,4 +1,5 @@
-"""A predicted mask as contours: a DICOM structure set (RTSTRUCT) that refers to the series it was predicted from."""
+"""Writes a predicted mask as contours: a DICOM structure set (RTSTRUCT) that refers to the series it was
+predicted from."""
 
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from data_prep.dicom.slices import Slice
 from hnscc.base.arrays import Bools, Masks
 
 STORAGE = UID("1.2.840.10008.5.1.4.1.1.481.3")
-# What the standard wants of a reference to a study, though it retired it.
+# The standard demands this reference to a study although it retired it.
 _STUDY_COMPONENT = "1.2.840.10008.3.1.2.3.1"
 _NAME = "Lesion"
 
@@ -50,7 +51,7 @@ def save_rtstruct(
 
 
 def _made(slices: list[Slice], mask: Bools, patient_id: str, keep_identity: bool) -> FileDataset:
-    """An RTSTRUCT whose one region is the mask (x, y, z), z in the order of the slices."""
+    """Return an RTSTRUCT whose one region is the mask (x, y, z), z in the order of the slices."""
     source = referred(slices[0], patient_id, keep_identity)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = STORAGE, generate_uid(prefix=None)
@@ -88,7 +89,7 @@ def _made(slices: list[Slice], mask: Bools, patient_id: str, keep_identity: bool
 
 
 def _frame(slices: list[Slice], frame: str) -> Dataset:
-    """The frame of reference, and the instances of the series in it."""
+    """Return the frame of reference, and the instances of the series in it."""
     header = slices[0].groups[-1]
     series = _set(
         SeriesInstanceUID=text_of(header, "SeriesInstanceUID", ""),
@@ -114,7 +115,7 @@ def _image(slice_: Slice) -> Dataset:
 
 
 def _contours(slice_: Slice, lesion: Bools) -> list[Dataset]:
-    """The outlines of a slice (x, y), in mm as DICOM counts them, to a tenth of a micrometre."""
+    """Return the outlines of a slice (x, y), in mm as DICOM counts them, to a tenth of a micrometre."""
     steps = slice_.axes * np.array(slice_.pixel)[:, None]
     made = []
     for outline in outlines(lesion):

@@ -1,4 +1,4 @@
-"""A DICOM segmentation (SEG) as a mask on the grid of its own frames."""
+"""Reads a DICOM segmentation (SEG) as a mask on the grid of its own frames."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -34,19 +34,21 @@ TAGS = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
 )
-HALF_FRACTION = 0.5  # of the largest value that a fraction may have: from there on it is lesion
+HALF_FRACTION = 0.5  # of the largest possible value of a fraction: from there on it is lesion
 _ONE_PLANE_MM = 0.01  # mm: frames that lie no farther apart show one plane
-_UNEVEN_STEPS = 0.05  # of a step: how far a plane may lie from a whole number of steps
-_PARALLEL = 0.999  # cosine between the way from slice to slice and that from plane to plane, at least
+_UNEVEN_STEPS = 0.05  # of a step: a plane may lie so far from a whole number of steps
+_PARALLEL = 0.999  # least cosine between the directions from slice to slice and from plane to plane
 _MOST_COUNT = 2**16  # segments, frames and pixels of a side
 
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A mask (1 where the chosen segments are lesion, together) on the grid of the frames, those left out included;
-    the UIDs of its frame of reference ("" for none) and of the series it refers to; what is told of it; the frames of
-    these segments, by their corners, with the slices that they name; whose the file is; and whether it states how far
-    apart its planes are."""
+    """A mask on the grid of its frames, with those left out: 1 where any chosen segment is lesion.
+
+    With it come the UIDs of its frame of reference ("" for none) and of the series it refers to; sentences on it; the
+    frames of these segments, by their corners, with the slices that they name; whose the file is; and whether it states
+    the distance of its planes.
+    """
 
     volume: Volume
     frame: str = field(repr=False)
@@ -92,11 +94,11 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
 
 
 def with_steps_of(own: Volume, grid: Grid) -> Volume:
-    """Return a mask whose planes are as far apart as the slices of the image that it was drawn on, on the grid of the
-    image, where each plane with lesion lies on one of these; else the same.
+    """Return a mask on the grid of its image if each plane with lesion lies on one of its slices; else return
+    it unchanged.
 
-    It is for a file that states how thick the slices are and not how far apart, which is not known of one that leaves
-    frames out.
+    This is for a file that states how thick its slices are but not how far apart, which cannot be known where frames
+    are left out.
     """
     normal = own.grid.affine[:3, 2] / own.grid.spacing[2]
     lengths = np.abs(grid.affine[:3, :3].T @ normal)
@@ -122,7 +124,7 @@ def with_steps_of(own: Volume, grid: Grid) -> Volume:
 
 
 def _corners(grid: Grid, plane: int) -> Floats:
-    """The centres of the pixels at the corners of a plane, (4, 3) in mm as Grid counts them."""
+    """Return the centres of the corner pixels of a plane, (4, 3) in mm as Grid counts them."""
     columns, rows = (side - 1 for side in grid.shape[:2])
     corners = np.array([(x, y, plane) for x in (0, columns) for y in (0, rows)])
     mm: Floats = corners @ grid.affine[:3, :3].T + grid.affine[:3, 3]
@@ -131,8 +133,8 @@ def _corners(grid: Grid, plane: int) -> Floats:
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where the first pixel of a frame lies, (3,) in DICOM's mm; its segment, None where the pixels name
-    it (labels); and the slices that it is drawn on, as it names them."""
+    """One frame: the place of its first pixel, (3,) in DICOM's mm; its segment, None where the pixels name it (labels);
+    and the slices that it says it was drawn on."""
 
     position: Floats
     segment: int | None
@@ -166,14 +168,15 @@ def _frames(header: Dataset, where: str) -> list[_Frame]:
 
 
 def _group(header: Dataset, group: Dataset, sequence: str, where: str) -> Dataset:
-    """The first item of a sequence of a frame's functional groups, else of those that all frames share, else empty."""
+    """Return the first item of a sequence in a frame's functional groups, else in those that all frames share, else an
+    empty one."""
     shared = first_item(header, "SharedFunctionalGroupsSequence", where) or Dataset()
     return first_item(group, sequence, where) or first_item(shared, sequence, where) or Dataset()
 
 
 def _grid(header: Dataset, frames: Sequence[_Frame], where: str) -> tuple[Grid, list[int], bool]:
-    """The grid of all planes from the first to the last, the plane of each frame on it, and whether the file states how
-    far apart they are."""
+    """Return the grid of all planes from the first to the last, the plane of each frame on it, and whether the file
+    states how far apart they are."""
     groups = value_of(header, "PerFrameFunctionalGroupsSequence", where)
     orientations = [
         numbers_of(
@@ -227,10 +230,11 @@ def _check_size(voxels: int, where: str) -> None:
 
 
 def _step(along: Floats, measures: Dataset, where: str) -> tuple[float, bool]:
-    """The distance from plane to plane in mm, and whether the file states it; else it is the smallest between planes.
+    """Return the distance of planes in mm, and whether the file states it; if not, it is the smallest distance
+    that occurs.
 
-    along: where each frame lies along the normal, (n,) in mm. Empty frames are left out, so that the smallest may be
-    that of several planes; a thickness that fits it is right.
+    along: where each frame lies along the normal, (n,) in mm. Since empty frames may be left out, the smallest distance
+    may be that of several planes; a stated thickness that fits it is preferred.
     """
     apart = np.diff(np.unique(np.round(along, 4)))
     apart = apart[apart > _ONE_PLANE_MM]
@@ -248,7 +252,7 @@ def _step(along: Floats, measures: Dataset, where: str) -> tuple[float, bool]:
 
 
 def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
-    """The stored numbers of the frames, as their segmentation type means them: (frames, rows, columns)."""
+    """Return the stored numbers of the frames, as their segmentation type defines them: (frames, rows, columns)."""
     columns, rows = (whole_number(header, name, 1, _MOST_COUNT, where) for name in ("Columns", "Rows"))
     _check_size(columns * rows * frames, where)
     try:
@@ -266,8 +270,10 @@ def _pixels(header: Dataset, frames: int, where: str) -> NDArray[np.generic]:
 
 
 def _lesion(header: Dataset, pixels: NDArray[np.generic], numbers: Sequence[int], where: str) -> Bools:
-    """Which of the pixels are lesion, if the frame is of a chosen segment, of the same shape. pixels: stored numbers
-    (frames, rows, columns); numbers: of the chosen segments, as a label map holds them."""
+    """Return which pixels are lesion if the frame is of a chosen segment, in the same shape.
+
+    pixels: stored numbers (frames, rows, columns). numbers: of the chosen segments, as a label map holds them.
+    """
     kind = text_of(header, "SegmentationType", where)
     if kind == "BINARY":
         return np.asarray(pixels != 0)

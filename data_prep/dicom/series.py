@@ -1,4 +1,4 @@
-"""Series of a DICOM folder: told apart by a key, and one of them chosen; what is no volume is named by its kind."""
+"""Tells the series of a DICOM folder apart by a key and chooses one; what is no volume is named by its kind."""
 
 import hashlib
 from collections.abc import Iterable
@@ -152,7 +152,7 @@ def _series(uid: str, instances: list[Instance], where: str) -> Series:
 
 
 def _kind(sop_class: str) -> str:
-    """What a SOP class is, by the standard's own name: one that it does not know could hold anything."""
+    """Return a SOP class by the standard's own name; one that the standard does not know could contain anything."""
     name = UID(sop_class).name
     return "objects of an unknown kind" if name == sop_class else name.removesuffix(" Storage")
 

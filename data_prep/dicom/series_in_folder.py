@@ -1,4 +1,5 @@
-"""What a folder of DICOM holds: patients under pseudonyms, scans, and each series with its geometry or fault."""
+"""Lists what a folder of DICOM holds: patients under pseudonyms, scans, and each series with its geometry or
+its fault."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -134,12 +135,13 @@ def outermost(folders: Sequence[Path]) -> list[Path]:
 
 
 def _patient(series: Series) -> str:
-    """The patient's id; without one, the DICOM study's, so that two unnamed patients never become one."""
+    """Return the patient's id; without one, that of the DICOM study, so that two unnamed patients never become one."""
     return series.patient or f"study {series.dicom_study or series.uid}"
 
 
 def _scans(series: list[Series]) -> list[list[Series]]:
-    """The series of one patient; those that share a DICOM study or a frame of reference, or are linked, together."""
+    """Return the series of one patient in scans: those that share a DICOM study or a frame of reference, or
+    are linked."""
     scans: list[tuple[set[str], list[Series]]] = []
     for each in series:
         marks = {f"study {each.dicom_study}"} | ({each.frame_of_reference} - {""})
@@ -176,7 +178,7 @@ def _listed(series: Series, patient: str, scan: str) -> ListedSeries:
 
 
 def _judged(series: Series) -> tuple[Grid | None, str]:
-    """The grid of a volume, and what keeps it from being read, as `prepare` would say."""
+    """Return the grid of a volume, and what keeps it from being read, as `prepare` would say; "" for nothing."""
     if not series.modality:
         return None, ""
     try:

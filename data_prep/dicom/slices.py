@@ -1,4 +1,4 @@
-"""From DICOM instances to single slices: where each lies and how its stored values are scaled.
+"""Makes single slices of DICOM instances: where each lies and how its stored values are scaled.
 
 A classic instance is one slice; an enhanced one holds many frames, whose attributes stand in functional groups.
 """

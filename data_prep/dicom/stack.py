@@ -1,4 +1,4 @@
-"""Slices put in order along their normal, and the one grid that they make; what makes none is refused by its kind."""
+"""Puts slices in order along their normal and makes one grid of them; where they make none, the error says why."""
 
 from collections.abc import Sequence
 

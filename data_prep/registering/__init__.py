@@ -1,1 +1,2 @@
-"""Modalities of a scan that do not lie together yet: whether they must, and a rigid registration of them, judged."""
+"""Registers modalities of a scan that do not lie together, by rigid motions, and judges whether this is needed
+and worked."""

@@ -1,4 +1,4 @@
-"""Which modalities of a scan are to be registered, what is told of a registration, and which one is refused."""
+"""Decides which modalities of a scan to register, what to report of a registration, and which one to refuse."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,6 +1,6 @@
-"""The modalities of a scan laid on its reference modality by rigid motions, and how well that went.
+"""Lays the modalities of a scan on its reference modality by rigid motions, and says how well that went.
 
-Only affines change: a moved modality is resampled once, on the grid of the slices, as any other is. The reference
+Only affines change: a moved modality is resampled once, on the grid of the slices, like any other. The reference
 modality and its grid stay as they are.
 """
 
@@ -72,8 +72,8 @@ def laid_together(
 
 
 def _registered(fixed: Copy, moving: Copy, reference: str, where: str) -> tuple[Motion, Registration]:
-    """The motion, 4 x 4 in mm, that lays `moving` on `fixed`, and what is kept of it. InputError that names `where` for
-    copies that cannot be laid on one another."""
+    """Return the motion, 4 x 4 in mm, that lays `moving` on `fixed`, and what is kept of it. InputError, which names
+    `where`, is raised for copies that cannot be laid on one another."""
     if not (np.ptp(fixed.values) and np.ptp(moving.values)):
         raise one_value(where, reference)
     if min(*fixed.values.shape, *moving.values.shape) < LEAST_VOXELS:
@@ -103,14 +103,14 @@ def _registered(fixed: Copy, moving: Copy, reference: str, where: str) -> tuple[
 
 
 def _came_back(motion: Motion, fixed: Copy) -> bool:
-    """Whether a search ended, with a motion 4 x 4 in mm, where the files lie, up to what it can tell: then they lie
-    together already."""
+    """Return whether a search ended where the files lie, within its accuracy, so that they lie together already.
+    motion: 4 x 4 in mm."""
     return shift_of(motion, fixed.centre) <= SAME_MM and turn_of(motion) <= SAME_DEGREES
 
 
 def _starts(fixed: Copy, moving: Copy) -> Iterator[Motion]:
-    """Motions, 4 x 4 in mm: as the files lie, and with the bodies' centres on one another, where the images
-    overlap so."""
+    """Yield motions, 4 x 4 in mm, to start from: as the files lie, and with the bodies' centres on one another, each
+    where the images then overlap."""
     starts = [np.eye(4)]
     shift = moving.body_centre - fixed.body_centre
     if SAME_START_MM < np.linalg.norm(shift) <= MOST_SHIFT_MM:
@@ -122,5 +122,6 @@ def _starts(fixed: Copy, moving: Copy) -> Iterator[Motion]:
 
 
 def _moved(volume: Volume, motion: Motion) -> Volume:
-    """The volume where a motion, 4 x 4 in mm from the fixed image to this one, lays it: its grid alone is changed."""
+    """Return the volume, with its grid alone changed, where a motion, 4 x 4 in mm from the fixed image to this one,
+    lays it."""
     return replace(volume, grid=replace(volume.grid, affine=np.linalg.inv(motion) @ volume.grid.affine))

@@ -55,7 +55,8 @@ class Copy:
 
 
 def small_copy(volume: Volume) -> Copy:
-    """Means over blocks of voxels, and of these the square root, so that faint uptake counts beside hot uptake."""
+    """Return means over blocks of voxels, as grey values; their square root lets faint uptake count beside
+    hot uptake."""
     grid = to_lps(volume.grid)
     data = turned_to_lps(volume.data, volume.grid)
     block = np.maximum(1, np.floor(VOXEL_MM / grid.spacing + 0.05)).astype(int)
@@ -127,7 +128,7 @@ def find_motion(fixed: Copy, moving: Copy, starts: list[Motion], *, seed: int) -
 
 
 def _search(fixed: Copy, moving: Copy, start: Motion, blur: float, seed: int) -> Motion:
-    """The best motion that a search finds from `start` on, in copies smoothed by `blur` mm: both 4 x 4, in mm."""
+    """Return the best motion that a search finds from `start`, in copies smoothed by `blur` mm: both 4 x 4, in mm."""
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsMattesMutualInformation(BINS)
     method.SetMetricSamplingStrategy(method.RANDOM)
@@ -149,8 +150,8 @@ def _search(fixed: Copy, moving: Copy, start: Motion, blur: float, seed: int) ->
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums of several threads differ in their last bits. A method's own number of threads does not reach its measure;
-    the default for all does."""
+    """Let ITK use one thread, since sums of several threads differ in their last bits. The number of threads of a
+    method does not apply to its measure, but the default for all does."""
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     try:
