@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from data_prep.oddities.oddity import LEAST_SCANS, SD_BY_MEDIAN, Odd, of_some
-from hnscc.base.arrays import Floats, Integers
+from hnscc.base.arrays import Floats, Integers, Spacing
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
@@ -124,6 +124,20 @@ def _other_unit(at: int, steps: Floats, shapes: Floats | Integers) -> str:
         usual = _size(np.median(steps[others], axis=0), np.median(shapes[others], axis=0))
         return f"has {_size(steps[at], shapes[at])}, most scans {usual}: are its lengths in mm, as theirs?"
     return ""
+
+
+def other_lengths(own: Spacing, of_study: Sequence[Spacing]) -> Iterator[str]:
+    """A sentence where a new scan's stored voxels are five times as long as those of the study's scans, or a fifth, in
+    every direction. own, of_study: in mm along z, y and x; no sentence where nothing is known of the study's."""
+    if not of_study:
+        return
+    usual = np.median(np.array(of_study), axis=0)
+    times = np.array(own) / usual
+    if times.min() >= TENFOLD_TIMES or times.max() <= 1 / TENFOLD_TIMES:
+        yield (
+            f"beside the study's scans, its slices have pixels and distances of {_product(np.array(own)[::-1])} mm, "
+            f"theirs of {_product(usual[::-1])} mm: are its lengths in mm, as theirs? Sizes in ml follow them"
+        )
 
 
 def _small(steps: Floats, shape: Floats | Integers) -> str:

@@ -15,7 +15,7 @@ from hnscc.aggregation.column_types import TableRow
 from hnscc.aggregation.folds import Damaged, scored_fold
 from hnscc.aggregation.query import chosen_k, ended_trials, not_in_tables, read_table
 from hnscc.aggregation.trials import load_probabilities
-from hnscc.base.arrays import Floats, Integers, StoredProbabilities
+from hnscc.base.arrays import Floats, Integers, Spacing, StoredProbabilities
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import as_typed, count_of
 from hnscc.cohort.split_file import SplitFile, read_split
@@ -37,6 +37,7 @@ class Models:
     members: one for each trial, fold after fold. placing: how the study's scans were placed (`Store.placing`).
     trained_on: the patients of the study, with the folds (in words) whose training or validation they were in. usual:
     what the study's scans are like (hnscc.cohort.kept_of_store), None in run folders of versions that did not keep it.
+    spacings_mm: of scans of the study of which every slice is scored, mm between stored voxels along z, y and x.
     """
 
     study: str
@@ -47,6 +48,7 @@ class Models:
     placing: Mapping[str, Any]
     trained_on: Mapping[str, str]
     usual: Mapping[str, Any] | None
+    spacings_mm: tuple[Spacing, ...]
 
     @property
     def needed(self) -> list[str]:
@@ -78,6 +80,7 @@ def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = Fa
         placing=_placing(study, splits[0]),
         trained_on=_trained_on(splits),
         usual=splits[0].usual,
+        spacings_mm=tuple(splits[0].spacing_mm.values()),
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.manifest import Row
 from data_prep.new_scans import NewScan, Own
+from data_prep.oddities.fields import other_lengths
 from data_prep.oddities.odd import odd_beside
 from data_prep.placing.way_back import back_as_drawn, lesion_back, sent_back, values_back
 from data_prep.registering.judged import registrations_told
@@ -220,6 +221,7 @@ def told_of(scan: NewScan, models: Models, found: dict[str, TableRow]) -> list[s
         models.usual,
         lesion_known=scan.drawn is not None,
     )
+    told += other_lengths((scan.spacing_mm[0], *scan.pixel_mm), models.spacings_mm)
     told += [f"{name}: {of.text}" for name, of in scan.units_of_values.items() if of.text]
     told += [f"{name}: its orientation is assumed, since its file states none" for name in scan.assumed]
     told += registrations_told(scan.placement.get("registered", {}))

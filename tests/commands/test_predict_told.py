@@ -3,8 +3,9 @@
 import re
 import shutil
 
+import numpy as np
 import pytest
-from trained_runs import SIDE, scan_of, write_scans
+from trained_runs import SIDE, UPRIGHT, scan_of, write_scans
 
 import hnscc
 from hnscc.base.errors import InputError
@@ -28,6 +29,16 @@ def test_a_scan_unlike_the_studys_is_told(trained, tmp_path):
     assert told["bq"]["intensities"]["pet"]["outside"] == 1.0
     assert "100.0% of the pixels lie outside" in told["bq"]["told"][0]
     assert any("another unit of values" in line for line in told["small"]["told"])
+
+
+@pytest.mark.parametrize("times, told", [(0.1, 1), (1000, 1), (0.5, 0), (3, 0)])
+def test_lengths_in_another_unit_are_told(trained, tmp_path, times, told):
+    """As of a scan whose header is in cm: its sizes in ml would be a thousandth."""
+    affine = UPRIGHT @ np.diag([times, times, times, 1])
+    manifest = write_scans(tmp_path / "new", {"a": scan_of(1)}, affine)
+    scan = hnscc.predict(trained.root, manifest, tmp_path / "out", variant="pet").facts["scans"][0]
+    found = [text for text in scan["told"] if "lengths in mm" in text]
+    assert len(found) == told and all("theirs of 1 x 1 x 3 mm" in text for text in found)
 
 
 def test_a_hot_lesion_makes_no_other_scale_of_a_scan_without_a_mask(trained, tmp_path):
