@@ -3,6 +3,7 @@
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -60,6 +61,23 @@ def no_volume(problem: str, where: str, expected: str, found: str, do: str = "")
     """Return the error for a file that can be read but holds no usable volume."""
     do = do or "Look at the file that this cell names; copy or export it again, or take the scan out."
     return InputError(problem, where=where, expected=expected, found=found, do=do)
+
+
+def check_one_volume(shape: Sequence[int], where: str) -> None:
+    """InputError for a shape, in voxels, that has fewer axes than three, or more than one frame along the others."""
+    if len(shape) >= 3 and all(count == 1 for count in shape[3:]):
+        return
+    raise no_volume(
+        "The file does not hold one 3D volume.",
+        where,
+        "three axes, one frame",
+        f"{' x '.join(map(str, shape)) or 'no'} voxels",
+        "Write the frame that is meant (one b-value, echo or time) to a file of its own, and name that; nibabel's "
+        "four_to_three parts a file."
+        if len(shape) > 3
+        else "Give the array a third axis of one slice (data[:, :, None] in NumPy) with the distance of slices in the "
+        "header, and name that file.",
+    )
 
 
 def cause_of(path: Path) -> Cause:

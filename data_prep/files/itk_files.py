@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from data_prep.files.first_bytes import META_IMAGE, NRRD, cause_of, no_volume
+from data_prep.files.first_bytes import META_IMAGE, NRRD, cause_of, check_one_volume, no_volume
 from data_prep.files.itk_header import (
     Header,
     HeaderOf,
@@ -129,9 +129,7 @@ def _opened(path: Path, where: str) -> tuple[sitk.ImageFileReader, Header]:
 
 def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     size = tuple(int(count) for count in reader.GetSize())
-    found = f"{' x '.join(map(str, size))} voxels"
-    if len(size) < 3 or any(count != 1 for count in size[3:]):
-        raise no_volume("The file does not hold one 3D volume.", where, "three axes, one frame", found)
+    check_one_volume(size, where)
     kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
     if reader.GetNumberOfComponents() != 1 or reader.GetPixelID() not in NUMBERS:
         raise no_volume(
@@ -144,6 +142,7 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     bytes_each = max(np.dtype(NUMBERS[reader.GetPixelID()]).itemsize, 4)
     if min(size) < 1 or bytes_of(size, 1) > MAX_VOXELS or bytes_of(size, bytes_each) > MAX_BYTES:
         expected = f"at most {MAX_VOXELS} voxels and {MAX_BYTES / 2**30:g} GiB"
+        found = f"{' x '.join(map(str, size))} voxels"
         raise no_volume("The volume has an impossible size.", where, expected, found)
     x, y, z = size[:3]
     return Grid((x, y, z), _affine(reader, where), True, _reader_of(reader.GetFileName()).stated_by)

@@ -20,6 +20,7 @@ from scipy.io.matlab import MatReadError
 from data_prep.dicom.header import quiet
 from data_prep.files.first_bytes import (
     cause_of,
+    check_one_volume,
     is_mgh,
     mgh_shape,
     no_volume,
@@ -157,9 +158,7 @@ def _check_begin(image: SpatialImage, where: str) -> None:
 
 def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
     shape = tuple(int(count) for count in image.shape)
-    found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
-    if len(shape) < 3 or any(count != 1 for count in shape[3:]):
-        raise no_volume("The file does not hold one 3D volume.", where, "three axes, one frame", found)
+    check_one_volume(shape, where)
     _check_size(shape, image.get_data_dtype().itemsize, where)
     x, y, z = shape[:3]
     return x, y, z

@@ -168,8 +168,9 @@ def _volume(cell: MaskCell) -> Volume:
             "A label map knows no names.",
             where=cell.where,
             expected="the number of the lesion in the column `roi`, such as label:3",
-            found="a name",
-            do="Write the label's number into the column `roi` of this row.",
+            found="a name, or several numbers",
+            do="Write the label's number into the column `roi` of this row; where several labels are lesion together, "
+            "name a file that holds them as one.",
         )
     return labelled(volume, number, cell.where)
 

@@ -55,6 +55,10 @@ def test_a_label_map_without_a_choice_is_refused_and_told_of_the_column(tmp_path
     write(tmp_path / "s0" / "mask.nii.gz", label_map())
     refused(manifest, "row 2", "column mask", "not binary", "4 values, from 0 to 3", "column `roi`")
     refused(with_roi(manifest, "GTV", ""), "row 2", "A label map knows no names")
+    several = change(manifest, 2, "roi", "1,2")
+    refused(
+        several, "row 2", "A label map knows no names", "several numbers", "a file that holds them as one"
+    )
     write(tmp_path / "s0" / "mask.nii.gz", label_map() / np.float32(2))
     refused(change(manifest, 2, "roi", "1"), "row 2", "holds no labels", "not all of them whole")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scans import LPS, analyze, change, cohort, prepare, refused, save, scan_arrays, write
 
 from data_prep.files.read import read_grid, read_volume
@@ -65,6 +66,18 @@ def test_data_that_is_no_volume_is_refused(tmp_path, name):
     with pytest.raises(InputError, match="row 2, column pet, scan S") as caught:
         read_volume(tmp_path / "Jane_Doe.nii.gz", "row 2, column pet, scan S")
     assert "Jane" not in str(caught.value) and caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".mha"])
+def test_what_makes_a_volume_of_frames_or_of_a_picture_is_said(tmp_path, ending):
+    """Diffusion images of several b-values, and a slice of ultrasound."""
+    for shape, do in (((4, 4, 4, 2), "Write the frame that is meant"), ((4, 4), "a third axis of one slice")):
+        if ending == ".mha":
+            sitk.WriteImage(sitk.Image(list(shape), sitk.sitkFloat32), str(tmp_path / f"a{ending}"))
+        else:
+            write(tmp_path / f"a{ending}", np.ones(shape, np.float32))
+        with pytest.raises(InputError, match=f"{' x '.join(map(str, shape))} voxels\n[^$]*{do}"):
+            read_volume(tmp_path / f"a{ending}", "S")
 
 
 @pytest.mark.parametrize("name", BAD_HEADER)
