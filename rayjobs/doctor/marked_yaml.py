@@ -1,5 +1,6 @@
 """A `ray up` file's values as Ray reads them, with the line of each key and item, so that a complaint can name it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -9,7 +10,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
+from hnscc.study.yaml_text import MOST_VALUES
+
 FieldPath = tuple[Any, ...]
+_NO_ALIAS = "write what is meant in the place of the alias (`*name`)"
 
 
 @dataclass(frozen=True)
@@ -89,22 +93,32 @@ def read_marked(text: str) -> MarkedYaml:
         why = {"found unhashable key": "a key must be a word"}.get(str(why), why) or type(error).__name__
         raise _not_yaml(1 if mark is None else mark.line + 1, why) from None
     raw = MarkedYaml(data, tree, text)
-    return MarkedYaml(_text_keys(raw, data, (), ()), tree, text)
+    return MarkedYaml(_text_keys(raw, data, (), (), iter(range(MOST_VALUES))), tree, text)
 
 
-def _not_yaml(line: int, why: str) -> NotYamlError:
-    do = "mend the indentation, quotes or brackets here or just above"
+def _not_yaml(
+    line: int, why: str, do: str = "mend the indentation, quotes or brackets here or just above"
+) -> NotYamlError:
     return NotYamlError(line, f"this is not YAML: {why}", "one YAML document", do)
 
 
-def _text_keys(marked: MarkedYaml, value: Any, path: FieldPath, above: tuple[int, ...]) -> Any:
-    """The value with words for keys: YAML takes some for numbers, dates, or yes and no."""
+def _text_keys(
+    marked: MarkedYaml, value: Any, path: FieldPath, above: tuple[int, ...], left: Iterator[int]
+) -> Any:
+    """The value with words for keys: YAML takes some for numbers, dates, or yes and no. left: one for each value that
+    there may be, for a few lines of aliases of aliases would fill the memory."""
     if id(value) in above:
-        raise _not_yaml(marked.line(path), "an alias stands within itself")
+        raise _not_yaml(marked.line(path), "an alias stands within itself", _NO_ALIAS)
+    if next(left, None) is None:
+        raise _not_yaml(
+            marked.line(path), f"more than {MOST_VALUES} values, by aliases of aliases", _NO_ALIAS
+        )
     if isinstance(value, dict):
         above = (*above, id(value))
-        return {str(key): _text_keys(marked, each, (*path, str(key)), above) for key, each in value.items()}
+        return {
+            str(key): _text_keys(marked, each, (*path, str(key)), above, left) for key, each in value.items()
+        }
     if isinstance(value, list):
         above = (*above, id(value))
-        return [_text_keys(marked, each, (*path, i), above) for i, each in enumerate(value)]
+        return [_text_keys(marked, each, (*path, i), above, left) for i, each in enumerate(value)]
     return value

@@ -1,6 +1,7 @@
 """Each field of a `ray up` file that is unknown, missing or mistyped is named with its line; so is what is no YAML."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import yaml
@@ -110,6 +111,14 @@ def test_what_is_no_cluster_file_is_told_with_its_line(text, line, finding, tmp_
     ((found, problem),) = problems_of(text, tmp_path)
     assert found == line
     assert finding in problem
+
+
+def test_aliases_of_aliases_end_and_do_not_fill_the_memory(tmp_path):
+    """Nine lines that stand for 9 to the power of 9 values."""
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{each}: &{each} [{', '.join([f'*{before}'] * 9)}]" for before, each in pairwise("abcdefghi")]
+    ((_, problem),) = problems_of("\n".join(lines), tmp_path)
+    assert "more than 100000 values" in problem
 
 
 def test_an_alias_is_told_where_it_stands(tmp_path):
