@@ -6,8 +6,19 @@ operation on boxes, an iterator. Nothing is compiled here. So loading the librar
 compiler later gets it.
 """
 
+import sys
+
+from hnscc.base.errors import InputError
 from hnscc.training.process import without_compiler
 
+if sys.flags.optimize > 1:  # it adds to docstrings while it loads
+    raise InputError(
+        "Python was started without docstrings, and the library of networks needs them.",
+        where="python -OO, or PYTHONOPTIMIZE in the environment",
+        expected="none of the two, or -O (PYTHONOPTIMIZE=1)",
+        found=f"level {sys.flags.optimize}",
+        do="give the command again without it (`unset PYTHONOPTIMIZE`)",
+    )
 with without_compiler():
     import segmentation_models_pytorch as smp
 

@@ -20,6 +20,13 @@ print(is_compile_supported("cpu"), callable(torch._dynamo.optimize), torch._dyna
 """
 
 
+def test_python_without_docstrings_is_one_message():
+    """It ended in the library's own TypeError."""
+    loaded = [sys.executable, "-OO", "-c", "import hnscc.training.library"]
+    done = subprocess.run(loaded, capture_output=True, text=True)
+    assert "InputError: Python was started without docstrings" in done.stderr
+
+
 @pytest.mark.slow
 def test_the_compiler_is_not_loaded_and_is_whole_for_who_asks_for_it():
     done = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True)
