@@ -77,8 +77,9 @@ def _own_folder(faults: dict[str, str]) -> str:
 
 
 def given_or_set(address: str | None) -> str | None:
-    """Return the given address, else that of RAY_ADDRESS; None where there is neither, so that Ray is started here."""
-    return address or os.environ.get("RAY_ADDRESS") or None
+    """Return the given address, else that of RAY_ADDRESS, without blanks around it; None where there is neither, so
+    that Ray is started here."""
+    return (address or os.environ.get("RAY_ADDRESS") or "").strip() or None
 
 
 def refuse_silent(address: str) -> None:
@@ -86,9 +87,8 @@ def refuse_silent(address: str) -> None:
     a word."""
     if address.startswith("ray://"):
         _call(address, address.removeprefix("ray://"))
-    elif address == "auto" or _host_and_port(address):
-        if address != "auto":
-            _call(address, address)
+    elif address != "local" and "://" not in address:
+        _call(address, address)
         _ask_ray(address)
 
 

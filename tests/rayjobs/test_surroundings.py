@@ -89,15 +89,15 @@ def told(done: tuple[int, str, str], *words: str) -> None:
         assert word in error
 
 
-@pytest.mark.parametrize("variable", [True, False])
+@pytest.mark.parametrize("variable, around", [(True, "{}"), (True, "{}\r"), (False, "{}"), (False, " {}")])
 def test_row_11_a_port_where_nothing_listens_is_one_message_at_once(
-    study, here, monkeypatch, tmp_path, variable
+    study, here, monkeypatch, tmp_path, variable, around
 ):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    given = () if variable else ("--address", address)
-    monkeypatch.setenv("RAY_ADDRESS", address if variable else "")
+    given = () if variable else ("--address", around.format(address))
+    monkeypatch.setenv("RAY_ADDRESS", around.format(address) if variable else "")
     began = time.monotonic()
     done = here(main, study, "--out", tmp_path / "run", *given)
     assert time.monotonic() - began < 30
