@@ -3,12 +3,12 @@
     python benchmarks/against_keras.py [--rounds 3]
 
 Keras trains on all cores (benchmarks/keras_recipe.py, in `.venv-keras`, which is made here if it is absent); ours is a
-study with one training for each core. Same slices (the fold of a phantom cohort, 128 x 128, PET and MRI, without
-augmentation), same batches, validation after every epoch. Keras takes the time between the ends of its first and last
-epoch; ours what a run of many epochs takes less what one of few epochs takes; both per training and epoch. The recipe's
-own precision is float32; Keras's mixed_bfloat16 is measured too.
+study with one training for each core. Both have the same slices (the fold of a phantom cohort, 128 x 128, PET and MRI,
+without augmentation), the same batches, and validation after every epoch. The time of Keras is that between the ends of
+its first and last epoch. Our time is that of a run of many epochs less that of a run of few epochs. Both are divided by
+the number of trainings and epochs. The recipe's own precision is float32; Keras's mixed_bfloat16 is measured too.
 
-Not called keras.py: scripts in this folder would import it where they mean Keras.
+The file is not called keras.py, since scripts in this folder would then import it in place of Keras.
 """
 
 import argparse
@@ -33,7 +33,8 @@ TENSORFLOW = "tensorflow-cpu==2.21.0"
 
 
 def make_environment() -> Path:
-    """Its Python. The file `current` is written last: an installation that was cut short begins again."""
+    """Make the environment if it is absent, and return its Python. The file `current` is written last, so that an
+    installation that was cut short begins again."""
     python, current = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "current"
     if not current.is_file() or current.read_text() != TENSORFLOW:
         shutil.rmtree(ENVIRONMENT, ignore_errors=True)
@@ -45,7 +46,7 @@ def make_environment() -> Path:
 
 
 def write_data(bench: Bench) -> dict[str, int]:
-    """The fold's slices as the recipe reads them; how many each split has."""
+    """Write the fold's slices as the recipe reads them, and return how many each split has."""
     fold = bench.fold()
     arrays: dict[str, np.ndarray] = {}
     slices: dict[str, int] = {}
@@ -58,7 +59,7 @@ def write_data(bench: Bench) -> dict[str, int]:
 
 
 def keras(bench: Bench, python: Path, policy: str) -> float:
-    """Seconds per epoch of a training on all cores."""
+    """Return the seconds per epoch of a training on all cores."""
     command = [str(python), str(RECIPE), str(bench.folder / DATA), "--policy", policy]
     told = call([*command, "--epochs", str(bench.epochs[1])], bench.folder)
     return float(json.loads(told)["seconds_per_epoch"])

@@ -3,13 +3,13 @@
     python benchmarks/aggregation.py [--rounds 3]
 
 Both sides start from the same pixel counts in memory (4 variants x 50 repeats, 200 patients with 25 slices each) and
-write eleven tables as Parquet, of the types that the schema names: all of a study's but those that need masks and whole
-scans (NOT_OF_SLICES). Ours are flushed to the disk too. The other side (`aggregation_by_pandas.py`) is pandas as one
-who knows it well writes it: categories for names, whole columns, groupby, SciPy for the tests, the bootstrap on a
-patients x repeats matrix in NumPy, both scores from the same resamples. It may take for granted what holds here, that
-there is one fold and every trial is completed, and does not say reasons. What both compute and does not hang on random
-numbers must be equal on both sides. Ours alone computes the t tests over patients and repeats, and intervals of the
-repeats (OURS_ALONE): our whole work is set against their smaller one.
+write eleven tables as Parquet, with the types that the schema names: all tables of a study but those that need masks
+and whole scans (NOT_OF_SLICES). Ours are flushed to the disk too. The other side (`aggregation_by_pandas.py`) is pandas
+as one who knows it well writes it: categories for names, whole columns, groupby, SciPy for the tests, the bootstrap on
+a patients x repeats matrix in NumPy, both scores from the same resamples. It may assume what is true of these data, one
+fold and every trial completed, and gives no reasons for missing values. What both compute without random numbers must
+be equal. Our side alone computes the t tests over patients and repeats, and intervals of the repeats (OURS_ALONE), so
+that the time of our larger work is compared with that of their smaller one.
 """
 
 import argparse
@@ -54,11 +54,11 @@ PATIENTS = {"train": 132, "validation": 30, "test": 38}
 SLICES = 25  # of each patient
 EPOCHS = 100
 
-# Of whole scans there is nothing without pixels; the other tables are of slices and of what follows from them.
+# These tables need the pixels of whole scans; the others follow from counts of slices.
 NOT_OF_SLICES = {"scans", "drawn_scans", "patients", "lesions", "detection", "reliability", "means"}
 TABLES = tuple(name for name in STUDY_TABLES if name not in NOT_OF_SLICES)
-# What the other side does not compute: columns by table (`reason` in all), and rows of comparisons by other methods
-# than BOTH. Metrics of whole scans have columns and rows without a value here.
+# What the other side does not compute: columns by table (`reason` in all of them). In the comparisons it computes only
+# rows by the methods BOTH. Metrics of whole scans have columns and rows without a value here.
 OURS_ALONE = {
     "trials": {"unusable"},
     "pooled": {"effective_patients", "scans_reason", *pooled_names().split()}
@@ -72,7 +72,8 @@ BOTH = {"metric": ["dice", "jaccard"], "method": ["wilcoxon", "bootstrap"]}
 
 
 def example(seed: int = 0) -> Results:
-    """What `load_results` would give of a completed study: counts as of real lesions, without pixels."""
+    """Return what `load_results` would return of a completed study: counts like those of real lesions,
+    without pixels."""
     rng = np.random.default_rng(seed)
     variants = {name: {"modalities": ["pet"]} for name in VARIANTS}
     study = parse_study({"name": "big", "store": "none.zarr", "variants": variants, "repeats": REPEATS})
@@ -105,12 +106,13 @@ def _fold() -> Fold:
 
 
 def _truth(rng: np.random.Generator, slices: int) -> np.ndarray:
-    """Lesion pixels int (N,): half of the slices have none, the others 60 at the median."""
+    """Return lesion pixels, int (N,), of so many slices: half of them have none, the others 60 at the median."""
     return np.where(rng.random(slices) < 0.5, rng.lognormal(4.1, 1, slices).astype(int) + 1, 0)
 
 
 def _counts(rng: np.random.Generator, truth: np.ndarray, skill: float) -> Counts:
-    """One model: it finds about `skill` of each lesion, some not at all, and pixels beside in 2 slices of 5."""
+    """Return the counts of one model: it finds about `skill` of each lesion, misses some, and marks false pixels in 2
+    of 5 slices."""
     share = rng.beta(8 * skill, 8 * (1 - skill), len(truth)) * (rng.random(len(truth)) > 0.05)
     overlap = rng.binomial(truth, share)
     beside = np.where(rng.random(len(truth)) < 0.4, rng.poisson(15, len(truth)), 0)
@@ -120,7 +122,7 @@ def _counts(rng: np.random.Generator, truth: np.ndarray, skill: float) -> Counts
 def _result(trial: Trial, seed: int, counts: Counts, rng: np.random.Generator) -> Completed:
     epochs = {"epoch": np.arange(1, EPOCHS + 1)}
     curves = {name: rng.random(EPOCHS) for name in ("train_loss", "val_loss", "val_soft_jaccard", "seconds")}
-    record = Trained.model_construct(  # what tables take from a record, and no more
+    record = Trained.model_construct(  # only what tables take from a record
         best_epoch=50,
         epochs=EPOCHS,
         stop_reason="patience",
@@ -158,7 +160,8 @@ def _medians(
 
 
 def _sweep(truth: int, skill: float) -> Counts:
-    """Pooled counts (1000,): ever fewer pixels, the false ones first; best somewhat below 0.5."""
+    """Return pooled counts (1000,) by threshold: the higher it is, the fewer pixels, and false ones go first. The best
+    threshold is somewhat below 0.5."""
     left = 1 - THRESHOLDS / 1001
     overlap = (truth * (1 - (1 - left) ** (3 * skill))).astype(int)
     return Counts(overlap, overlap + (truth * left**4).astype(int), np.full(1000, truth))
@@ -177,7 +180,7 @@ RESAMPLED = {"dice_low", "dice_high", "jaccard_low", "jaccard_high"}
 
 
 def check_agreement(ours: RunFolder, theirs: RunFolder) -> None:
-    """AssertionError where the sides differ in what both compute and does not hang on random numbers."""
+    """Raise AssertionError where the sides differ in what both compute without random numbers."""
     for name in TABLES:
         a, b = (pq.read_table(side.table(name)).to_pandas() for side in (ours, theirs))
         assert set(a) - {"reason"} - set(b) == OURS_ALONE.get(name, set()), (name, set(a) - set(b))

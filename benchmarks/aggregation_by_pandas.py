@@ -1,7 +1,8 @@
-"""The tables of a completed study by pandas: the other side of `benchmarks/aggregation.py`, which says what it may do.
+"""The tables of a completed study by pandas: the other side of `benchmarks/aggregation.py`, which says what it
+may assume.
 
-From the pixel counts of a study's trials to the eleven tables that follow from them, as Parquet, of the types that the
-schema names.
+It turns the pixel counts of a study's trials into the eleven tables that follow from them, as Parquet, with the types
+that the schema names.
 """
 
 from pathlib import Path
@@ -46,12 +47,12 @@ def by_pandas(results: Results, folder: Path) -> None:
 
 
 def medians_of(results: Results) -> Any:
-    """By variant and reading. In the made-up study each is there, with all its counts."""
+    """Return the median models by variant and reading. In the made-up study each is there, with all its counts."""
     return results.medians
 
 
 def every_trial(results: Results) -> Any:
-    """Each with its record and counts, which the made-up study has of all."""
+    """Return each trial with its record and counts, which all trials of the made-up study have."""
     return results.results
 
 
@@ -75,7 +76,7 @@ def pandas_tables(results: Results) -> dict[str, pd.DataFrame]:
 
 
 def slice_frame(results: Results) -> pd.DataFrame:
-    """Every trial at 0.5, then the median model at its chosen threshold too."""
+    """Return the slices of every trial at threshold 0.5, then those of the median models at their chosen thresholds."""
     (fold,) = results.folds
     medians = {
         each["corrected"][0].result.trial: each["corrected"][0] for each in medians_of(results).values()
@@ -183,7 +184,7 @@ def pooled_frame(results: Results, per_trial: pd.DataFrame, chosen: pd.DataFrame
 
 
 def interval(patients: pd.DataFrame, results: Results) -> dict[str, float]:
-    """95 % intervals of pooled scores, patients resampled with replacement."""
+    """Return 95 % intervals of pooled scores, by a bootstrap over patients."""
     pixels = patients.to_numpy()
     chosen = resamples(np.random.default_rng(0), pixels[:, 0] > 0, results.study.evaluation.bootstraps)
     sums = scored(pd.DataFrame(pixels[chosen].sum(axis=1), columns=PIXELS))
@@ -204,7 +205,7 @@ def per_slice_frame(chosen: pd.DataFrame) -> pd.DataFrame:
         part.columns = [f"{score}_{kind.replace('std', 'sd')}" for score, kind in part.columns]
         part = part.assign(slice_set=name, threshold=groups.threshold.first(), n=groups.size())
         parts.append(part.assign(n_empty=groups.empty.sum(), patients=groups.patient_id.nunique()))
-    # A stable sort: the sets keep their order within each variant and split.
+    # The sort is stable, so that the sets keep their order within each variant and split.
     return pd.concat(parts).sort_index(kind="stable").reset_index()
 
 

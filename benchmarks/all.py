@@ -3,9 +3,9 @@
     python benchmarks/all.py                    all of them, hours
     python benchmarks/all.py roofline memory    only these; the rows of the others stay, with their date and machine
 
-What was found is kept beside the page as docs/benchmarks.json, written after each benchmark. A benchmark tells its
-figures by `figures.tell`; it is one that failed if its exit code is not 0, and has skipped what it says in lines that
-begin with `skipped:`. Exit code 1 if one failed.
+What was found is kept beside the page as docs/benchmarks.json, written after each benchmark. A benchmark reports its
+figures by `figures.tell`. It failed if its exit code is not 0; lines of its output that begin with `skipped:` say what
+it left out. The exit code is 1 if any failed.
 """
 
 import argparse
@@ -42,7 +42,7 @@ BENCHMARKS = {
     "overhead": ["studies/demo.yaml"],
     "equivalence": [],
 }
-# Why a target is missed, told where it is.
+# Why a target is missed: the page says so at those that are.
 WHY = {
     "resnet18 Unet: trainings per hour": "both sides spend most of the time in the same library's convolutions; ours "
     "run at seven tenths of the speed that this processor reaches in them (roofline); 3 x would take three quarters",
@@ -59,7 +59,7 @@ WHY = {
     "which 200 trials that do nothing hardly outweigh",
 }
 NO_GPU = "not measured: no GPU"
-# Benchmarks that are run by hand alone, on data or for a time of their own, and where the page on them is.
+# Benchmarks that are run only by hand, since they need their own data or much time, and the page on each.
 BY_HAND = {
     "search_peers": "searches against others: [search](explanation/search.md#does-it-find-better-configurations)",
     "means_and_medians": "other intervals: [statistics](explanation/statistics.md#intervals-all-are-95-)",
@@ -68,7 +68,7 @@ BY_HAND = {
     "registration": "a known motion, undone, on scans of your own: [the manifest](how-to/manifest.md)",
     "sent_back": "what placing masks on slices loses, of your own: [new patients](how-to/new-patients.md)",
 }
-# What needs a GPU, with its target.
+# Benchmarks that need a GPU, with their targets.
 ON_GPU = {
     "one training on a GPU against eager PyTorch with a DataLoader": "at least 8 x",
     "trainings per hour on one GPU against the naive loop": "at least 30 x, 15 x at equal precision",
@@ -80,8 +80,8 @@ ON_GPU = {
 
 @dataclass(frozen=True)
 class Run:
-    """What one benchmark found, when and where. notes: that it failed, what it skipped, or (by hand, until it is run
-    again) that the code has changed since; in words."""
+    """What one benchmark found, when and where. notes: sentences on what failed or was skipped, or, of one that is run
+    by hand, that the code has changed since it was last run."""
 
     date: str
     machine: str
@@ -91,7 +91,7 @@ class Run:
 
 
 def run(name: str) -> Run:
-    """Run one benchmark, its output shown as it comes."""
+    """Run one benchmark, and show its output as it comes."""
     script = Path(__file__).parent / f"{name}.py"
     with tempfile.TemporaryDirectory() as folder:
         collected = Path(folder) / "figures"
@@ -108,7 +108,7 @@ def run(name: str) -> Run:
 
 
 def watch(command: list[str], environment: dict[str, str]) -> tuple[int, list[str]]:
-    """Pass on what a command prints; its exit code, and its lines that say what it skipped."""
+    """Run a command and pass on what it prints. Return its exit code, and the lines that say what it skipped."""
     skipped = []
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or []:
@@ -123,7 +123,7 @@ def figure_of(raw: dict[str, Any]) -> Figure:
 
 
 def load() -> dict[str, Run]:
-    """What earlier runs found, by benchmark; nothing where there is no page yet."""
+    """Return what earlier runs found, by benchmark; nothing where there is no page yet."""
     if not FOUND.exists():
         return {}
     found = json.loads(FOUND.read_text())
@@ -150,7 +150,7 @@ def page(found: dict[str, Run]) -> Iterator[str]:
         names = ", ".join(name for name, each in found.items() if (each.date, each.machine) == (date, where))
         yield f"- {date}, {where}: {names}"
     for name, each in found.items():
-        if each.figures and not each.failed:  # else its row says so
+        if each.figures and not each.failed:  # if it failed, its row says so
             yield from (f"- {name}: {note}" for note in each.notes)
     yield ""
     yield "| what | target | median (range), n | reached? |"

@@ -1,4 +1,5 @@
-"""The table `comparisons` by pandas, of every slice at 0.5 and of the median models at their own thresholds."""
+"""The table `comparisons` by pandas, of every slice at threshold 0.5 and of the median models at their
+own thresholds."""
 
 from itertools import combinations
 from typing import Any
@@ -43,7 +44,7 @@ def holm(p: pd.Series) -> pd.Series:
 
 
 def wilcoxons(a: pd.DataFrame, b: pd.DataFrame, slice_set: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """Signed-rank tests of two median models over the slices that stand in the set for both."""
+    """Return signed-rank tests of two median models over the slices that are in the slice set for both."""
     common = in_sets(a)[slice_set] & in_sets(b)[slice_set]
     sides = {"slice": [each[common] for each in (a, b)]}
     sides["patient"] = [
@@ -62,18 +63,19 @@ def wilcoxons(a: pd.DataFrame, b: pd.DataFrame, slice_set: str) -> dict[tuple[st
 
 
 def matrix(half: pd.DataFrame) -> np.ndarray:
-    """Pixels int (3, patients, repeats)."""
+    """Return pixels, int (3, patients, repeats)."""
     pivot = half.pivot_table(PIXELS, "patient_id", "repeat", aggfunc="sum", observed=True)
     return np.stack([pivot[name].to_numpy() for name in PIXELS])
 
 
 def bootstrap(a: np.ndarray, b: np.ndarray, results: Results) -> dict[str, dict[str, float]]:
-    """Median over repeats of the pooled score, a - b; patients and repeats resampled together."""
+    """Return the median over repeats of the pooled score, a - b, where patients and repeats are resampled together."""
     bootstraps, rng = results.study.evaluation.bootstraps, np.random.default_rng(0)
     chosen = resamples(rng, a[0, :, 0] > 0, bootstraps)
     repeats = [rng.integers(each.shape[2], size=(bootstraps, each.shape[2])) for each in (a, b)]
     both = np.concatenate([a, b], axis=2).transpose(1, 0, 2).copy()
-    sums = np.stack([both[rows].sum(axis=0) for rows in chosen])  # patient by patient would need gigabytes
+    # One resample at a time, since all at once would need gigabytes.
+    sums = np.stack([both[rows].sum(axis=0) for rows in chosen])
     parts = [sums[:, :, : a.shape[2]], sums[:, :, a.shape[2] :]]
     medians = [resampled_medians(*each) for each in zip(parts, repeats, strict=True)]
     points = [_scores(each.sum(axis=1)) for each in (a, b)]
@@ -89,7 +91,7 @@ def bootstrap(a: np.ndarray, b: np.ndarray, results: Results) -> dict[str, dict[
 
 
 def resampled_medians(sums: np.ndarray, repeats: np.ndarray) -> dict[str, np.ndarray]:
-    """Pixels (B, 3, R) and resampled repeats (B, R) -> {score: (B,)}."""
+    """Return each score's medians (B,) by its name, from pixels (B, 3, R) and resampled repeats (B, R)."""
     scores = _scores(sums.transpose(1, 0, 2))
     return {
         name: np.median(np.take_along_axis(each, repeats, axis=1), axis=1) for name, each in scores.items()

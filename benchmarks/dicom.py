@@ -2,12 +2,12 @@
 
     python benchmarks/dicom.py [--scans N]
 
-The series are phantoms on grids of clinical dimensions (benchmarks/prepare.py), written as DICOM: an MRI of 512 x 512
-x 60 and a PET of 200 x 200 x 80 in SUV, one slope for all of a PET's slices, so that SimpleITK reads it right. Where
-the real cohort is at hand (HNSCC_STS, else ../shared/data/sts), its three patients in DICOM are taken too. Masks are
-left out: SimpleITK reads no structure sets. Both sides do all that `hnscc prepare` does for a scan but its picture; one
-reads and checks every header by this project's reader, the other leaves that to SimpleITK. The time is that of the
-processor, in one process: a machine that does other work beside it moves it little.
+The series are phantoms on grids of clinical dimensions (benchmarks/prepare.py), written as DICOM: an MRI of 512 x 512 x
+60 and a PET of 200 x 200 x 80 in SUV. All slices of a PET have one slope, so that SimpleITK reads it right. Where the
+real cohort is at hand (HNSCC_STS, else ../shared/data/sts), its three patients in DICOM are measured too. Masks are
+left out, since SimpleITK reads no structure sets. Both sides do everything that `hnscc prepare` does for a scan except
+its picture. One side reads and checks every header by this project's reader, the other leaves that to SimpleITK. The
+time is processor time in one process, which other work on the machine changes little.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from hnscc.cohort.store_format import Placing, Scan, scan_path
 
 REFERENCE = "mri"
 SETTINGS = PrepareSettings(size=SIZE)
-MAX_APART = 1e-4  # both sides' stored images, as a share of a modality's largest value
+MAX_APART = 1e-4  # how far both sides' stored images may differ, as a share of a modality's largest value
 
 
 # --- the series
@@ -59,7 +59,8 @@ def phantoms(folder: Path, scans: int) -> list[Row]:
 
 
 def as_dicom(path: Path, name: str, number: int) -> Path:
-    """A volume as a series of whole numbers of 16 bits, its files in an order of their own."""
+    """Write a volume as a series of 16-bit integers, whose files are not in the order of its slices; return
+    its folder."""
     data, affine = load(path)
     slope = float(data.max()) / 32767
     axes = TO_RAS @ affine[:3, :3]
@@ -80,7 +81,7 @@ def as_dicom(path: Path, name: str, number: int) -> Path:
 
 
 def real_patients() -> list[Row] | str:
-    """The real cohort's patients in DICOM, or why they are not there."""
+    """Return the real cohort's patients in DICOM, or why they are not there."""
     home = Path(os.environ.get("HNSCC_STS", Path(__file__).parents[2] / "shared" / "data" / "sts"))
     folders = sorted((home / "dicom").glob("STS_*"))
     if not folders:
@@ -139,14 +140,14 @@ def stored(side: Callable[[Row, Path], Scan], rows: list[Row], folder: Path) -> 
 
 
 def processor(act: Callable[[], object]) -> float:
-    """Seconds of processor, of all threads."""
+    """Return the seconds of processor time, over all threads."""
     began = time.process_time()
     act()
     return time.process_time() - began
 
 
 def check_same(rows: list[Row], ours: Path, theirs: Path) -> float:
-    """How far the sides' images lie apart at most; AssertionError beyond MAX_APART."""
+    """Return the largest difference between the sides' images; AssertionError where it is beyond MAX_APART."""
     apart = 0.0
     for row in rows:
         a, b = (np.asarray(zarr.open(each / scan_path(row.scan_id, "images"))) for each in (ours, theirs))

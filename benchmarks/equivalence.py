@@ -4,14 +4,15 @@
 
 HNSCC_STS: the soft-tissue sarcoma cohort with its manifest.csv.
 
-path: with the whole fast path, a study as it is trained here, in this processor's best precision; without it float32,
-PyTorch's own dropout, transposed convolutions and optimiser, in its default memory layout. The paper's network 8 wide
-on slices of 64 x 64 at 3.4 mm, so that many repeats fit into the time.
-decoder: a resnet18 Unet on slices of 128 x 128 at 1.7 mm, with the decoder that convolves small maps, and without it
-as the library has it; all else alike.
+path: with the whole fast path, as a study trains here, in this processor's best precision, against float32 with
+PyTorch's own dropout, transposed convolutions and optimiser, in its default memory layout. The network is the paper's,
+8 wide, on slices of 64 x 64 at 3.4 mm, so that many repeats fit into the time.
+
+decoder: a resnet18 Unet on slices of 128 x 128 at 1.7 mm, with the decoder that convolves small maps, against the
+decoder that the library has; all else is alike.
 
 TOST (two one-sided Welch t tests) of the pooled test Dice at 0.5: p below 0.05 says that the means lie less than two
-points apart. A run that is cut short goes on.
+points apart. A run that was cut short continues.
 """
 
 import argparse
@@ -50,7 +51,7 @@ MARGIN, LEVEL = 0.02, 0.05
 
 
 class PlainAdam:
-    """PyTorch's own, as hnscc.training makes and calls it."""
+    """PyTorch's own Adam, as hnscc.training makes and calls it."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], *, learning_rate: float, epsilon: float) -> None:
         self.adam = torch.optim.Adam(parameters, lr=learning_rate, eps=epsilon)
@@ -61,7 +62,7 @@ class PlainAdam:
 
 
 def without_fast_path() -> None:
-    """For this process."""
+    """Replace the fast path by PyTorch's own operations, for the rest of this process."""
     dropout: Any = Dropout
     dropout.forward = nn.Dropout.forward
     doubling: Any = Doubling
@@ -72,15 +73,15 @@ def without_fast_path() -> None:
 
 
 def with_the_library_s_decoder() -> None:
-    """For this process."""
+    """Replace the decoder that convolves small maps by the library's, for the rest of this process."""
     inference: Any = hnscc.training.inference
     inference.decode_small = lambda model: model
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is compared: how its figure calls it, the networks' settings, slices of `size` pixels a side of `pixel_mm`,
-    and what a process does to train without it, in which precision."""
+    """What is compared: the name of its figure, the networks' settings, slices of `size` pixels a side of `pixel_mm`,
+    the function that lets a process train without it, and the precision of that."""
 
     what: str
     network: dict[str, Any]
@@ -129,7 +130,7 @@ CASES = {
 
 
 def train(case: str, store: str, out: Path, repeats: int, repeat: int, fast: bool) -> float:
-    """One repeat's pooled test Dice at 0.5; trained unless it was before."""
+    """Return one repeat's pooled test Dice at 0.5. Train it first, unless an earlier run did."""
     study = CASES[case].study(store, repeats, fast=fast)
     if not fast:
         CASES[case].without()
@@ -148,8 +149,8 @@ def train(case: str, store: str, out: Path, repeats: int, repeat: int, fast: boo
 
 
 def tost(a: np.ndarray, b: np.ndarray, margin: float) -> tuple[float, float, float]:
-    """p of two one-sided Welch tests that the means of a and b lie at least `margin` apart; their difference, and
-    half of its 90 % interval."""
+    """Return p of two one-sided Welch tests that the means of a and b lie at least `margin` apart, their difference,
+    and half of its 90 % interval."""
     difference = float(a.mean() - b.mean())
     parts = [each.var(ddof=1) / len(each) for each in (a, b)]
     error = math.sqrt(sum(parts))
@@ -159,7 +160,7 @@ def tost(a: np.ndarray, b: np.ndarray, margin: float) -> tuple[float, float, flo
 
 
 def measure(case: str, store: str, out: Path, repeats: int) -> None:
-    # A process per training: what `without` changes stays changed.
+    # Each training has a process of its own, since what `without` changes stays changed.
     with ProcessPoolExecutor(cores(), mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         asked = {
             (fast, repeat): pool.submit(train, case, store, out, repeats, repeat, fast)

@@ -1,4 +1,4 @@
-"""How every benchmark measures and tells: two sides in turn, a ratio per round, its median and range.
+"""How every benchmark measures and reports: two sides in turn, a ratio per round, its median and range.
 
 A benchmark is a script that calls `tell` for each of its figures. `make bench` runs them all (benchmarks/all.py) and
 writes docs/benchmarks.md.
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 ROUNDS = 3
-# Where `make bench` collects the figures, a JSON object per line.
+# The variable with the file in which `make bench` collects the figures, a JSON object per line.
 COLLECT = "HNSCC_FIGURES"
 
 
@@ -25,8 +25,8 @@ COLLECT = "HNSCC_FIGURES"
 class Figure:
     """One line of the table of benchmarks.
 
-    target: what was aimed at; a ratio of ours to another's speed is to reach it, a share or an amount to stay below
-    it (`at_most`). values: one per round. detail: what was run, in words, with the absolute numbers.
+    target: a ratio of our speed to another's has to reach it, a share or an amount has to stay below it (`at_most`).
+    values: one per round. detail: what was run, in words, with the absolute numbers.
     """
 
     what: str
@@ -66,7 +66,8 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def in_turn(*sides: Callable[[], float], rounds: int = ROUNDS) -> list[tuple[float, ...]]:
-    """What each side measured, for each of its `rounds`: one column per round; the side that begins changes."""
+    """Return a tuple for each side: what it measured, round by round. The side that begins changes from round
+    to round."""
     measured: list[list[float]] = [[] for _ in sides]
     for number in range(rounds):
         order = range(len(sides))
@@ -76,12 +77,12 @@ def in_turn(*sides: Callable[[], float], rounds: int = ROUNDS) -> list[tuple[flo
 
 
 def ratios(theirs: Sequence[float], ours: Sequence[float]) -> tuple[float, ...]:
-    """Round by round: how many times longer they took than we did."""
+    """Return, for each round, how many times as long as us they took."""
     return tuple(a / b for a, b in zip(theirs, ours, strict=True))
 
 
 def machine() -> str:
-    """The processor and how many of its cores there are, the versions that matter, and this repository's commit."""
+    """Return the processor and the number of its cores, the versions that matter, and this repository's commit."""
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if _has(flag)]
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "ray", "numpy"))

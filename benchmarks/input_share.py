@@ -2,16 +2,17 @@
 
     python benchmarks/input_share.py [--rounds 3]
 
-The phantom cohort of 44 patients is prepared at 128 x 128 pixels. On it, in one process and on one thread, the fold of
-studies/paper.yaml is read from the disk (its files forgotten by the system's cache) and normalised, and one trial of
-each variant is trained for 2 epochs (`steps_of_trial`); calls into hnscc.training.augment are timed within it. Of each
-trial that gives what its augmentation takes once (copies: 5) and in an epoch (copies: fresh), an epoch (its checkpoint
-included), and the rest that is done once (building the network, predictions, files).
+The phantom cohort of 44 patients is prepared at 128 x 128 pixels. In one process and on one thread, the fold of
+studies/paper.yaml is then read from the disk (the system's cache is made to forget its files) and normalised, and one
+trial of each variant is trained for 2 epochs (`steps_of_trial`) while calls into hnscc.training.augment are timed. This
+gives three times of each trial: what its augmentation takes, once (copies: 5) or in each epoch (copies: fresh); an
+epoch, with its checkpoint; and the rest that is done once (building the network, predictions, files).
 
-The study's time follows: it is read once; each of 4 variants x 50 repeats does what is done once, and EPOCHS epochs.
-That many are assumed, for patience is 50, at most 200, and the best epoch of the paper's network comes early. One lane,
-so that with more of them, or with faster epochs, reading and augmenting count for more. The other figure is of one
-variant with copies: fresh, trained as often by the same network, the whole study's reading counted against it.
+The study's time is calculated from these: it is read once, and each of 4 variants x 50 repeats takes what is done once
+and EPOCHS epochs. This number is an assumption: patience is 50, epochs are at most 200, and the best epoch of the
+paper's network comes early. One trial is trained at a time; with more at once, or with faster epochs, reading and
+augmenting would count for more. The other figure is of one variant with copies: fresh, trained as often by the same
+network, and the whole study's reading is counted against it.
 """
 
 import argparse
@@ -49,8 +50,8 @@ FRESH = "pet_mri_fresh"
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a trial: what its augmentation takes once and in each epoch, all else that it does once, and an
-    epoch, augmentation included."""
+    """Seconds of a trial: its augmentation, once and in each epoch; everything else that it does once; and an epoch,
+    with its augmentation."""
 
     augment_once: float
     augment_epoch: float
@@ -68,7 +69,8 @@ class Cost:
 
 @contextmanager
 def timed_augmentation() -> Iterator[list[float]]:
-    """Seconds of each call that hnscc.training.augment makes into hnscc.training.augment meanwhile."""
+    """Give a list, and add to it during the `with` block the seconds of each call that hnscc.training.augment makes of
+    its own functions."""
     took: list[float] = []
     names = ("random_moves", "move")
     before = {name: getattr(hnscc.training.augment, name) for name in names}
@@ -93,7 +95,7 @@ def timed(function: Callable[..., Any], took: list[float]) -> Callable[..., Any]
 
 
 def train(study: Study, name: str, data: FoldData) -> Cost:
-    """Train one trial of a variant for two epochs; the second one tells what an epoch costs."""
+    """Train one trial of a variant for two epochs; the second shows what an epoch costs."""
     device, precision = resolve_device(study.variants[name].training)
     with tempfile.TemporaryDirectory() as root, timed_augmentation() as took:
         trial = Trial(name, 0, 0)
@@ -116,7 +118,7 @@ def train(study: Study, name: str, data: FoldData) -> Cost:
 
 
 def read(study: Study) -> tuple[FoldData, float]:
-    """The study's fold, and the seconds to read it from the disk and normalise it."""
+    """Return the study's fold, and the seconds that it took to read it from the disk and normalise it."""
     store, (division,) = open_and_divide(study)
     forget(Path(study.store))
     began = time.perf_counter()
@@ -125,7 +127,7 @@ def read(study: Study) -> tuple[FoldData, float]:
 
 
 def forget(store: Path) -> None:
-    """Have the system's cache forget a folder's files, so that they are read from the disk."""
+    """Make the system's cache forget a folder's files, so that they are read from the disk."""
     for path in filter(Path.is_file, store.rglob("*")):
         file = os.open(path, os.O_RDONLY)
         os.fsync(file)
@@ -134,7 +136,8 @@ def forget(store: Path) -> None:
 
 
 def study_on(store: Path) -> Study:
-    """The paper's study on this store on the processor for two epochs, with one variant more: copies made anew."""
+    """Return the paper's study on this store, on the processor and for two epochs, with one more variant:
+    fresh copies."""
     study = load_study(PAPER)
     variants = {name: for_two_epochs(variant) for name, variant in study.variants.items()}
     one = variants["pet_mri"]
@@ -149,13 +152,14 @@ def for_two_epochs(variant: Variant) -> Variant:
 
 
 def share(seconds: float, costs: list[Cost], repeats: int) -> float:
-    """Of the time of a study with these variants, whose store is read in so many seconds."""
+    """Return the share that reading and augmenting have of the time of a study with these variants. seconds: of reading
+    its store."""
     inputs = seconds + repeats * sum(cost.augmenting for cost in costs)
     return inputs / (seconds + repeats * sum(cost.whole for cost in costs))
 
 
 def report(study: Study, rounds: list[tuple[float, dict[str, Cost]]]) -> None:
-    """rounds: of each, the seconds of reading and what a trial of each variant costs."""
+    """Tell the figures. rounds: for each, the seconds of reading and what a trial of each variant costs."""
     seconds, costs = rounds[-1]
     repeats = study.repeats
     assert isinstance(repeats, int)
@@ -190,7 +194,7 @@ def main() -> None:
         build_store(manifest, folder / "phantom.zarr", PrepareSettings(size=128))
         study = study_on(folder / "phantom.zarr")
         data, _ = read(study)
-        train(study, "pet_mri", data)  # prepares the kernels
+        train(study, "pet_mri", data)  # so that the kernels are prepared
         rounds = []
         for _ in range(options.rounds):
             data, seconds = read(study)

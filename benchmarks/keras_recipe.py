@@ -1,10 +1,10 @@
-"""The paper's network by the paper's recipe in Keras: seconds per epoch, the first epoch, with its start-up, apart.
+"""The paper's network by the paper's recipe in Keras: seconds per epoch, without the first epoch and its start-up.
 
     .venv-keras/bin/python benchmarks/keras_recipe.py DATA [--epochs 8] [--policy mixed_bfloat16]
 
-Runs in an environment of its own that holds TensorFlow; benchmarks/against_keras.py makes both that and DATA, an .npz
-file with train_images, validation_images float32 (N, H, W, C) and train_masks, validation_masks (N, H, W). Prints one
-JSON object with versions and seconds per epoch.
+Runs in an environment of its own that holds TensorFlow. benchmarks/against_keras.py makes that environment and DATA, an
+.npz file with train_images, validation_images float32 (N, H, W, C) and train_masks, validation_masks (N, H, W). Prints
+one JSON object with versions and seconds per epoch.
 """
 
 import argparse
@@ -24,7 +24,7 @@ PARAMETERS = 1_940_961  # with two input channels
 
 
 def build_unet(size: int, channels: int) -> keras.Model:
-    """Images (N, H, W, C) -> probabilities (N, H, W, 1)."""
+    """Return the network, from images (N, H, W, C) to probabilities (N, H, W, 1)."""
     inputs = layers.Input((size, size, channels))
     x, skips = inputs, []
     for filters, dropout in ((16, 0.1), (32, 0.1), (64, 0.2), (128, 0.2)):
@@ -47,14 +47,14 @@ def two_convolutions(x: keras.KerasTensor, filters: int, dropout: float) -> kera
 
 
 def soft_jaccard(truth: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
-    """What the paper monitors: averaged over batches by Keras."""
+    """Return the score that the paper monitors; Keras averages it over batches."""
     truth, predicted = tf.cast(truth, tf.float32), tf.cast(predicted, tf.float32)
     overlap = tf.reduce_sum(truth * predicted)
     return overlap / (tf.reduce_sum(truth) + tf.reduce_sum(predicted) - overlap + 1e-7)
 
 
 class Clock(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is in an environment of its own
-    """When each epoch, its validation included, ended."""
+    """Notes when each epoch ended, its validation included."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ def seconds_per_epoch(data: dict[str, np.ndarray], policy: str, epochs: int) -> 
     images = data["train_images"]
     model = build_unet(*images.shape[2:])
     assert images.shape[-1] != 2 or model.count_params() == PARAMETERS, model.count_params()
-    # Keras leaves XLA off where there are only CPUs; with it, epochs took several times as long here.
+    # Keras turns XLA off where there are only CPUs. With XLA, epochs took several times as long here.
     model.compile(keras.optimizers.Adam(0.001), "binary_crossentropy", metrics=[soft_jaccard])
     stop = keras.callbacks.EarlyStopping(
         "val_soft_jaccard", patience=50, mode="max", restore_best_weights=True

@@ -1,23 +1,25 @@
-"""Which limits of the two-way t? Those of the product beside others, on the simulations of validity.py or on others.
+"""Which limits suit the two-way t? The product's beside others, on the simulations of validity.py or random ones.
 
 Usage: python benchmarks/limits.py [--studies 10000] [--patients 5 20 60] [--repeats 2 3] [--random 16]
 
 Every study has four equal variants, as in validity.py. All studies of a cell are computed at once, and the parts of
-variance of the first of them are held to those of the product. How far an interval reaches to either side differs:
+variance of the first of them are compared with those of the product. The kinds of limits differ in how far an interval
+reaches to either side:
 
     Satterthwaite    t, by Satterthwaite's degrees of freedom over the patients and the repeats of each variant
     Cochran          the mean of the t limits of patients and repeats, weighted by their shares of the variance
-    one power        the same, the repeats' weight being their share to the power of 1.75 at any number of patients, and
-                     the variance at least the larger of both parts (the product's until 27 November 2026)
+    one power        as Cochran, but the repeats' weight is their share to the power of 1.75 at any number of patients,
+                     and the variance at least the larger of both parts (the product's until 27 November 2026)
     the product's    scores/two_way_t.py
-    a x b            the product's by another power, a x (1 + b / (P - 1)); its own is 1.75 x 4
+    a x b            the product's with the power a x (1 + b / (P - 1)), where its own is 1.75 x 4
 
-Printed are, for each and for every number of repeats, the least and the most over simulations and numbers of patients:
-the coverage of a variant's interval, how often a pair of equal variants is called different by pooled_difference and by
-mean_difference, and how often, of four, any pair is after Holm's correction (pooled, and means).
+For each of them and for every number of repeats, the least and the most over simulations and numbers of patients
+are printed of: the coverage of a variant's interval; how often a pair of equal variants is called different by
+pooled_difference and by mean_difference; and how often, of four, any pair is after Holm's correction (pooled,
+and means).
 
-With --random, the simulations are so many others, chosen at random from ranges that hold those of validity.py. By the
-first 16 of them the product's powers were chosen.
+With --random N, the simulations are N others, chosen at random from ranges that contain those of validity.py. The
+product's powers were chosen by the first 16 of them.
 """
 
 import argparse
@@ -46,7 +48,7 @@ from hnscc.scores.intervals import ALPHA
 
 OTHERS = ((1.5, 4.0), (1.75, 0.0), (1.75, 2.0), (2.0, 4.0))
 
-# Of parts, patients, repeats and a chance: the reach (S,).
+# A function of parts, patients, repeats and a chance that returns the reach (S,).
 Limit = Callable[[Parts, int, int, float], Floats]
 
 
@@ -95,13 +97,13 @@ LIMITS: dict[str, Limit] = {
 
 
 def random_simulations(number: int) -> dict[str, Simulation]:
-    """So many simulations, each quantity chosen at random, evenly from a range that holds those of validity.py; about
-    half of them have hard patients."""
+    """Return so many simulations, each quantity chosen at random, evenly from a range that contains those of
+    validity.py; about half of them have hard patients."""
     rng = np.random.default_rng(2026)
     simulations = {}
     for n in range(number):
         size, slope, patient, by_variant, training, by_patient, hard, has_hard = rng.random(8)
-        # validity.py keys its random numbers by this name: those in docs/explanation/statistics.md are by it.
+        # validity.py seeds its random numbers by this name, on which those in docs/explanation/statistics.md depend.
         simulations[f"drawn {n}"] = Simulation(
             0.5 + 1.1 * size,
             -0.2 + 0.6 * slope,
@@ -115,8 +117,8 @@ def random_simulations(number: int) -> dict[str, Simulation]:
 
 
 def cell(simulation: Simulation, patients: int, repeats: int, studies: int) -> dict[str, Floats]:
-    """Of each kind of limits the shares: variants covered, pairs called different (pooled, means), studies with any
-    pair so after Holm's correction (pooled, means)."""
+    """Return five shares for each kind of limits: variants covered, pairs called different (pooled, means), and studies
+    with any pair called different after Holm's correction (pooled, means)."""
     rng = np.random.default_rng([patients, repeats])
     truth = float(scipy.special.logit(population(simulation)[1]))
     shares: dict[str, list[Floats]] = {kind: [] for kind in LIMITS}
@@ -140,7 +142,7 @@ def cell(simulation: Simulation, patients: int, repeats: int, studies: int) -> d
 
 
 def _covered(own: list[Parts], truth: float, limit: Limit, patients: int, repeats: int) -> float:
-    """How often a variant's interval, made on the logit scale, holds the truth."""
+    """Return how often a variant's interval, made on the logit scale, contains the truth."""
     held = []
     for each in own:
         away = abs(scipy.special.logit(each.value) - truth) * each.value * (1 - each.value)
@@ -149,7 +151,7 @@ def _covered(own: list[Parts], truth: float, limit: Limit, patients: int, repeat
 
 
 def _beyond(pairs: list[Parts], limit: Limit, patients: int, repeats: int, chance: float) -> Bools:
-    """Of every pair and study, whether 0 lies beyond the limit (pairs, S)."""
+    """Return, for every pair and study, whether 0 lies beyond the limit: (pairs, S)."""
     return np.array([abs(each.value) > limit(each, patients, repeats, chance) for each in pairs])
 
 

@@ -2,17 +2,18 @@
 
     python benchmarks/means_and_medians.py --studies 300
 
-Simulated studies of P patients with lesion and R repeats, in the four simulations of `simulated.py`; printed are
-shares of them, lowest to highest of the simulations:
+The simulated studies have P patients with lesion and R repeats, in the four simulations of `simulated.py`. Printed are
+shares of the studies, the lowest to the highest of the simulations:
 
 - `mean of shares`: the interval of `mean_of_patients` holds the mean Dice of all patients and trainings;
-- `mean of distances`: the same of distances that are log-normal over patients (SD of the logarithm: that of the
-  simulation's size of lesions), over trainings (0.2) and over both (0.3), alike in all simulations but for that spread;
+- `mean of distances`: the same for distances that are log-normal over patients (SD of the logarithm: that of the
+  simulation's size of lesions), over trainings (0.2) and over both (0.3); only the first spread differs by simulation;
 - `median`: the interval of `median_interval` holds the median over ever more trainings of the patients at hand (from 6
   repeats on);
-- `bootstrap`: the interval of `median_differences` leaves out 0, as p below 0.05 says, of equal variants.
+- `bootstrap`: the interval of `median_differences` leaves out 0, as p below 0.05 says, for equal variants.
 
-What is random follows from the numbers of simulation, patients, repeats and study; the same command prints the same.
+Random numbers follow from the numbers of simulation, patients, repeats and study, so that the same command prints
+the same.
 """
 
 import argparse
@@ -29,17 +30,17 @@ from hnscc.scores.intervals import median_interval
 from hnscc.scores.metrics import dice
 
 COLUMNS = ("mean of shares", "mean of distances", "median", "bootstrap")
-BY_TRAINING, BY_BOTH = 0.2, 0.3  # of distances, SD of the logarithm
+BY_TRAINING, BY_BOTH = 0.2, 0.3  # SD of the logarithm of distances
 RESAMPLES = 500
 
 
 def own_dice(counts: tuple[np.ndarray, ...], patients: int) -> np.ndarray:
-    """The Dice (R, P) of the patients with lesion, who stand first."""
+    """Return the Dice (R, P) of the patients with lesion, who come first."""
     return dice(*(each[:, :patients] for each in counts))
 
 
 def mean_dice(simulation: Simulation) -> float:
-    """The mean of patients' Dice in the whole population of patients and trainings."""
+    """Return the mean of patients' Dice in the whole population of patients and trainings."""
     rng = generator(0, "means and medians", "population")
     people = cohort(simulation, POPULATION // 4, rng)
     effects = NODES * simulation.training
@@ -53,7 +54,7 @@ def mean_dice(simulation: Simulation) -> float:
 def distances(
     simulation: Simulation, patients: int, repeats: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
-    """Distances (R, P) in mm, and their mean over all there could be."""
+    """Return distances (R, P) in mm, and their mean over the whole population."""
     spreads = (simulation.size, BY_TRAINING, BY_BOTH)
     parts = zip(spreads, ((1, patients), (repeats, 1), (repeats, patients)), strict=True)
     logs = sum(rng.normal(0, spread, shape) for spread, shape in parts)
@@ -61,12 +62,13 @@ def distances(
 
 
 def holds(low: float | None, high: float | None, value: float) -> bool | None:
-    """Whether an interval holds a value; None where there is no interval."""
+    """Return whether an interval holds a value; None where there is no interval."""
     return None if low is None or high is None else low <= value <= high
 
 
 def study(name: str, patients: int, repeats: int, number: int, mean: float) -> dict[str, bool | None]:
-    """Of one study, by COLUMNS: whether the interval covers, or in the last one leaves out 0; None without one."""
+    """Return, for one study and each of COLUMNS, whether the interval covers, or in the last one whether it leaves out
+    0; None without one."""
     simulation, rng = SIMULATIONS[name], generator(number, "means and medians", name, patients, repeats)
     people = cohort(simulation, patients, rng)
     effects = rng.normal(0, simulation.training, (2, repeats))
@@ -79,7 +81,7 @@ def study(name: str, patients: int, repeats: int, number: int, mean: float) -> d
     ):
         estimate = mean_of_patients(scores, share=share)
         found[column] = holds(estimate.low, estimate.high, truth)
-    # Trainings of the patients at hand differ by their effects and noise alone: on a scale of their own, normal.
+    # Trainings of the patients at hand differ only by their effects and noise, which are normal on some scale.
     of_median = median_interval(rng.normal(0, simulation.training, repeats).tolist())
     found["median"] = holds(of_median.low, of_median.high, 0)
     of_a, of_b = (Counts(*(np.rint(1000 * each).astype(np.int64) for each in side)) for side in (a, b))

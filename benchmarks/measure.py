@@ -3,7 +3,7 @@
     python benchmarks/measure.py make demo
 
 Memory is the sum of proportional set sizes (PSS: a page shared by n processes counts 1/n for each), sampled twice a
-second from /proc, so Linux only.
+second from /proc; it therefore runs on Linux only.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def children(pid: int) -> list[int]:
-    """A process and its descendants."""
+    """Return the ids of a process and its descendants."""
     found = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         for child in task.read_text().split():
@@ -39,7 +39,7 @@ def total_mib(pid: int) -> float:
         try:
             total += pss_mib(each)
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it ended between the two looks
+            continue  # the process ended after it was listed
     return total
 
 

@@ -2,20 +2,21 @@
 
     python benchmarks/memory.py [--rounds 3] [--trials 6]
 
-Each measurement is a fresh process, as Ray's workers are. It imports what they do, Ray Tune too (which loads pandas; or
-else PyArrow would at the end of the first trial, and the second would start from more), and makes a fold's slices (266
-of training, 48 of validation, 58 of test, as the paper's study has of the phantom cohort; all workers of a machine
-share one copy). What it then has resident is the worker's. It trains trials by `steps_of_trial`; the peak is
-what the kernel keeps (VmHWM), forgotten before the first trial.
+Each measurement is a fresh process, as Ray's workers are. It imports what they do. Ray Tune is among it, which loads
+pandas: else PyArrow would load pandas at the end of the first trial, and the second would start from more. Then it
+makes a fold's slices (266 of training, 48 of validation, 58 of test, as the paper's study has of the phantom cohort;
+all workers of a machine share one copy). The memory that is resident then is the worker's. It trains trials by
+`steps_of_trial`. The peak is the kernel's VmHWM, which is reset before the first trial.
 
-What is left: the peak of one trial, of two epochs with copies: 5, less the worker's memory; less weights, Adam's two
+What is left is the peak of one trial, of two epochs with copies: 5, less the worker's memory; less weights, Adam's two
 moments, gradients and best weights (each as large as the weights); less activations (what autograd saves in one step,
-each storage once) and the largest single array that any operation of that step makes. Copies of slices are not taken
-off: they are a part of what may be left.
+each storage once) and the largest single array that any operation of that step makes. Augmented copies of slices are
+not subtracted: they count as part of what is left.
 
-Growth: the peak of a process after several short trials, over its peak after the first. Beside it what stands in use
-on glibc's heap when a trial begins: what earlier ones kept. What grows without it are holes between small things that
-stay (kernels, Python's objects), into which the arrays of a step no longer fit.
+Growth is the peak of a process after several short trials, over its peak after the first. Beside it stands what is
+in use on glibc's heap when a trial begins, which earlier trials kept. If the peak grows and this does not, the heap
+is fragmented: small things that stay (kernels, Python's objects) leave holes into which the arrays of a step no
+longer fit.
 """
 
 import argparse
@@ -39,7 +40,7 @@ from roofline import MODALITIES, SETTINGS, fit_of, slices, slices_of, study_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import rayjobs.worker  # noqa: F401 (of what Ray's workers import)
+import rayjobs.worker  # noqa: F401 (Ray's workers import it)
 from hnscc.base.split_names import SPLITS
 from hnscc.cohort.fold import FoldData
 from hnscc.cohort.slices import Pixels
@@ -54,7 +55,7 @@ from rayjobs.cluster import GLIBC
 MB = 1e6
 MOST_LEFT, MOST_GROWTH = 300, 1.05
 COUNTS = (266, 48, 58)  # slices of each split
-# For the growth, where many trials are trained: what a trial has of slices is the same for all.
+# For the growth, many trials are trained. All of them take the same memory for slices, so that few are enough.
 FEW = (64, 32, 32)
 EPOCHS = 2
 
@@ -63,7 +64,7 @@ EPOCHS = 2
 
 
 def fold_of(counts: tuple[int, ...]) -> FoldData:
-    """A fold's data without a store; counts: slices of each split."""
+    """Return a fold's data without a store. counts: slices of each split."""
     images, masks = slices(sum(counts))
     ends = np.cumsum([0, *counts]).tolist()
     rows = {split: slice(ends[i], ends[i + 1]) for i, split in enumerate(SPLITS)}
@@ -80,12 +81,13 @@ def fold_of(counts: tuple[int, ...]) -> FoldData:
 
 
 def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> dict[str, Any]:
-    """Train so many trials in this process; bytes: of the worker before, the peak after each, and the parts."""
+    """Train so many trials in this process. Return bytes: of the worker before, the peak after each trial, and
+    the parts."""
     settings = SETTINGS[name] | {"epochs": EPOCHS}
     study = study_of(settings, "auto", repeats=trials, augmentation={"copies": copies})
     device, precision = resolve_device(study.training)
     if settings["network"]["architecture"] != "paper":
-        import hnscc.training.library  # noqa: F401 (of this network, which build_network imports)
+        import hnscc.training.library  # noqa: F401 (build_network imports it for this network)
     data = fold_of(counts)
     gc.collect()
     worker, peaks, kept = status_bytes("VmRSS"), [], []
@@ -110,13 +112,13 @@ def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> 
 
 
 def status_bytes(line: str) -> int:
-    """VmRSS or VmHWM, in bytes, as the kernel tells them of this process."""
+    """Return VmRSS or VmHWM, in bytes, as the kernel states them of this process."""
     text = Path("/proc/self/status").read_text()
     return next(int(each.split()[1]) * 1024 for each in text.splitlines() if each.startswith(line))
 
 
 class MallInfo(ctypes.Structure):
-    """What `mallinfo2` of malloc.h tells; uordblks: bytes in use on the heap."""
+    """The result of `mallinfo2` of malloc.h; uordblks: bytes in use on the heap."""
 
     _fields_ = [
         *((name, ctypes.c_size_t) for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd")),
@@ -135,7 +137,7 @@ def forget_peak() -> None:
 
 
 def parts(settings: dict[str, Any], precision: str) -> dict[str, int]:
-    """Bytes of the weights, of the activations of a step, and of the largest array that the step makes."""
+    """Return the bytes of the weights, of the activations of a step, and of the largest array that the step makes."""
     fit = fit_of(settings, precision)
     weights = storages(fit.network.state_dict().values())
     with saved() as activations, Largest() as largest:  # type: ignore[no-untyped-call]
@@ -146,7 +148,8 @@ def parts(settings: dict[str, Any], precision: str) -> dict[str, int]:
 
 @contextmanager
 def saved() -> Iterator[list[torch.Tensor]]:
-    """The tensors that autograd saves meanwhile; kept, so that no two of them share an address."""
+    """Give a list of the tensors that autograd saves in the `with` block. It keeps them, so that no two share
+    an address."""
     kept: list[torch.Tensor] = []
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -158,12 +161,12 @@ def saved() -> Iterator[list[torch.Tensor]]:
 
 
 def storages(tensors: Any) -> dict[int, int]:
-    """The bytes of each storage behind these tensors, by its address."""
+    """Return the bytes of each storage behind these tensors, by its address."""
     return {each.untyped_storage().data_ptr(): each.untyped_storage().nbytes() for each in tensors}
 
 
 class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """size: bytes of the largest array that any operation returns."""
+    """Notes the size, in bytes, of the largest array that any operation returns."""
 
     size = 0
 
@@ -178,7 +181,8 @@ class Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def measure(name: str, counts: tuple[int, ...], copies: int, trials: int) -> dict[str, Any]:
-    """`train_here` in a fresh process, with the environment that Ray's have on one machine."""
+    """Return what `train_here` returns in a fresh process, with the environment that Ray's workers have on
+    one machine."""
     task = json.dumps([name, counts, copies, trials])
     command = [sys.executable, __file__, "--here", task]
     done = subprocess.run(command, env=os.environ | GLIBC, capture_output=True, text=True)
@@ -232,7 +236,7 @@ def main() -> None:
     if options.here:
         print(json.dumps(train_here(*json.loads(options.here))))
         return
-    # Nothing here depends on time: as many at once as there are cores.
+    # Nothing here depends on time, so that as many run at once as there are cores.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for name in SETTINGS:
             one = [pool.submit(measure, name, COUNTS, 5, 1) for _ in range(options.rounds)]

@@ -1,11 +1,11 @@
-"""One training as a researcher's own script does it, written with care: what our studies are measured against.
+"""One training as a researcher's own script does it, written with care: what our studies are compared with.
 
     python benchmarks/naive.py STORE RUN --network unet|paper --epochs N --workers W --precision fp32|bf16 --out FILE
 
-Eager PyTorch with its default threads and memory format; slices read from the store up front; albumentations in a
-DataLoader; validation after every epoch; the best weights' predictions of all slices in FILE (.npz). RUN is a run
-folder: its fold 0 says which slices are used. Nothing here is ours but that file, the store's format, and
-where both lie.
+It uses eager PyTorch with its default threads and memory format, slices read from the store at the start,
+albumentations in a DataLoader, and validation after every epoch; FILE (.npz) gets the best weights' predictions of all
+slices. RUN is a run folder, whose fold 0 says which slices are used. Only the formats of that file and of the store,
+and their places, are this project's.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Read by albumentations at import: without it, the library asks the network for a newer version.
+# albumentations reads this at import; without it, the library asks the network for a newer version.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import albumentations as A
@@ -38,7 +38,7 @@ Loader = DataLoader[tuple[torch.Tensor, torch.Tensor]]
 
 
 def read_slices(store: Path, run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images float32 (N, H, W, C) in 0..1 by the training slices' bounds, masks uint8 (N, H, W), splits (N,)."""
+    """Return images float32 (N, H, W, C) in 0..1 by the training slices' bounds, masks uint8 (N, H, W), splits (N,)."""
     used = pq.read_table(RunFolder(run).fold(0).slices).to_pydict()
     positions = list(zip(used["scan_id"], used["z"], strict=True))
     root: Any = zarr.open_group(store, mode="r")
@@ -72,7 +72,8 @@ def augmentation() -> A.Compose:
 
 
 class Slices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Item: image float32 (C, H, W), mask float32 (1, H, W); with a transform, moved anew each time."""
+    """Slices of which each item is an image float32 (C, H, W) and a mask float32 (1, H, W). With a transform, it is
+    applied anew each time."""
 
     def __init__(self, images: np.ndarray, masks: np.ndarray, transform: A.Compose | None = None) -> None:
         self.images, self.masks, self.transform = images, masks, transform
@@ -89,15 +90,15 @@ class Slices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 
 def seed_worker(number: int) -> None:
-    """Forked workers would otherwise all make the same random choices."""
+    """Seed a worker by its number, since forked workers would otherwise all make the same random choices."""
     worker: Any = get_worker_info()
     seed = torch.initial_seed() % 2**32
-    # By `set_random_seed` both flips would always come together.
+    # With `set_random_seed` both flips would always occur together.
     worker.dataset.transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
 
 class PaperUNet(nn.Module):
-    """The paper's network, 1,940,961 parameters with two channels: (N, C, H, W) -> logits (N, 1, H, W)."""
+    """The paper's network, 1,940,961 parameters with two channels: images (N, C, H, W) to logits (N, 1, H, W)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -174,7 +175,7 @@ def train_epoch(model: nn.Module, optimiser: torch.optim.Optimizer, loader: Load
 
 @torch.inference_mode()
 def validate(model: nn.Module, loader: Loader, precision: str) -> float:
-    """The soft Jaccard over all validation slices."""
+    """Return the soft Jaccard over all validation slices."""
     model.eval()
     overlap = union = 0.0
     for images, masks in loader:
@@ -187,7 +188,7 @@ def validate(model: nn.Module, loader: Loader, precision: str) -> float:
 
 @torch.inference_mode()
 def predict(model: nn.Module, loader: Loader, precision: str) -> np.ndarray:
-    """Probabilities float32 (N, H, W)."""
+    """Return probabilities float32 (N, H, W)."""
     model.eval()
     parts = [torch.sigmoid(logits_of(model, images, precision))[:, 0] for images, _ in loader]
     return torch.cat(parts).numpy()
@@ -204,7 +205,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
 
-    cv2.setNumThreads(0)  # as OpenCV is used with DataLoaders; its threads gain nothing on slices this small
+    cv2.setNumThreads(0)  # usual with DataLoaders; OpenCV's threads gain nothing on slices this small
     images, masks, split = read_slices(options.store, options.run)
     training = DataLoader(
         Slices(images[split == "train"], masks[split == "train"], augmentation()),
@@ -214,7 +215,7 @@ def main() -> None:
         persistent_workers=options.workers > 0,
         worker_init_fn=seed_worker,
     )
-    # What is neither augmented nor decoded needs no processes of its own.
+    # Slices that are neither augmented nor decoded need no processes of their own.
     validation = DataLoader(
         Slices(images[split == "validation"], masks[split == "validation"]), EVALUATION_BATCH
     )

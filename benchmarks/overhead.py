@@ -2,9 +2,9 @@
 
     python benchmarks/overhead.py STUDY [--repeats 200] [--epochs 200] [--rounds 3]
 
-STUDY is trained for one trial without Ray in every round, so that the overhead can be set against a real trial's time.
-All sides in turn in one run on one machine; tells the three ratios. A further trial takes what a study of all repeats
-takes less what one of FEW takes, so that the start of workers and the end of Ray are apart. Default Tune starts a
+Every round also trains one trial of STUDY without Ray, so that the overhead can be compared with a real trial's time.
+All sides run in turn on one machine, and three ratios are told. The time of a further trial is that of a study of all
+repeats less that of one of FEW repeats, which leaves out the start of workers and the end of Ray. Default Tune starts a
 process for every repeat, so that a round takes minutes.
 """
 
@@ -36,7 +36,7 @@ from hnscc.training.ready import ReadyRun, make_run_ready
 from hnscc.training.trial import steps_of_trial
 from rayjobs.cluster import connected
 
-FEW = 2  # repeats of the study whose seconds are those of the start
+FEW = 2  # repeats of the study that measures the start
 ROW = {"epoch": 1, "train_loss": 0.5, "val_loss": 0.5, "val_soft_jaccard": 0.5, "seconds": 0.0}
 
 
@@ -60,7 +60,7 @@ def default_trial(config: dict[str, Any]) -> None:
 
 
 def one_real_trial(study: Study, run: ReadyRun) -> float:
-    """Seconds of the study's first trial, in a folder of its own, so that it never continues an earlier round's."""
+    """Return the seconds of the study's first trial, in a new folder, so that it never continues an earlier round's."""
     trial = trials_of(study)[0]
     with tempfile.TemporaryDirectory() as root:
         task = replace(run.task(trial), folder=TrialFolder(Path(root)))
@@ -79,7 +79,7 @@ def without_ray(run: ReadyRun) -> float:
 
 
 def by_executor(run: ReadyRun) -> float:
-    """In a Ray of its own, whose start is not timed: what a side leaves behind must not keep the other waiting."""
+    """Run in a Ray of its own, whose start is not timed: what one side leaves behind must not delay the other."""
     scheduling: Any = rayjobs.scheduling
     scheduling.TrialWorker = NoOpWorker
     todo = list(trials_of(run.study))
@@ -92,7 +92,7 @@ def by_executor(run: ReadyRun) -> float:
 
 
 def by_default_tune(repeats: int, epochs: int) -> float:
-    """As the documentation of Tune shows it: a function, one trial per repeat, all settings left alone."""
+    """Run as Tune's documentation shows it: a function, one trial per repeat, all settings at their defaults."""
     with connected(None), as_ray_comes(), tempfile.TemporaryDirectory() as scratch:
         tuner = tune.Tuner(
             default_trial,
@@ -104,7 +104,7 @@ def by_default_tune(repeats: int, epochs: int) -> float:
 
 @contextlib.contextmanager
 def as_ray_comes() -> Iterator[None]:
-    """Without what rayjobs/__init__.py sets for this project's executor; set again afterwards."""
+    """Undo, in the `with` block, what rayjobs/__init__.py sets for this project's executor."""
     names = ("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "RAY_AIR_NEW_OUTPUT", "TUNE_PRINT_ALL_TRIAL_ERRORS")
     before = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
@@ -114,7 +114,7 @@ def as_ray_comes() -> Iterator[None]:
 
 
 def no_op_run(run: ReadyRun, folder: Path, repeats: int, epochs: int) -> ReadyRun:
-    """The study's first variant alone, with so many repeats that do nothing."""
+    """Return a run of the study's first variant alone, with so many repeats that do nothing."""
     study = run.study
     first = next(iter(study.variants))
     training = study.training.model_copy(update={"epochs": epochs})
@@ -123,7 +123,7 @@ def no_op_run(run: ReadyRun, folder: Path, repeats: int, epochs: int) -> ReadyRu
 
 
 def report(run: ReadyRun, no_op: ReadyRun, few: ReadyRun, rounds: int) -> None:
-    """few: as no_op, of FEW repeats."""
+    """Tell the ratios. few: as no_op, with FEW repeats."""
     repeats, epochs = no_op.study.repeats, no_op.study.training.epochs
     assert isinstance(repeats, int)
     sides = (
@@ -136,7 +136,7 @@ def report(run: ReadyRun, no_op: ReadyRun, few: ReadyRun, rounds: int) -> None:
     )
     real, alone, ours, default, our_start, default_start = in_turn(*sides, rounds=rounds)
     lanes = (os.cpu_count() or 1) / run.study.resources.cpus
-    # Ray's workers wait for their imports once: that is in ours, as it is in every study.
+    # Ray's workers wait for their imports once; our time includes that, as in every study.
     each = [(with_ray - without) * lanes / repeats for with_ray, without in zip(ours, alone, strict=True)]
     with_overhead = [trial + overhead for trial, overhead in zip(real, each, strict=True)]
     took = [statistics.median(side) for side in (real, each, ours, default)]

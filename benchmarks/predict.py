@@ -4,9 +4,9 @@
 
 The scans are phantoms of 60 slices on grids of 128 x 128, and then on grids of clinical dimensions
 (benchmarks/prepare.py: an MRI of 512 x 512 x 60, a PET of 200 x 200 x 80); the network sees 60 slices of 128 x 128 of
-both. It is the demo's (studies/demo.yaml), trained on a small phantom cohort: what it finds takes time to measure, so
-it is told how many lesions that were. Each round predicts all scans, and one of them alone: the time is that of every
-scan after the first, so that reading the weights stands apart.
+both. It is the demo's (studies/demo.yaml), trained on a small phantom cohort. Lesions that it finds take time to
+measure, so their number is told too. Each round predicts all scans, and one of them alone: the time is that of every
+scan after the first, which leaves out reading the weights.
 """
 
 import argparse
@@ -40,7 +40,8 @@ CLINICAL = (MRI_SHAPE, MRI_SPACING), (PET_SHAPE, PET_SPACING)
 
 
 def trained(folder: Path) -> RunFolder:
-    """The demo's study with PET-MRI alone, one repeat and few epochs, on slices of SIZE."""
+    """Train the demo's study with PET-MRI alone, one repeat and few epochs, on slices of SIZE; return its
+    run folder."""
     make_phantom(folder / "cohort", patients=PATIENTS)
     store = build_store(
         folder / "cohort" / "manifest.csv", folder / "cohort.zarr", PrepareSettings(size=SIZE)
@@ -53,7 +54,7 @@ def trained(folder: Path) -> RunFolder:
 
 
 def manifests(folder: Path, scans: int, grids: tuple[Grid, Grid]) -> tuple[Path, Path]:
-    """Of all scans, and of the first alone; without masks. grids: of MRI and PET."""
+    """Write two manifests without masks, of all scans and of the first alone. grids: of MRI and PET."""
     for number in range(scans):
         make_scan(folder, number, *grids)
     rows = [
@@ -65,7 +66,7 @@ def manifests(folder: Path, scans: int, grids: tuple[Grid, Grid]) -> tuple[Path,
 
 
 def measure(run: RunFolder, folder: Path, scans: int, grids: tuple[Grid, Grid]) -> Figure:
-    """How many scans on these grids (MRI, PET) are predicted in a minute."""
+    """Return how many scans on these grids (MRI, PET) are predicted in a minute."""
     every, one = manifests(folder / "new", scans, grids)
     per_minute, processor, lesions = [], [], 0
     for number in range(ROUNDS):

@@ -2,12 +2,12 @@
 
     python benchmarks/prepare.py [--scans N]
 
-The cohort has clinical dimensions: phantoms (data_prep.phantom.phantom) made on an MR grid of 512 x 512 x 60 and a
-PET grid of 200 x 200 x 80, tilted against each other, with noise. Where the real cohort is at hand (HNSCC_STS, else
-../shared/data/sts), it is prepared too. Each side does the same job: the PET linearly on the MR grid, both
-anti-aliased to 128 x 128, the mask by area, all written with Zarr. Ours takes, per scan, what 3 n scans take less what
-n scans take, so that the start of its processes is apart; the loop, which starts none, what n scans take. A worker's
-memory is its peak resident set as the kernel keeps it.
+The cohort has clinical dimensions: phantoms (data_prep.phantom.phantom) on an MR grid of 512 x 512 x 60 and a PET grid
+of 200 x 200 x 80, tilted against each other, with noise. Where the real cohort is at hand (HNSCC_STS, else
+../shared/data/sts), it is prepared too. Both sides do the same work: they resample PET linearly on the MR grid, resize
+both with anti-aliasing to 128 x 128 and the mask by area, and write all with Zarr. Our time per scan is that of 3 n
+scans less that of n scans, which leaves out the start of our processes; the loop starts none, and its time is that of n
+scans. A worker's memory is its peak resident set as the kernel states it.
 """
 
 import argparse
@@ -41,10 +41,10 @@ from hnscc.base.seeds import generator
 MRI_SHAPE, MRI_SPACING = (512, 512, 60), (0.7, 0.7, 3.0)
 PET_SHAPE, PET_SPACING = (200, 200, 80), (4.0, 4.0, 4.0)
 Grid = tuple[tuple[int, int, int], tuple[float, float, float]]
-# How far the two sides' images may lie apart, on average over a modality, as a share of its largest value: one is
-# filtered by a triangle, the other by a Gaussian of the same variance, so they differ a little at sharp borders.
+# How far the two sides' images may differ, on average over a modality, as a share of its largest value. One is filtered
+# by a triangle, the other by a Gaussian of the same variance, so that they differ a little at sharp borders.
 MAX_APART = 0.005
-# The phantoms' lesions are a few hundred stored pixels; one that is half covered, to seven digits, may fall either way.
+# The phantoms' lesions are a few hundred stored pixels. Pixels that are half covered, to seven digits, may differ.
 MIN_DICE = 0.95
 
 
@@ -61,7 +61,7 @@ class Cohort:
 
 
 def clinical_cohort(folder: Path, scans: int) -> Cohort:
-    """Phantoms on grids of clinical dimensions: every scan with lesion, none like another."""
+    """Make a cohort of different phantoms, all with lesion, on grids of clinical dimensions."""
     with worker_pool(cores()) as pool:
         list(pool.map(make_scan, [folder] * scans * 3, range(scans * 3)))
     rows = [
@@ -75,7 +75,7 @@ def clinical_cohort(folder: Path, scans: int) -> Cohort:
 def make_scan(
     folder: Path, number: int, mri: Grid = (MRI_SHAPE, MRI_SPACING), pet: Grid = (PET_SHAPE, PET_SPACING)
 ) -> None:
-    """A phantom's scan on grids of these shapes and spacings (mm)."""
+    """Make a phantom's scan on grids of these shapes and spacings (mm)."""
     scan = phantom.MadeUpScan(f"P{number}", 1, True)
     phantom.make_scan(scan, folder, seed=2023)
     rng = generator(2023, "clinical", number)
@@ -84,7 +84,7 @@ def make_scan(
 
 
 def enlarge(path: Path, shape: tuple[int, ...], spacing: tuple[float, ...], rng: np.random.Generator) -> None:
-    """Sample the volume on a larger and finer grid around the same centre; images get 3 % of noise."""
+    """Resample the volume on a larger and finer grid around the same centre, and add noise of 3 % to images."""
     image: Any = nib.load(path)
     axes = image.affine[:3, :3] / np.linalg.norm(image.affine[:3, :3], axis=0) @ np.diag(spacing)
     centre = nib.affines.apply_affine(image.affine, (np.array(image.shape) - 1) / 2)
@@ -101,7 +101,7 @@ def enlarge(path: Path, shape: tuple[int, ...], spacing: tuple[float, ...], rng:
 
 
 def real_cohort(folder: Path) -> Cohort | str:
-    """A third of the real scans, and three times as many; or why it is not there."""
+    """Return the cohort of the real scans, n being a third of them; or why it is not there."""
     home = Path(os.environ.get("HNSCC_STS", Path(__file__).parents[2] / "shared" / "data" / "sts"))
     if not (home / "manifest.csv").exists():
         return "the soft-tissue sarcoma data is not here (set HNSCC_STS to its folder)"
@@ -130,7 +130,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> Path:
 
 
 def check_same(cohort: Cohort, folder: Path) -> str:
-    """Both sides' slices of the smaller cohort are nearly the same; how nearly, in words."""
+    """Check that both sides' slices of the smaller cohort are nearly the same, and return how nearly, in words."""
     store = build_store(cohort.small, folder / "ours.zarr", PrepareSettings(size=SIZE))
     plain_loop(cohort.small, folder / "theirs")
     apart, dice = [], []
@@ -148,7 +148,8 @@ def check_same(cohort: Cohort, folder: Path) -> str:
 
 
 def measure(cohort: Cohort, folder: Path) -> tuple[list[tuple[float, ...]], list[list[int]]]:
-    """Per round, seconds per scan of the loop and of ours; and a worker's peak memory in KiB, at n and at 3 n scans."""
+    """Return, for each round, seconds per scan of the loop and of ours; and a worker's peak memory in KiB, at n and at
+    3 n scans."""
     peaks: list[list[int]] = [[], []]
     again = PrepareSettings(size=SIZE, overwrite=True)
 
@@ -172,16 +173,16 @@ def measure(cohort: Cohort, folder: Path) -> tuple[list[tuple[float, ...]], list
 
 @contextmanager
 def workers_watched() -> Iterator[dict[int, int]]:
-    """The peak resident memory in KiB of every process that this one starts meanwhile, by its id."""
+    """Give the peak resident memory in KiB, by its id, of every process that this one starts in the `with` block."""
     peak: dict[int, int] = {}
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(0.1):
-            with suppress(FileNotFoundError, ProcessLookupError):  # one ended between two looks
+            with suppress(FileNotFoundError, ProcessLookupError):  # one ended after it was listed
                 for pid in children(os.getpid())[1:]:
-                    # The last one counts: a child that has not yet begun its own program shows its parent's, and one
-                    # that has ended none.
+                    # The last value counts: a child that has not yet begun its own program shows its parent's peak,
+                    # and one that has ended shows none.
                     peak[pid] = peak_kib(pid) or peak.get(pid, 0)
 
     watcher = threading.Thread(target=watch, daemon=True)
@@ -199,7 +200,7 @@ def peak_kib(pid: int) -> int:
 
 
 def report(name: str, cohort: Cohort, folder: Path) -> list[list[int]]:
-    """Tell the figure of speed; the peaks of `measure`."""
+    """Tell the figure of speed, and return the peaks of `measure`."""
     same = check_same(cohort, folder)
     (theirs, ours), peaks = measure(cohort, folder)
     per_second = [1 / statistics.median(side) for side in (ours, theirs)]

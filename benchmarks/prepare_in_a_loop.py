@@ -26,7 +26,7 @@ def plain_loop(manifest: Path, out: Path) -> None:
 
 
 def load(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(x, y, z) float32 and its affine, x to the left, y to posterior, z to superior."""
+    """Return values (x, y, z) float32 and their affine, x to the left, y to posterior, z to superior."""
     image: Any = nib.load(path)
     turn = orientations.ornt_transform(
         orientations.io_orientation(image.affine), orientations.axcodes2ornt("LPS")
@@ -47,9 +47,9 @@ def resample(
 
 
 def resize(data: np.ndarray) -> np.ndarray:
-    """(x, y, z) -> (SIZE, SIZE, z): the longer side fills the square, the shorter one is padded by the minimum."""
+    """Resize (x, y, z) to (SIZE, SIZE, z): the longer side fills the square, and the minimum pads the shorter one."""
     scale = max(data.shape[:2]) / SIZE
-    if scale > 1:  # with the linear sampling below, the variance of a triangle as wide as two stored pixels
+    if scale > 1:  # with the linear sampling below: the variance of a triangle two stored pixels wide
         data = ndimage.gaussian_filter(data, np.sqrt((scale**2 - 1) / 6), axes=(0, 1))
     at = [(count - SIZE * scale) / 2 + scale * (np.arange(SIZE) + 0.5) - 0.5 for count in data.shape[:2]]
     resized = ndimage.affine_transform(
@@ -72,7 +72,7 @@ def resize_mask(mask: np.ndarray) -> np.ndarray:
 
 
 def shares(count: int, scale: float) -> np.ndarray:
-    """(SIZE, count) float32: the share of each stored pixel that an input pixel covers."""
+    """Return the share of each stored pixel that an input pixel covers: (SIZE, count) float32."""
     start = (count - SIZE * scale) / 2 + scale * np.arange(SIZE)[:, None]
     pixel = np.arange(count)
     covered = np.minimum(start + scale, pixel + 1) - np.maximum(start, pixel)

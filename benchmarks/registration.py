@@ -2,9 +2,9 @@
 
     python benchmarks/registration.py ../shared/data/sts/manifest.csv --scans STS_003 STS_017
 
-The modalities of the scans must lie together. `lies` is how far the registration of a moved scan ends from where its
-files lie, and `alike` how far from where the registration of the unmoved scan ends, at the middle of the reference's
-volume and by turn. The same files give the same numbers on every run.
+The modalities of the scans must be aligned already. The registration of a moved scan is compared with where its files
+lie (`lies`), and with where the registration of the unmoved scan ends (`alike`): how far they are apart at the middle
+of the reference's volume, and by turn. The same files give the same numbers on every run.
 """
 
 import argparse
@@ -54,7 +54,7 @@ Apart = tuple[float, float]  # mm, degrees
 
 
 def of_scan(row: Row, reference: str, moving: str) -> list[tuple[Apart | None, Apart | None]]:
-    """`lies` and `alike` of a scan moved by each of MOTIONS; None for what was refused."""
+    """Return `lies` and `alike` of a scan that is moved by each of MOTIONS; None where the registration was refused."""
     volumes, _ = volumes_of(row, reference, "bw")
     grid = volumes[reference].grid
     at = (grid.affine @ [*((np.array(grid.shape) - 1) / 2), 1])[:3]
@@ -72,7 +72,7 @@ def of_scan(row: Row, reference: str, moving: str) -> list[tuple[Apart | None, A
 def registered(
     volumes: dict[str, Volume], reference: str, moving: str, motion: np.ndarray
 ) -> np.ndarray | None:
-    """The motion that is found where one modality is moved; None where the registration is refused."""
+    """Return the motion that is found where one modality is moved; None where the registration is refused."""
     volume = volumes[moving]
     there = replace(volume, grid=replace(volume.grid, affine=motion @ volume.grid.affine))
     pair = {reference: volumes[reference], moving: there}
@@ -92,7 +92,7 @@ def motion_about(at: np.ndarray, turns: tuple[float, ...], shift: tuple[float, .
 
 
 def apart(one: np.ndarray, other: np.ndarray, at: np.ndarray) -> Apart:
-    """By how many mm two motions differ at a point, and by how many degrees."""
+    """Return by how many mm two motions differ at a point, and by how many degrees."""
     rest = np.linalg.inv(other) @ one
     mm = np.linalg.norm(rest[:3, :3] @ at + rest[:3, 3] - at)
     return round(float(mm), 2), round(float(np.degrees(Rotation.from_matrix(rest[:3, :3]).magnitude())), 2)

@@ -2,16 +2,17 @@
 
     python benchmarks/roofline.py [--rounds 3] [--batches 4]
 
-The roofline is made of this processor's own speed, at the network's own shapes. Every convolution and transposed
-convolution of the network (slices of 128 x 128 with two channels, the study's batch size) is run forward alone: one
-thread, channels_last, bf16 where the processor computes in it, else fp32; the best of several runs is its speed. A
-training step needs, at each of them, as many floating point operations for the gradient of the weights and for the
-gradient of the input (which the first layer does not need) as forward. All of these at those speeds are the ideal time
-of a step: no activation, normalisation, dropout, loss or optimiser, and no data. Against it stands a step of the
-project's own code (an epoch of a few batches by `steps_of_trial`, divided by their number). share = ideal / measured.
+The roofline comes from this processor's own speed, at the network's own shapes. Every convolution and transposed
+convolution of the network (slices of 128 x 128 with two channels, the study's batch size) is run alone, forward only:
+one thread, channels_last, bf16 where the processor computes in it, else fp32; the best of several runs is its speed. In
+a training step, each needs as many floating point operations for the gradient of the weights, and again for the
+gradient of the input (which the first layer does not need), as forward. The time of all these operations at those
+speeds is the ideal time of a step: without activation, normalisation, dropout, loss, optimiser and data. It is compared
+with a step of the project's own code (an epoch of a few batches by `steps_of_trial`, divided by their number). share =
+ideal / measured.
 
-Both are measured in every round, in turn, in seconds of this process's processor time, so that what else runs on the
-machine counts as little as can be.
+Both are measured in every round, in turn, in seconds of this process's processor time, which other work on the machine
+changes as little as possible.
 """
 
 import argparse
@@ -49,7 +50,7 @@ REPETITIONS = 7
 
 @dataclass(frozen=True)
 class Convolution:
-    """One call of a convolution in the forward pass: its operands' shapes and how it is strided."""
+    """One call of a convolution in the forward pass: the shapes of its operands, and its strides."""
 
     images: tuple[int, ...]
     weight: tuple[int, ...]
@@ -62,7 +63,8 @@ class Convolution:
     groups: int
 
     def operands(self, dtype: torch.dtype) -> list[Any]:
-        """Random operands in the layout that training uses, in the order in which aten.convolution takes them."""
+        """Return random operands in the layout that training uses, in the order in which aten.convolution
+        takes them."""
         images, weight = (
             torch.randn(shape).to(dtype, memory_format=torch.channels_last)
             for shape in (self.images, self.weight)
@@ -73,7 +75,7 @@ class Convolution:
 
 
 class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Notes every convolution that is run, in order, with its floating point operations."""
+    """Notes every convolution that is run, in order, with its number of floating point operations."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -85,14 +87,15 @@ class Convolutions(TorchDispatchMode):  # type: ignore[no-untyped-call]
             images, weight, bias, stride, padding, dilation, transposed, output_padding, groups = args
             geometry = (tuple(stride), tuple(padding), tuple(dilation), transposed, tuple(output_padding))
             layer = Convolution(tuple(images.shape), tuple(weight.shape), bias is not None, *geometry, groups)
-            # Each weight meets each position of the input (transposed) or output, of every slice: two operations.
+            # Each weight takes two operations at each position of the input (transposed) or output of every slice.
             across = images if transposed else out
             self.found.append((layer, 2 * weight.numel() * across.numel() // across.shape[1]))
         return out
 
 
 def convolutions(settings: dict[str, Any]) -> list[tuple[Convolution, int]]:
-    """The network's convolutions in order, each with its floating point operations in one forward pass of a batch."""
+    """Return the network's convolutions in order, each with its floating point operations in one forward pass of
+    a batch."""
     network = fit_of(settings, "fp32").network  # as it is trained, its decoder included
     images = torch.zeros(settings["batch_size"], len(MODALITIES), SIZE, SIZE)
     with torch.no_grad(), Convolutions() as noted:
@@ -102,7 +105,7 @@ def convolutions(settings: dict[str, Any]) -> list[tuple[Convolution, int]]:
 
 
 def speeds(layers: list[tuple[Convolution, int]], precision: str) -> dict[Convolution, float]:
-    """Floating point operations per second of each convolution forward: the best of several runs."""
+    """Return the floating point operations per second of each convolution, forward: the best of several runs."""
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     operations = dict(layers)
     return {layer: operations[layer] / fastest(layer, dtype) for layer in operations}
@@ -110,21 +113,21 @@ def speeds(layers: list[tuple[Convolution, int]], precision: str) -> dict[Convol
 
 @torch.no_grad()
 def fastest(layer: Convolution, dtype: torch.dtype) -> float:
-    """Seconds of processor time of the fastest of several runs, after one that prepares the kernel."""
+    """Return the seconds of processor time of the fastest of several runs, after one that prepares the kernel."""
     operands = layer.operands(dtype)
     took = [cpu_seconds(lambda: torch.convolution(*operands)) for _ in range(REPETITIONS + 1)]
     return min(took[1:])
 
 
 def ideal_step(layers: list[tuple[Convolution, int]], precision: str) -> float:
-    """Seconds of a training step that only convolves, at the speed that each layer has forward."""
+    """Return the seconds of a training step that only convolves, at the speed that each layer has forward."""
     speed = speeds(layers, precision)
     passes = [2, *(3 for _ in layers[1:])]  # the first layer's input needs no gradient
     return sum(n * operations / speed[layer] for n, (layer, operations) in zip(passes, layers, strict=True))
 
 
 def study_of(settings: dict[str, Any], precision: str, **more: Any) -> Any:
-    """A study of one variant of both modalities, that computes on one thread of the processor."""
+    """Return a study of one variant of both modalities that computes on one thread of the processor."""
     return parse_study(
         {
             "name": "benchmark",
@@ -137,7 +140,7 @@ def study_of(settings: dict[str, Any], precision: str, **more: Any) -> Any:
 
 
 def fit_of(settings: dict[str, Any], precision: str) -> Fit:
-    """A trial about to begin, as `steps_of_trial` makes it."""
+    """Return a trial that is about to begin, as `steps_of_trial` makes it."""
     study = study_of(settings, precision)
     began = begin(study, trials_of(study)[0], "", device="cpu", precision=precision)
     set_up_torch(began.device, began.threads, 1.0, began.precision)
@@ -146,13 +149,14 @@ def fit_of(settings: dict[str, Any], precision: str) -> Fit:
 
 
 def slices_of(count: int, size: int = SIZE) -> Slices:
-    """So many slices of `slices`, as a training reads them; of the upper left corner where they are to be smaller."""
+    """Return so many slices of `slices`, as a training reads them. Smaller ones are their upper left corners."""
     images, masks = (each[..., :size, :size] for each in slices(count))
     return Slices(images, masks, np.arange(count), range(len(MODALITIES)))
 
 
 def slices(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Images float32 (count, 2, 128, 128) of noise in 0..1, masks uint8 (count, 128, 128) with a square lesion each."""
+    """Return images float32 (count, 2, 128, 128) of noise in 0..1, and masks uint8 (count, 128, 128) with a square
+    lesion each."""
     images = np.random.default_rng(0).random((count, len(MODALITIES), SIZE, SIZE), dtype=np.float32)
     masks = np.zeros((count, SIZE, SIZE), np.uint8)
     masks[:, 50:70, 50:70] = 1
@@ -160,7 +164,8 @@ def slices(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measured_step(settings: dict[str, Any], precision: str, batches: int) -> Callable[[], float]:
-    """What times an epoch of the project's own code: seconds per step. The first, which prepares kernels, is done."""
+    """Return a function that times an epoch of the project's own code, in seconds per step. The first epoch, which
+    prepares kernels, is done already."""
     fit, trained_on = fit_of(settings, precision), slices_of(batches * settings["batch_size"])
     train_epoch(fit, 1, trained_on)
     return lambda: cpu_seconds(lambda: train_epoch(fit, 2, trained_on)) / batches

@@ -2,13 +2,13 @@
 
     python benchmarks/scale.py [--trials 200 2000 20000] [--slices 10000 100000 1000000]
 
-Trials: Tune schedules them as in a study (`rayjobs.scheduling.train_trials`); what they would write is left out.
-Slices: a run folder is made ready, as `hnscc run` does before the first trial: splits, every sampled slice read,
-bounds, folds written. Their store has two modalities of 32 x 32 and scans of 100 slices, half of them with lesion in
-ten; they hold next to nothing, so that files are small and the time is that of slices, not of a disk.
+Trials: Tune schedules them as in a study (`rayjobs.scheduling.train_trials`), but they write nothing. Slices: a run
+folder is made ready, as `hnscc run` does before the first trial: splits, every sampled slice read, bounds, folds
+written. Their store has two modalities of 32 x 32 and scans of 100 slices; half of the scans have lesion, in ten
+slices. Slices are nearly empty, so that files are small and the time is that of slices, not of a disk.
 
-The time is that of the process's processor; each number is measured in a process of its own. Ten times as much may take
-ten times as long: a ratio above 1 between the seconds of one at both ends says that a part grows faster.
+The time is that of the process's processor; each number is measured in a process of its own. Ten times as many may take
+ten times as long. The ratio compares the seconds of one at both ends: where it is above 1, something grows faster.
 """
 
 import argparse
@@ -34,11 +34,11 @@ TRIALS = (200, 2_000, 20_000)
 SLICES = (10_000, 100_000, 1_000_000)
 OF_SCAN, LESION, SIZE = 100, 10, 32
 IDENTITY = tuple(tuple(float(row == column) for column in range(4)) for row in range(4))
-SHARE = 1.2  # of time: what may come on top of straight growth
+SHARE = 1.2  # the ratio of times that linear growth may have, with what chance adds
 
 
 def measure(what: str, number: int, *arguments: str) -> dict[str, float]:
-    """Seconds of processor and of the clock, and MiB of memory at its peak, of a process of its own."""
+    """Return processor seconds, wall-clock seconds and peak MiB of memory, measured in a process of its own."""
     command = [sys.executable, __file__, "--alone", what, str(number), *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -85,7 +85,7 @@ def build(slices: int, store: str) -> dict[str, float]:
 
 
 def write_one(folder: Path, name: str, lesion: int) -> "Scan":
-    """A scan whose first slices, so many, have a lesion: bright in pet; mri has a ramp."""
+    """Write a scan whose first `lesion` slices have a lesion: bright in pet; mri has a ramp."""
     import numpy as np
 
     from hnscc.cohort.store_building import write_scan
@@ -121,12 +121,12 @@ def make_ready(slices: int, store: str) -> dict[str, float]:
 
 @contextlib.contextmanager
 def timed() -> Iterator[dict[str, float]]:
-    """What this process takes meanwhile, in a mapping that is filled at the end."""
+    """Give a mapping that is filled at the end of the `with` block with what this process took in it."""
     took: dict[str, float] = {}
     began, used = time.perf_counter(), time.process_time()
     yield took
     took |= {"cpu": time.process_time() - used, "clock": time.perf_counter() - began}
-    # Its own peak: what getrusage tells of a new process is that of the one that started it.
+    # The peak of this process: getrusage would tell that of the process which started it.
     peak = Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]
     took["mib"] = int(peak) / 1024
 

@@ -1,4 +1,4 @@
-"""Scores of pixel counts by pandas: what the tables of `aggregation_by_pandas.py` and its comparisons are made of."""
+"""Scores of pixel counts by pandas, from which `aggregation_by_pandas.py` and its comparisons make their tables."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ GROUP = ["variant", "split"]
 
 
 def scored(frame: pd.DataFrame) -> pd.DataFrame:
-    """With Dice and Jaccard of its pixel counts; no pixel at all scores 1."""
+    """Return the frame with Dice and Jaccard of its pixel counts, which are 1 where there is no pixel at all."""
     both = frame.pred_px + frame.truth_px
     dice, jaccard = 2 * frame.overlap_px / both, frame.overlap_px / (both - frame.overlap_px)
     return frame.assign(dice=dice.fillna(1.0), jaccard=jaccard.fillna(1.0))
@@ -32,7 +32,7 @@ def empty(frame: pd.DataFrame) -> pd.Series:
 
 
 def resamples(rng: np.random.Generator, lesion: np.ndarray, bootstraps: int) -> np.ndarray:
-    """Positions of resampled patients, int (B, P): those with and without lesion apart."""
+    """Return positions of resampled patients, int (B, P). Those with and without lesion are resampled apart."""
     strata = [np.flatnonzero(lesion), np.flatnonzero(~lesion)]
     return np.hstack([rng.choice(each, (bootstraps, len(each))) for each in strata if len(each)])
 

@@ -1,4 +1,4 @@
-"""A bank of real trainings, and the searches of search_peers.py replayed from it."""
+"""Makes a bank of real trainings, and replays the searches of search_peers.py from it."""
 
 import json
 from concurrent.futures import ProcessPoolExecutor
@@ -69,7 +69,7 @@ _FOLD: list[Any] = []
 
 def _train(study: Study, settings: list[dict[str, Any]], folder: Path, key: tuple[int, int]) -> None:
     if not _FOLD:
-        # The test set open, as a search never has it: it is the truth that picks are measured by.
+        # The test set is open, as it never is in a search: picks are judged by it.
         store, divisions = open_and_divide(study.model_copy(update={"search": None}))
         _FOLD.append(read_folds(store, study, [divisions[0]])[0])
     trial, precision = trial_of(key), "bf16"

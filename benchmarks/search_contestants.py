@@ -1,4 +1,5 @@
-"""The searches that search_peers.py compares, each on a pool of configurations and by its trained epochs alone."""
+"""The searches that search_peers.py compares: each chooses from a pool of configurations by its trained
+epochs alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from hnscc.searching.race import Race
 from hnscc.study.search_schema import Search
 
 ETA = 3
-# Configuration of the pool, repeat -> validation score after each epoch.
+# From a configuration of the pool and a repeat to the validation score after each epoch.
 Scores = Callable[[int, int], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
 class Pick:
-    """What a search chose: a configuration of the pool, the score it promises, the trainings that it saw of it."""
+    """What a search chose: a configuration of the pool, the score that it promises, and how many of its trainings
+    it saw."""
 
     configuration: int
     promised: float
@@ -34,7 +36,8 @@ def random_search(scores: Scores, pool: list[int], epochs: int, budget: float) -
 
 
 def asha(scores: Scores, pool: list[int], epochs: int, budget: float) -> Pick:
-    """One after another, as many as the budget takes; each goes on until its bracket stops it."""
+    """Search by ASHA: train configurations one after another while the budget lasts, each until its bracket
+    stops it."""
     bracket, left, best = _Bracket(max(1, epochs // 9), epochs, ETA, 0), budget * epochs, {}
     for c in pool:
         curve = scores(c, 0)
@@ -76,7 +79,8 @@ def race(scores: Scores, pool: list[int], epochs: int, budget: float, rules: dic
 
 
 def searches(pool: int, most: int) -> dict[str, Callable[..., Pick]]:
-    """Parts of the pool such that the first repeats take half of a budget as large as the pool."""
+    """Return the searches by name. Each race takes so large a part of the pool that its first repeats use half of a
+    budget as large as the pool."""
     single = {"configurations": pool // 2, "repeats": {"first": 1, "most": most}, "stopping": "none"}
     part = {"configurations": pool // 4, "repeats": {"first": 2, "most": most}, "stopping": "none"}
     whole = {"configurations": pool, "repeats": {"first": 1, "most": most}, "stopping": "successive_halving"}

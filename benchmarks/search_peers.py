@@ -4,20 +4,20 @@
     python benchmarks/search_peers.py --bank FOLDER --store data/demo.zarr      real trainings
 
 Every search chooses from the same pool of configurations and may train as many epochs. `random` trains each
-configuration once and takes the best score; `ASHA` does so with Ray Tune's own rungs (AsyncHyperBandScheduler's
-bracket, reduction factor 3, grace period a ninth of the epochs), one trial at a time; `race` is ours: with one
-first repeat of each of half the pool, with two of each of a quarter, or (`halving`) with one of the whole pool and
-successive halving across epochs.
+configuration once and takes the best score. `ASHA` does so with Ray Tune's own rungs (AsyncHyperBandScheduler's
+bracket, reduction factor 3, grace period a ninth of the epochs), one trial at a time. `race` is ours, in three forms:
+with one first repeat of each of half the pool, with two of each of a quarter, or (`halving`) with one of the whole pool
+and successive halving across epochs.
 
-Simulated: a configuration's true score is normal over the pool; a training's is normal around it, with a spread of the
-configuration's own; its curve rises to it at the configuration's own speed. Told: how often the pick lies within one
-standard deviation of a training of the pool's best; how far the promised score falls at a fresh repeat; how often the
-race's tests dismiss the best configuration that it has (level 0.05).
+Simulated: true scores of configurations are normal over the pool. The score of a training is normal around that of its
+configuration, with the configuration's own spread, and its curve rises to it at the configuration's own speed. Told
+are: how often the pick lies within one standard deviation of a training of the pool's best; how far the promised score
+falls at a fresh repeat; how often the race's tests dismiss the best configuration that it has (level 0.05).
 
-Real: --bank trains a pool of configurations several times each (kept in FOLDER; a run that is cut short goes on), the
-test patients' predictions included. Searches are then replayed from these trainings: each has its own random order of
-configurations and of repeats. Told: mean test Dice of the picked configuration over its repeats, and the fall of the
-promised validation score at the repeats that the search has not seen.
+Real: --bank trains each configuration of a pool several times and predicts the test patients too. FOLDER keeps this,
+and a run that was cut short continues. Searches are then replayed from these trainings: each has its own random order
+of configurations and of repeats. Told are the mean test Dice of the picked configuration over its repeats, and how far
+the promised validation score falls at the repeats that the search has not seen.
 """
 
 import argparse

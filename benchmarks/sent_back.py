@@ -2,8 +2,8 @@
 
     python benchmarks/sent_back.py ../shared/data/sts/manifest.csv --reference mri --size 64 128 256
 
-It is the highest Dice on the grid of a scan's own mask that any network could reach with slices of that size. Counts
-of voxels decide it, so it is the same on any hardware.
+It is the highest Dice on the grid of a scan's own mask that any network could reach with slices of that size. It
+depends on counts of voxels alone, so that it is the same on any hardware.
 """
 
 import argparse

@@ -2,11 +2,11 @@
 
     python benchmarks/startup.py [--before CHECKOUT] [--rounds 3]
 
-A study of two variants x two repeats of one epoch on a phantom cohort of 12 patients, slices of 64 x 64, a resnet18
-Unet. The first step began when the first record was written, less the seconds that the record tells of training and
-prediction; the last one ended when the last record was written, and the command when its process did. Both sides in
-turn in one run, each with its own code and the libraries of this Python; without an earlier checkout ours alone. Ray
-gives its workers a low priority unless it is told otherwise: here it is told, so that other work on the machine slows
+The study has two variants x two repeats of one epoch, on a phantom cohort of 12 patients, with slices of 64 x 64 and a
+resnet18 Unet. The first step began when the first record was written, less the seconds that the record states for
+training and prediction; the last one ended when the last record was written, and the command when its process did. Both
+sides run in turn, each with its own code and the libraries of this Python; without an earlier checkout ours runs alone.
+Ray gives its workers a low priority by default; here they get the usual one, so that other work on the machine slows
 both sides alike.
 """
 
@@ -46,7 +46,7 @@ STUDY = {
 
 
 def study_on_a_phantom(folder: Path) -> Path:
-    """The study's file, beside its store."""
+    """Write a study's file beside its store, and return it."""
     make_phantom(folder / "cohort", patients=12)
     store = build_store(folder / "cohort" / "manifest.csv", folder / "store.zarr", PrepareSettings(size=64))
     file = folder / STUDY_FILE
@@ -55,7 +55,7 @@ def study_on_a_phantom(folder: Path) -> Path:
 
 
 def run(checkout: Path, study: Path) -> tuple[float, float]:
-    """Seconds to the first training step, and from the last one to the command's end."""
+    """Return the seconds to the first training step, and from the last one to the command's end."""
     environment = os.environ | {"PYTHONPATH": str(checkout), "RAY_worker_niceness": "0"}
     with tempfile.TemporaryDirectory(dir=study.parent) as out:
         began = time.time()

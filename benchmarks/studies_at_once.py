@@ -1,7 +1,7 @@
-"""Many studies of simulated.py at once, the parts of variance of each and how far its interval reaches.
+"""Computes many studies of simulated.py at once: the parts of variance of each, and how far its interval reaches.
 
-The parts are computed a second time here, by arrays that hold many studies, and `check` holds them to the product's;
-what is made of them is the product's own.
+The parts are computed a second time here, by arrays that hold many studies, and `check` compares them with the
+product's. Everything that is calculated from the parts uses the product's own code.
 """
 
 import itertools
@@ -20,12 +20,12 @@ from hnscc.scores.two_way_t import JACKKNIFE, variance_of
 PAIRS = list(itertools.combinations(range(4), 2))
 HELD = ALPHA / len(PAIRS)  # Holm's correction calls a pair of four different only if the least p is below it
 AT_ONCE = 1_000_000  # scores of one variant that are held at once
-CHECKED = 10  # studies of those that are held, of which the product is asked too
+CHECKED = 10  # for so many of the studies held at once, the product is called too
 
 
 @dataclass(frozen=True)
 class Variant:
-    """What a variant's trainings bring, of S studies at once: Dice (S, R, P), false alarms (S, R, C), the lesions'
+    """The outcomes of a variant's trainings in S studies at once: Dice (S, R, P), false alarms (S, R, C), the lesions'
     sizes (S, P) and the effects of the trainings (S, R)."""
 
     dice: Floats
@@ -34,7 +34,7 @@ class Variant:
     effects: Floats
 
     def counts(self, study: int) -> tuple[Floats, Floats, Floats]:
-        """Overlap, prediction and truth (R, P + C) of one study, as the product takes them."""
+        """Return overlap, prediction and truth (R, P + C) of one study, as the product takes them."""
         dice, alarm = self.dice[study], self.alarm[study]
         truth = np.broadcast_to(self.truth[study], dice.shape)
         nothing = np.zeros_like(alarm)
@@ -43,8 +43,8 @@ class Variant:
 
 @dataclass(frozen=True)
 class Parts:
-    """Of S studies: the value and its parts of variance, (S,) each; `repeat` of each variant, of one model none; how
-    many lesion patients of equal weight carry as much."""
+    """The values of S studies and their parts of variance, (S,) each. repeat: of each variant; of one model, none.
+    effective: how many lesion patients of equal weight would carry as much."""
 
     value: Floats
     patient: Floats
@@ -65,14 +65,14 @@ class Parts:
         return np.asarray(np.sum(np.square(self.repeat), axis=0))
 
     def of(self, study: int) -> "Parts":
-        """Those of one study alone."""
+        """Return the parts of one study alone."""
         one = slice(study, study + 1)
         repeat = tuple(each[one] for each in self.repeat)
         return Parts(self.value[one], self.patient[one], repeat, self.joint[one], self.effective[one])
 
 
 def sizes_of(studies: int, patients: int, repeats: int) -> list[int]:
-    """So many studies in parts that are held at once."""
+    """Return the sizes of the groups into which so many studies are divided. Each group is held at once."""
     at_once = max(1, AT_ONCE // (repeats * patients))
     return [min(at_once, studies - first) for first in range(0, studies, at_once)]
 
@@ -85,7 +85,8 @@ def variants(
     rng: np.random.Generator,
     shifts: Sequence[float] = (0.0,) * 4,
 ) -> list[Variant]:
-    """Variants of so many studies, each better than the simulation's by its shift on the logit scale, or four equal."""
+    """Return variants of so many studies. By default four equal ones; shifts: how much better than the simulation each
+    is, on the logit scale."""
     log_size = rng.normal(0, simulation.size, (studies, patients))
     level = INTERCEPT + simulation.slope * log_size + rng.normal(0, simulation.patient, log_size.shape)
     hard = rng.random(log_size.shape) < simulation.hard
@@ -104,7 +105,7 @@ def variants(
 
 
 def pooled(*signed: tuple[int, Variant]) -> Parts:
-    """The parts of a variant's pooled Dice, or of the difference of two, by scores/two_way_t.py."""
+    """Return the parts of a variant's pooled Dice, or of the difference of two, by scores/two_way_t.py."""
     _, patients = signed[0][1].truth.shape
     free = signed[0][1].alarm.shape[2]
     spared = np.repeat([1 - 1 / patients, 1 - 1 / max(free, 1)], [patients, free])
@@ -135,7 +136,8 @@ def _signed(signs: list[int], each: Iterable[Floats]) -> Floats:
 
 
 def _pooled_side(own: Variant) -> tuple[Floats, Floats, Floats, Floats]:
-    """Pooled Dice (S, R), how far it moves without each patient (S, R, P + C), false alarms (S, C), lesions' share."""
+    """Return pooled Dice (S, R), how far it moves without each patient (S, R, P + C), false alarms (S, C), and the
+    lesions' share."""
     num, size = 2 * own.dice * own.truth[:, None], 2 * own.truth[:, None]
     above, lesions, alarms = (each.sum(2, keepdims=True) for each in (num, size, own.alarm))
     whole = lesions + alarms
@@ -151,12 +153,12 @@ def _pooled_side(own: Variant) -> tuple[Floats, Floats, Floats, Floats]:
 
 
 def _about_repeats(own: Variant) -> Floats:
-    """How much the patients' Dice vary over repeats about the repeats' own means, summed over patients (S,)."""
+    """Return how much the patients' Dice vary over repeats about the repeats' own means, summed over patients (S,)."""
     return np.asarray((own.dice - own.dice.mean(2, keepdims=True)).var(1, ddof=1).sum(1))
 
 
 def means(a: Variant, b: Variant) -> Parts:
-    """The parts of the difference of two variants' mean Dice over patients."""
+    """Return the parts of the difference of two variants' mean Dice over patients."""
     each = a.dice.mean(1) - b.dice.mean(1)
     _, repeats, patients = a.dice.shape
     return Parts(
@@ -169,7 +171,8 @@ def means(a: Variant, b: Variant) -> Parts:
 
 
 def repeats_degrees(found: Parts, repeats: int) -> Floats | float:
-    """Satterthwaite's degrees of freedom of the repeats of all variants; of one model's none, which weigh nothing."""
+    """Return Satterthwaite's degrees of freedom of the repeats of all variants. For one model it is 1, since its
+    repeats have no weight."""
     return found.brought**2 * (repeats - 1) / found.squares() if found.repeat else 1.0
 
 
@@ -178,14 +181,14 @@ def error(found: Parts) -> Floats:
 
 
 def reach(found: Parts, patients: int, repeats: int, chance: float) -> Floats:
-    """How far an interval of 1 - chance reaches to either side, by the product."""
+    """Return how far an interval of 1 - chance reaches to either side, by the product."""
     degrees = repeats_degrees(found, repeats)
     return error(found) * two_way_t.limits(chance, found.share, patients - 1, degrees)
 
 
 def check(a: Variant, b: Variant, ours: Sequence[Parts]) -> None:
-    """Of the first studies the product's own functions find the same: the interval of the first model, that of variant
-    a, and intervals and p of the pooled difference and of that of the means."""
+    """Check that the product's own functions find the same in the first studies: the interval of the first model, that
+    of variant a, and intervals and p of the pooled difference and of that of the means."""
     _, repeats, patients = a.dice.shape
     for study in range(min(CHECKED, len(a.dice))):
         counts_a, counts_b = a.counts(study), b.counts(study)
@@ -207,7 +210,7 @@ def check(a: Variant, b: Variant, ours: Sequence[Parts]) -> None:
 
 
 def together(found: Sequence[Parts]) -> Parts:
-    """All studies of these."""
+    """Return the parts of all these studies in one."""
     return Parts(
         np.concatenate([each.value for each in found]),
         np.concatenate([each.patient for each in found]),

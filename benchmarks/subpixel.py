@@ -1,13 +1,12 @@
-"""A training step with a decoder that convolves small maps, what its layers give, against the same step with the
-library's decoder.
+"""A training step with a decoder that convolves small maps (hnscc.training.subpixel), against one with the library's.
 
     python benchmarks/subpixel.py [--rounds 12]
 
-Both sides are the project's own code, `train_epoch`, and differ by `decode_small` alone: a resnet18 Unet on slices
-with two channels, in bf16 and in fp32, with the studies' batches and with smaller ones. The demo's network is left as
-it is by decode_small: the same step on both sides, which shows how far two equal sides lie apart here. Many short
-rounds, the sides in turn within each, in seconds of this process's processor time: what else runs on the machine
-counts as little as can be. It must be slower nowhere.
+Both sides are the project's own code, `train_epoch`, and differ by `decode_small` alone: a resnet18 Unet on slices with
+two channels, in bf16 and in fp32, with the studies' batches and with smaller ones. decode_small leaves the demo's
+network as it is: both sides then run the same step, which shows how far equal sides lie apart here. There are many
+short rounds, with the sides in turn, in seconds of this process's processor time, which other work on the machine
+changes as little as possible. The decoder must be slower nowhere.
 """
 
 import argparse
@@ -28,7 +27,7 @@ from hnscc.training.trial import train_epoch
 
 UNET: dict[str, Any] = {"architecture": "unet", "encoder": "resnet18"}
 DEMO: dict[str, Any] = {"architecture": "paper", "width": 8}
-# Network, slices of a batch, pixels a side, least ratio. Equal sides lie up to 2 % apart.
+# Network, slices of a batch, pixels a side, least ratio. Equal sides differ by up to 2 %.
 CASES = {
     "resnet18 Unet, batches of 16 of 128 x 128": (UNET, 16, 128, 1.08),
     "resnet18 Unet, batches of 8 of 64 x 64": (UNET, 8, 64, 1.0),
@@ -41,7 +40,8 @@ ROUNDS = 12
 def step(
     network: dict[str, Any], precision: str, batch: int, size: int, *, small: bool
 ) -> Callable[[], float]:
-    """What times a step of training, after one that prepares the kernels. small: as Fit.start leaves the decoder."""
+    """Return a function that times a step of training, after one that prepares the kernels. small: as Fit.start leaves
+    the decoder."""
     study = study_of({"network": network, "batch_size": batch}, precision)
     training = study.training
     began = begin(study, trials_of(study)[0], "", device="cpu", precision=precision)

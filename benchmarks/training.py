@@ -3,10 +3,10 @@
     python benchmarks/training.py [--network unet] [--network paper] [--rounds 3]
 
 Both sides train the same network on the same slices of a phantom cohort (128 x 128, PET and MRI) with the same fresh
-augmentation in every epoch. Ours is `python -m rayjobs.study`, the run's tables and report included; the other side is
-benchmarks/naive.py, one process after another, with the number of DataLoader workers that is fastest here. Each side
-takes what a run of many epochs takes less what one of few epochs takes, over trainings and epochs: so the start of
-processes, and what is done once per training or per run, is apart.
+augmentation in every epoch. Ours is `python -m rayjobs.study`, the run's tables and report included. The other side is
+benchmarks/naive.py, one process after another, with the number of DataLoader workers that is fastest here. The time of
+each side is that of a run of many epochs less that of a run of few epochs, divided by the number of trainings and
+epochs. This leaves out the start of processes, and what is done once per training or per run.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from hnscc.training.ready import make_run_ready
 
 NAIVE = Path(__file__).with_name("naive.py")
 SIZE = 128
-# Enough for a few batches an epoch; the rest of a round is the start of processes anyway.
+# Enough for a few batches per epoch; most of a round is the start of processes anyway.
 MAX_POSITIVE = 40
 WORKER_COUNTS = (0, 1, 2)
 
 
 @dataclass(frozen=True)
 class Network:
-    """targets: ratios to the naive loop, at our best precision and at equal precision."""
+    """A network to be compared. targets: ratios to the naive loop, at our best precision and at equal precision."""
 
     title: str
     settings: dict[str, object]
@@ -60,8 +60,8 @@ NETWORKS = {
 class Bench:
     """Where a network is trained, and how much: the same number of trainings on both sides, one for each core.
 
-    folder: temporary; holds the store and all else. epochs: of the shorter and of the longer run. augmentation: of
-    our study's variant.
+    folder: temporary; holds the store and everything else. epochs: of the shorter and of the longer run. augmentation:
+    of our study's variant.
     """
 
     folder: Path
@@ -74,7 +74,7 @@ class Bench:
         return self.folder / "cohort.zarr"
 
     def study(self, precision: str, epochs: int) -> Path:
-        """A study file that trains one variant once for each core, and never stops early."""
+        """Write a study file that trains one variant once for each core and never stops early; return it."""
         training = {"network": self.network.settings, "batch_size": self.network.batch_size, "epochs": epochs}
         training |= {"patience": epochs, "precision": precision, "device": "cpu"}
         study = {
@@ -85,14 +85,14 @@ class Bench:
             "split": {"test": 0.2, "validation": 0.2},
             "training": training,
             "variants": {"pet_mri": {"modalities": ["pet", "mri"], "augmentation": self.augmentation}},
-            "evaluation": {"bootstraps": 100},  # once per run, and so apart
+            "evaluation": {"bootstraps": 100},  # done once per run, which is left out
         }
         path = self.folder / f"{precision}-{epochs}.yaml"
         path.write_text(yaml.safe_dump(study, sort_keys=False))
         return path
 
     def ours(self, precision: str) -> float:
-        """Seconds per training and epoch."""
+        """Return our seconds per training and epoch."""
 
         def run(epochs: int) -> float:
             out = self.folder / "run"
@@ -111,7 +111,8 @@ class Bench:
         return self.per_epoch(run)
 
     def per_epoch(self, run: Callable[[int], float]) -> float:
-        """From what a run of so many epochs takes, all trainings together."""
+        """Return the seconds per training and epoch. run: returns the seconds of a run of so many epochs, all
+        trainings together."""
         few, many = self.epochs
         short, long = run(few), run(many)
         if long <= short:
@@ -126,12 +127,14 @@ class Bench:
         return resolve_device(study.variants["pet_mri"].training)[1]
 
     def fold(self) -> FoldData:
-        """The fold that every run has, written as a run folder for the other side: `self.folder / "fold"`."""
+        """Return the fold that every run has, and write it to `self.folder / "fold"`, as a run folder for the
+        other side."""
         return make_run_ready(load_study(self.study("fp32", 1)), self.folder / "fold").folds[0]
 
 
 def call(command: Sequence[str], home: Path) -> str:
-    """Run to the end; what it printed on standard output. Ray, and others that want a home, keep files in `home`."""
+    """Run a command to its end, and return what it printed on standard output. Ray, and other programs that want a
+    home, keep their files in `home`."""
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment |= {"RAY_USAGE_STATS_ENABLED": "0", "HOME": str(home), "RAY_TMPDIR": str(home)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -150,7 +153,7 @@ def make_cohort(folder: Path, patients: int) -> None:
 
 
 def naive(bench: Bench, network: str, workers: int, epochs: int) -> np.ndarray:
-    """One training by the script; the seconds of its epochs."""
+    """Run one training by the script, and return the seconds of its epochs."""
     out = bench.folder / "naive.npz"
     command = [sys.executable, str(NAIVE), str(bench.store), str(bench.folder / "fold"), "--network", network]
     command += ["--epochs", str(epochs), "--workers", str(workers), "--precision", "fp32", "--out", str(out)]
@@ -162,7 +165,7 @@ def naive(bench: Bench, network: str, workers: int, epochs: int) -> np.ndarray:
 
 
 def naive_loop(bench: Bench, network: str, workers: int) -> float:
-    """Seconds per training and epoch."""
+    """Return the loop's seconds per training and epoch."""
 
     def run(epochs: int) -> float:
         return seconds(lambda: [naive(bench, network, workers, epochs) for _ in range(cores())])
@@ -171,7 +174,7 @@ def naive_loop(bench: Bench, network: str, workers: int) -> float:
 
 
 def best_workers(bench: Bench, network: str) -> int:
-    """The number of DataLoader workers with the fastest epoch, the first one, which starts them, left out."""
+    """Return the number of DataLoader workers with the fastest epoch, without the first one, which starts them."""
     fastest = {workers: naive(bench, network, workers, 3)[1:].min() for workers in WORKER_COUNTS}
     told = ", ".join(f"{workers}: {took:.2f} s" for workers, took in fastest.items())
     best = min(fastest, key=lambda workers: fastest[workers])

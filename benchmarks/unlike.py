@@ -1,22 +1,22 @@
-"""What two-way t tests and intervals do where repeats differ in number or spread, or follow the data.
+"""What two-way t tests and intervals do where repeats differ in number or spread, or their number follows the data.
 
     python benchmarks/unlike.py --studies 2000
 
-Simulated studies, each part a table; figures are shares of the studies.
+Each part is a table of simulated studies; figures are shares of the studies.
 
-- Equal variants with other numbers of repeats, lowest to highest of the four simulations of `simulated.py`: p below
+- Equal variants with unequal numbers of repeats, lowest to highest of the four simulations of `simulated.py`: p below
   0.05 and below 0.0083 (a pair's own after Holm's correction of six) of `pooled_difference`, of `mean_difference`, and
   of the first without the upper bound of the repeats' degrees of freedom; how often `chance_of_better` leaves out 0.5.
 - The same with a planted shift of the logit of Dice, in heavy: how often p is below 0.05 with and without the bound.
 - Equal variants whose trainings spread by 0.08 and by 0.01 of Dice, 20 and 60 patients.
 - Equal variants with `repeats: {max: 50, until: 0.055}`, whose trainings spread by 0.3 on the logit scale, and with a
   fixed number; 60 patients.
-- Equal variants with 3 repeats, and with more of them, up to 5, 10, 20 and 50, where p is not below 0.05 yet; and with
-  50 from the start. Lowest to highest of the four simulations.
+- Equal variants with 3 repeats, and then with 5, 10, 20 and 50 while p is not below 0.05; and with 50 from the start.
+  Lowest to highest of the four simulations.
 - One model, 8 and 20 patients with lesion and a few without, of whom 40 % have a false alarm as large as a lesion, or
-  3 times so: how often `pooled_interval` covers the mean of the scores of all cohorts.
+  3 times as large: how often `pooled_interval` covers the mean of the scores of all cohorts.
 
-What is random follows from the numbers of the cell and study; the same command prints the same.
+Random numbers follow from the numbers of the cell and study, so that the same command prints the same.
 """
 
 import argparse
@@ -51,7 +51,7 @@ FREE = [(8, 1, 1), (8, 2, 1), (8, 4, 1), (20, 1, 1), (20, 4, 1), (8, 1, 3), (8, 
 
 
 def unbounded(found: Estimate) -> float:
-    """p without the upper bound of the repeats' degrees of freedom."""
+    """Return p without the upper bound of the repeats' degrees of freedom."""
     assert found.spread and found.value is not None
     degrees = satterthwaite(found.repeat_variance, [own - 1 for own in found.repeats])
     return replace(found.spread, repeats=degrees).p(found.value)
@@ -64,7 +64,7 @@ def pair(
     rng: np.random.Generator,
     shift: float = 0.0,
 ) -> tuple[Triple, Triple]:
-    """Two variants' counts (R, N) of one study, of which the first is better by `shift` on the logit scale."""
+    """Return two variants' counts (R, N) of one study. The first is better by `shift` on the logit scale."""
     people = cohort(simulation, patients, rng)
     a, b = (
         trainings(simulation, people, better + rng.normal(0, simulation.training, own), rng)
@@ -74,7 +74,7 @@ def pair(
 
 
 def rejected(p: Sequence[float | None]) -> list[float]:
-    """How many are below either level, in percent."""
+    """Return how many p are below either level, in percent."""
     return [100 * float((np.array(p, float) < chance).mean()) for chance in (ALPHA, HELD)]
 
 
@@ -83,7 +83,7 @@ def holds(found: Estimate, value: float) -> bool:
 
 
 def unequal(name: str, patients: int, repeats: tuple[int, int], studies: int) -> list[float]:
-    """Of one cell and simulation, in percent: the columns of the first table."""
+    """Return the columns of the first table for one cell and simulation, in percent."""
     rng = generator(0, "unlike", name, patients, *repeats)
     pooled, means, before, left_out = [], [], [], []
     for _ in range(studies):
@@ -98,7 +98,7 @@ def unequal(name: str, patients: int, repeats: tuple[int, int], studies: int) ->
 
 
 def planted(patients: int, few: int, many: int, shift: float, studies: int) -> list[float]:
-    """In percent, of simulation heavy: how often a difference is found, and was without the bound."""
+    """Return how often a difference is found in the simulation heavy, with and without the bound, in percent."""
     rng = generator(0, "unlike", "planted", patients, few, many)
     found = []
     for _ in range(studies):
@@ -108,8 +108,8 @@ def planted(patients: int, few: int, many: int, shift: float, studies: int) -> l
 
 
 def unlike(patients: int, repeats: tuple[int, int], studies: int) -> list[float]:
-    """In percent: equal variants called different, the first one's trainings spreading by WIDE, the other's by NARROW,
-    added to Dice, so that their means are the same."""
+    """Return how often equal variants are called different, in percent. The first one's trainings spread by WIDE, the
+    other's by NARROW, added to Dice, so that their means are the same."""
     rng, p = generator(0, "unlike", "spread", patients, *repeats), []
     for _ in range(studies):
         size, level = np.exp(rng.normal(0, 1, patients)), rng.normal(0.5, 0.6, patients)
@@ -125,21 +125,21 @@ def unlike(patients: int, repeats: tuple[int, int], studies: int) -> list[float]
 
 
 def stopped(counts: Triple) -> Triple:
-    """What of MOST repeats (R, N) was trained by `repeats.until`."""
+    """Return the repeats, of MOST (R, N), that `repeats.until` would have trained."""
     scores = (2 * counts[0].sum(1) / (counts[1].sum(1) + counts[2].sum(1))).tolist()
     looked = (look for look in LOOKS if look == MOST or is_known_within(scores[:look], UNTIL))
     return first_of(counts, next(looked))
 
 
 def first_of(counts: Triple, repeats: int) -> Triple:
-    """The first repeats of counts (R, N)."""
+    """Return the first repeats of counts (R, N)."""
     overlap, pred, truth = (each[:repeats] for each in counts)
     return overlap, pred, truth
 
 
 def until(studies: int) -> Iterator[tuple[str, float, list[float]]]:
-    """Of studies with `until`, all, those of equal numbers and the others, and of FIXED repeats: their share, and how
-    often equal variants are called different, in percent."""
+    """Yield rows on studies with `until` (all, those where both variants stopped at the same number, and the others)
+    and on studies with FIXED repeats: their share, and how often equal variants are called different, in percent."""
     simulation, rng = Simulation(1.0, 0.0, 0.8, 0.25, SPREAD, 0.3), generator(0, "unlike", "until")
     stops, fixed, same = [], [], []
     for _ in range(studies):
@@ -159,7 +159,7 @@ def until(studies: int) -> Iterator[tuple[str, float, list[float]]]:
 
 
 def added(name: str, patients: int, studies: int) -> list[float]:
-    """In percent: equal variants called different at some look at p, and at the last one."""
+    """Return how often equal variants are called different at some look at p, and at the last look, in percent."""
     rng, found = generator(0, "unlike", "added", name, patients), []
     for _ in range(studies):
         a, b = pair(SIMULATIONS[name], patients, (MOST, MOST), rng)
@@ -169,7 +169,7 @@ def added(name: str, patients: int, studies: int) -> list[float]:
 
 
 def with_free(lesions: int, free: int, times: int, rng: np.random.Generator) -> Triple:
-    """One model's counts (N,) of a cohort; false alarms are so many times as large as lesions."""
+    """Return one model's counts (N,) of a cohort, whose false alarms are `times` as large as lesions."""
     size = np.exp(rng.normal(0, 1, lesions))
     dice = expit(rng.normal(1, 0.8, lesions))
     alarm = (rng.random(free) < PRONE) * times * np.exp(rng.normal(0, 1, free))
@@ -178,7 +178,7 @@ def with_free(lesions: int, free: int, times: int, rng: np.random.Generator) -> 
 
 
 def covered(lesions: int, free: int, times: int, studies: int) -> float:
-    """In percent: the interval of one model covers the mean of the scores of all cohorts."""
+    """Return how often the interval of one model covers the mean of the scores of all cohorts, in percent."""
     rng = generator(0, "unlike", "free", lesions, free)
     all_of_them = [with_free(lesions, free, times, rng) for _ in range(10 * studies)]
     mean = float(np.mean([2 * each[0].sum() / (each[1].sum() + each[2].sum()) for each in all_of_them]))

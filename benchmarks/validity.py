@@ -2,20 +2,20 @@
 
 Usage: python benchmarks/validity.py [--studies 10000] [--patients 5 10 20 60] [--repeats 2 3 10 50]
 
-Each simulated study (simulated.py) has P patients with lesion and R trainings of each of two variants that are equal in
-truth. Printed are, for every P and R, the coverage of the interval of one model and of a variant; how often equal
-variants are called different at 0.05 by pooled_difference and by mean_difference; how often, of four equal variants,
-any pair is called different after Holm's correction, as the report's "holds up" is; and how often a planted difference
-is found beside the forecast of `hnscc plan`. A cell that misses an aim, as some do by chance, is found again from ten
-times as many other studies.
+Each simulated study (simulated.py) has P patients with lesion and R trainings of each of two variants that are truly
+equal. For every P and R it prints: the coverage of the interval of one model and of a variant; how often equal variants
+are called different at 0.05 by pooled_difference and by mean_difference; how often, of four equal variants, any pair is
+called different after Holm's correction, as the report's "holds up" is; and how often a planted difference is found,
+beside the forecast of `hnscc plan`. A cell that misses an aim, as some do by chance, is computed again from ten times
+as many other studies.
 
-All studies of a cell are computed at once (studies_at_once.py). Of some of them pooled_interval, pooled_difference and
-mean_difference are asked too: unless they give the same intervals and p, this ends with an error.
+All studies of a cell are computed at once (studies_at_once.py). For some of them pooled_interval, pooled_difference and
+mean_difference are called too: unless they give the same intervals and p, this ends with an error.
 
     make validity            # minutes; writes docs/explanation/validity.md
 
-With --why it prints instead what parts found and forecast, and in the end how far they part over all cells; with
---random 16 on simulations that nothing was chosen by, but the powers of the limits.
+With --why it prints instead by what found and forecast differ, and at the end how much they differ over all cells. With
+--random 16 it uses simulations by which nothing was chosen except the powers of the limits.
 """
 
 import argparse
@@ -52,8 +52,8 @@ from hnscc.scores.crossed import Estimate
 from hnscc.scores.forecasts import Design, design_of, power, smallest_seen
 from hnscc.scores.intervals import ALPHA
 
-AGAIN = 10  # times as many studies
-LIKE_THE_MEAN = 1e9  # as forecasts.COHORT: the patients of all cohorts weigh like the mean's
+AGAIN = 10  # how many times as many studies a cell is computed again from
+LIKE_THE_MEAN = 1e9  # with this as forecasts.COHORT, patients of all cohorts weigh like the mean's
 WHY = (
     *("found", "forecast", "apart", "like the mean", "both"),
     *("correlation", "cohorts", "cohorts as forecast", "planted", "true"),
@@ -63,7 +63,7 @@ WHY = (
 def figures(
     simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator
 ) -> list[float]:
-    """What is told of a cell, one figure a column."""
+    """Return the figures of a cell, one for each column."""
     size = simulation, patients, repeats, studies, rng
     return [*single(*size), any_of_four(*size), *found_and_forecast(*size)]
 
@@ -71,7 +71,7 @@ def figures(
 def single(
     simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator
 ) -> list[float]:
-    """Shares of the studies: one model covered, a variant covered, and equal variants called different by
+    """Return shares of the studies: one model covered, a variant covered, and equal variants called different by
     pooled_difference and by mean_difference."""
     nodes, mean = population(simulation)
     sizes, found = sizes_of(studies, patients, repeats), []
@@ -92,7 +92,8 @@ def single(
 def any_of_four(
     simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator
 ) -> float:
-    """Of studies of four equal variants, the share in which a pair is called different after Holm's correction."""
+    """Return the share of studies of four equal variants in which a pair is called different after
+    Holm's correction."""
     sizes, found = sizes_of(studies, patients, repeats), []
     for size in sizes:
         four = variants(simulation, patients, repeats, size, rng)
@@ -104,7 +105,8 @@ def any_of_four(
 def found_and_forecast(
     simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """How often a planted difference is found, and how often the forecast says of as many others of both variants."""
+    """Return how often a planted difference is found, and how often it is by the forecast from as many other studies of
+    both variants."""
     _, pilots, tries = _planted(simulation, patients, repeats, studies, rng)
     forecast = power(_mean_design(pilots, patients, repeats), float(tries.value.mean()), patients, repeats)
     return float(_beyond(tries, patients, repeats).mean()), forecast
@@ -118,8 +120,8 @@ def _planted(
     rng: np.random.Generator,
     times: float = 1.0,
 ) -> tuple[float, Parts, Parts]:
-    """So many times the difference that the forecast says is found in 0.8 of studies, by those of equal variants; and
-    of twice so many studies, in which it shifts the logit of a Dice of 0.7, the differences that they find."""
+    """Return the planted difference, the pilots and the studies that try to find it. The difference is `times` that
+    which is found in 0.8 of studies, by the forecast from equal variants; it shifts the logit of a Dice of 0.7."""
     equal = _differences(simulation, patients, repeats, studies, rng, 0.0)
     planted = times * smallest_seen(_mean_design(equal, patients, repeats), patients, repeats)
     shift = planted / AT_DICE_07
@@ -130,7 +132,7 @@ def _planted(
 def _differences(
     simulation: Simulation, patients: int, repeats: int, studies: int, rng: np.random.Generator, shift: float
 ) -> Parts:
-    """Of so many studies of two variants, the first of them better by `shift`."""
+    """Return the differences in so many studies of two variants, of which the first is better by `shift`."""
     found = []
     for size in sizes_of(studies, patients, repeats):
         a, b = variants(simulation, patients, repeats, size, rng, (shift, 0.0))
@@ -146,12 +148,12 @@ def why_off(
     rng: np.random.Generator,
     times: float = 1.0,
 ) -> list[float]:
-    """What parts found and forecast in a cell, one figure for each of WHY.
+    """Return by what found and forecast differ in a cell, one figure for each of WHY.
 
-    Found; the forecast; that with differences that do not hang together with the variance that their studies find; with
-    cohorts whose patients all weigh like the mean's; and with both. How they do hang together. How much 1 /
-    effective patients differs from cohort to cohort, its variance by the square of its mean, and what the forecast has
-    of it. The difference that was planted, and what became of it.
+    The first figures are shares: found; the forecast; the forecast if differences were independent of the variance that
+    their studies find; if patients of all cohorts weighed like the mean's; and if both held. Then come the correlation
+    of differences and variances; how much 1 / effective patients varies from cohort to cohort, as its variance over the
+    square of its mean, and the same by the forecast; the difference that was planted, and what became of it.
     """
     planted, pilots, tries = _planted(simulation, patients, repeats, studies, rng, times)
     size = _mean_design(pilots, patients, repeats), float(tries.value.mean()), patients, repeats
@@ -168,7 +170,7 @@ def why_off(
 
 
 def _forecasts(design: Design, true: float, patients: int, repeats: int) -> Iterator[float]:
-    """The chance by the product, and by each of the other ways in WHY."""
+    """Yield the chance by the product, and by each of the other ways in WHY."""
     for cohort in (forecasts.COHORT, LIKE_THE_MEAN):
         for hanging in (forecasts.TOGETHER, 0.0):
             with patch.object(forecasts, "COHORT", cohort), patch.object(forecasts, "TOGETHER", hanging):
@@ -176,7 +178,8 @@ def _forecasts(design: Design, true: float, patients: int, repeats: int) -> Iter
 
 
 def told_of(cells: Sequence[list[float]]) -> Iterator[str]:
-    """How far found and forecast part over these cells, for each way to forecast, and how the rest came out."""
+    """Yield lines on how far found and forecast differ over these cells, for each way to forecast, and on the
+    other figures."""
     found, *ways = np.transpose(cells)[:5]
     for way, forecast in zip(WHY[1:5], ways, strict=True):
         off = 100 * (found - forecast)
@@ -189,14 +192,15 @@ def told_of(cells: Sequence[list[float]]) -> Iterator[str]:
 
 
 def _off(studies: int) -> tuple[float, float]:
-    """By how many points more would be found than forecast if all cohorts weighed like the mean's, and if differences
-    did not hang together with what their studies find, in the cells where that does most harm."""
+    """Return by how many points more would be found than forecast if patients of all cohorts weighed like the
+    mean's, and if differences were independent of the variance that their studies find, each in the cell where that
+    does most harm."""
     of_cohorts, of_estimates = (_why(cell, studies) for cell in (OFF_BY_COHORTS, OFF_BY_ESTIMATES))
     return 100 * (of_cohorts[0] - of_cohorts[3]), 100 * (of_estimates[0] - of_estimates[2])
 
 
 def _sizes(studies: int) -> list[tuple[float, float]]:
-    """In each of SIZED the difference that is planted, at a Dice of 0.7, and what came of it in pooled Dice."""
+    """Return, for each of SIZED, the planted difference at a Dice of 0.7, and what became of it in pooled Dice."""
     return [(planted, came) for *_, planted, came in (_why(cell, studies) for cell in SIZED)]
 
 
@@ -207,7 +211,8 @@ def _why(cell: Cell, studies: int) -> list[float]:
 
 
 def _mean_design(pilots: Parts, patients: int, repeats: int) -> Design:
-    """The design of the mean of the pilots' own parts of variance: a single pilot's are far less certain."""
+    """Return the design by the mean of the pilots' own parts of variance, since those of a single pilot are far
+    less certain."""
     parts = Estimate(
         None,
         patients=patients,
@@ -223,7 +228,7 @@ def _mean_design(pilots: Parts, patients: int, repeats: int) -> Design:
 
 
 def _covers(found: Parts, truth: Floats | float, patients: int, repeats: int) -> Bools:
-    """Whether the interval, made on the logit scale, holds the truth (S,)."""
+    """Return whether the interval, made on the logit scale, contains the truth (S,)."""
     away = (
         abs(scipy.special.logit(found.value) - scipy.special.logit(truth)) * found.value * (1 - found.value)
     )
@@ -231,7 +236,7 @@ def _covers(found: Parts, truth: Floats | float, patients: int, repeats: int) ->
 
 
 def _beyond(found: Parts, patients: int, repeats: int, chance: float = ALPHA) -> Bools:
-    """Whether p is below this chance (S,)."""
+    """Return whether p is below this chance (S,)."""
     return np.asarray(abs(found.value) > reach(found, patients, repeats, chance))
 
 

@@ -1,4 +1,5 @@
-"""The page on validity: which shares lie beyond an aim, and what that says. benchmarks/validity.py finds them."""
+"""The page on validity: which shares lie beyond an aim, and what that means. benchmarks/validity.py finds
+the shares."""
 
 import textwrap
 from collections.abc import Sequence
@@ -20,13 +21,13 @@ COLUMNS = (
 )
 HEAD = ("| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS))
 
-# Of the columns after the cell's name, up to the planted differences.
+# The aims of the columns between the cell's name and the planted differences.
 AIMS = (
     *(("interval of one model", 0.93, 0.975), ("of a variant", 0.93, 0.975)),
     *(("pooled difference", 0.02, 0.065), ("mean difference", 0.02, 0.065)),
     ("after Holm", 0.0, 0.06),
 )
-OFF = 7.0  # points by which found and forecast may part
+OFF = 7.0  # points by which found and forecast may differ
 WIDTH = 118
 
 Cell = tuple[str, int, int]  # simulation, patients, repeats
@@ -61,13 +62,14 @@ WHY_OFF = (
     "{by_estimates:+.1f} ({studies:,} other studies; `python benchmarks/validity.py --why` prints what parts found and "
     "forecast). A forecast from one pilot is less certain than any of these: `hnscc plan` prints its range."
 )
-# Where it does most harm that all cohorts weigh alike, and that differences have nothing to do with the variance found.
+# The cells in which it does most harm to take all cohorts as weighing alike, and differences as independent of the
+# variance found.
 OFF_BY_COHORTS, OFF_BY_ESTIMATES = ("regular", 10, 50), ("unruly", 5, 3)
-# Whose planted differences are told by their size.
+# The cells whose planted differences the page names.
 SIZED = (("regular", 5, 2), ("regular", 60, 2), ("regular", 60, 50))
 
 
-Cells = dict[Cell, list[float]]  # of every cell the figures, one a column
+Cells = dict[Cell, list[float]]  # the figures of every cell, one for each column
 
 
 def line(cell: Cell, found: list[float]) -> str:
@@ -84,10 +86,10 @@ def page(
     times: int,
     checked: int,
 ) -> str:
-    """docs/explanation/validity.md: how the figures were made, how far they reach, and the table.
+    """Return docs/explanation/validity.md: how the figures were made, how far they reach, and the table.
 
-    off: by how many points found and forecast would part in OFF_BY_COHORTS and in OFF_BY_ESTIMATES. planted: in each of
-    SIZED the difference at a Dice of 0.7, and what came of it in pooled Dice.
+    off: by how many points found and forecast would differ in OFF_BY_COHORTS and in OFF_BY_ESTIMATES. planted: for each
+    of SIZED the difference at a Dice of 0.7, and what became of it in pooled Dice.
     """
     cohorts, estimates = (
         f"{simulation} {patients} x {repeats}"
@@ -134,7 +136,7 @@ def page(
 
 
 def planted_told(planted: Sequence[tuple[float, float]]) -> str:
-    """What a planted difference is, with the sizes of those in SIZED."""
+    """Return what a planted difference is, with the sizes of those in SIZED."""
     sizes = (
         f"{simulation} {patients} x {repeats} by {came:.3f} where {meant:.3f} was meant"
         for (simulation, patients, repeats), (meant, came) in zip(SIZED, planted, strict=True)
@@ -143,7 +145,7 @@ def planted_told(planted: Sequence[tuple[float, float]]) -> str:
 
 
 def ranges(cells: Cells, studies: int) -> str:
-    """The least and the most of every column, beside its aim."""
+    """Return the least and the most of every column, beside its aim."""
     columns = list(zip(*cells.values(), strict=True))
     least = [f"{100 * min(each):.1f} to {100 * max(each):.1f} %" for each in columns]
     beyond = [_beyond_forecast(found) for found in cells.values()]
@@ -158,7 +160,7 @@ def ranges(cells: Cells, studies: int) -> str:
 
 
 def beyond_the_aims(cells: Cells, again: Cells, times: int) -> str:
-    """The cells that miss an aim, by name, with what was found there, and what the second time."""
+    """Return the cells that miss an aim, by name, with what was found there, and what the second time."""
     told = []
     for column, what in enumerate(
         (*(what for what, _, _ in AIMS), "planted differences, points beyond the forecast")
@@ -177,7 +179,7 @@ def beyond_the_aims(cells: Cells, again: Cells, times: int) -> str:
 
 
 def missed(found: list[float]) -> list[bool]:
-    """Of the columns that have an aim, and of the planted differences, which lie beyond it."""
+    """Return, for each column that has an aim, and for the planted differences, whether it lies beyond the aim."""
     within = [low <= each <= high for each, (_, low, high) in zip(found, AIMS, strict=False)]
     return [not each for each in (*within, abs(_beyond_forecast(found)) <= OFF)]
 
@@ -187,6 +189,7 @@ def _told(found: list[float], column: int) -> str:
 
 
 def _beyond_forecast(found: list[float]) -> float:
-    """By how many points a planted difference is found more often than forecast, both as the table has them."""
+    """Return by how many points a planted difference is found more often than forecast, both as rounded in
+    the table."""
     share, forecast = (round(100 * each, 1) for each in found[len(AIMS) :])
     return share - forecast

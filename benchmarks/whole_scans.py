@@ -2,11 +2,11 @@
 
     python benchmarks/whole_scans.py [--rounds 3] [--repeats 50]
 
-4 variants x 50 repeats; 26 scans of 60 slices of 128 x 128 pixels, of which 13 are tested. Every trial has what
-trials leave: its probabilities, compressed, and the scores of its scans at 0.5 (`scores.json`); the median models are
-scored at their own thresholds by `write_tables`, as always, on the stored slices and on the grids that the masks were
-drawn on, which have 256 x 256 voxels (`--without-drawn` leaves these out, as with a store of an earlier version). The
-12 models that there are stand for all 200 in turn: what is read, checked and computed is the same.
+There are 4 variants x 50 repeats, and 26 scans of 60 slices of 128 x 128 pixels, of which 13 are tested. Every trial
+has what trials leave: its probabilities, compressed, and the scores of its scans at 0.5 (`scores.json`). As always,
+`write_tables` scores the median models at their own thresholds, on the stored slices and on the grids that the masks
+were drawn on, which have 256 x 256 voxels (`--without-drawn` leaves these out, as with a store of an earlier version).
+Only 12 models are made, and stand for all 200 in turn: what is read, checked and computed is the same.
 """
 
 import argparse
@@ -39,7 +39,7 @@ SLICES, SIZE, MODELS = 60, 128, 12
 
 
 def made_up_slices() -> list[Slice]:
-    """Every third scan has no lesion; the others hold one of 10 to 30 slices."""
+    """Return slices of scans, of which every third has no lesion; the others hold one of 10 to 30 slices."""
     found = []
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:SIZE, :SIZE]
@@ -55,7 +55,7 @@ def made_up_slices() -> list[Slice]:
 
 
 def drawn(found: list[Slice]) -> dict[str, PackedMask]:
-    """The masks of the scans that are scored whole, on voxels of which four are a stored pixel."""
+    """Return the masks of the scans that are scored whole, on voxels of which four are a stored pixel."""
     masks: dict[str, list[np.ndarray]] = {}
     for each in found:
         if each.split != "train":
@@ -68,7 +68,7 @@ def drawn(found: list[Slice]) -> dict[str, PackedMask]:
 
 
 def predicted(masks: np.ndarray, seed: int) -> np.ndarray:
-    """Probabilities that are high where the truth is, moved by some pixels, and in places beside it."""
+    """Return probabilities that are high where the truth is, moved by some pixels, and in places beside it."""
     rng = np.random.default_rng(seed)
     moved = np.roll(masks, rng.integers(-3, 4, 2), (1, 2)).astype(np.float32)
     beside = np.kron(rng.random((len(masks), 8, 8)) > 0.995, np.ones((1, 16, 16))).astype(np.float32)
@@ -76,7 +76,7 @@ def predicted(masks: np.ndarray, seed: int) -> np.ndarray:
 
 
 def finish(run: RunFolder, study: Study, fold: Fold) -> None:
-    """Every trial of the study, as trials leave their folders."""
+    """Write every trial of the study, as trials leave their folders."""
     tolerance_mm = study.evaluation.tolerance_mm
     models = []
     for seed in range(MODELS):

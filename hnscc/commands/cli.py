@@ -1,4 +1,4 @@
-"""The `hnscc` command: its commands in the order of use, and what happens to their errors."""
+"""The `hnscc` command: its commands in the order of use, and how it reports their errors."""
 
 from typing import Annotated, NoReturn
 

@@ -26,7 +26,7 @@ from hnscc.reporting.plotting.contact_sheet import (
 from hnscc.reporting.plotting.style import UPTAKE
 
 BEYOND = 1.6  # the axis ends at so many times the usual range
-SIDE, LEAST_SIDE = 144, 64  # pixels of a picture
+SIDE, LEAST_SIDE = 144, 64  # pixels of a picture's side, at most and at least
 MANY_SCANS = 60  # with more scans the pictures get smaller, so that the page does not grow
 BRIGHT = 1.3  # PET is darkest at so many times the usual 99th percentile: about SUV 7 where there are tumours
 ANOTHER = 3.0  # a PET above so many times that percentile, or below a third of it, has its own window
@@ -145,14 +145,14 @@ def _panels(view: View, scan: Scan, modalities: Sequence[str]) -> list[Panel]:
     scales = {name: (low, high) for name, low, high in zip(modalities, view.low, view.high, strict=True)}
 
     def values(levels: Mapping[str, NDArray[np.uint16]]) -> dict[str, NDArray[np.floating]]:
-        """Levels of a plane, (H, W) of each modality, as raw values of that shape."""
+        """Return levels of a plane, (H, W) of each modality, as raw values of that shape."""
         return {
             name: scales[name][0] + (scales[name][1] - scales[name][0]) / LEVELS * image
             for name, image in levels.items()
         }
 
     def named(levels: NDArray[np.uint16]) -> dict[str, NDArray[np.floating]]:
-        """Levels (C, H, W) as raw values of each modality, (H, W)."""
+        """Return levels (C, H, W) as raw values of each modality, (H, W)."""
         return values(dict(zip(modalities, levels, strict=True)))
 
     panels = [

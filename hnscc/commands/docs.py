@@ -251,7 +251,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
 
 
 def main() -> None:
-    """Write every page, below the current folder, which is the root of the repository."""
+    """Write every page below the current folder, which must be the root of the repository."""
     for page, text in PAGES.items():
         write_text(Path(page), text())
         sys.stdout.write(f"wrote {page}\n")

@@ -1,4 +1,4 @@
-"""Commands that take a finished study's models to new scans: predict, export."""
+"""Commands that apply a finished study's models to new scans: predict, export."""
 
 import json
 import re
@@ -124,8 +124,8 @@ def predict(
 
 
 def _named(scans: list[str]) -> list[str] | dict[str, str]:
-    """Return the files of one scan by modality, where each argument is such as pet=FILE; else the arguments as
-    they are."""
+    """Return the files of one scan by modality, where each argument has the form pet=FILE; else the
+    arguments unchanged."""
     pairs = [each.partition("=")[::2] for each in scans]
     # A path with a = in it can be given as ./a=b.
     if not all("=" in each and _NAME.fullmatch(name) for each, (name, _) in zip(scans, pairs, strict=True)):

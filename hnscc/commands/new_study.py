@@ -110,7 +110,7 @@ def _is_folder_of_scans(location: Location) -> bool:
     """Return whether a location is a folder on a disk, and no store."""
     try:
         return isinstance(location, Path) and location.is_dir() and not (location / ZARR_ROOT).is_file()
-    except OSError:  # its text has the path; nothing is found below it, which is told
+    except OSError:  # its text would show the path; InputError then says that nothing was found there
         return True
 
 
@@ -296,5 +296,5 @@ def _plain(text: str) -> str:
 
 
 def _name(stem: str) -> str:
-    """Make a study's name of a file's."""
+    """Return a study's name, made from the name of a file."""
     return re.sub(r"[^A-Za-z0-9_.]+", "_", stem).lstrip("_.")[:NAME_LENGTH] or "study"

@@ -137,7 +137,7 @@ def _values(values: Mapping[str, Any]) -> str:
 
 
 def _coverage(shares: Mapping[str, float]) -> str:
-    """Return what each modality covers; one number where all cover the same."""
+    """Return the share that each modality covers, or one number where all cover the same."""
     texts = {name: f"{share:.0%}" for name, share in shares.items()}
     if len(set(texts.values())) == 1:
         return next(iter(texts.values()))

@@ -166,7 +166,7 @@ def print_check(found: Checked, console: Console, named: str) -> None:
 
 
 def _print_of_data(found: Checked, console: Console) -> None:
-    """Print what is fine about the splits, and what is odd about the cohort and doubtful about the folds."""
+    """Print what is right about the splits, and what is odd about the cohort and doubtful about the folds."""
     for line in found["leakage_checks"]:
         print_line(console, f"ok: {line}" if line in found["proven"] else line)
     for line in found["odd"]:

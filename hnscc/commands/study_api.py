@@ -92,7 +92,7 @@ def run(
     from hnscc.base.argument_checks import check_flags, check_whole
     from rayjobs.shadowed import refuse_shadowed
 
-    refuse_shadowed()  # before Ray is imported, for which a ray.py beside the caller's script would be taken
+    refuse_shadowed()  # first, since a ray.py beside the caller's script would be imported in place of Ray
     from rayjobs.cluster import refuse_other_ray
     from rayjobs.study import run_study
 
@@ -119,7 +119,7 @@ def search(
     from hnscc.base.argument_checks import check_flags
     from rayjobs.shadowed import refuse_shadowed
 
-    refuse_shadowed()  # before Ray is imported, for which a ray.py beside the caller's script would be taken
+    refuse_shadowed()  # first, since a ray.py beside the caller's script would be imported in place of Ray
     from rayjobs.cluster import refuse_other_ray
     from rayjobs.search import run_search
 

@@ -65,7 +65,7 @@ def fault_of(error: Any, line: Sequence[str]) -> InputError:
         return _no("The command is unknown.", command, listed(near, "or"), _shown(words[0]))
     takes = [each.name for each in context.command.params if each.param_type_name == "argument"]
     behind = [*line][line.index(context.info_name) + 1 :]
-    _, left, _ = context.command.make_parser(context).parse_args(behind)  # without what options take
+    _, left, _ = context.command.make_parser(context).parse_args(behind)  # without the values of options
     more = count_of(len(left), "argument")
     expected = ", ".join(takes) or "options alone"
     return _no("The command takes no more arguments.", command, expected, f"{more} more")

@@ -1,4 +1,4 @@
-"""Finds functions and classes whose docstrings leave out the shape of an array, or what its values are in."""
+"""Finds functions and classes whose docstrings leave out the shape of an array, or the unit of its values."""
 
 import ast
 import functools
@@ -10,28 +10,28 @@ from trees import nodes_of, tree_of
 
 ROOT = Path(__file__).parents[2]
 ARRAYS = frozenset({"NDArray", "ndarray", "ArrayLike", "Tensor"})
-# What arrays of numbers that may have a unit are of; booleans, positions, counts and masks need none.
+# The types of arrays whose numbers may have a unit; booleans, positions, counts and masks need none.
 FRACTIONS = frozenset({"float32", "float64", "floating", "ArrayLike", "Tensor"})
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
-# (N, 2 H, W), (P,), (..., 3), () for a scalar, 3 x 3; (x, y, z) as a file's voxels lie; or that it is any shape, or
-# that of something else.
+# A shape: (N, 2 H, W), (P,), (..., 3), () for a scalar, 3 x 3; (x, y, z) as a file's voxels lie; or a statement that
+# it may be any shape, or is that of something else.
 LENGTH = r"(?:\.\.\.|\d+|[A-Za-z_]+|\d+ [A-Za-z]+|\w+ (?:[x*+-]|//) \w+)"
 OF_SHAPE = r"\b(?:any|same|one|its|their|that|this|\w+'s?) shape\b|\bshape of\b"
 SHAPE = re.compile(rf"\({LENGTH},(?: {LENGTH})?(?:, {LENGTH})*\)|(?<!\w)\(\)|\b\d+ ?x ?\d+\b|{OF_SHAPE}")
-# Lengths that have names alone; other names, such as (overlap, pred, truth), are no shape.
+# Lengths that are only names; other names, such as (overlap, pred, truth), are no shape.
 NAMES = (
     "x, y|y, x|x, y, z|z, x, y|z, y, x, 1|height, width|size, size|rows, columns|frames, rows, columns|"
     "lines, voxels, z|levels, z|values, scans|places, levels|places, columns"
 )
 SIZED = re.compile(rf"\.\.\.|\d|\b[A-Znm]\b|\w+,\)|^\(\)$| [*+-] |shape|^\((?:{NAMES})\)$")
-# What tells the shape of several arrays at once: `each (n,)`, `both bool (N, H, W)`, `(N,) each`, `of the same shape`.
+# Words for the shape of several arrays: `each (n,)`, `both bool (N, H, W)`, `(N,) each`, `of the same shape`.
 SHARED = re.compile(
     r"\b(?:each|both|all|two|three|four|too),?(?: (?!of)[\w-]+,?){0,2} @|@,? (?:each|both|too)\b|@ shape",
     re.IGNORECASE,
 )
-CLAUSE = re.compile(r"(?<=[.;]) ")  # behind a sentence, or a part of one
-# A unit, a range, or a kind of number that has none; or another function or class that says it.
+CLAUSE = re.compile(r"(?<=[.;]) ")  # after a sentence, or a part of one
+# A unit, a range, or a kind of number that has none; or another function or class that states it.
 UNIT = re.compile(
     r"\b(?:mm[23]?|ml|SUV|HU|units?|raw|radians|degrees|nats|percent|measured|any values?|length 1|4 x 4|multiples|"
     r"shares?|Dice|logarithms?|logits|probabilit\w+|variances?|correlations?|directions?|tensors|bytes|numbers|"
@@ -47,7 +47,7 @@ def _names_in(node: ast.AST) -> set[str]:
 
 
 def _named_types(source: str, known: frozenset[str]) -> frozenset[str]:
-    """What a module calls types that it makes of known ones."""
+    """Return the names that a module gives to types that it makes of known ones."""
     nodes = [node for node in tree_of(source).body if isinstance(node, ast.Assign)]
     given = {getattr(node.targets[0], "id", ""): _names_in(node.value) for node in nodes}
     held = {name for name, value in given.items() if value & known and "Callable" not in value}
@@ -66,7 +66,8 @@ def _of_module(module: str, known: frozenset[str]) -> frozenset[str]:
 
 
 def types_in(source: str, known: frozenset[str] = ARRAYS) -> frozenset[str]:
-    """The names of types made of the known ones in a module: the usual ones, its own, and those that it imports."""
+    """Return the names of types made of the known ones in a module: the usual ones, its own, and those that
+    it imports."""
     taken = [node for node in nodes_of(source) if isinstance(node, ast.ImportFrom)]
     imported = {
         each.name
@@ -78,7 +79,8 @@ def types_in(source: str, known: frozenset[str] = ARRAYS) -> frozenset[str]:
 
 
 def _number(node: ast.AST | None, types: frozenset[str]) -> int:
-    """How many arrays an annotation stands for: several in a tuple, one of each kind that a list or a dict holds."""
+    """Return how many arrays an annotation stands for: several in a tuple, one of each kind that a list or a
+    dict holds."""
     if node is None or (isinstance(node, ast.Subscript) and "Callable" in _names_in(node.value)):
         return 0
     if isinstance(node, ast.BinOp):
@@ -91,8 +93,8 @@ def _number(node: ast.AST | None, types: frozenset[str]) -> int:
 
 
 def _told(text: str, names: list[str]) -> int:
-    """How many arrays a docstring tells the shape of: as many as it has shapes, and more where one stands for several
-    of these names in its sentence."""
+    """Return for how many arrays a docstring states the shape: as many as it has shapes, and more where one shape
+    stands for several of these names in its sentence."""
     number = 0
     for clause in CLAUSE.split(marked(text)):
         shapes = clause.count("@")
@@ -104,7 +106,8 @@ def _told(text: str, names: list[str]) -> int:
 
 
 def marked(text: str) -> str:
-    """The text in one line with `@` for each shape; `@ shape` for that of something else."""
+    """Return the text in one line with `@` for each shape, and `@ shape` where it says that a shape is that of
+    something else."""
     line = " ".join(text.split())
     return SHAPE.sub(lambda found: _mark(found[0]), line)
 
@@ -116,7 +119,7 @@ def _mark(found: str) -> str:
 
 
 def _arrays(node: Function | ast.ClassDef, types: frozenset[str]) -> tuple[list[str], int]:
-    """The parameters or fields that are arrays, by name, and how many arrays are returned."""
+    """Return the names of the parameters or fields that are arrays, and how many arrays are returned."""
     if isinstance(node, ast.ClassDef):
         fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
         return [ast.unparse(each.target) for each in fields if _number(each.annotation, types)], 0
@@ -127,7 +130,7 @@ def _arrays(node: Function | ast.ClassDef, types: frozenset[str]) -> tuple[list[
 def _documented(
     source: str, types: frozenset[str]
 ) -> Iterator[tuple[Function | ast.ClassDef, list[str], int]]:
-    """All functions, methods and classes that take, give or hold such arrays, private and inner ones too."""
+    """Yield all functions, methods and classes that take, return or hold such arrays, private and inner ones too."""
     for node in nodes_of(source):
         if isinstance(node, Function | ast.ClassDef):
             names, returned = _arrays(node, types)
@@ -136,7 +139,7 @@ def _documented(
 
 
 def shapeless(source: str) -> list[str]:
-    """Those whose docstrings tell fewer shapes than they have arrays, or that have no docstring."""
+    """Return those whose docstrings state fewer shapes than they have arrays, and those without a docstring."""
     return [
         f"{node.name}, line {node.lineno}"
         for node, names, returned in _documented(source, types_in(source))
@@ -145,7 +148,7 @@ def shapeless(source: str) -> list[str]:
 
 
 def unitless(source: str) -> list[str]:
-    """Those with arrays of fractions whose docstrings do not tell what any of these is in."""
+    """Return those with arrays of fractions whose docstrings state a unit of none of these."""
     return [
         f"{node.name}, line {node.lineno}"
         for node, _, _ in _documented(source, types_in(source, FRACTIONS))

@@ -1,11 +1,11 @@
-"""A made-up body in arrays, of which many look alike as those of patients do."""
+"""A made-up body in arrays. Many of them look as much alike as those of patients."""
 
 import numpy as np
 from scipy import ndimage
 
 
 def body(seed: int, alike: float = 1.0) -> np.ndarray:
-    """(Z, H, W): a body that narrows upwards, with a spine behind and something else in each, in noise."""
+    """Return a body (Z, H, W) in noise: it narrows upwards, has a spine at its back, and holds something of its own."""
     rng = np.random.default_rng(seed)
     z, y, x = np.indices((12, 32, 32))
     wide = 14 - 0.5 * z + rng.normal(0, 0.3)

@@ -1,4 +1,4 @@
-"""What a command that refused its input said."""
+"""Reads what a command said that refused its input."""
 
 
 def refused(result: tuple[int, str, str]) -> str:
@@ -13,5 +13,5 @@ def refused(result: tuple[int, str, str]) -> str:
 
 
 def advice(error: str) -> str:
-    """What the message of a refusal says is to be done."""
+    """Return what the message of a refusal tells the user to do."""
     return error.partition("what to do: ")[2].strip()

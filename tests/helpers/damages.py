@@ -1,4 +1,5 @@
-"""Random damage to all that a study rests on: what is wrong is found before it is used, or changes nothing."""
+"""Damages at random everything that a study rests on. Each damage must be found before it is used, or
+change nothing."""
 
 import random
 import shutil
@@ -38,9 +39,9 @@ Kinds = tuple[str, str, str]  # the place, the kind of damage, the verdict
 
 @dataclass(frozen=True)
 class Sound:
-    """A small study, finished; beside it one trial that was interrupted after all epochs but one.
+    """A small finished study, and beside it one trial that was interrupted before its last epoch.
 
-    tables: what the finished run folder gives, as bytes.
+    tables: those of the finished run folder, as bytes.
     """
 
     study: Study
@@ -66,7 +67,8 @@ def make_sound(root: Path) -> Sound:
 
 
 def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Counter[Kinds]:
-    """Do `number` random damages, each to sound files; how many were detected and how many harmless, by place and kind.
+    """Make `number` random damages, each to undamaged files; return how many were detected and how many harmless, by
+    place and kind.
 
     AssertionError for one that is neither.
     """
@@ -77,7 +79,7 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
     }
     judged: Counter[Kinds] = Counter()
     for i in range(number):
-        # One of its own, or one file of another length would change all that follow.
+        # Each damage has its own generator, else one file of another length would change all later damages.
         rng = random.Random(f"{seed} {i}")
         what = rng.choice(["store", "checkpoint", "trial", "fold"])
         kind = rng.choice([_flip, _truncate, _delete])
@@ -100,7 +102,7 @@ def damage_and_judge(sound: Sound, number: int, seed: int, scratch: Path) -> Cou
 
 
 def _harm(below: Location, kind: Damage, rng: random.Random) -> tuple[Path, bytes]:
-    """Damage one file; the file, and what it held."""
+    """Damage one file; return the file, and what it held."""
     path = rng.choice(sorted(each for each in Path(str(below)).rglob("*") if each.is_file()))
     content = path.read_bytes()
     kind(path, content, rng)
@@ -123,7 +125,8 @@ def _delete(path: Path, content: bytes, rng: random.Random) -> None:
 
 
 def _judge_store(sound: Sound) -> str:
-    """Harmless: what training sees is bit for bit what it was."""
+    """Return `detected` where reading raises InputError. It is harmless where training would read the same, bit
+    for bit."""
     try:
         store, (division,) = open_and_divide(sound.study)
         data = read_folds(store, sound.study, [division])[0]
@@ -140,7 +143,7 @@ def _judge_store(sound: Sound) -> str:
 
 
 def _judge_fold(sound: Sound) -> str:
-    """Aggregation refuses the fold, or gives the same tables; `hnscc run` mends it."""
+    """Check that aggregation refuses the fold or gives the same tables, and that writing the fold again mends it."""
     try:
         tables = _tables(sound.folder)
     except InputError:
@@ -155,7 +158,7 @@ def _judge_fold(sound: Sound) -> str:
 
 
 def _judge_trials(sound: Sound) -> str:
-    """A damaged trial is trained again, and stands in no table but where that gives the same tables."""
+    """Check that a damaged trial is trained again, and that tables use it only where they stay the same."""
     fold = load_fold(sound.folder, 0)
     trials = trials_of(sound.study)
     statuses = {trial_state(sound.folder.trial(trial.trial_id)).status for trial in trials}
@@ -167,7 +170,8 @@ def _judge_trials(sound: Sound) -> str:
 
 
 def _judge_checkpoint(sound: Sound, folder: TrialFolder, harmed: Path) -> str:
-    """Detected: named in the record, and an earlier epoch gone on from. The result is the same in any case."""
+    """Check that training ends with the same result. The damage is detected if the record names it and an earlier epoch
+    was continued."""
     newest = (EPOCHS - 1) % 2
     is_newest = harmed in (folder.slot(newest).facts, folder.slot(newest).tensors)
     rows = list(_train(sound.study, INTERRUPTED, sound.data, folder))
@@ -197,7 +201,7 @@ def _train(study: Study, trial: Trial, data: FoldData, folder: TrialFolder) -> G
 
 
 def told(judged: Counter[Kinds], kinds: Sequence[str] = ("flip", "truncate", "delete")) -> str:
-    """A line per place and kind of damage."""
+    """Return a line for each place and kind of damage."""
     verdicts = sorted({verdict for _, _, verdict in judged})
     lines = []
     for what in ("store", "checkpoint", "trial", "fold"):

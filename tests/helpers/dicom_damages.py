@@ -1,8 +1,8 @@
-"""Reads many damaged DICOM series in this process, within a bound of memory: `dicom_damages.py FOLDER COUNT SEED`.
+"""Reads many damaged DICOM series in this process, within a limit of memory: `dicom_damages.py FOLDER COUNT SEED`.
 
-FOLDER holds a folder for each sound series. Prints how many were refused, how many were read, and by how many MiB
-memory grew at most; any other exception ends the process with its traceback. A file that was cut short and read is
-one too.
+FOLDER holds a folder for each undamaged series. Prints how many were refused, how many were read, and by how many MiB
+memory grew at most. Any other exception ends the process with its traceback, as does a file that was read although its
+end is missing.
 """
 
 import random
@@ -18,11 +18,12 @@ from data_prep.dicom.series_in_folder import list_folders
 from data_prep.files.read import read_volume
 from hnscc.base.errors import InputError
 
-MEMORY = 4 * 2**30  # bytes of address space, of which the libraries themselves map much
+MEMORY = 4 * 2**30  # bytes of address space, much of which the libraries themselves map
 
 
 def damaged(content: bytes, rng: random.Random) -> tuple[str, bytes]:
-    """One kind of damage, and what is left of the file: bits turned, bytes exchanged, lengths made huge, ends cut."""
+    """Return the kind of damage, and the damaged file: bits flipped, bytes exchanged, a length made huge, or the
+    end cut."""
     data = bytearray(content)
     kind = rng.choice(["bits", "header", "length", "cut", "hole", "swap"])
     if kind == "cut":
@@ -44,7 +45,8 @@ def damaged(content: bytes, rng: random.Random) -> tuple[str, bytes]:
 
 
 def counted(script: ModuleType, folder: Path, count: int, seed: int) -> tuple[int, int, int]:
-    """What this script, or one that prints the like, counted in a process of its own, which said nothing else."""
+    """Run this script, or one that prints the same, in a process of its own; return its counts. It must print
+    nothing else."""
     ran = subprocess.run(
         [sys.executable, str(script.__file__), str(folder), str(count), str(seed)],
         capture_output=True,
@@ -80,7 +82,8 @@ def main(folder: Path, count: int, seed: int) -> None:
 
 
 def most_memory() -> int:
-    """MiB that this process has held at most. getrusage would count what the process held that started it."""
+    """Return the most memory, in MiB, that this process has held. getrusage would count that of the process that
+    started it."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     return int(status["VmHWM"].split()[0]) // 1024
 

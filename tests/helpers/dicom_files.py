@@ -22,7 +22,7 @@ CORONAL = (1, 0, 0, 0, 0, -1)
 SAGITTAL = (0, 1, 0, 0, 0, -1)
 
 _NUMBERS = itertools.count()
-# Attributes that identify, or may: each is given a text of its own that must not come out anywhere.
+# Attributes that identify, or may identify: each gets a text of its own, which no output may contain.
 IDENTIFYING = (
     *(
         "PatientName",
@@ -45,12 +45,12 @@ IDENTIFYING = (
 
 
 def planted(attribute: str) -> str:
-    """The text that stands in an identifying attribute."""
+    """Return the text that stands in an identifying attribute."""
     return f"SECRET^{attribute[:9]}"
 
 
 def image(modality: str, pixels: np.ndarray, **attributes: object) -> Dataset:
-    """One instance of an image: pixels (rows, columns), or (frames, rows, columns), of 8, 16 or 32 bits."""
+    """Return one instance of an image: pixels (rows, columns), or (frames, rows, columns), of 8, 16 or 32 bits."""
     data = Dataset()
     data.SOPClassUID = STORAGE + CLASSES[modality]
     data.SOPInstanceUID = f"1.2.826.0.1.4.{next(_NUMBERS)}"
@@ -87,10 +87,10 @@ def classic_series(
     intercept: float = 0.0,
     **attributes: object,
 ) -> list[Dataset]:
-    """One instance for each slice of stored values (x, y, z): columns, rows, slices.
+    """Return one instance for each slice of stored values (x, y, z): columns, rows, slices.
 
-    `pixel` is the length between columns and between rows; `step` the way from slice to slice, along the normal where
-    it is a number; `slopes` one for each slice, all 1 where none is given.
+    `pixel` is the length between columns and between rows. `step` is the way from slice to slice, along the normal
+    where it is a number. `slopes` has one for each slice; all are 1 unless given.
     """
     axes = np.reshape(orientation, (2, 3)).astype(float)
     way = np.cross(*axes) * step if np.ndim(step) == 0 else np.asarray(step)
@@ -110,7 +110,7 @@ def classic_series(
 
 
 def enhanced(series: Sequence[Dataset]) -> Dataset:
-    """One enhanced MR object with the slices of a classic series as its frames, in their order."""
+    """Return one enhanced MR object whose frames are the slices of a classic series, in their order."""
     first = series[0]
     pixels = np.stack([each.pixel_array for each in map(with_meta, series)])
     data = image("enhanced MR", pixels, NumberOfFrames=len(series))
@@ -139,7 +139,7 @@ def enhanced(series: Sequence[Dataset]) -> Dataset:
 
 
 def pet_attributes(**changes: object) -> dict[str, object]:
-    """What a PET in Bq/ml states: 370 MBq of F-18 at 09:00, scan and acquisition at 10:00, 70 kg."""
+    """Return what a PET in Bq/ml states: 370 MBq of F-18 at 09:00, scan and acquisition at 10:00, 70 kg."""
     injection: dict[str, object] = {"RadionuclideTotalDose": 370e6, "RadionuclideHalfLife": 6586.2}
     injection["RadiopharmaceuticalStartTime"] = "090000"
     attributes: dict[str, object] = {
@@ -158,7 +158,7 @@ def pet_attributes(**changes: object) -> dict[str, object]:
 
 
 def group(**sequences: dict[str, object]) -> Dataset:
-    """A data set of sequences, each with one item of those attributes."""
+    """Return a data set of sequences, each with one item of those attributes."""
     made = Dataset()
     for name, attributes in sequences.items():
         item = Dataset()
@@ -169,7 +169,7 @@ def group(**sequences: dict[str, object]) -> Dataset:
 
 
 def with_meta(data: Dataset) -> Dataset:
-    """The same data set, ready to be written in explicit VR little endian."""
+    """Return the same data set, ready to be written in explicit VR little endian."""
     if not getattr(data, "file_meta", None):
         data.file_meta = FileMetaDataset()
         data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -184,7 +184,8 @@ def write(
     change: Callable[[Dataset, int], None] | None = None,
     name: str = "IM",
 ) -> Path:
-    """Write instances into a folder, in names whose order is not that of the slices; `change` may alter each first."""
+    """Write instances into a folder, under names whose order is not that of the slices; `change` may alter
+    each first."""
     folder.mkdir(parents=True, exist_ok=True)
     for at, data in enumerate(series):
         if change:
@@ -210,11 +211,11 @@ def compressed_by_gdcm(file: Path, syntax: int) -> None:
 
 
 def opened(file: Path) -> Dataset:
-    """The data set of a file, read whole."""
+    """Return the data set of a file, read whole."""
     return dcmread(file)
 
 
 def shortened(encapsulated: bytes) -> bytes:
-    """Compressed pixels of one frame of which the last third is gone, in a wrapping that is whole."""
+    """Return compressed pixels of one frame without their last third, correctly wrapped."""
     (frame,) = generate_frames(encapsulated, number_of_frames=1)
     return encapsulate([frame[: 2 * len(frame) // 3 & ~1]])

@@ -14,7 +14,8 @@ from pydicom.uid import generate_uid
 
 
 def box(x: float, y: float, wide: float, high: float, z: float) -> list[float]:
-    """Corners in DICOM's mm, on voxels of 1 x 1 x 3 mm whose first centre is 0: from the outer corner."""
+    """Return a box's corners in DICOM's mm, from its outer corner on voxels of 1 x 1 x 3 mm, of which the first has its
+    centre at 0."""
     corners = [(x, y), (x + wide, y), (x + wide, y + high), (x, y + high)]
     return [value for a, b in corners for value in (a - 0.5, b - 0.5, 3.0 * z)]
 
@@ -67,7 +68,7 @@ def structures(
 
 
 def series_for_masks(folder: Path, shape: tuple[int, int, int], **options: Any) -> list[Dataset]:
-    """Write an image series of that shape into `folder`; returns it slice by slice, as highdicom needs it."""
+    """Write an image series of that shape into `folder`; return it slice by slice, as highdicom needs it."""
     values = np.arange(np.prod(shape)).reshape(shape).astype(np.uint16)
     made = [with_meta(each) for each in classic_series(values, origin=(0, 0, 0), **options)]
     for each in made:
@@ -81,7 +82,7 @@ def series_for_masks(folder: Path, shape: tuple[int, int, int], **options: Any) 
 def segmentation(
     path: Path, images: list[Dataset], *masks: np.ndarray, kind: str = "BINARY", **more: Any
 ) -> Path:
-    """Write a SEG of masks (x, y, z), segment by segment: GTV, then Node."""
+    """Write a SEG of masks (x, y, z), one segment for each: GTV, then Node."""
     segments = [
         hd.seg.SegmentDescription(
             segment_number=number,

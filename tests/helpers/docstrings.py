@@ -10,19 +10,20 @@ from collections.abc import Iterator
 from trees import nodes_of
 
 ITEM = re.compile(r"(\d+\.|[-*]) +(?=\S)")
-# Two columns: text, three blanks or more, text that is not the comment of a line of code.
+# Two columns: text, three blanks or more, and text that is not the comment of a line of code.
 COLUMNS = re.compile(r"(?<=\S) {3,}(?=[^\s#])")
 SENTENCE_END = re.compile(r"[.!?:][)\"'`]*$")
-# A line may end early after one of these; elsewhere it does only where somebody's tool broke it.
+# A line may end early after one of these; elsewhere it does so only where a tool broke it.
 PAUSE = re.compile(r"[.!?:;,)\"'`]$")
-# Columns of indentation within a docstring from which on it shows code.
+# Lines of a docstring that are indented by so many columns or more show code.
 CODE = 4
-# Blanks that are left at the end of a line although the next word would have fitted.
+# A line ends early if the next word and so many blanks more would have fitted.
 SLACK = 25
 
 
 def faults(source: str, width: int = 110) -> list[str]:
-    """What is broken in the docstrings and comments of a Python file; each fault with the line it is found in."""
+    """Return what is broken in the docstrings and comments of a Python file; each fault with the line it is
+    found in."""
     found = []
     for text, indent in docstrings(source):
         found += [f"{fault}: {line!r}" for fault, line in [*_whole(text), *_broken(text, width - indent)]]
@@ -32,7 +33,7 @@ def faults(source: str, width: int = 110) -> list[str]:
 
 
 def docstrings(source: str) -> Iterator[tuple[str, int]]:
-    """Every docstring, the indentation of its code taken away, and how many columns that was."""
+    """Yield every docstring without the indentation of its code, and how many columns that was."""
     for node in nodes_of(source):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node, clean=False)
@@ -42,7 +43,7 @@ def docstrings(source: str) -> Iterator[tuple[str, int]]:
 
 
 def comments(source: str) -> Iterator[tuple[str, int]]:
-    """Every run of comment lines of one column, without its marks, and that column."""
+    """Yield every run of comment lines in one column, without the `#`, and that column."""
     lines: list[str] = []
     last = (0, 0)
     for start, text in _comment_lines(source):
@@ -56,7 +57,7 @@ def comments(source: str) -> Iterator[tuple[str, int]]:
 
 
 def _comment_lines(source: str) -> Iterator[tuple[tuple[int, int], str]]:
-    """Where each line that is a comment alone begins, its line and column, and its text."""
+    """Yield the line and column of each line that is only a comment, and its text."""
     begin = {at: len(line) - len(line.lstrip()) for at, line in enumerate(source.splitlines(), 1)}
     alike = {at: line.strip() for at, line in enumerate(source.splitlines(), 1) if line.lstrip()[:1] == "#"}
     inside = {
@@ -68,14 +69,14 @@ def _comment_lines(source: str) -> Iterator[tuple[tuple[int, int], str]]:
     if not inside & alike.keys():
         yield from (((at, begin[at]), text) for at, text in alike.items())
         return
-    # Some stand in a text of several lines, or between its parts: that takes long to tell apart.
+    # A `#` may also stand in a text of several lines, or between its parts, which only the slow tokenizer tells apart.
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT and not token.line[: token.start[1]].strip():
             yield token.start, token.string
 
 
 def _whole(text: str) -> Iterator[tuple[str, str]]:
-    """Faults of a docstring as a whole."""
+    """Yield the faults of a docstring as a whole."""
     first = text.split("\n\n")[0]
     if not SENTENCE_END.search(first):
         yield "the first paragraph has no end", first.splitlines()[-1]
@@ -94,12 +95,13 @@ def _broken(text: str, width: int) -> Iterator[tuple[str, str]]:
 
 
 def _blocks(text: str) -> list[list[str]]:
-    """The runs of lines between blank ones."""
+    """Return the runs of lines between blank ones."""
     return [block.split("\n") for block in re.split(r"\n\s*\n", text)]
 
 
 def _broken_table(block: list[str]) -> Iterator[tuple[str, str]]:
-    """The second column begins at one place in all lines; what goes on from a line above begins there too."""
+    """Yield lines of a table whose second column, or what continues a line above, does not begin where it does
+    in others."""
     begins = [match.end() if (match := COLUMNS.search(line)) else _indent(line) for line in block]
     column = next(match.end() for line in block if (match := COLUMNS.search(line)))
     for line, begin in zip(block, begins, strict=True):
@@ -108,7 +110,7 @@ def _broken_table(block: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _broken_list(block: list[str]) -> Iterator[tuple[str, str]]:
-    """What belongs to an item stands below its text."""
+    """Yield lines that belong to an item of a list, but do not stand below its text."""
     below = None
     for line in block:
         item = ITEM.match(line.lstrip())
@@ -119,7 +121,7 @@ def _broken_list(block: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _stray_words(blocks: list[list[str]], width: int) -> Iterator[tuple[str, str]]:
-    """Prose is filled: no word has a line of its own, and a line ends early only where a sentence pauses."""
+    """Yield lines of prose that are not filled: a word has a line of its own, or a line ends early without a pause."""
     for block in blocks:
         if any(COLUMNS.search(line) for line in block):
             continue

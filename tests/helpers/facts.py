@@ -1,4 +1,4 @@
-"""Scans of an index alone, with what preparing would have found in them, and what is odd about them."""
+"""Scans that exist in an index alone, with what preparing would have found in them, and what is odd about them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ from data_prep.oddities.odd import odd_scans
 from data_prep.volumes.lying import NOWHERE
 from hnscc.cohort.store_format import Scan
 
-# Of values to which nothing was done.
+# The numbers of values to which nothing was done.
 PLAIN_NUMBERS: dict[str, Any] = {
     "highest": 1e-5,
     "below": 1e-5,
@@ -23,8 +23,8 @@ PLAIN_NUMBERS |= {"peaks": 0, "peak_times": 1.0, "highest_at": [2, 3, 1]}
 
 
 def facts(scans: int, **changed: Any) -> list[Scan]:
-    """PET of SUV; odd scans hold a lesion of 1 ml. `changed` says what in which scan: c its coverage, s its values, l
-    its lesion, by its number."""
+    """Return scans with PET in SUV; those with an odd number hold a lesion of 1 ml. `changed`: what differs in a scan,
+    by a letter and the scan's number, such as c0: c for its coverage, s for its values, l for its lesion."""
     found = []
     for number in range(scans):
         values: dict[str, Any] = {
@@ -72,7 +72,8 @@ def facts(scans: int, **changed: Any) -> list[Scan]:
 def scaled(
     factors: list[float], level: Callable[[int], float] = lambda number: 0.0
 ) -> dict[str, dict[str, Any]]:
-    """PET of which the bright tenth of the tissue stands 4.0, 4.1, ... above the lowest value, times a factor."""
+    """Return changes that multiply the values of PET by a factor for each scan. The bright tenth of the tissue is 4.0,
+    4.1, ... times the factor above the lowest value."""
     return {
         f"s{number}": {
             "low": level(number),

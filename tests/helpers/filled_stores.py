@@ -1,4 +1,4 @@
-"""Stores filled with noise, and the files of their scans, to do harm to."""
+"""Stores filled with noise, and the files of their scans, to be damaged."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Functions of the project in processes of their own, forked off one that has imported them and done nothing else.
+"""Runs functions of the project in processes of their own, forked from one that has only imported them.
 
-They are killed, lock each other out and end like those of `processes.start`, without five seconds of imports each.
+They can be killed, lock each other out and end like those of `processes.start`, without five seconds of imports each.
 """
 
 import multiprocessing
@@ -16,9 +16,10 @@ PROCESSES.set_forkserver_preload(["hnscc.train", "rayjobs.aggregate", "hnscc.tra
 
 
 class Forked:
-    """function(*arguments) in a process of its own, whose exit code is what it returned; used as subprocess.Popen is.
+    """Runs function(*arguments) in a process of its own, whose exit code is what it returns; used
+    like subprocess.Popen.
 
-    home: where Ray keeps files. arguments must have names or values that pickle finds again.
+    home: where Ray keeps files. function and arguments must be picklable.
     """
 
     def __init__(self, home: Path, function: Callable[..., int | None], *arguments: object) -> None:
@@ -44,7 +45,7 @@ class Forked:
         return self._process.exitcode
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
-        """Its exit awaited, what it printed and its errors: less than a pipe holds, 64 KiB each."""
+        """Wait for its end; return what it printed and its errors, each less than a pipe holds, 64 KiB."""
         self.wait(timeout)
         if self._said is None:
             with self.stdout, self.stderr:

@@ -1,4 +1,4 @@
-"""A small cohort as NIfTI or as DICOM, and what may be done to how one of its files lies."""
+"""A small cohort as NIfTI or as DICOM, and changes of where and how one of its files lies."""
 
 import copy
 from collections.abc import Callable
@@ -28,7 +28,7 @@ Among = Callable[[Series], Series]
 
 
 def arrays(seed: int) -> dict[str, np.ndarray]:
-    """A textured disc on PET and MRI, and a lesion in it."""
+    """Return a textured disc on PET and MRI, and a lesion in it."""
     rng = np.random.default_rng(seed)
     x, y, z = np.indices(SHAPE)
     disc = np.hypot((x - 11.5) / 10, (y - 9.5) / 8.5) < 1
@@ -40,7 +40,7 @@ def arrays(seed: int) -> dict[str, np.ndarray]:
 
 
 def cohort(folder: Path, dicom: bool) -> Path:
-    """Scans whose PET, MRI and mask lie on one grid; the images as DICOM where that is asked for."""
+    """Write scans whose PET, MRI and mask lie on one grid, the images as DICOM if asked for; return the manifest."""
     rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
     for number in range(SCANS):
         for name, data in arrays(number).items():
@@ -62,7 +62,7 @@ def cohort(folder: Path, dicom: bool) -> Path:
 
 
 def nifti(name: str, change: Change) -> Damage:
-    """A change of the values and the affine of one file of a scan's folder."""
+    """Return a damage that changes the values and the affine of one file of a scan's folder."""
 
     def damage(at: Path) -> None:
         image = nib.Nifti1Image.from_filename(at / f"{name}.nii", mmap=False)
@@ -98,7 +98,7 @@ def doubled(data: Array, affine: Array) -> Lying:
 
 
 def turned(axes: str) -> Change:
-    """The voxels in another order, as the affine says then."""
+    """Return a change of the order of voxels with which the affine agrees."""
 
     def change(data: Array, affine: Array) -> Lying:
         image = nib.Nifti1Image(data, affine)
@@ -129,7 +129,7 @@ def all_of(change: Change) -> Damage:
 
 
 def dicom(name: str, change: Among) -> Damage:
-    """A change of the instances of one series, in the order of their slices."""
+    """Return a damage that changes the instances of one series, in the order of their slices."""
 
     def damage(at: Path) -> None:
         read: Series = [dcmread(file) for file in (at / name).iterdir()]
@@ -161,7 +161,7 @@ def placed(place: Callable[[int], tuple[float, float, float]]) -> Among:
 
 
 def mirrored(instances: Series) -> Series:
-    """Columns to the right, as another export of the same series might store it."""
+    """Mirror the columns, as another export of the same series might store it."""
     for one in instances:
         one.PixelData = np.ascontiguousarray(one.pixel_array[:, ::-1]).tobytes()
         one.ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]

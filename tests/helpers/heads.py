@@ -1,4 +1,5 @@
-"""Made-up heads that two modalities show, each of a shape of its own: prepared once, and judged with some changed."""
+"""Made-up heads of different shapes, each shown by two modalities. They are prepared once, and judged with
+some changed."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,7 +23,8 @@ Change = Callable[[np.ndarray], np.ndarray]
 
 
 def head(seed: int) -> dict[str, np.ndarray]:
-    """(x, y, z) of each modality: one uneven skin, tissue that all heads share, a little of its own, and noise."""
+    """Return (x, y, z) of each modality: one uneven skin, tissue that all heads share, a little of its own,
+    and noise."""
     shared, own = np.random.default_rng(0), np.random.default_rng(seed)
     grid = zip(np.indices(SHAPE), SHAPE, STEPS_MM, strict=True)
     x, y, z = ((at - (length - 1) / 2) * step + own.normal(0, 1) for at, length, step in grid)
@@ -34,7 +36,7 @@ def head(seed: int) -> dict[str, np.ndarray]:
     found = {}
     for name, blur in (("pet", 0.8), ("mri", 0.3)):
         tissue = ndimage.gaussian_filter(shared.normal(size=SHAPE), (5, 5, 2))
-        tissue = tissue + tissue[::-1]  # on both sides alike
+        tissue = tissue + tissue[::-1]  # so that both sides are alike
         other = ndimage.gaussian_filter(own.normal(size=SHAPE), (2, 2, 1))
         image = inside * np.exp(0.4 * tissue / tissue.std() + 0.2 * other / other.std())
         image = ndimage.gaussian_filter(image, blur) + 0.01 * np.abs(own.normal(size=SHAPE))
@@ -43,7 +45,7 @@ def head(seed: int) -> dict[str, np.ndarray]:
 
 
 class Heads:
-    """Prepared heads, without lesion, of one patient each: S0, S1, ..."""
+    """Prepared heads without lesion, each of another patient: S0, S1, ..."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self.folder, self.changes = folder, 0
@@ -59,7 +61,8 @@ class Heads:
     def told(
         self, changed: Mapping[int, Mapping[str, Change]], accept_odd: str | None = None
     ) -> list[tuple[str | None, str]]:
-        """What is odd where some modalities of some scans, by their numbers, are changed."""
+        """Return what is odd where some modalities of some scans are changed. changed: by the scan's number, then
+        by modality."""
         self.changes += 1
         prepared = list(self.prepared)
         unfinished = begin_store(self.folder / f"changed-{self.changes}.zarr", overwrite=False).folder

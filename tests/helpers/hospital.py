@@ -1,4 +1,5 @@
-"""A hospital's files with identifiers planted wherever there is room, a desk at which they are used, and damages."""
+"""A hospital's files with identifiers planted wherever there is room, a desk at which a user works with them,
+and damages."""
 
 import csv
 import shutil
@@ -38,8 +39,8 @@ DICOM, ALL = 6, 12  # patients
 
 
 def hospital(folder: Path) -> tuple[Path, list[list[str]]]:
-    """Write the cohort's files: half of the patients in DICOM, a mask in each, and half in NIfTI, with the rows of a
-    manifest beside the folder."""
+    """Write the cohort's files: half of the patients in DICOM, each with a mask, and half in NIfTI. Return the folder
+    and the rows of a manifest beside it."""
     made = folder / f"{planted('folder of the hospital')}"
     seeds = [seed for seed in range(1, 10) if seed % 3][:DICOM]  # with lesion
     for patient, seed in enumerate(seeds, start=1):
@@ -58,7 +59,7 @@ def hospital(folder: Path) -> tuple[Path, list[list[str]]]:
 
 
 def dicom_patient(folder: Path, patient: int, volumes: dict[str, np.ndarray]) -> None:
-    """PET, MRI and a mask: contours of every second patient, a segmentation of the others."""
+    """Write PET, MRI and a mask: contours for every second patient, a segmentation for the others."""
     series: dict[str, list[Dataset]] = {}
     for number, (name, modality) in enumerate({"pet": "PT", "mri": "MR"}.items(), start=1):
         stored = np.clip(np.rint(volumes[name] * 100), 0, 60000).astype(np.uint16)
@@ -96,7 +97,8 @@ def segmented(file: Path, images: list[Dataset], mask: np.ndarray) -> Dataset:
 
 
 class Desk:
-    """Where a user works: `own` holds what commands write, and what they said; tmp and home what they leave behind."""
+    """Where a user works. `own` holds what commands write and what they said; tmp and home hold what they
+    leave behind."""
 
     def __init__(
         self, folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -109,7 +111,7 @@ class Desk:
         self.said = 0
 
     def command(self, *arguments: object, code: int = 0) -> None:
-        """Give a command in this process; what it says, on whatever way, is kept."""
+        """Run a command in this process, and keep what it prints."""
         self.capfd.readouterr()
         with self.monkeypatch.context() as during:
             for name, value in self.environment.items():
@@ -137,12 +139,12 @@ class Desk:
 
 
 def _file(harmed: Path, among: str) -> Path:
-    """The first file below whose path holds these letters."""
+    """Return the first file below whose path holds these letters."""
     return next(each for each in sorted(harmed.rglob("*")) if among in str(each) and each.is_file())
 
 
 def _cut(harmed: Path) -> None:
-    """A slice, contours, and a NIfTI file cut short."""
+    """Cut short a slice, contours, and a NIfTI file."""
     for file in (_file(harmed, "pet_"), _file(harmed, ".dcm"), _file(harmed, ".nii.gz")):
         file.write_bytes(file.read_bytes()[: 2 * file.stat().st_size // 3])
 
@@ -153,7 +155,7 @@ def _vanish(harmed: Path) -> None:
 
 
 def _odd_values(harmed: Path) -> None:
-    """Attributes that hold what theirs may not, at which pydicom warns with their text."""
+    """Give attributes values that they may not have: pydicom then warns, and shows these values."""
     for file in _file(harmed, "pet_").parent.iterdir():
         content = file.read_bytes()
         content = content.replace(b"20170813", planted("StudyID").encode()[:8]).replace(
@@ -166,11 +168,12 @@ def _links(harmed: Path) -> None:
     folder = _file(harmed, "pet_").parent
     (folder / f"{planted('file')}9").symlink_to(folder / planted("file"))
     for name in (f"{planted('file')}8_pet.nii", f"{planted('file')}8_mri.img"):
-        (folder.parent / name).symlink_to(name)  # that leads to itself
+        (folder.parent / name).symlink_to(name)  # a link to itself
 
 
 def _cells(harmed: Path) -> None:
-    """A manifest whose cells name what is not there, with names that no system takes, and a region of a patient."""
+    """Write a manifest whose cells name files that are not there, names that no system accepts, and a region of
+    a patient."""
     with (harmed / "manifest.csv").open(newline="") as file:
         columns, *rows = csv.reader(file)
     pet, mask, roi = (columns.index(name) for name in ("pet", "mask", "roi"))

@@ -16,7 +16,7 @@ from pydicom.sequence import Sequence as Items
 MARK = "Vqxzj"  # every text begins with it, and with the number of the place that it stands in
 UID = "1.2.826.0.1.3680043.7390512"  # every UID of a source begins with it
 BIRTH, STUDY = "19031207", "20170813"  # dates
-# Attributes of the patient's and the study's modules, which are all that `--keep-identity` copies.
+# Attributes of DICOM's patient and study modules; `--keep-identity` copies only these.
 PATIENT_AND_STUDY = (
     *("PatientName", "PatientID", "IssuerOfPatientID", "OtherPatientIDs", "OtherPatientNames"),
     *("PatientComments", "EthnicGroup", "Occupation", "AdditionalPatientHistory", "ResponsiblePerson"),
@@ -47,7 +47,8 @@ PLACES = (*_EVERYWHERE, *STRUCTURES, *REGIONS, *OBSERVATIONS, *CONTENTS, *SEGMEN
 
 
 def planted(place: str) -> str:
-    """The text that stands in such a place: 14 letters, since short texts of DICOM hold 16, one of them no ASCII."""
+    """Return the text that stands in such a place: 14 letters, since short texts of DICOM hold 16, one of them
+    not ASCII."""
     return f"{MARK}{PLACES.index(place):03d}Müller"
 
 
@@ -56,12 +57,12 @@ def place_of(number: int) -> str:
 
 
 def _in_capitals(place: str) -> str:
-    """Of the letters that a code of DICOM may have."""
+    """Return the planted text in the letters that a code of DICOM may have."""
     return planted(place).upper().replace("Ü", "UE")
 
 
 def put(data: Dataset, *places: str) -> None:
-    """Plant in attributes that are called like these places."""
+    """Plant in the attributes that have these places' names."""
     for name in places:
         text, kind = planted(name), dictionary_VR(name)
         value = f"{text}^Jürgen" if kind == "PN" else _in_capitals(name) if kind == "CS" else text
@@ -69,7 +70,7 @@ def put(data: Dataset, *places: str) -> None:
 
 
 def plant(data: Dataset, patient: int, series: int, number: int) -> Dataset:
-    """Plant in all attributes that any object has, in private ones and around the data set; UIDs are its own."""
+    """Plant in all attributes that any object has, in private ones and around the data set; its UIDs are its own."""
     data.SpecificCharacterSet = "ISO_IR 192" if patient % 2 else "ISO_IR 100"
     put(data, *_EVERYWHERE)
     data.PatientID = f"{planted('PatientID')}{patient}"

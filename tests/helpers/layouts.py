@@ -11,7 +11,7 @@ KINDS = {"pet": PET, "mri": MRI, "mask": LESION}
 
 
 def fill(folder: Path, files: dict[str, str]) -> Path:
-    """Write tiny volumes: `files` says of each path whether it is a pet, mri or mask."""
+    """Write tiny volumes. `files`: for each path, whether it is a pet, mri or mask."""
     for number, (path, kind) in enumerate(sorted(files.items())):
         noise = dict(zip(KINDS, scan_arrays(number), strict=True))
         write(folder / path, noise[kind])

@@ -1,4 +1,5 @@
-"""Looks for planted identifiers in every byte of what was written: plain, compressed, in pictures' texts, in names."""
+"""Looks for planted identifiers in every byte that was written: plain or compressed, in the texts of pictures, and
+in names."""
 
 import base64
 import binascii
@@ -20,11 +21,11 @@ _EMBEDDED = re.compile(rb"base64,([A-Za-z0-9+/=\s]+)")
 
 
 def _in_utf_16(text: str) -> bytes:
-    """A pattern of the text in UTF-16 of either order, without the zero at its end."""
+    """Return a pattern of the text in UTF-16 of either byte order, without the zero at its end."""
     return re.escape(b"\0".join(bytes([each]) for each in text.lower().encode()))
 
 
-# In UTF-8 and latin-1, which write these texts alike, and in UTF-16. Within longer numbers, digits are no date.
+# Texts are found in UTF-8 and latin-1, which write them alike, and in UTF-16. Digits within longer numbers are no date.
 _ROOT = ".".join(UID.split(".")[-2:])
 _TEXTS, _DATES = [MARK.lower(), _ROOT], [BIRTH, STUDY]
 _MARKED = re.compile(
@@ -40,12 +41,13 @@ _MARKED = re.compile(
 
 
 def found_in(content: bytes) -> set[str]:
-    """The places whose identifiers stand in these bytes, unpacked too; "a UID" and "a date" for those."""
+    """Return the places whose identifiers stand in these bytes, also unpacked; "a UID" and "a date" for those."""
     return {place for layer in _layers(content) for place in _marked(layer)}
 
 
 def found_below(folder: Path) -> dict[str, set[str]]:
-    """The same of every file and folder below one, their names included, by the path within; none where nothing is."""
+    """Return what `found_in` finds in every file and folder below one, their names included, by the path within. A path
+    where nothing is found is left out."""
     found: dict[str, set[str]] = {}
     for path in sorted(folder.rglob("*")):
         within = str(path.relative_to(folder))
@@ -74,7 +76,7 @@ def _marked(content: bytes) -> set[str]:
 
 
 def _layers(content: bytes) -> Iterator[bytes]:
-    """The bytes, and those that they hold packed, to any depth."""
+    """Yield the bytes, and those that are packed in them, to any depth."""
     yield content
     for inner in _unpacked(content):
         yield from _layers(inner)
@@ -82,7 +84,7 @@ def _layers(content: bytes) -> Iterator[bytes]:
 
 def _unpacked(content: bytes) -> Iterator[bytes]:
     if content.startswith(b"\x1f\x8b"):
-        # what a damaged file still gives counts, too
+        # the bytes that can still be unpacked from a damaged file count too
         unpacker = zlib.decompressobj(wbits=31)
         try:
             yield unpacker.decompress(content)
@@ -108,7 +110,7 @@ def _unpacked(content: bytes) -> Iterator[bytes]:
 
 
 def _arrays(store: Path) -> Iterator[bytes]:
-    """The decoded values of every array of a Zarr hierarchy."""
+    """Yield the decoded values of every array of a Zarr hierarchy."""
     for described in store.rglob("zarr.json"):
         if json.loads(described.read_text())["node_type"] == "array":
             yield np.asarray(zarr.open_array(described.parent, mode="r")[...]).tobytes()

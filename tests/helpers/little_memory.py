@@ -1,5 +1,5 @@
-"""What a process with little memory of its own does; here, since a process that is forked off imports it by its name,
-which no module of tests has."""
+"""Runs in a process that has little memory. It is a module here, since a forked process imports it by its name, and
+modules of tests have none."""
 
 import resource
 from pathlib import Path
@@ -11,7 +11,7 @@ from hnscc.training.network import check_network
 
 
 def check_in_little_memory() -> int:
-    """Exit code 0 where the want of memory is raised as such."""
+    """Check that lack of memory is raised as MemoryError; return exit code 0."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + 2**28
     resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -1,7 +1,7 @@
-"""Reads many damaged masks in this process, within a bound of memory: `mask_damages.py FOLDER COUNT SEED`.
+"""Reads many damaged masks in this process, within a limit of memory: `mask_damages.py FOLDER COUNT SEED`.
 
-FOLDER holds sound masks, and mri.nii.gz, the image that they are drawn on. Prints how many were refused, how many were
-read, and the most memory in MiB; any other exception ends the process with its traceback.
+FOLDER holds undamaged masks, and mri.nii.gz, the image that they are drawn on. Prints how many were refused, how many
+were read, and the most memory in MiB; any other exception ends the process with its traceback.
 """
 
 import random

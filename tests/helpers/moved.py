@@ -21,14 +21,14 @@ MOTIONS = {
 
 
 def phantom_scan(folder: Path) -> Path:
-    """Write one scan of the phantom with a lesion, PET and MRI of which lie together; its folder."""
+    """Write one scan of the phantom with a lesion, whose PET and MRI are aligned; return its folder."""
     scan = next(each for each in made_up_scans(12, 2023) if each.lesion)
     make_scan(scan, folder, 2023)
     return folder / scan.folder
 
 
 def motion_of(name: str, about: np.ndarray) -> np.ndarray:
-    """One of MOTIONS, 4 x 4 in mm, the turn about a point (3,)."""
+    """Return one of MOTIONS, 4 x 4 in mm, whose turn is about a point (3,)."""
     turns, shift = MOTIONS[name]
     motion = np.eye(4)
     motion[:3, :3] = Rotation.from_rotvec(np.radians(turns)).as_matrix()
@@ -41,12 +41,12 @@ def moved(volume: Volume, motion: np.ndarray) -> Volume:
 
 
 def middle(volume: Volume) -> np.ndarray:
-    """The middle of a volume in mm: (3,)."""
+    """Return the middle of a volume in mm: (3,)."""
     return np.asarray((volume.grid.affine @ [*((np.array(volume.grid.shape) - 1) / 2), 1.0])[:3])
 
 
 def off_by(motion: np.ndarray, other: np.ndarray, at: np.ndarray) -> tuple[float, float]:
-    """By how many mm two motions differ at a point, and by how many degrees."""
+    """Return by how many mm two motions differ at a point, and by how many degrees."""
     rest = np.linalg.inv(other) @ motion
     turn = np.degrees(Rotation.from_matrix(rest[:3, :3]).magnitude())
     return float(np.linalg.norm(rest[:3, :3] @ at + rest[:3, 3] - at)), float(turn)
@@ -56,7 +56,8 @@ BODY = np.array([[-4.0, 0, 0, 80], [0, -4.0, 0, 80], [0, 0, 5.0, -30], [0, 0, 0,
 
 
 def body_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A small body, (40, 40, 14) on the grid BODY, as two modalities show it that are bright at different organs."""
+    """Return a small body, (40, 40, 14) on the grid BODY, as two modalities show it that are bright in
+    different organs."""
     random = np.random.default_rng(seed)
     x, y, z = np.meshgrid(
         np.linspace(-1, 1, 40), np.linspace(-1, 1, 40), np.linspace(-1, 1, 14), indexing="ij"
@@ -71,7 +72,7 @@ def body_pair(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def body_scan(folder: Path, seed: int, name: str) -> np.ndarray:
-    """Write a body's pet.nii.gz and mri.nii.gz, the PET moved by one of MOTIONS; that motion."""
+    """Write a body's pet.nii.gz and mri.nii.gz, the PET moved by one of MOTIONS; return that motion."""
     pet, mri = body_pair(seed)
     known = motion_of(name, (BODY @ [19.5, 19.5, 6.5, 1])[:3])
     write(folder / "pet.nii.gz", pet, known @ BODY)

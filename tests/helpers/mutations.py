@@ -1,6 +1,6 @@
-"""Damages of image files that know what they damage: elements of DICOM, fields of a NIfTI header, streams of gzip.
+"""Damages of image files that follow their formats: elements of DICOM, fields of a NIfTI header, streams of gzip.
 
-Each takes the bytes of a sound file and a source of chance, and gives the bytes of a damaged one.
+Each function takes the bytes of an undamaged file and a random generator, and returns the bytes of a damaged one.
 """
 
 import random
@@ -35,7 +35,8 @@ _NUMBERS = (
 
 @dataclass(frozen=True)
 class Element:
-    """An element of a file in explicit VR little endian: where it begins, its value begins, and where that ends."""
+    """An element of a file in explicit VR little endian: where it begins, where its value begins, and where
+    that ends."""
 
     begin: int
     value: int
@@ -44,7 +45,7 @@ class Element:
 
 
 def elements(data: bytes) -> list[Element]:
-    """The elements of a file's outer data set, the first group's included, up to the first that cannot be followed."""
+    """Return the elements of a file's outer data set, with the first group, up to the first that cannot be followed."""
     return list(_walk(data, 132))
 
 
@@ -64,7 +65,7 @@ def _walk(data: bytes, at: int) -> Iterator[Element]:
 
 
 def _delimited(data: bytes, value: int) -> int:
-    """Where a value of undefined length ends: behind the last delimiter, which is enough for damages."""
+    """Return where a value of undefined length ends: after the last delimiter, which is exact enough for damages."""
     return data.rindex(b"\xfe\xff\xdd\xe0") + 8 if b"\xfe\xff\xdd\xe0" in data[value:] else len(data) + 1
 
 
@@ -79,14 +80,14 @@ def delete_element(data: bytes, rng: random.Random) -> bytes:
 
 
 def repeat_element(data: bytes, rng: random.Random) -> bytes:
-    """The same element again: at once, or before another."""
+    """Repeat an element, right after itself or before another."""
     one, other = _one(data, rng), _one(data, rng)
     at = rng.choice([one.end, other.begin])
     return data[:at] + data[one.begin : one.end] + data[at:]
 
 
 def exchange_elements(data: bytes, rng: random.Random) -> bytes:
-    """The value of one element in another, whose length stays that of its own value."""
+    """Put the value of one element into another, whose stated length stays that of its former value."""
     one, other = _one(data, rng), _one(data, rng)
     return data[: one.value] + data[other.value : other.end] + data[one.end :]
 
@@ -104,7 +105,7 @@ def change_length(data: bytes, rng: random.Random) -> bytes:
 
 
 def change_value(data: bytes, rng: random.Random) -> bytes:
-    """A number that is none, or huge, or random bytes, in the length of the value before."""
+    """Replace a value by one of the same length: text that is no number, a huge number, or random bytes."""
     one = _one(data, rng)
     size = min(one.end - one.value, 64)
     if rng.random() < 0.5:
@@ -117,7 +118,7 @@ def change_value(data: bytes, rng: random.Random) -> bytes:
 
 
 def exchange_syntax(data: bytes, rng: random.Random) -> bytes:
-    """Another transfer syntax than the pixels are in, of the right length."""
+    """State another transfer syntax than the pixels are in, with its right length."""
     for one in elements(data):
         if data[one.begin : one.begin + 4] == b"\x02\0\x10\0":
             made = rng.choice(_SYNTAXES)
@@ -128,14 +129,14 @@ def exchange_syntax(data: bytes, rng: random.Random) -> bytes:
 
 
 def nest(data: bytes, rng: random.Random) -> bytes:
-    """Sequences within sequences, hundreds deep, before some element."""
+    """Insert nested sequences, up to hundreds deep, before some element."""
     at, depth = _one(data, rng).begin, rng.choice([3, 50, 400, 1500])
     head = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
     tail = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
     return data[:at] + head * depth + tail * rng.choice([depth, 0]) + data[at:]
 
 
-# Of NIfTI-1: where fields begin, and how many numbers of which type each holds.
+# Fields of NIfTI-1: where each begins, and how many numbers of which type it holds.
 _FIELDS = {
     "sizeof_hdr": (0, 1, "i"),
     "dim": (40, 8, "h"),
@@ -162,7 +163,7 @@ _OF_TYPE = {
 
 
 def change_field(data: bytes, rng: random.Random) -> bytes:
-    """One to three numbers of the header that are none, huge, or of another meaning."""
+    """Set one to three numbers of the header to NaN, huge values, or values of another meaning."""
     made = bytearray(data)
     for _ in range(rng.choice([1, 1, 2, 3])):
         at, count, kind = _FIELDS[rng.choice(list(_FIELDS))]
@@ -173,7 +174,7 @@ def change_field(data: bytes, rng: random.Random) -> bytes:
 
 
 def cut(data: bytes, rng: random.Random) -> bytes:
-    """The end is gone: one byte of it, all of it, or what stands behind any place."""
+    """Cut off the end: its last byte, everything, or what stands after any place."""
     return data[: rng.choice([rng.randrange(len(data)), len(data) - rng.randrange(1, 9), rng.randrange(400)])]
 
 
@@ -183,13 +184,13 @@ def hole(data: bytes, rng: random.Random) -> bytes:
 
 
 def lose_values(data: bytes, rng: random.Random) -> bytes:
-    """Bytes near the end, where the values are, are gone."""
+    """Remove bytes near the end, where the values are."""
     at = len(data) - rng.randrange(17, 60)
     return data[:at] + data[at + rng.randrange(1, 9) :]
 
 
 def more(data: bytes, rng: random.Random) -> bytes:
-    """Bytes that were not there, at any place or behind the end."""
+    """Insert random bytes at any place or after the end."""
     at = rng.choice([rng.randrange(len(data)), len(data)])
     fillings: list[Callable[[int], bytes]] = [bytes, rng.randbytes]
     return data[:at] + rng.choice(fillings)(rng.randrange(1, 600)) + data[at:]
@@ -204,7 +205,7 @@ def turn_bits(data: bytes, rng: random.Random) -> bytes:
 
 
 def change_head(data: bytes, rng: random.Random) -> bytes:
-    """Bytes of the first kilobytes, where headers stand."""
+    """Change bytes of the first kilobytes, where headers are."""
     made = bytearray(data)
     for _ in range(rng.choice([1, 2, 4])):
         made[rng.randrange(min(len(made), 2500))] = rng.randrange(256)

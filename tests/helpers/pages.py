@@ -1,4 +1,4 @@
-"""Pages of documentation taken apart: examples, links, headings, and the commands and SQL that they show."""
+"""Takes pages of documentation apart: examples, links, headings, and the commands and SQL that they show."""
 
 import re
 import shlex
@@ -24,7 +24,7 @@ def text_of(file: Path) -> str:
 
 
 def blocks_of(file: Path) -> Iterator[Block]:
-    """The examples of a page, in their order."""
+    """Yield the examples of a page, in their order."""
     lines = text_of(file).splitlines()
     number = 0
     while number < len(lines):
@@ -44,7 +44,7 @@ def blocks_of(file: Path) -> Iterator[Block]:
 
 
 def prose_of(file: Path) -> str:
-    """The page without its fenced examples, whose brackets are no links."""
+    """Return the page without its fenced examples, whose brackets are no links."""
     return re.sub(r"^ *```.*?^ *```", "", text_of(file), flags=re.DOTALL | re.MULTILINE)
 
 
@@ -53,7 +53,7 @@ def name_of(block: Block) -> str:
 
 
 def anchors_of(file: Path) -> set[str]:
-    """The anchors that GitHub gives a page's headings: lower case, without punctuation, hyphens for spaces."""
+    """Return the anchors that GitHub gives a page's headings: lower case, without punctuation, hyphens for spaces."""
     headings = re.findall(r"^#+ +(.+?) *$", prose_of(file), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", each.lower()).replace(" ", "-") for each in headings}
 
@@ -63,7 +63,7 @@ def links_of(file: Path) -> list[str]:
 
 
 def commands_in(text: str) -> list[str]:
-    """The commands of a shell example, those that backslashes or open quotes continue on one line."""
+    """Return the commands of a shell example. Those that backslashes or open quotes continue are on one line."""
     lines, found = text.splitlines(), []
     while lines:
         line = lines.pop(0).strip()
@@ -74,7 +74,8 @@ def commands_in(text: str) -> list[str]:
 
 
 def words_of(command: str) -> list[str]:
-    """Its arguments; what a synopsis has in brackets may be left out, what comes after | or > is another's."""
+    """Return a command's arguments, without the optional ones that a synopsis has in brackets, and without what comes
+    after | or >."""
     words = shlex.split(command, comments=True)
     end = next((i for i, word in enumerate(words) if word in {"|", ">", "&&"}), len(words))
     return [word for word in words[:end] if not re.fullmatch(r"\[[A-Z]+\]", word)]

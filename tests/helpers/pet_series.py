@@ -1,4 +1,4 @@
-"""A PET series in DICOM of one injection, read: what its stored values are multiplied with, and private attributes."""
+"""Writes and reads a PET series in DICOM of one injection: the factor of its stored values, and private attributes."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ def read(
 
 
 def factor(tmp_path: Path, **settings: Any) -> float:
-    """What stored values times their slope are multiplied with; the same for every voxel."""
+    """Return what stored values times their slope are multiplied by, which must be the same for every voxel."""
     volume = read(tmp_path, **settings)
     ratio = volume.data / (STORED * np.array([0.5, 1.0, 4.0]))
     np.testing.assert_allclose(ratio, ratio[0, 0, 0], rtol=1e-6)
@@ -41,13 +41,14 @@ def factor(tmp_path: Path, **settings: Any) -> float:
 
 
 def ge_private(data: Dataset, z: int) -> None:
-    """A series made an hour after the scan, which GE's private attribute tells."""
+    """Change a series so that its own time is an hour after the scan, whose time GE's private attribute states."""
     data.SeriesTime, data.AcquisitionTime = "110000", f"10{z:02d}00"
     data.private_block(0x0009, "GEMS_PETD_01", create=True).add_new(0x0D, "DT", "20200102100000.00")
 
 
 def siemens_frames(data: Dataset, z: int) -> None:
-    """The same without a private time: each bed position of 120 s says how far into the scan its average lies."""
+    """Change it likewise, but without a private time: each bed position of 120 s states how far into the scan its
+    average lies."""
     start, duration, rate = 130.0 * z, 120.0, math.log(2) / 6586.2
     ends = np.linspace(0, duration, 200001)
     activity = np.exp(-rate * ends)

@@ -1,4 +1,4 @@
-"""A module of the project as its user would start it: in a process of its own."""
+"""Runs a module of the project as its user would start it: in a process of its own."""
 
 import contextlib
 import io
@@ -13,21 +13,21 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# A local Ray of a test. It may take long on a busy machine, and for minutes with the low priority that Ray gives its
-# processes unless told otherwise, beside tests that have a higher one.
+# The environment of a test's local Ray. It may take long to start on a busy machine, and even minutes with the low
+# priority that Ray gives its processes by default, while tests run at a higher one.
 LOCAL_RAY = {
     "RAY_worker_niceness": "0",
     "RAY_raylet_start_wait_time_s": "120",
 }
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
-# Whatever joins or starts a Ray in this process does it with the same token, which Ray reads once, when it is imported.
+# Everything in this process joins or starts Ray with the same token, since Ray reads it once, when it is imported.
 os.environ.update(LOCAL_RAY | TOKEN)
 
 
 def start(
     home: Path, module: str, *arguments: object, environment: dict[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """python -m module; home: where Ray keeps files."""
+    """Start python -m module. home: where Ray keeps files."""
     own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | LOCAL_RAY | (environment or {})
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     command = [sys.executable, "-m", module, *map(str, arguments)]
@@ -39,7 +39,7 @@ def start(
 def run(
     home: Path, module: str, *arguments: object, code: int = 0, environment: dict[str, str] | None = None
 ) -> tuple[str, str]:
-    """Let it end with that exit code; what it printed and its errors."""
+    """Run it to its end, which must have that exit code; return what it printed and its errors."""
     process = start(home, module, *arguments, environment=environment)
     out, error = process.communicate(timeout=500)
     assert process.returncode == code, f"exit code {process.returncode}\n{error}{out}"
@@ -47,8 +47,8 @@ def run(
 
 
 def call(home: Path, main: Callable[[list[str]], int], *arguments: object) -> tuple[int, str, str]:
-    """The `main` of a module in this process, as the fixture `here` calls it, for what outlives a test: exit code,
-    standard output, standard error. It costs no imports."""
+    """Call the `main` of a module in this process; return exit code, standard output and standard error. Unlike the
+    fixture `here`, it also serves what outlives a test. It costs no imports."""
     with (
         pytest.MonkeyPatch.context() as patched,
         contextlib.redirect_stdout(io.StringIO()) as out,
@@ -60,7 +60,8 @@ def call(home: Path, main: Callable[[list[str]], int], *arguments: object) -> tu
 
 
 def set_local_ray(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    """The environment in which this process starts a Ray of its own: RAY_ADDRESS and its like are not set."""
+    """Set the environment in which this process starts a Ray of its own; RAY_ADDRESS and similar variables
+    are removed."""
     for name in [name for name in os.environ if name.startswith("RAY_")]:
         monkeypatch.delenv(name)
     for name, value in {"HOME": str(home), "OMP_NUM_THREADS": "1", **LOCAL_RAY, **TOKEN}.items():
@@ -71,9 +72,10 @@ def set_local_ray(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
 def running_cluster(
     home: Path, gpus: int, cpus: int | None = None, environment: dict[str, str] | None = None
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """A cluster of one machine with a token and GPUs that are declared, not real: its address and the token.
+    """Start a cluster of one machine, whose GPUs are declared, not real; give its address and its token.
 
-    It is up. environment: of its workers. cpus: declared, too; None for those of this machine.
+    The cluster is up when the `with` block begins. environment: of its workers. cpus: declared, too; None for those of
+    this machine.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""Made-up files of a public cohort, as a list of them names them."""
+"""Made-up files of a public cohort, as its list of files names them."""
 
 import hashlib
 

@@ -35,7 +35,7 @@ def curve_from(final: float, epochs: int = EPOCHS) -> tuple[float, ...]:
 
 
 def finish(race: Race, scores: Scores, asked: list[Wanted] | None = None) -> Race:
-    """Train all that is wanted; scores(c, r) is a training's last score, its curve a straight line to it."""
+    """Train all that is wanted. scores(c, r) is a training's last score; its curve is a straight line to it."""
     wanted = race.advance({})
     while wanted:
         if asked is not None:

@@ -1,4 +1,4 @@
-"""Whole run folders on small stores, their reports, and a reader of the HTML."""
+"""Builds whole run folders on small stores and their reports, and reads the HTML."""
 
 import json
 from collections.abc import Callable
@@ -34,7 +34,8 @@ FOUR = {
 
 
 class Page(HTMLParser):
-    """A report's tables as {title: rows of cells, the head first}, its tags and its text; marks of notes left out."""
+    """A report's tables as {title: rows of cells, the head first}, its tags and its text, without the marks
+    of notes."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -75,7 +76,7 @@ class Page(HTMLParser):
 
 
 def store_run(folder: Path, **settings: Any) -> tuple[RunFolder, Study]:
-    """A run folder on a real store, its folds written, and no trial."""
+    """Return a run folder on a real store, with its folds and no trial, and its study."""
     store = make_store(folder, patients=18, slices=4, size=24)
     study = study_of(store.location, **settings)
     run = RunFolder(folder / "run")
@@ -87,7 +88,7 @@ def store_run(folder: Path, **settings: Any) -> tuple[RunFolder, Study]:
 
 
 def fill(run: RunFolder, study: Study, skip: tuple[str, ...] = ()) -> None:
-    """Made-up predictions for every trial but those to skip; the variant `mri` collapses."""
+    """Write made-up predictions for every trial except those to skip; the variant `mri` collapses."""
     for trial in trials_of(study):
         if trial.trial_id in skip:
             continue
@@ -113,8 +114,8 @@ def report(run: RunFolder) -> tuple[str, str]:
 
 
 def words(run: RunFolder, *others: Callable[[Source], Section]) -> tuple[str, str]:
-    """HTML and Markdown of what a report says in words, and of these other sections of it: plotting the figures takes
-    most of the time of a whole report."""
+    """Return HTML and Markdown of what a report says in words, and of these other sections of it. Figures are left out,
+    since plotting them takes most of the time of a whole report."""
     write_tables(run)
     source = read_source(run)
     made = [section(source) for section in (brief, patients, *others, provenance)]

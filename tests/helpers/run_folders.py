@@ -1,4 +1,4 @@
-"""Builds real run folders from arrays, by the contract of the run folder, without training."""
+"""Builds real run folders from arrays, in the format of the run folder, without training."""
 
 import io
 from dataclasses import dataclass
@@ -45,8 +45,8 @@ def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings: Any)
 def write_run(
     root: Path, study: Study, folds: list[list[Slice]], drawn: dict[str, PackedMask] | None = None
 ) -> RunFolder:
-    """A run folder with its folds and no trial. Slices must stand in the order of SPLITS. drawn: of each scan that is
-    not trained on (patient p00 has p00-a), its mask as it was drawn."""
+    """Write a run folder with its folds and no trial. Slices must be in the order of SPLITS. drawn: for each scan that
+    is not trained on (patient p00 has p00-a), its mask as it was drawn."""
     run = RunFolder(root)
     write_text(run.study, dump_study(study))
     for number, slices in enumerate(folds):
@@ -115,7 +115,7 @@ def _scans(number: int, slices: list[Slice]) -> pa.Table:
 
 
 def add_trial(run: RunFolder, study: Study, trial: Trial, levels: np.ndarray, **record: object) -> None:
-    """A completed trial with these stored probabilities, uint16 (N, H, W)."""
+    """Write a completed trial with these stored probabilities, uint16 (N, H, W)."""
     folder = run.trial(trial.trial_id)
     history = pa.table(
         {
@@ -171,7 +171,7 @@ def _facts(trial: Trial) -> dict[str, Any]:
 
 
 def random_run(root: Path, study: Study, patients: int = 12, slices: int = 4, seed: int = 0) -> RunFolder:
-    """A completed study of blurry predictions that find most of each lesion; every third slice has none."""
+    """Write a completed study of blurry predictions that find most of each lesion; every third slice has none."""
     rng = np.random.default_rng(seed)
     folds = [_random_slices(patients, slices, fold, study.split.folds) for fold in range(study.split.folds)]
     run = write_run(root, study, folds)
@@ -182,7 +182,7 @@ def random_run(root: Path, study: Study, patients: int = 12, slices: int = 4, se
 
 
 def _random_slices(patients: int, slices: int, fold: int, folds: int) -> list[Slice]:
-    """With one fold a third of the patients stand in each split; with k each patient is tested once."""
+    """Return slices. With one fold each split has a third of the patients; with k each patient is tested once."""
     found = []
     for patient in range(patients):
         position = patient % max(folds, 3)
@@ -198,13 +198,13 @@ def _random_slices(patients: int, slices: int, fold: int, folds: int) -> list[Sl
 
 
 def noisy_levels(masks: np.ndarray, rng: np.random.Generator, noise: float = 0.25) -> np.ndarray:
-    """Stored probabilities around 0.7 inside and 0.2 outside of the masks."""
+    """Return stored probabilities around 0.7 inside and 0.2 outside of the masks."""
     p = np.where(masks > 0, 0.7, 0.2) + rng.normal(0, noise, masks.shape)
     return np.round(np.clip(p, 0, 1) * 65535).astype(np.uint16)
 
 
 def levels_of(probabilities: npt.ArrayLike) -> np.ndarray:
-    """Stored probabilities of floats 0..1."""
+    """Return floats 0..1 as stored probabilities."""
     return np.round(np.asarray(probabilities, float) * 65535).astype(np.uint16)
 
 

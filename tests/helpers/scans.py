@@ -24,14 +24,14 @@ LPS = np.diag([-1.0, -1.0, 3.0, 1.0])
 
 
 def read_manifest(manifest: Path) -> list[Row]:
-    """The rows of a manifest; InputError tells all of its faults."""
+    """Return the rows of a manifest; InputError names all of its faults."""
     rows, faults = examine_manifest(manifest)
     raise_all(faults)
     return rows
 
 
 def sts() -> Path:
-    """The real cohort, or a skip."""
+    """Return the real cohort's folder, or skip the test."""
     folder = Path(os.environ.get("HNSCC_STS", Path(__file__).parents[3] / "shared" / "data" / "sts"))
     if not (folder / "manifest.csv").exists():
         pytest.skip("the soft-tissue sarcoma data is not here (set HNSCC_STS to its folder)")
@@ -39,7 +39,7 @@ def sts() -> Path:
 
 
 def prepare(manifest: Path, store: Path, progress: Progress | None = None, **settings: Any) -> Store:
-    """The store of a manifest, without the page that `hnscc prepare` adds."""
+    """Return the store of a manifest, without the page that `hnscc prepare` adds."""
     return build_store(manifest, store, PrepareSettings(**settings), progress=progress)
 
 
@@ -60,7 +60,7 @@ def scan_arrays(
 
 
 def cohort(folder: Path, scans: int = 3) -> Path:
-    """A tiny cohort: PET on a coarser grid of its own, MRI, masks on the MRI, the last scan without."""
+    """Write a tiny cohort: PET on a coarser grid of its own, MRI, and masks on the MRI, except for the last scan."""
     rows = [["patient_id", "scan_id", "pet", "mri", "mask"]]
     for number in range(scans):
         pet, mri, mask = scan_arrays(number)
@@ -87,7 +87,7 @@ def change(manifest: Path, row: int, column: str, value: str) -> Path:
 
 
 def refused(manifest: Path, *words: str, **options: Any) -> str:
-    """Prepare is refused with these words, no path in the text, and nothing left behind."""
+    """Check that preparing is refused with these words, no path in the text, and nothing left behind."""
     out = manifest.parent / "out"
     out.mkdir(exist_ok=True)
     with pytest.raises(InputError) as caught:
@@ -101,12 +101,12 @@ def refused(manifest: Path, *words: str, **options: Any) -> str:
 
 
 def volume(data: np.ndarray, affine: np.ndarray = LPS, oriented: bool = True) -> Volume:
-    """What `read_volume` would give of a file with these values."""
+    """Return what `read_volume` would return of a file with these values."""
     return Volume(data.astype(np.float32), Grid(data.shape, np.asarray(affine, float), oriented))
 
 
 def place(volumes: dict[str, Volume], mask: Volume | None, **options: Any) -> PlacedScan:
-    """A scan placed on 16 x 16 pixels of its whole field of view, unless `options` say otherwise."""
+    """Return a scan placed on 16 x 16 pixels of its whole field of view, unless `options` say otherwise."""
     scan, show_before = options.pop("scan", "S"), options.pop("show_before", False)
     plain: dict[str, Any] = {"reference": "mri", "size": 16, "pixel_mm": None}
     return place_scan(volumes, mask, Placing(**plain | options), where=scan, show_before=show_before)

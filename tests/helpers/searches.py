@@ -1,4 +1,4 @@
-"""Studies with a search, and what is wrong with them."""
+"""Studies with a search, and the errors that faulty ones raise."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pilots of known parts of variance: made at random, and one that found the true parts."""
+"""Pilots of known parts of variance: random ones, and one that found the true parts."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def study(
     difference: float = 0.0,
     training: float = TRAINING,
 ) -> Estimate:
-    """The difference that a study of this size finds, where the true one is `difference`."""
+    """Return the difference that a study of this size finds, where the true one is `difference`."""
     own = rng.normal(0, PATIENTS, patients)
     a, b = (
         rng.normal(0, training, (repeats, 1)) + rng.normal(0, TOGETHER, (repeats, patients)) for _ in range(2)
@@ -26,7 +26,7 @@ def study(
 
 
 def true_pilot(patients: int, repeats: int) -> Estimate:
-    """A pilot that found the true parts."""
+    """Return a pilot that found the true parts."""
     joint = TRUE.joint / (patients * repeats)
     return Estimate(
         0.1,

@@ -1,4 +1,4 @@
-"""A study of few settings, made of what a study file gives beside them, and what is said where it is refused."""
+"""Studies made of few settings, with what every study file needs beside them, and the messages that refuse them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A study small enough to compute by hand, studies of a few repeats, and what holds of every run's tables."""
+"""A study small enough to compute by hand, studies of a few repeats, and what is true of every run's tables."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from hnscc.aggregation.schemas import schema
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial, trials_of
 
-# The columns that the design promises; more may stand in a table.
+# The columns that the design promises; a table may have more.
 PROMISED = {
     "cohort": "patient_id scan_id fold split slices positive_slices used_positive used_negative",
     "trials": """trial_id variant fold repeat seed status best_epoch epochs stop_reason best_val_soft_jaccard
@@ -56,7 +56,7 @@ PROMISED = {
     "protocol": """variant reading median_on threshold_on threshold slice_set convention dice jaccard
         sensitivity specificity reason""",
 }
-# Where one of these is null, the row's reason must say why.
+# If one of these is null, the row's reason must say why.
 EXPLAINED = {
     "trials": ["test_dice", "best_epoch", "seconds"],
     "pooled": [
@@ -87,19 +87,19 @@ OF_SCANS = ("volume_precision", "volume_sensitivity", "lesion_f1", "lesion_sensi
 
 
 def at(k: int) -> int:
-    """The lowest stored level that reaches the threshold k / 1000."""
+    """Return the lowest stored level that reaches the threshold k / 1000."""
     return -(-k * 65535 // 1000)
 
 
 def mask(*pixels: int) -> np.ndarray:
-    """A 4 x 4 mask with these pixels of 0..15 set."""
+    """Return a 4 x 4 mask with these pixels of 0..15 set."""
     flat = np.zeros(16, np.uint8)
     flat[list(pixels)] = 1
     return flat.reshape(4, 4)
 
 
 def levels(*slices: dict[int, int]) -> np.ndarray:
-    """Stored probabilities of 4 x 4 slices from {pixel: threshold k that it just reaches}; 0 elsewhere."""
+    """Return stored probabilities of 4 x 4 slices from {pixel: threshold k that it just reaches}; 0 elsewhere."""
     flat = np.zeros((len(slices), 16), np.uint16)
     for row, pixels in enumerate(slices):
         for pixel, k in pixels.items():
@@ -125,7 +125,7 @@ def row(run: RunFolder, name: str, **where: object) -> TableRow:
 
 
 def check_tables(run: RunFolder) -> None:
-    """What holds of every run: every promised table and column, typed, described; no NaN; nulls explained."""
+    """Check what is true of every run: every promised table and column, typed, described; no NaN; nulls explained."""
     for name, promised in PROMISED.items():
         table = pq.read_table(run.table(name))
         assert table.schema.equals(schema(name), check_metadata=True)
@@ -168,7 +168,7 @@ PET = levels(
 
 
 def hand_run(root: Path) -> RunFolder:
-    """The hand-computed study with its trials: `pet` predicts PET, `pet_mri` the masks; its tables are not written."""
+    """Write the hand-computed study with its trials, but not its tables: `pet` predicts PET, `pet_mri` the masks."""
     study = small_study(("pet", "pet_mri"), repeats=1)
     run = write_run(root, study, [HAND])
     add_trial(run, study, Trial("pet", 0, 0), PET)
@@ -177,7 +177,8 @@ def hand_run(root: Path) -> RunFolder:
 
 
 def repeats_run(root: Path, scores: list[int | None], **settings: Any) -> RunFolder:
-    """One variant whose repeats predict so many of the 4 lesion pixels of validation and test; None fails."""
+    """Write one variant whose repeats predict so many of the 4 lesion pixels of validation and test; for None a
+    repeat fails."""
     slices = [Slice(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
     study = small_study(("pet",), repeats=len(scores), **settings)
     run = write_run(root, study, [slices])
@@ -190,7 +191,7 @@ def repeats_run(root: Path, scores: list[int | None], **settings: Any) -> RunFol
 
 
 def two_variants(root: Path, slices: list[Slice], predicted: np.ndarray | None) -> RunFolder:
-    """A perfect variant `good` of four repeats beside `odd`, which predicts as given, or was never run."""
+    """Write a perfect variant `good` of four repeats beside `odd`, which predicts as given, or was never run."""
     study = small_study(("good", "odd"), repeats=4)
     run = write_run(root, study, [slices])
     for trial in trials_of(study):

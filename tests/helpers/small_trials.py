@@ -18,7 +18,7 @@ TRIAL = Trial("pet_mri", 0, 0)
 def fit(
     study: Study, data: FoldData, root: Path, trial: Trial = TRIAL
 ) -> tuple[TrialFolder, Any, list[Epoch]]:
-    """Train to the end; the trial's folder, record and weights."""
+    """Train to the end; return the trial's folder, record and epochs."""
     folder = RunFolder(root).trial(trial.trial_id)
     rows = list(train_trial(study, trial, data, folder, device="cpu", precision="fp32"))
     return folder, read_record(folder), rows

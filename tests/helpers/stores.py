@@ -1,4 +1,4 @@
-"""Small stores made from arrays: what training needs, without files to prepare."""
+"""Small stores made from arrays: enough for training, without files to prepare."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ AFFINE = ((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0
 
 
 def scan(patient: str, lesion_px: tuple[int, ...], name: str = "a", split: str | None = None) -> Scan:
-    """An entry of a store's index, for what works on the index alone."""
+    """Return an entry of a store's index, for code that works on the index alone."""
     return Scan(
         f"{patient}_{name}",
         patient,
@@ -36,7 +36,7 @@ def scan(patient: str, lesion_px: tuple[int, ...], name: str = "a", split: str |
 
 
 def cohort(lesion: int, healthy: int, slices: int = 6) -> list[Scan]:
-    """Patients p00.. with lesion in every other slice, then patients without."""
+    """Return patients p00, p01, ... with lesion in every other slice, then patients without."""
     with_lesion = tuple(4 * (z % 2) for z in range(slices))
     return [scan(f"p{i:02d}", with_lesion if i < lesion else (0,) * slices) for i in range(lesion + healthy)]
 
@@ -50,10 +50,11 @@ def make_store(
     units: dict[str, str] | None = None,
     unseen: dict[str, list[int]] | None = None,
 ) -> Store:
-    """Half of the patients have a bright disc in every slice: hot in `pet`, faint in `mri`, amid noise.
+    """Write a store in which half of the patients have a bright disc in every slice: hot in `pet`, faint in `mri`,
+    in noise.
 
-    units: of modalities, as their files would state them. unseen: of modalities, the slices of every scan that they do
-    not show.
+    units: for some modalities, the units that their files would state. unseen: for some modalities, the slices of every
+    scan that they do not show.
     """
     random = np.random.default_rng(seed)
     final = folder / "cohort.zarr"
@@ -92,7 +93,7 @@ def _disc(size: int, centre: np.ndarray, radius: float) -> np.ndarray:
 
 
 def study_of(store: str | Location, **settings: Any) -> Study:
-    """A study that trains in a second or two: the paper's network, two channels wide."""
+    """Return a study that trains in a second or two: the paper's network, two channels wide."""
     training = {
         "network": {"architecture": "paper", "width": 2},
         "epochs": 3,
@@ -119,8 +120,8 @@ def changed_store(
     change: Change | None = None,
     spacing_mm: Spacing | None = None,
 ) -> Store:
-    """The same scans in another store, each patient's split fixed, and their spacing where one is given. change: scan
-    id, images, mask -> images, mask. Masks as drawn stay as they are."""
+    """Write the same scans into another store, with each patient's split fixed, and their spacing where one is given.
+    change: from (scan id, images, mask) to (images, mask). Masks as drawn stay as they are."""
     unfinished = begin_store(folder / "cohort.zarr", overwrite=False)
     scans = []
     for each in store.scans:

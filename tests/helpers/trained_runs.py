@@ -13,12 +13,12 @@ from hnscc.study.trials import trials_of
 from hnscc.training.ready import ReadyRun, make_run_ready
 
 SIDE, DEPTH = 16, 4
-# The grid lies as stored slices do, with pixels of 1 mm: what is stored is what the files hold, voxel by voxel.
+# The grid lies as stored slices do, with pixels of 1 mm, so that the store holds the files' values voxel by voxel.
 UPRIGHT = np.diag([-1.0, -1.0, 3.0, 1.0])
 
 
 def scan_of(seed: int) -> dict[str, np.ndarray]:
-    """Volumes (x, y, z) of one scan: a lesion that is hot in PET and faint in MRI; every third has none."""
+    """Return volumes (x, y, z) of one scan: a lesion that is hot in PET and faint in MRI; every third has none."""
     random = np.random.default_rng(seed)
     mask = np.zeros((SIDE, SIDE, DEPTH), np.uint8)
     if seed % 3:
@@ -40,7 +40,7 @@ def write_scans(folder: Path, scans: dict[str, dict[str, np.ndarray]], affine: n
 
 
 def trained_run(folder: Path, *, patients: int = 12, folds: int = 2, repeats: int = 2) -> RunFolder:
-    """Two variants trained a few epochs; folder/cohort/manifest.csv lists the scans p00, p01, ... of the study."""
+    """Train two variants for a few epochs; folder/cohort/manifest.csv lists the scans p00, p01, ... of the study."""
     scans = {f"p{number:02d}": scan_of(number) for number in range(patients)}
     manifest = write_scans(folder / "cohort", scans)
     store = prepare(manifest, folder / "cohort.zarr", size=SIDE, workers=1)

@@ -1,4 +1,4 @@
-"""Python files as syntax trees, each parsed once for all tests of a process; nobody may change one."""
+"""Python files as syntax trees. Each is parsed once for all tests of a process, so that no test may change one."""
 
 import ast
 import functools
@@ -11,5 +11,5 @@ def tree_of(source: str) -> ast.Module:
 
 @functools.cache
 def nodes_of(source: str) -> tuple[ast.AST, ...]:
-    """Every node of the tree, as `ast.walk` gives them."""
+    """Return every node of the tree, in the order of `ast.walk`."""
     return tuple(ast.walk(tree_of(source)))

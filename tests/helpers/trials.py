@@ -1,4 +1,4 @@
-"""Trials, trained in this process."""
+"""Trains trials in this process."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +16,14 @@ from hnscc.training.trial import steps_of_trial
 def train_trial(
     study: Study, trial: Trial, data: FoldData, folder: TrialFolder, **settings: Any
 ) -> Iterator[Epoch]:
-    """The epochs of `steps_of_trial`, without its pauses while it predicts and scores."""
+    """Yield the epochs of `steps_of_trial`, without its pauses while it predicts and scores."""
     yield from (
         row for row in steps_of_trial(Task(study, trial, data, folder, **settings)) if row is not None
     )
 
 
 def train_pet(study: Study, root: Path) -> ReadyRun:
-    """A run folder whose trials of variant pet are completed."""
+    """Return a run folder whose trials of variant pet are completed."""
     ready = make_run_ready(study, root)
     for trial in trials_of(study):
         if trial.variant == "pet":

@@ -1,4 +1,5 @@
-"""The limits of the two-way t interval, written out with SciPy's t distribution for tests to hold the product to."""
+"""The limits of the two-way t interval, written out with SciPy's t distribution, for tests to compare the
+product with."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ import scipy.stats
 def limit_of(
     patient: float, repeat: Sequence[float], patients: int, repeats: Sequence[int], chance: float = 0.05
 ) -> float:
-    """Standard errors to either side, from a patients' part, the repeats' parts and how many there are of each."""
+    """Return how many standard errors an interval reaches to either side. patient, repeat: the parts of variance of
+    patients and of each variant's repeats; patients, repeats: the numbers of each."""
     share = sum(repeat) / (patient + sum(repeat))
     own = (patients - 1) / (1 - share) if share < 1 else math.inf
     weight = share ** (1.75 * (1 + 4 / (patients - 1)))
@@ -20,7 +22,7 @@ def limit_of(
 
 
 def _degrees(repeat: Sequence[float], repeats: Sequence[int]) -> float:
-    """Satterthwaite's, at most those of parts that go by 1 / number."""
+    """Return Satterthwaite's degrees of freedom, at most those of parts that are proportional to 1 / number."""
     alike = [1 / number for number in repeats]
     return min(
         sum(parts) ** 2 / sum(part**2 / (number - 1) for part, number in zip(parts, repeats, strict=True))
@@ -29,5 +31,5 @@ def _degrees(repeat: Sequence[float], repeats: Sequence[int]) -> float:
 
 
 def variance_of(patient: float, repeat: Sequence[float], joint: float) -> float:
-    """Both parts less what they both hold, of which no more is believed than half of their sum."""
+    """Return the sum of both parts, less what both contain; at most half of their sum is subtracted."""
     return max(patient + sum(repeat) - joint, (patient + sum(repeat)) / 2)

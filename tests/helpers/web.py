@@ -1,4 +1,4 @@
-"""A web server on this machine, alone reachable from it, that gives what a test says, and GitHub as such a server."""
+"""A web server that only this machine reaches, which answers as a test says, and GitHub as such a server."""
 
 import contextlib
 import json
@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# What is answered: a content, a status without one, or what makes the answer by hand.
+# An answer: a content, a status without content, or a function that answers the request itself.
 Answer = bytes | int | Callable[[BaseHTTPRequestHandler], None]
 
 
 class Web:
-    """answers: by path, query included; all else is not found. asked: the paths in the order of asking."""
+    """What the server answers and was asked. answers: by path, query included; every other path is not found. asked:
+    the paths in the order of asking."""
 
     def __init__(self, port: int) -> None:
         self.address = f"http://127.0.0.1:{port}"
@@ -38,7 +39,7 @@ def send(
     promised: int = 0,
     encoding: str | None = None,
 ) -> None:
-    """promised: as many more bytes are announced, and the connection ends without them."""
+    """Send an answer. promised: so many more bytes are announced, and the connection ends without them."""
     request.send_response(code)
     if encoding:
         request.send_header("Content-Encoding", encoding)
@@ -69,7 +70,7 @@ def web_server() -> Iterator[Web]:
 
 @contextlib.contextmanager
 def _without_proxy() -> Iterator[None]:
-    """Where the network is reached by a proxy, this server is not."""
+    """Reach this server directly, where the network is reached by a proxy."""
     before = os.environ.get("NO_PROXY")
     os.environ["NO_PROXY"] = "127.0.0.1"
     try:
@@ -83,7 +84,8 @@ def _without_proxy() -> Iterator[None]:
 def as_github(
     web: Web, repository: str, contents: dict[str, tuple[str, bytes]], *, truncated: bool = False
 ) -> None:
-    """Answer as GitHub does for a repository whose newest commit holds these: by path, git's name and the content."""
+    """Answer as GitHub does for a repository whose newest commit holds these contents: by path, git's name and
+    the content."""
     commit = "c0ffee" * 6 + "abcd"
     tree = [{"path": path, "type": "blob", "sha": blob} for path, (blob, _) in contents.items()]
     tree.append({"path": "a folder", "type": "tree", "sha": "0" * 40})
