@@ -1,6 +1,6 @@
-"""A head and neck made from formulas, with tumours and what looks like them, at any points in space.
+"""Computes a head and neck from formulas, with tumours and lookalikes, at any points in space.
 
-Lengths in mm. Patient coordinates: X to the left, Y to posterior, Z to superior, 0 in the middle of the neck.
+Lengths are in mm. Patient coordinates: X to the left, Y to posterior, Z to superior, 0 in the middle of the neck.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Voxels
 
-# Tissue: signal on MRI (relative), uptake on PET (SUV; a range, chosen per patient, for lesions per lesion).
+# Tissues: signal on MRI (relative) and uptake on PET (SUV), a range from which each patient, or each lesion, gets
+# a value.
 TISSUES = {
     "air": (0.02, (0.05, 0.1)),
     "skin": (0.45, (0.6, 0.9)),
@@ -36,7 +37,7 @@ Labels = NDArray[np.uint8]  # of tissues
 # A lymph node: X, Y, Z of its centre, and its radius.
 Node = tuple[float, float, float, float]
 LABEL = {name: label for label, name in enumerate(TISSUES)}
-# Points are computed so many planes at a time: what is computed of them stays in the processor's cache.
+# So many planes are computed at a time, so that their values stay in the processor's cache.
 SLAB = 8
 KEPT = ("air", "skin", "cortex", "marrow", "csf", "cord", "brain")  # no lesion grows into these
 
@@ -56,8 +57,8 @@ SITES = (
 
 @dataclass(frozen=True)
 class Blob:
-    """One lesion: an ellipsoid with an uneven surface, of `waves` (1, count, 5); signal on MRI and uptake on PET of its
-    own. centre and radii: in mm along x, y and z."""
+    """One lesion: an ellipsoid whose surface is made uneven by `waves` (1, count, 5), with its own signal on MRI and
+    uptake on PET. centre and radii: in mm along x, y and z."""
 
     kind: str
     centre: tuple[float, float, float]
@@ -70,11 +71,11 @@ class Blob:
 def tissues_at(
     points: list[Voxels], warp: Voxels, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[Labels, Voxels, Voxels]:
-    """At each point its tissue's label, uint8; and the signal (relative) and uptake (SUV) of lesions, float32, 0
-    outside of them.
+    """Return the label of the tissue at each point, uint8, and the signal (relative) and uptake (SUV) of
+    lesions, float32.
 
-    points: x, y and z in mm, float32, of one shape, which each result has too. warp: (3, count, 5), the field of waves
-    that moves them (`make_waves`).
+    Signal and uptake are 0 outside of lesions. points: x, y and z in mm, float32, of one shape, which each result has
+    too. warp: (3, count, 5), the field of waves that moves them (`make_waves`).
     """
     slabs = [
         _tissues_of_slab([axis[start : start + SLAB] for axis in points], warp, size, nodes, blobs)
@@ -87,8 +88,8 @@ def tissues_at(
 def _tissues_of_slab(
     points: list[Voxels], warp: Voxels, size: float, nodes: list[Node], blobs: list[Blob]
 ) -> tuple[Labels, Voxels, Voxels]:
-    """The labels, signal and uptake at the points of a slab, each of one shape with these; arguments as those
-    of `tissues_at`."""
+    """Return labels, signal and uptake at the points of a slab, each of one shape with these;
+    arguments as those of `tissues_at`."""
     shift = _evaluate(warp, points)
     x, y, z = (axis / np.float32(size) + move for axis, move in zip(points, shift, strict=True))
     labels = _anatomy(x, y, z, nodes)
@@ -104,7 +105,7 @@ def _tissues_of_slab(
 
 
 def _grow(blob: Blob, x: Voxels, y: Voxels, z: Voxels) -> Bools:
-    """Where the lesion lies, of one shape with the points x, y and z, which are in mm."""
+    """Return where the lesion lies, in the shape of the points x, y and z, which are in mm."""
     offsets = [
         (axis - np.float32(at)) / np.float32(radius)
         for axis, at, radius in zip((x, y, z), blob.centre, blob.radii, strict=True)
@@ -118,8 +119,8 @@ def _grow(blob: Blob, x: Voxels, y: Voxels, z: Voxels) -> Bools:
 
 @dataclass(frozen=True)
 class _Points:
-    """Points x, y and z in mm, of one shape, and the surfaces that tissues are made by: a tissue lies where a sum of
-    these is below 1."""
+    """Points x, y and z in mm, of one shape, and surfaces of which tissues are made: a tissue lies where a sum of them
+    is below 1."""
 
     x: Voxels
     y: Voxels
@@ -141,8 +142,8 @@ class _Points:
 
 
 def _anatomy(x: Voxels, y: Voxels, z: Voxels, nodes: list[Node]) -> Labels:
-    """Labels, of one shape with the points x, y and z in mm, of a head and neck from the larynx (z = -48) to the
-    nasopharynx (z = 48)."""
+    """Return the labels of a head and neck from the larynx (z = -48) to the nasopharynx (z = 48), in the shape of the
+    points x, y and z, in mm."""
     at = _Points(x, y, z)
     front = at.level(52, 54, 66, 84, 88, 88, 86)
     outline = np.sqrt(
@@ -248,7 +249,7 @@ def _blob(rng: np.random.Generator, kind: str, centre: tuple[float, float, float
 
 
 def make_nodes(rng: np.random.Generator) -> list[Node]:
-    """Small lymph nodes along the vessels of the neck: X, Y, Z, radius."""
+    """Return small lymph nodes along the vessels of the neck: X, Y, Z, radius."""
     return [
         (side * rng.uniform(34, 48), rng.uniform(-4, 26), rng.uniform(-45, 40), rng.uniform(3, 5.5))
         for side in (-1, 1)
@@ -276,8 +277,8 @@ def make_waves(
 
 
 def _evaluate(waves: Voxels, points: list[Voxels]) -> list[Voxels]:
-    """Each component of a field of waves, (components, count, 5), at the points x, y, z in mm, all of one shape, which
-    each result has too; in the unit of values of the waves' amplitude."""
+    """Return each component of a field of waves, (components, count, 5), at the points x, y, z in mm, all of one shape,
+    which each result has too, in the unit of values of the waves' amplitude."""
     x, y, z = points
     fields = []
     for component in waves:

@@ -42,7 +42,7 @@ MOST_PATIENTS = 9999
 
 MRI_SHAPE, MRI_SPACING_MM = (200, 200, 24), (0.9, 0.9, 4.0)
 PET_SHAPE, PET_SPACING_MM = (60, 60, 32), 4.0
-PET_FINE_TIMES = 2  # times finer it is made, then blurred and averaged
+PET_FINE_TIMES = 2  # PET is made so many times finer, then blurred and averaged
 PET_BLUR_FWHM_MM = 5.5
 
 
@@ -60,7 +60,7 @@ class MadeUpScan:
 
     @property
     def folder(self) -> str:
-        """Of its files, within that of the cohort; `hnscc scan` reads it as one of its patient's visits."""
+        """The folder of its files within that of the cohort; `hnscc scan` reads it as one of its patient's visits."""
         return f"{self.patient_id}/visit{self.number}"
 
 
@@ -93,7 +93,7 @@ def make_phantom(
 
 
 def made_up_scans(patients: int, seed: int) -> list[MadeUpScan]:
-    """Who is scanned how often, and with lesion or without; patients are numbered in random order."""
+    """Return who is scanned how often, with lesion or without; patients are numbered in random order."""
     scans_with_lesion = max(6, round(patients * 18 / 44))
     followed = round(patients * 18 / 44)  # patients with two scans
     both = scans_with_lesion // 8  # of them: with lesion in both
@@ -138,7 +138,7 @@ def make_scan(scan: MadeUpScan, folder: Path, seed: int) -> None:
 
 
 def _uptakes(rng: np.random.Generator) -> NDArray[np.float32]:
-    """The SUV of each tissue, (tissues,), by its label."""
+    """Return the SUV of each tissue, (tissues,), by its label."""
     return np.array([rng.uniform(*uptake) for _, uptake in TISSUES.values()], np.float32)
 
 
@@ -163,7 +163,8 @@ def _mri(
 
 
 def _bias(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """The logarithm of a slowly varying field of the receiving coils, about -0.2 .. 0.2: of `shape`, (x, y, z)."""
+    """Return the logarithm of a slowly varying field of the receiving coils, about -0.2 .. 0.2: of `shape`, (x,
+    y, z)."""
     x, y, z = np.meshgrid(*(np.linspace(-1, 1, count, dtype=np.float32) for count in shape), indexing="ij")
     a = rng.uniform(-0.1, 0.1, 6).astype(np.float32)
     field: NDArray[np.float32] = (
@@ -196,7 +197,7 @@ def _pet(
 
 
 def _points(shape: tuple[int, ...], affine: Floats) -> list[NDArray[np.float32]]:
-    """Patient coordinates in mm (X left, Y posterior, Z superior) of voxel centres, each (x, y, z) float32.
+    """Return the patient coordinates in mm (X left, Y posterior, Z superior) of voxel centres, each (x, y, z) float32.
     affine: 4 x 4."""
     index = np.meshgrid(*(np.arange(count, dtype=np.float32) for count in shape), indexing="ij", sparse=True)
     matrix = affine.astype(np.float32)
@@ -219,7 +220,7 @@ def _pet_affine(rng: np.random.Generator) -> Floats:
 
 
 def _affine(axes: Floats, centre: Floats, shape: tuple[int, ...]) -> Floats:
-    """(4, 4), of a volume with these axes (3, 3) in mm a voxel, around its centre (3,) in mm."""
+    """Return the affine, (4, 4), of a volume with these axes (3, 3) in mm per voxel, around its centre (3,) in mm."""
     affine = np.eye(4)
     affine[:3, :3] = axes
     affine[:3, 3] = centre - axes @ ((np.array(shape) - 1) / 2)
@@ -227,8 +228,8 @@ def _affine(axes: Floats, centre: Floats, shape: tuple[int, ...]) -> Floats:
 
 
 def _finer(affine: Floats) -> Floats:
-    """The affine, 4 x 4 to mm, of voxels split PET_FINE_TIMES times along each axis; affine: 4 x 4, of the
-    whole ones."""
+    """Return the affine, 4 x 4 to mm, of voxels split PET_FINE_TIMES times along each axis; affine: 4 x 4, before
+    the split."""
     step = np.diag([1 / PET_FINE_TIMES] * 3 + [1.0])
     step[:3, 3] = 0.5 / PET_FINE_TIMES - 0.5
     return affine @ step
@@ -245,7 +246,7 @@ def _write(
     image.set_qform(affine, code=1)
     if slope:
         image.header.set_slope_inter(slope, 0)
-    # mtime 0: gzip would write the time of day into the file.
+    # mtime 0, since gzip would otherwise write the time of day into the file.
     content = gzip.compress(image.to_bytes(), compresslevel=5, mtime=0)
     with write_errors(path.parent):
         write_bytes(path, content)

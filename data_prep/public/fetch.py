@@ -1,6 +1,8 @@
-"""Fetching the public cohort into a folder: each file by pooch, which compares its checksum, then renamed into place.
+"""Fetches the public cohort into a folder: each file by pooch, which compares its checksum, and then renames it
+into place.
 
-The manifest is written last: where it is, all files are there. Run again, what is there and right is not fetched again.
+The manifest is written last, so that where it exists, all files do. A second run does not fetch again what is there
+and right.
 """
 
 import logging
@@ -33,7 +35,7 @@ from hnscc.base.in_words import first_of
 from hnscc.base.locations import S3Path, locate
 from hnscc.base.steps import Progress
 
-# What is being fetched stands here, below the cohort's folder; nothing of it stays.
+# Files that are being fetched lie here, below the cohort's folder; none of them stays.
 UNFINISHED = ".unfinished"
 CHUNK = 1 << 16
 
@@ -83,7 +85,8 @@ def _on_disk(out: str | Path) -> Path:
 
 
 def _missing(folder: Path, files: Sequence[PublicFile], texts: dict[str, str]) -> list[PublicFile]:
-    """The files that are not there. InputError where one is there with another content: nothing is replaced."""
+    """Return the files that are missing. InputError is raised where one has another content, since nothing
+    is overwritten."""
     digests = {file.path: file.sha256 for file in files}
     digests |= {name: sha256(text.encode()) for name, text in texts.items()}
     there = {name for name in digests if (folder / name).exists() or (folder / name).is_symlink()}
@@ -123,11 +126,11 @@ def _fetch_each(
 
 
 def _fetch(fetcher: pooch.Pooch, file: PublicFile, address: str) -> None:
-    """Fetch it below UNFINISHED, once more where that fails, and compare its checksum."""
+    """Fetch a file below UNFINISHED, once more if that fails, and compare its checksum."""
     try:
         with telling_failures(address):
             fetcher.fetch(file.path, downloader=_download)
-    except ValueError:  # pooch's word for another checksum
+    except ValueError:  # what pooch raises for another checksum
         raise InputError(
             "The network gives another file than the cohort's.",
             where=InNetwork(address).shown,

@@ -25,7 +25,7 @@ from hnscc.base.in_words import count_of, first_of
 
 LISTED = Path(__file__).with_name("sts.json")
 MANIFEST, NOTICE = "manifest.csv", "README.txt"
-# What the data set itself calls the files, by the manifest's column.
+# The data set's own names of files, by the manifest's column.
 NAMES = {"pet": "PET_image.nii.gz", "mri": "MR_T1_image.nii.gz", "mask": "MR_T1_mask.nii.gz"}
 
 NOTICE_TEXT = """\
@@ -50,7 +50,7 @@ Please cite
 AGAIN = "give the same command again: what is whole is not fetched again"
 REPOSITORY = "theibsi/data_sets"
 SECONDS = (10, 60)  # to be connected; between two pieces of an answer
-NAMED_FILES = 6  # as many files are named in a message
+NAMED_FILES = 6  # so many files are named in a message
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ class PublicFile:
 
     @property
     def path(self) -> str:
-        """Where it lies below the cohort's folder."""
+        """Its path below the cohort's folder."""
         return f"nifti/{self.patient_id}/{NAMES[self.role]}"
 
 
 def sts_files() -> tuple[PublicFile, ...]:
-    """Its 102 files, three of each patient, in the order of the manifest."""
+    """Return its 102 files, three of each patient, in the order of the manifest."""
     return tuple(PublicFile(**each) for each in json.loads(LISTED.read_text(encoding="utf-8")))
 
 
@@ -99,7 +99,7 @@ REFUSALS = {
 
 @dataclass(frozen=True)
 class InNetwork:
-    """An address, of which a message shows no user name and no password."""
+    """An address, which messages show without user name and password."""
 
     address: str
 
@@ -112,7 +112,7 @@ class InNetwork:
 
 @contextlib.contextmanager
 def telling_failures(address: str) -> Iterator[None]:
-    """Turn what the network refuses within a `with` block into InputError. Other errors pass."""
+    """Turn failures of the network within a `with` block into InputError; other errors pass."""
     try:
         yield
     except requests.exceptions.RequestException as error:
@@ -206,7 +206,7 @@ def _answer(address: str, kind: type, key: str) -> Any:
 
 
 def _paths_of(listed: dict[str, Any], address: str) -> dict[str, str]:
-    """The first path of each content, by git's name of it."""
+    """Return the first path of each content, by git's name of it."""
     entries = listed.get("tree")
     if not isinstance(entries, list) or not all(isinstance(each, dict) for each in entries):
         raise _strange(address)
