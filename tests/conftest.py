@@ -1,11 +1,11 @@
-"""The order of the files; the examples of Hypothesis; and what several need: the command, a module's `main` in this
-process, and of Ray one home folder and one running cluster.
+"""The order of the test files, the examples of Hypothesis, and fixtures that several files need: the command, a
+module's `main` in this process, and for Ray one home folder and one running cluster.
 
-A command in a process of its own (`processes.run`) costs four seconds of imports before it does anything. So only what
-depends on the process is tested in one: kills, Ctrl-C, locks between processes, the environment at its start. All else
-is called in the process of the tests (`hnscc`, `here`). Shared by all tests of a process of pytest, which must leave
-them as they are: `home`, `cluster`. What takes seconds to make or to load, and several files share, is made in one
-process of pytest where these files stand in one row of TOGETHER.
+A command in a process of its own (`processes.run`) costs four seconds of imports before it does anything. So it is run
+in one only where a test depends on the process: kills, Ctrl-C, locks between processes, the environment at its start.
+Everything else is called in the process of the tests (`hnscc`, `here`). All tests of a process of pytest share `home`
+and `cluster`, and must leave them as they are. What takes seconds to make or to load, and several files share, is made
+in one process of pytest, if these files are in one row of TOGETHER.
 """
 
 import gc
@@ -18,11 +18,11 @@ from processes import running_cluster, set_local_ray
 
 from hnscc.commands.cli import run_command
 
-# The same commit gives the same result. `pytest --hypothesis-profile=default tests/scores` chooses other examples.
+# A commit always has the same examples. `pytest --hypothesis-profile=default tests/scores` chooses other examples.
 settings.register_profile("same_examples", derandomize=True)
 settings.load_profile("same_examples")
 
-# Files whose tests one process runs, below tests/: what they share is made, or loaded, once.
+# Files below tests/ whose tests run in one process, so that what they share is made, or loaded, once.
 TOGETHER = (
     # MONAI (5 s) and scikit-learn.
     (
@@ -58,10 +58,10 @@ TOGETHER = (
         *("test_prose.py", "test_named_in_pages.py", "test_doc_examples.py"),
         *("base/test_console.py", "base/test_in_words.py"),
     ),
-    # The process that others are forked off.
+    # The process that others are forked from.
     ("training/test_in_use.py", "training/test_earlier.py"),
 )
-# Files whose tests take longest, or that stand in a row above, those with the most waiting for Ray first.
+# Files whose tests take longest, or that are in a row above; those that wait for Ray the most come first.
 LONGEST = [
     *("test_search_runs.py", "test_study.py", "test_in_use.py", "test_surroundings.py"),
     *("test_advice.py", "test_brief.py", "test_phantom.py", "test_network.py", "test_ten_thousand_masks.py"),
@@ -77,8 +77,9 @@ LONGEST = [
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Hardly anything is garbage yet: to look for it takes a sixth of the time, and is not done among these later. What
-    tests leave is looked for less often than Python does, which libraries with millions of objects make slow."""
+    """Run Python's garbage collector never during the collection of tests, and less often afterwards. During it hardly
+    anything is garbage, and looking for it takes a sixth of the time. Later, what was collected here is not looked at,
+    and the search for what tests leave would be slow, since libraries hold millions of objects."""
     gc.disable()
     try:
         return (yield)
@@ -89,14 +90,15 @@ def pytest_collection():
 
 
 def pytest_sessionfinish():
-    """What was collected is garbage again: libraries that look at the end for what was never freed complain else."""
+    """Let the garbage collector look at the collected tests again, since some libraries complain at the end about
+    objects that were never freed."""
     gc.unfreeze()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """The longest files first: where several processes share the files, all end at about the same time. Of a test
-    marked `quick`, all cases but so many, spread evenly, become slow ones."""
+    """Sort the longest files first, so that several processes that share the files end at about the same time. Of a
+    test marked `quick`, mark all cases as slow except so many, spread evenly."""
     cases: dict[object, list[pytest.Item]] = {}
     for item in items:
         if item.get_closest_marker("quick"):
@@ -113,7 +115,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """`--dist loadfile` with the files of a row of TOGETHER as one."""
+    """Make `--dist loadfile` treat the files of a row of TOGETHER as one."""
     from xdist.scheduler import LoadFileScheduling  # it may be left out (-p no:xdist)
 
     first = {f"tests/{each}": f"tests/{row[0]}" for row in TOGETHER for each in row}
@@ -128,7 +130,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.fixture(scope="session")
 def smp() -> ModuleType:
-    """The library of networks, which takes a second to load: only where a test asks it."""
+    """Return the library of networks. It takes a second to load, so that only tests which ask for it load it."""
     from hnscc.training.library import smp
 
     return smp
@@ -136,7 +138,7 @@ def smp() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def sklearn() -> ModuleType:
-    """scikit-learn, which takes more than a second to load: only where a test asks it."""
+    """Return scikit-learn. It takes more than a second to load, so that only tests which ask for it load it."""
     import sklearn.calibration
     import sklearn.ensemble
     import sklearn.metrics
@@ -159,8 +161,8 @@ def hnscc(capsys, monkeypatch):
 
 @pytest.fixture
 def here(home, monkeypatch, capsys):
-    """Call the `main` of a module in this process, a Ray that it starts included: exit code, standard output, standard
-    error. RAY_ADDRESS and its like are not set; the token is that of `cluster`."""
+    """Call the `main` of a module in this process, with the Ray that it may start: exit code, standard output, standard
+    error. RAY_ADDRESS and similar variables are not set; the token is that of `cluster`."""
     set_local_ray(monkeypatch, home)
 
     def call(main, *arguments) -> tuple[int, str, str]:
@@ -172,12 +174,12 @@ def here(home, monkeypatch, capsys):
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory):
-    """Ray keeps files in the home folder: a private one."""
+    """Return a private home folder, in which Ray keeps files."""
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="session")
 def cluster(home):
-    """A running cluster with a token and one GPU that is declared, not real: its address and environment."""
+    """Start a cluster with a token and one GPU that is declared, not real; give its address and environment."""
     with running_cluster(home, gpus=1) as running:
         yield running

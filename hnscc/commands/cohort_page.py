@@ -25,8 +25,8 @@ from hnscc.reporting.blocks import Columns, Points, ReportTable, Section, html, 
 
 
 def page_of(store: str | Path) -> Page:
-    """Return the function that makes the page of a store that is to be written there: the page shows the
-    store's name."""
+    """Return the function that makes a store's page. store: where the store is to be written, whose name the
+    page shows."""
     return partial(cohort_page, name=locate(store).name)
 
 

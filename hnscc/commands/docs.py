@@ -137,7 +137,7 @@ def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:
 
 
 def type_of(annotation: Any) -> str:
-    """Return a type as code writes it. NumPy's ArrayLike needs this, since it would be spelled out."""
+    """Return a type as code writes it, where NumPy would spell out everything that its ArrayLike may hold."""
     written = inspect.formatannotation(annotation) if isinstance(annotation, type) else str(annotation)
     return written.replace(str(ArrayLike), "ArrayLike")
 

@@ -63,8 +63,8 @@ def predict(
       example, that nobody could check whether a scan is of a patient on whom the models were trained.
 
     The result has `folder`, and `facts`, the content of predictions.json. InputError for no run folder, an unfinished
-    study, an unknown variant, modalities with other names, a missing modality, and every fault of the manifest and its
-    scans, all at once.
+    study, an unknown variant, scans that are given in another way, a missing modality, and every fault of the manifest
+    and its scans, all at once.
     """
     from hnscc.base.locations import check_places
     from hnscc.commands.predict import PredictOptions, predict_scans

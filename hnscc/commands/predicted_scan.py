@@ -193,7 +193,7 @@ def _within(image: NDArray[np.float32], bounds: Bounds) -> TableRow:
 
 
 def _beyond_bounds(intensities: TableRow) -> float:
-    """Return the share of a modality's pixels that lie beyond the bounds; the JSON has a name for it."""
+    """Return the share, 0..1, of a modality's pixels that lie beyond the bounds."""
     return float(intensities["outside"])
 
 
@@ -249,9 +249,11 @@ def _id_made_up(row: Row) -> bool:
 
 
 def _no_new_patient(patient: str, trained_on: Mapping[str, str]) -> list[str]:
-    """Return what to know of a patient on whom the models were, or may have been, trained: scores would be too good.
+    """Return a warning that the models were trained, or may have been trained, on this patient: scores would be
+    too good.
 
-    An id that `hnscc scan` made up resembles other ids by chance, so that it counts only if capitals alone differ.
+    Ids that `hnscc scan` made up are alike by chance, and count as alike only where nothing but capitals tells
+    them apart.
     """
     if where := trained_on.get(patient):
         return [f"patient {patient} is one of the study's ({where}): no new patient"]

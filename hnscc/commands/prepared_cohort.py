@@ -19,8 +19,8 @@ ONE_OF_SEVERAL = "one of several, told of the cohort"  # for a scan, where a sen
 
 
 def print_cohort(store: Store, console: Console) -> None:
-    """Print these rows, and below them what is odd about the cohort as a whole. This prints nothing for stores of
-    versions that did not look for it."""
+    """Print a row for each scan, and below the rows what is odd about the cohort as a whole. A store of a version that
+    recorded no values of scans prints nothing."""
     scans = [scan for scan in store.scans if "values" in scan.placement]
     if not scans:
         return

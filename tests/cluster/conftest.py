@@ -1,4 +1,4 @@
-"""The S3 server of the test_s3_ files, one for all; and what was trained there, once."""
+"""One S3 server for all test_s3_ files, and runs that are trained there once."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from hnscc.study.trials import trials_of
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory) -> Iterator[tuple[S3Server, Path]]:
-    """The server, and the home folder of what talks to it."""
+    """Start the server; give it and the home folder of the processes that talk to it."""
     assert not missing(), missing()
     home = tmp_path_factory.mktemp("home")
     with s3_server() as started:
@@ -27,14 +27,14 @@ def s3(tmp_path_factory) -> Iterator[tuple[S3Server, Path]]:
 
 @pytest.fixture(scope="module")
 def server(s3) -> Iterator[S3Server]:
-    """The server, which this process finds for as long as the module lasts."""
+    """Give the server, which this process finds for as long as the module lasts."""
     with surroundings(*s3):
         yield s3[0]
 
 
 @pytest.fixture
 def there(server, request) -> S3Path:
-    """A prefix of the test's own."""
+    """Return a prefix that only this test uses."""
     return S3Path(BUCKET, request.node.name.translate({ord(each): "-" for each in "[]/ "}))
 
 
@@ -45,7 +45,7 @@ def bucket(server):
 
 @pytest.fixture(autouse=True)
 def started() -> Iterator[None]:
-    """No process of a test outlives it."""
+    """Kill every process that a test started and left running."""
     yield
     for process in STARTED:
         process.kill()
@@ -55,7 +55,8 @@ def started() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def trained(s3, tmp_path_factory) -> dict[str, RunFolder]:
-    """The same four trials in a folder, from a store in a folder, and on S3, from a store on S3; with their reports."""
+    """Train the same four trials twice, with reports: in a folder from a store in a folder, and on S3 from a store
+    on S3."""
     with surroundings(*s3):
         return {
             "folder": train_all(tmp_path_factory.mktemp("trained"), tmp_path_factory.mktemp("folder")),

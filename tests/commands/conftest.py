@@ -1,4 +1,4 @@
-"""What several tests of the commands read: a run folder with its tables, and a store. None of them writes there."""
+"""What several tests of the commands read and none of them changes: a run folder with its tables, and a store."""
 
 import pytest
 from run_folders import random_run, small_study
@@ -22,5 +22,5 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """A study of two folds, two variants and two repeats, with its weights; none of the tests writes there."""
+    """Return a study of two folds, two variants and two repeats, with its weights; none of the tests writes there."""
     return trained_run(tmp_path_factory.mktemp("trained"))

@@ -1,4 +1,4 @@
-"""File systems of their own, for what happens where a disk is full or read-only."""
+"""Mounts file systems, for tests of what happens where a disk is full or read-only."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 
 @pytest.fixture
 def mounted(tmp_path):
-    """A small or a read-only file system at a folder, where mounting is permitted; else a skip."""
+    """Give a function that mounts a small or a read-only file system at a folder; skip where mounting is
+    not permitted."""
     folder = tmp_path / "disk"
     folder.mkdir()
 

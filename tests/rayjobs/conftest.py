@@ -1,4 +1,4 @@
-"""What the tests of the cluster files need of pytest: the place that commands are called from."""
+"""The folder and the home folder in which the tests of the cluster files call commands."""
 
 import pytest
 from cluster_files import ROOT
@@ -6,6 +6,6 @@ from cluster_files import ROOT
 
 @pytest.fixture
 def stand_in_project(monkeypatch, tmp_path_factory):
-    """Where `ray up` is called; a home folder without a token of this machine's user."""
+    """Change to the folder where `ray up` is called, with a home folder that has no token of this machine's user."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
