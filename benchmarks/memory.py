@@ -81,7 +81,7 @@ def fold_of(counts: tuple[int, ...]) -> FoldData:
 
 
 def train_here(name: str, counts: tuple[int, ...], copies: int, trials: int) -> dict[str, Any]:
-    """Train so many trials in this process. Return bytes: of the worker before, the peak after each trial, and
+    """Train so many trials in this process. Return bytes: of the worker before the first, the peak after each, and
     the parts."""
     settings = SETTINGS[name] | {"epochs": EPOCHS}
     study = study_of(settings, "auto", repeats=trials, augmentation={"copies": copies})

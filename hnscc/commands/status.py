@@ -61,8 +61,8 @@ class Status(TypedDict):
 
 
 def run_status(folder: RunFolder) -> Status:
-    """Return everything that `hnscc status` prints. InputError where the study cannot be read, or where a fold cannot
-    of which every slice is scored.
+    """Return everything that `hnscc status` prints. InputError where the study, or a fold of which every slice is
+    scored, cannot be read.
 
     `trial_state` judges trials, as everywhere. Of their files, only those are read without which no trial is completed:
     predictions and history.

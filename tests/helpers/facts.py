@@ -23,8 +23,8 @@ PLAIN_NUMBERS |= {"peaks": 0, "peak_times": 1.0, "highest_at": [2, 3, 1]}
 
 
 def facts(scans: int, **changed: Any) -> list[Scan]:
-    """Return scans with PET in SUV; those with an odd number hold a lesion of 1 ml. `changed`: what differs in a scan,
-    by a letter and the scan's number, such as c0: c for its coverage, s for its values, l for its lesion."""
+    """Return scans with PET in SUV; those with an odd number hold a lesion of 1 ml. `changed`: what differs, by a
+    letter and a scan's number, such as c0: c for the scan's coverage, s for its values, l for its lesion."""
     found = []
     for number in range(scans):
         values: dict[str, Any] = {
