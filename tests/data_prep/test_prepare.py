@@ -151,7 +151,7 @@ def test_the_faults_of_all_scans_are_told_at_once(tmp_path, workers):
         ("row 3, scan S1, column mri", "Git LFS pointer"),
         ("row 4, scan S2, column pet", "do not fit together"),
         ("row 5, scan S3, column mask", "20 x 16 x 4 voxels, not 20 x 16 x 5"),
-        ("row 6, scan S4, column mri", "finite values"),
+        ("row 6, scan S4, column mri", "values that no image has"),
         ("row 7, scan S5, column mask", "not binary"),
         ("row 8, scan S6, column pet", "empty file"),
         ("row 8, scan S6, column mri", "empty file"),

@@ -145,7 +145,7 @@ def test_row_13_that_no_folder_has_room_says_what_each_lacks(tmp_path):
     told = with_mounts(FULL.format("/tmp"), "Ray", long)
     assert "Ray finds no folder for its sockets and logs." in told
     assert f"TMPDIR: a path of {len(long)} characters; /tmp: 0 MiB free" in told
-    assert "with 16 MiB free, whose path has at most 39 characters" in told
+    assert "with 16 MiB free, whose path is absolute, in ASCII, and has at most 39 characters" in told
     assert "found:      /tmp: 0 MiB free\n" in with_mounts(FULL.format("/tmp"), "Ray")
 
 
