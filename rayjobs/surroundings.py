@@ -79,7 +79,7 @@ def _own_folder(faults: dict[str, str]) -> str:
 def given_or_set(address: str | None) -> str | None:
     """Return the given address, else that of RAY_ADDRESS, without blanks around it; None where there is neither, so
     that Ray is started here."""
-    return (address or os.environ.get("RAY_ADDRESS") or "").strip() or None
+    return (address or "").strip() or os.environ.get("RAY_ADDRESS", "").strip() or None
 
 
 def refuse_silent(address: str) -> None:

@@ -1,4 +1,4 @@
-"""What Ray gives to trials that ask: places on GPUs, which nothing else keeps, and a wait that is told."""
+"""What Ray gives to trials that ask: places on GPUs, which nothing else keeps, a wait that is told, and addresses."""
 
 import os
 import subprocess
@@ -11,10 +11,12 @@ import pytest
 import yaml
 from stores import make_store, study_of
 
+from hnscc.base.errors import InputError
 from hnscc.study.loading import dump_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.records import read_record
 from rayjobs.cluster import Wait
+from rayjobs.surroundings import given_or_set, refuse_silent
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +149,17 @@ def test_a_study_that_waits_for_a_gpu_says_for_what_and_how_long_and_then_trains
     assert "waiting for a machine with 1 CPUs and 0.5 GPUs free: no trial is being trained, for 1" in told
     assert "4 trials completed" in rest
     assert read_record(RunFolder(tmp_path / "run").trial("pet-f0-r00")).attempts[0].gpus == 0.5
+
+
+def test_what_is_no_address_is_refused():
+    """Ray was left to join it for many minutes."""
+    with pytest.raises(InputError, match=r"No Ray cluster can be joined[^$]*10\.0\.0\.5:6379x"):
+        refuse_silent("10.0.0.5:6379x")
+
+
+def test_an_address_of_blanks_is_none(monkeypatch):
+    """With one, RAY_ADDRESS was left aside, and Ray was started here."""
+    monkeypatch.setenv("RAY_ADDRESS", " 10.0.0.5:6379\n")
+    assert given_or_set(" ") == given_or_set(None) == "10.0.0.5:6379"
+    monkeypatch.setenv("RAY_ADDRESS", " ")
+    assert given_or_set("") is given_or_set(" ") is None
