@@ -189,8 +189,8 @@ def _ready_on_cluster(
 def _ready_to_train_here(
     study: Study, folder: RunFolder, during: contextlib.ExitStack, accept_versions: bool
 ) -> ReadyRun:
-    """Start Ray here, and read the folds meanwhile. To check networks and resolve `auto`, the folds need PyTorch: the
-    process that has loaded it first is asked."""
+    """Start Ray here, and read the folds meanwhile. What needs PyTorch, to check networks and to resolve `auto`, is
+    asked of the process that has loaded it first."""
     store_and_divisions = _refuse_at_once(study, folder)
     answer = during.enter_context(standing_by(*_standby_of(study), _question_of(study, *store_and_divisions)))
     during.enter_context(connected(None))

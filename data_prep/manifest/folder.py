@@ -54,8 +54,8 @@ def list_scans_below(
     """Read the headers of all series and volumes in and below some folders, as if one folder held them all.
 
     known: the pseudonyms that earlier listings gave; other patients get new ones. A patient with files of both kinds is
-    recognised by the same id in DICOM and in the paths, or by one folder. progress: called with the files done, and
-    their number. InputError is raised where nothing can be read, if something is `needed`.
+    recognised by the same id in DICOM and in the paths, or by one folder. progress: called with the files done,
+    their number, and an empty text. InputError is raised where nothing can be read, if something is `needed`.
     """
     dicom = list_folders(folders, known, progress)
     places = sorted({path.parent for each in dicom.series for path in each.paths})
@@ -109,7 +109,7 @@ def _may_be_files_of_one(found: FolderFiles, patients: Mapping[Words, str]) -> t
 
 def _may_be_several(files: Sequence[FoundFile], patients: Mapping[Words, str]) -> tuple[str, ...]:
     """Return notes on patients without a number whose scans differ by words that may be ids: HN_1987, HN_2001;
-    HN/M01, HN/M02.
+    HN/M01 to HN/M20.
 
     A patient may have a few visits, so only more are reported; years are reported from two on.
     """

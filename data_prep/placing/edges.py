@@ -258,7 +258,7 @@ def _turned(
 
 def _falls(shown: _Shown, border: _Border, points: Integers) -> Floats:
     """Return, for each side (6,), the sum of how far values fall from inside to outside, in multiples of
-    the brightness.
+    the tissue's brightness.
 
     Beyond the image, its last values continue. points: (N, 3), z, y, x, where the positions of the border are put.
     """

@@ -90,7 +90,7 @@ def _highest_at(data: NDArray[np.float32], maxima: NDArray[np.float32], up: int)
 
 
 def _alike(heights: NDArray[np.float32]) -> float:
-    """Return the share of slices whose height equals the median height.
+    """Return the share of the slices that show something whose height is, up to SAME_SHARE, their median height.
 
     heights: (z,), of each slice's highest value above the volume's lowest, in raw values.
     """

@@ -29,8 +29,8 @@ BELOW_RANGES, ABOVE_RANGES = 0.25, 2.0
 # -3024 around its field of view lies at 0.67.
 BELOW_REST_RANGES, BETWEEN_SHARE, QUARTER_MIXED_SHARE = 20.0, 0.2, 0.55
 MIXED_SHARE = 0.001  # of the value: what differs by more is a mixture; less is rounding
-# In any unit of values: nobody measures higher ones (3.4e38 is the highest number of a file's type), and their squares
-# do not fit into 32 bits.
+# In any unit of values: nobody measures higher ones (3.4e38 is the highest number of a file's type), and the sum of
+# their squares over a volume does not fit into float32.
 HIGHEST_VALUE = 1e15
 LEAST_OTHER_VALUES = 16  # other values that are needed: a mask or a label map holds fewer
 ASKED_VOXELS = 2**18  # voxels, about, by which the range of the other values is measured

@@ -69,8 +69,8 @@ class BodyFacts(TypedDict, total=False):
     """Where one modality shows the body in the stored slices, and how wide (data_prep.placing.bodies).
 
     back, left: how far its centre lies from the middle of the slices, in mm. radii: the distance of the skin from the
-    centre, in mm, in 90 directions from left by back, averaged over the slices. lean_back, lean_left: how far the
-    centre moves along the slices; shear: how far rows move; in mm per mm, where no field of view cuts the body off.
+    centre, in mm, in 90 directions from left by back, averaged over the slices. lean_back, lean_left: how far it moves
+    along the slices, shear: and rows along themselves; in mm per mm, where no field of view cuts the body off.
     """
 
     back: float

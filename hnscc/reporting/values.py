@@ -32,8 +32,8 @@ def whole(value: int) -> str:
 
 
 def signed(value: float, decimals: int = 3) -> str:
-    """Write a difference with so many decimals and with its sign, also if they round it to 0; a difference of exactly 0
-    has no sign."""
+    """Write a difference with so many decimals and with its sign, also if they round it to 0. A difference of 0, apart
+    from rounding, has none."""
     written = f"{value:+.{decimals}f}".replace("-", "−")
     return written if round(value, DIGITS) else written[1:]
 

@@ -106,7 +106,7 @@ def _refused(layers: nn.Module, in_channels: int, size: int) -> str | None:
 
 
 def _sizes_near(layers: nn.Module, in_channels: int, size: int) -> tuple[int | None, list[int]]:
-    """Return a number whose multiples the network takes, and its two multiples next to this size, which were tried.
+    """Return a number whose multiples the network takes, and its multiples next to this size, which were tried.
 
     (None, []) where the refusal is not explained by layers that halve an image three to six times.
     """
