@@ -147,7 +147,7 @@ def _columns_of(table: pa.Table) -> Part:
 
 
 def trial_rows(results: Results) -> Iterable[TableRow]:
-    """Return one row per trial of the study, in its order."""
+    """Yield one row per trial of the study, in its order."""
     medians = results.median_of
     for each in results.results:
         row: TableRow = {**each.trial.named, "seed": each.seed, "status": each.status, "reason": each.reason}

@@ -23,7 +23,7 @@ from hnscc.scores.thresholds import MAIN_READING, READINGS, Reading, choose_thre
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 
-# How many threads score scans. They spend most time in SciPy and NumPy, which release the GIL, and each takes memory.
+# At most so many threads score scans. They gain time in SciPy and NumPy, which release the GIL, but each takes memory.
 SCANS_AT_ONCE = 4
 
 

@@ -56,7 +56,7 @@ class Result:
 class Completed(Result):
     """A completed trial and its scores.
 
-    counts: (N,) at 0.5. scans, probabilities: those of whole scans. collapsed: whether no pixel of validation or test
+    counts: (N,) at 0.5. scans, calibrations: those of whole scans. collapsed: whether no pixel of validation or test
     reaches 0.5. highest_probability: the highest one there. kept_uptake: whether it stored the glycolysis of whole
     scans, at every threshold.
     """

@@ -172,7 +172,8 @@ def _over_patients(pooling: Pooling, repeats: Sequence[Patients]) -> Estimate:
 
 
 def _said_of_pooled(metric: PatientMetric, median: Estimate, repeats: Estimate) -> Iterator[str]:
-    """Why the median models have no interval, and the repeats; what holds of both is said once."""
+    """Yield why the median models, and why the repeats, have no value or interval; a reason that is the same for both
+    is given once."""
     if median.reason:
         yield f"{metric.label}: {median.reason}"
     if repeats.reason and repeats.reason != median.reason:

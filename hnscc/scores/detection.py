@@ -2,8 +2,8 @@
 
 A scan or a patient is called positive where anything is predicted in it, wherever (or by another rule of the caller).
 It also has a score that rises with the evidence for a lesion, such as its highest stored probability or its predicted
-ml. Every scan has both, so that none is left out of a rate for lack of a prediction. Rates without a denominator are
-None; whether they exist depends on the truth alone (the rule of `empty_masks`).
+ml. Every scan or patient has both, so that none is left out of a rate for lack of a prediction. Rates without a
+denominator are None; whether they exist depends on the truth alone (the rule of `empty_masks`).
 """
 
 from dataclasses import dataclass
@@ -71,8 +71,8 @@ def auc(calls: Calls, model: Integers | None = None) -> float | None:
 
     Equal scores count half (Mann and Whitney). model: int (N,), which of several models, such as those of folds, gave
     each score. Scores of different models lie on different scales, so only pairs within one model are compared: the
-    result is the mean of the models' own areas, weighted by their numbers of pairs. None unless a model has both scans
-    with and without lesion.
+    result is the mean of the models' own areas, weighted by their numbers of pairs. None unless some model has both:
+    scans (or patients) with lesion and such without.
     """
     models = np.zeros(len(calls.truth), int) if model is None else model
     in_order, pairs = 0.0, 0

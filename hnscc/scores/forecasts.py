@@ -94,8 +94,9 @@ def _of_one_repeat(found: Estimate) -> float:
 class _Studies:
     """Equally likely studies of one size. limit: the smallest estimates that p < 0.05 calls a difference. larger: how
     much larger than the true difference the estimate of such a study is on average. error: the standard error of the
-    rest. They are in the unit of the value: arrays of one shape, (4, 8, 78), or (4, 8, 12) for pairs, but (4, 1, 1) for
-    error. weights: how likely each index of the last axis is, (78,) or (12,); their sum is 1."""
+    rest. They are in the unit of the value: arrays of one shape, (4, 8, 78), or (4, 8, 144) where the variants have
+    different numbers of repeats, or (4, 8, 12) for pairs, but (4, 1, 1) for error. weights: how likely each index of
+    the last axis is, (78,), (144,) or (12,); their sum is 1."""
 
     limit: Floats
     larger: Floats
@@ -136,8 +137,8 @@ def smallest_seen(design: Design, patients: int, repeats: RepeatsOfBoth, chance:
 def _studies(design: Design, patients: int, repeats: RepeatsOfBoth) -> _Studies:
     """Return a study for each equally likely combination of the cohort's weights, the variance found of patients, and
     the variance found of the repeats of both variants (4, 8, 12 x 12), or of pairs of repeats (4, 8, 12). If both
-    variants have as many repeats, it does not matter which variant's variance is the larger: only the 78 different ones
-    of the 12 x 12 are kept.
+    variants have the same number of repeats, it does not matter which variant's variance is the larger: only the 78
+    different ones of the 12 x 12 are kept.
 
     The patients of a study determine both how far its estimate scatters and how wide its limits are. ValueError below 4
     patients, for whom there is no p, or 2 repeats.

@@ -39,8 +39,9 @@ def millilitres_of(
     """Return the millilitres of two masks, bool (Z, H, W) of one scan.
 
     spacing_mm: between voxels along z, y, x. uptake: SUV of each voxel, of the masks' shape. Trials give none, since
-    they store the glycolysis at every threshold (`stored.glycolysis`); tests compare that with this. Raises ValueError
-    for other masks, a spacing that is not above 0, or an uptake of another shape or not finite in a mask.
+    they store the glycolysis at every threshold (`stored.glycolysis`); tests compare it with what this function gives
+    for a mask. Raises ValueError for other masks, a spacing that is not above 0, or an uptake of another shape or not
+    finite in a mask.
     """
     check_masks(pred, truth, spacing_mm)
     voxel = voxel_ml(spacing_mm)

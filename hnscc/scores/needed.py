@@ -39,9 +39,9 @@ def patients_needed(
     """Return how many lesion patients a study needs to find this true difference with this chance. repeats: of each
     variant, or of the one and of the other.
 
-    It is at least 4, since fewer have no p. paired: whether the repeats of the pilot and of the next study are
-    paired. Raises ValueError for a difference that is 0 or not a number, a chance that is not from 0.5 to below 1,
-    and below 2 repeats.
+    It is at least 4, since fewer have no p. paired: whether the repeats of the pilot and of the next study are paired.
+    Raises ValueError for a difference that is 0 or not a finite number, a chance that is not from 0.5 to below 1, and
+    below 2 repeats.
     """
     _check_difference(difference)
     check_chance(chance)
@@ -142,8 +142,8 @@ def _least(design: Design, suffices: Callable[[Design, int], bool], numbers: ran
     """Return the least of these numbers that suffices; None where none does.
 
     It looks in steps, one of which is the pilot's own number, and by bisection within a step. With 2 or 3 repeats, more
-    patients may see less, since then only the repeats vary, and so few say little about how much. So the pilot's own
-    number may suffice although the steps on both sides of it do not.
+    patients may see less: the more there are, the more of what varies comes from the repeats, and so few say little
+    about how much these vary. So the pilot's own number may suffice although the steps on both sides of it do not.
     """
     before = numbers[0]
     steps = {*_growing(numbers[0], numbers[-1]), numbers[-1], min(max(own, numbers[0]), numbers[-1])}

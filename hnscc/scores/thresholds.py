@@ -145,8 +145,8 @@ def choose_threshold(pooled: Counts, rule: str) -> tuple[int | None, str | None]
 
 
 def median_position(scores: Sequence[float], repeats: Sequence[int]) -> int:
-    """Return the position of the median model by score: of two middle ones the lower, of equal ones the lower
-    repeat number.
+    """Return the position of the median model by score: the middle one, or the lower of two middle ones, where equal
+    scores are in the order of their repeat numbers.
 
     scores: pooled Dice; repeats: their numbers. There is at least one repeat.
     """

@@ -59,8 +59,8 @@ def _as_written(row: TableRow, wanted: pa.Schema) -> TableRow:
 
 
 def columns_of(study: Study) -> dict[str, str]:
-    """Map each searched setting to its column: the last part of its path, or, where two have the same last part, all of
-    it with underscores."""
+    """Map each searched setting to its column: the last part of its path. Where two have the same last part, or the
+    table has such a column already, it is the whole path with underscores."""
     paths = list(search_of(study).ranges)
     last = [path.rpartition(".")[2] for path in paths]
     taken = set(schema("configurations").names)
@@ -131,8 +131,8 @@ def importances(study: Study, rows: Sequence[TableRow]) -> dict[str, float]:
 
 
 def _design(values: Range | tuple[Any, ...], each: Sequence[Any]) -> npt.NDArray[np.float64]:
-    """Return the columns of the fit (N, K): for a range 1, the standardised value (or its logarithm), and its square;
-    for a list 0 or 1 for each word."""
+    """Return the columns of the fit (N, K): for a range 1, the value or its logarithm, standardised, and the square of
+    that; for a list 0 or 1 for each word."""
     if isinstance(values, Range):
         x = np.log(np.array(each, float)) if values.log else np.array(each, float)
         x = (x - x.mean()) / (x.std() or 1.0) if len(x) else x

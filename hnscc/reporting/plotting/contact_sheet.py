@@ -1,6 +1,7 @@
 """The pictures on the page that `hnscc prepare` writes. The contact sheet of a scan has a row for each modality, and
-the mask's outline below. For each modality that was registered, it also shows it and the reference over one another as
-they lay before. The histograms of a scan's values are small SVGs on one axis with those of the other scans.
+the mask's outline below. For each modality that was registered, the sheet also shows that modality and the reference
+over one another, as they lay before and, unless the row with the outline shows these two, after. The histograms of a
+scan's values are small SVGs on one axis with those of the other scans.
 
 Pictures are made by array operations: matplotlib would take longer than preparing the scan.
 """
@@ -54,7 +55,8 @@ def rows_of(modalities: Sequence[str], registered: Sequence[str] = (), reference
 
 
 def contact_sheet(panels: Sequence[Panel], ranges: Mapping[str, GreyRange], side: int) -> bytes:
-    """Return a JPEG with a column for each panel, and a row for each modality of `ranges` and for the mask's outline.
+    """Return a JPEG with a column for each panel. It has a row for each modality of `ranges`, then one with the mask's
+    outline, then those of registered modalities, in the order of `rows_of`.
 
     side: the side of a panel in pixels; the longer side of a plane fills it.
     """

@@ -131,7 +131,7 @@ def wrapped(label: str, width: int = 16) -> str:
 
 
 def titled(axes: Axes, label: str, text: str) -> None:
-    """Give a panel a title of its variant's label and a text, on two lines where one line is too short."""
+    """Give a panel a title of its variant's label and a text, one below the other where they do not fit on one line."""
     whole = f"{label}: {text}"
     axes.set_title(
         whole if len(whole) <= LETTERS else f"{wrapped(label, LETTERS - 1)}:\n{wrapped(text, LETTERS)}"

@@ -94,7 +94,8 @@ def _choices(source: Source) -> Iterator[str]:
 
 
 def _data(source: Source) -> Iterator[str]:
-    """Repeat what `hnscc prepare` found odd about the scans, most of it in one point."""
+    """Repeat in one point what `hnscc prepare` found odd about the scans: the first sentences, and how many more
+    there are."""
     if source.odd:
         rest = len(source.odd) - MOST_ODD
         more = f"; and {rest} more, which `hnscc check` lists" if rest > 0 else ""

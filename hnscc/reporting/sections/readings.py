@@ -70,7 +70,7 @@ def _chosen_on(row: TableRow) -> str:
 
 def _mean_over(row: TableRow) -> str:
     """Return what a reading's mean is taken over. True positives are by the reading's convention: the paper's excludes
-    misplaced slices, as its Table 2 does."""
+    misplaced slices, which Table 2 of the report counts."""
     beside = row["slice_set"] == "true_positive" and row["convention"] != "slice"
     return SET_IN_WORDS[row["slice_set"]] + (", misplaced ones left out" if beside else "")
 

@@ -106,8 +106,8 @@ def _means(source: Source) -> ReportTable:
 
 
 def _of_median_models(source: Source, name: str) -> RowsOrReason:
-    """Map each variant to the test rows of its median models, at the chosen threshold, or at 0.5 where none is
-    chosen. If a fold has no completed trial, map it to the reason why there are none, since the other folds test
+    """Map each variant to the test rows of its median models, at the chosen threshold, or at 0.5 where none is chosen.
+    Map a variant without a completed trial in some fold to the reason why it has no rows, since the other folds test
     other scans."""
     found: RowsOrReason = {}
     for variant in source.appearances:
