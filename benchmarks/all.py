@@ -42,7 +42,7 @@ BENCHMARKS = {
     "overhead": ["studies/demo.yaml"],
     "equivalence": [],
 }
-# Why a target is missed: the page says so at those that are.
+# Why a target is missed, by words of its figure; the page says so only where it is missed.
 WHY = {
     "resnet18 Unet: trainings per hour": "both sides spend most of the time in the same library's convolutions; ours "
     "run at seven tenths of the speed that this processor reaches in them (roofline); 3 x would take three quarters",
@@ -80,8 +80,8 @@ ON_GPU = {
 
 @dataclass(frozen=True)
 class Run:
-    """What one benchmark found, when and where. notes: sentences on what failed or was skipped, or, of one that is run
-    by hand, that the code has changed since it was last run."""
+    """What one benchmark found, when and where. notes: sentences on what failed or was skipped, or (written by hand,
+    until it is run again) that the code has changed since."""
 
     date: str
     machine: str
@@ -150,7 +150,7 @@ def page(found: dict[str, Run]) -> Iterator[str]:
         names = ", ".join(name for name, each in found.items() if (each.date, each.machine) == (date, where))
         yield f"- {date}, {where}: {names}"
     for name, each in found.items():
-        if each.figures and not each.failed:  # if it failed, its row says so
+        if each.figures and not each.failed:  # otherwise its row says so
             yield from (f"- {name}: {note}" for note in each.notes)
     yield ""
     yield "| what | target | median (range), n | reached? |"

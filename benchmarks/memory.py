@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--rounds 3] [--trials 6]
 
-Each measurement is a fresh process, as Ray's workers are. It imports what they do. Ray Tune is among it, which loads
+Each measurement is a fresh process, as Ray's workers are. It imports what they do, and so Ray Tune, which loads
 pandas: else PyArrow would load pandas at the end of the first trial, and the second would start from more. Then it
 makes a fold's slices (266 of training, 48 of validation, 58 of test, as the paper's study has of the phantom cohort;
 all workers of a machine share one copy). The memory that is resident then is the worker's. It trains trials by

@@ -90,7 +90,8 @@ class Slices(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 
 def seed_worker(number: int) -> None:
-    """Seed a worker by its number, since forked workers would otherwise all make the same random choices."""
+    """Seed a worker's transform by the seed that PyTorch gives the worker, since forked workers would otherwise all
+    make the same random choices."""
     worker: Any = get_worker_info()
     seed = torch.initial_seed() % 2**32
     # With `set_random_seed` both flips would always occur together.

@@ -33,7 +33,7 @@ def volumes_of(row: Row, reference: str, suv: str) -> tuple[dict[str, Volume], M
 def grids_of(row: Row) -> tuple[dict[str, Grid], list[str] | None]:
     """Return the grids of a row by modality, and the modalities that its mask may be drawn on (None: no mask).
 
-    Only headers are read. InputError reports the faults of all files.
+    Only headers are read, and masks of DICOM. InputError reports the faults of all files.
     """
     return _each(row, read_grid, drawn_on)
 
@@ -79,8 +79,8 @@ def choose_reference(rows: list[Row], reference: str | None) -> tuple[str, list[
     names none, it is the modality on whose grid every mask is drawn. Where there are several such modalities, or no
     scan has a mask, it is the one of them with the smallest pixels, and among equal ones the first in the manifest.
     Where masks are drawn on different modalities, it is the one of these with the smallest pixels: the other masks are
-    resampled to it by area, with the least loss. Only headers are read. The faults are those of the headers, and of
-    masks that lie on no modality's grid.
+    resampled to it by area, with the least loss. Only headers are read, and masks of DICOM. The faults are those of
+    these files, and of masks that lie on no modality's grid.
     """
     modalities = list(rows[0].files)
     if reference is not None:

@@ -15,7 +15,7 @@ from hnscc.cohort.placement import unseen_by_modality
 from hnscc.cohort.store_format import Scan
 
 AXIAL_SLICES = 6  # slices that are shown
-MOST_SIDE_PIXELS = 160  # a shown slice has at most as many pixels along a side
+MOST_SIDE_PIXELS = 160  # a shown slice has at most so many pixels along a side
 LEVELS = 65535
 BINS = 256
 EVERY_PIXELS = 2  # the histogram counts every second pixel along rows and columns

@@ -21,7 +21,7 @@ from hnscc.base.in_words import count_of
 
 MAX_FILES = 100_000  # of one folder, those below it included
 MAX_FILE_BYTES = 2**31 + 2**26  # bytes: a volume of 2 GiB and its header
-SMALL_BYTES = 2**18  # bytes: a slice's file of this size is read whole, which is faster than in pieces
+SMALL_BYTES = 2**18  # bytes: a slice's file up to this size is read whole, which is faster than in pieces
 SMALL_WITH_PIXELS_BYTES = 2**22  # bytes: the same, where all of it is wanted
 MAX_AT_ONCE_BYTES = 2**28  # bytes of a folder that are read at once, its pixels with the headers
 ENDINGS = (".dcm", ".ima")  # a file of such a name is DICOM, or damaged

@@ -23,8 +23,8 @@ MOST_SHARE = 0.5  # of the pieces: where more of them lie apart, the mask is ref
 
 @dataclass(frozen=True)
 class Piece:
-    """A contour or frame of a mask: some of its points, (n, 3) in mm as Grid counts them, and the slices that it names
-    (`slice_name`), which are only compared and go into no text."""
+    """A contour or frame of a mask: its points, or the corners of a frame, (n, 3) in mm as Grid counts them, and the
+    slices that it names (`slice_name`), which are only compared and go into no text."""
 
     points: Floats
     names: frozenset[str] = field(repr=False)

@@ -43,7 +43,8 @@ _MOST_COUNT = 2**16  # segments, frames and pixels of a side
 
 @dataclass(frozen=True)
 class Segmentation:
-    """A mask on the grid of its frames, with those left out: 1 where any chosen segment is lesion.
+    """A mask on the grid of its frames and of those between them that the file leaves out: 1 where any chosen segment
+    is lesion.
 
     With it come the UIDs of its frame of reference ("" for none) and of the series it refers to; sentences on it; the
     frames of these segments, by their corners, with the slices that they name; whose the file is; and whether it states
@@ -94,11 +95,11 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
 
 
 def with_steps_of(own: Volume, grid: Grid) -> Volume:
-    """Return a mask on the grid of its image if each plane with lesion lies on one of its slices; else return
-    it unchanged.
+    """Return a mask with planes as far apart as the slices of its image if each plane with lesion lies on one of these
+    slices; else return it unchanged.
 
-    This is for a file that states how thick its slices are but not how far apart, which cannot be known where frames
-    are left out.
+    grid: that of the image. This is for a file that states how thick its slices are but not how far apart, which cannot
+    be known where frames are left out.
     """
     normal = own.grid.affine[:3, 2] / own.grid.spacing[2]
     lengths = np.abs(grid.affine[:3, :3].T @ normal)

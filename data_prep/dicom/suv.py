@@ -29,7 +29,7 @@ from hnscc.cohort.store_format import SUV_UNITS
 
 BODY_WEIGHT, LEAN_BODY_MASS = SUV
 UNITS = dict(zip(SUV, SUV_UNITS, strict=True))
-# At most times the injected activity: a PET cannot show more than all of it, apart from noise and corrections.
+# Times the injected activity, at most: a PET cannot show more than all of it, apart from noise and corrections.
 MOST_OF_DOSE = 2.0
 # What must be one for all slices of a series.
 _ONE = (

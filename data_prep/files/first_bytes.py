@@ -64,7 +64,8 @@ def no_volume(problem: str, where: str, expected: str, found: str, do: str = "")
 
 
 def check_one_volume(shape: Sequence[int], where: str) -> None:
-    """InputError for a shape, in voxels, that has fewer axes than three, or more than one frame along the others."""
+    """Raise InputError for a shape, in voxels, that has fewer axes than three, or more than one frame along
+    the others."""
     if len(shape) >= 3 and all(count == 1 for count in shape[3:]):
         return
     raise no_volume(

@@ -51,7 +51,7 @@ class Header:
     little: bool | None
 
 
-# Reads a header from the first bytes of a file and from how errors name it.
+# Reads the header from the first bytes of a file; the text is how errors name the file.
 HeaderOf = Callable[[bytes, str], Header | None]
 
 

@@ -1,5 +1,5 @@
-"""Reads volumes from files: nibabel_files for NIfTI, Analyze and MGH, itk_files for NRRD and
-MetaImage, data_prep.dicom.
+"""Reads volumes from files: NIfTI, Analyze and MGH by nibabel_files, NRRD and MetaImage by itk_files, DICOM
+by data_prep.dicom.
 
 What cannot be read completely and with certainty is refused. No error names a file or repeats a header's text.
 """

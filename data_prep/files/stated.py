@@ -76,10 +76,10 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
     """Return which of sform and qform place the volume: "sform", "qform", or "sform and qform" where they agree.
 
     If both are set, the sform is used, as by nibabel, SPM and FSL; ITK tools may use the qform. InputError is raised
-    where neither is set, where one that is set holds NaN or infinity, where lengths are in metres or micrometres, and
-    where they place a corner of the volume more than a voxel apart, or the sform and the header's voxel sizes (pixdim,
-    which ITK tools use) do, since nobody can know by which of them masks were drawn. ValueError is raised where the
-    qform's quaternion is invalid.
+    where neither is set, where one that is set holds NaN or infinity, and where lengths are in metres or micrometres.
+    It is also raised where sform and qform, or the sform alone and the header's voxel sizes (pixdim, which ITK tools
+    use), place a corner of the volume more than a voxel apart, since nobody can know by which of the two masks were
+    drawn. ValueError is raised where the qform's quaternion is invalid.
     """
     stated = [name for name in ("sform", "qform") if int(header[f"{name}_code"])]
     if not stated:

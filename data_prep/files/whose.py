@@ -91,7 +91,7 @@ def names_person(words: Sequence[str]) -> bool:
 
 
 def _of_a_person(words: Sequence[str]) -> list[str]:
-    """Return the words without those of a group, and without the letter or short number that follows such a word."""
+    """Return the words without those of a group, and without the letter or short number after the word for a place."""
     return [
         word
         for before, word in zip(["", *words], words, strict=False)

@@ -27,8 +27,8 @@ def as_birthday(ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Return pairs (later id, earlier id) that are one date in two forms: 1961-03-07, 07.03.61, 19610307,
     03/07/1961, 070361.
 
-    Two ids in the same form are two dates, of which one may have day and month exchanged. Digits alone must be a date
-    from 1900 to today; two ids of six digits are not compared, since each can be read in three ways.
+    Two ids in the same form are two dates, even if only day and month are exchanged. Digits alone must be a date from
+    1900 to today; two ids of six digits are not compared, since each can be read in three ways.
     """
     today = datetime.now(UTC).date()
     firsts: dict[Date, dict[str, str]] = {}

@@ -230,8 +230,8 @@ def _by_folder(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words,
 
 
 def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:
-    """Return a patient's files, put into the scan of the series where both are of one scan, if no column is then
-    filled twice."""
+    """Return the files; where a patient has one scan of files and one of series, the files are put into that of the
+    series, if no column is then filled twice."""
     series = {each.scan: each for each in scans_of(dicom)}
     scans: dict[str, set[str]] = {}
     for patient, scan in [(each.patient, each.scan) for each in dicom.series] + [

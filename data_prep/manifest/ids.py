@@ -256,7 +256,8 @@ def rows_text(lines: Iterable[int]) -> str:
 
 
 def lines_of(ids: Iterable[tuple[str, int]]) -> Mapping[str, list[int]]:
-    """Return the lines that each id stands in, by the order of the first; `ids` pairs ids with lines."""
+    """Return the lines that each id stands in; ids come in the order in which they first occur. `ids` pairs ids
+    with lines."""
     lines: dict[str, list[int]] = {}
     for each, line in ids:
         lines.setdefault(each, []).append(line)

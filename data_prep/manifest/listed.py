@@ -47,9 +47,9 @@ class ListedFile:
 
     column: what it is taken for: a modality, mask, or "" where that is unclear. modality: for a mask, the image that
     its name says it was drawn on. by: what says so, name or header. numbers: how its values are stored, such as uint8.
-    shape: voxels along x, y and z, with the spacing in mm; plane: that of the slices; both "" where it cannot be read.
-    remark: why it cannot be read, is taken for nothing, or for what it is. organ: what a mask's name says that it
-    shows, where that is no lesion; "" otherwise.
+    shape: voxels along x, y and z; spacing_mm: their distances; plane: that of the slices. These three are empty where
+    it cannot be read. remark: why it cannot be read, is taken for nothing, or for what it is. organ: what a mask's name
+    says that it shows, where that is no lesion; "" otherwise.
     """
 
     patient: str

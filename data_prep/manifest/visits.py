@@ -54,8 +54,8 @@ def of_numbers(ids: Iterable[str]) -> list[tuple[str, ...]]:
 
     Such are P05-1 and P05-2, P05a and P05b, BraTS-GLI-00006-000 and BraTS-GLI-00006-001. They may be visits of a
     patient or patients of a site, which a person must decide. Left out is what surely is a site: one named so
-    (site1-1), one without a number (HN-CHUM-001), a year (2019-1), and stems whose ids are mostly numbered (S1-001 to
-    S1-250, with more digits than the stem; 01-1 to 01-8 and 02-1 to 02-6, more than there are stems). Ids of
+    (site1-1), one without a number (HN-CHUM-001), a year (2019-1), and stems most of whose ids number patients (S1-001
+    to S1-250, with more digits than the stem; 01-1 to 01-8 and 02-1 to 02-6, more than there are stems). Ids of
     `of_visits` are left out as well.
     """
     in_words = _in_words(ids)

@@ -1,2 +1,2 @@
-"""Registers modalities of a scan that do not lie together, by rigid motions, and judges whether this is needed
-and worked."""
+"""Registers modalities of a scan that do not lie together, by rigid motions; judges whether this is needed, and whether
+it worked."""

@@ -55,7 +55,7 @@ class Copy:
 
 
 def small_copy(volume: Volume) -> Copy:
-    """Return means over blocks of voxels, as grey values; their square root lets faint uptake count beside
+    """Return means over blocks of voxels as grey values, by their square root, so that faint uptake counts beside
     hot uptake."""
     grid = to_lps(volume.grid)
     data = turned_to_lps(volume.data, volume.grid)
