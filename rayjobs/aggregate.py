@@ -22,10 +22,10 @@ from rayjobs.patient_files import refuse_in_job
 def aggregate(folder: RunFolder) -> list[TrialProblem]:
     """Write every table, every figure and the report from the completed trials, as `hnscc aggregate` does.
 
-    Return what was found wrong with trials, and the trials that the study leaves out; neither stand in a table. If
-    another process writes the tables, wait for it. InputError where the folds or provenance.json are damaged, where
-    there is no study, and in a job whose working directory came with patient files; every file then stays as it was. An
-    error later than that leaves no report of earlier tables behind.
+    Return what was found wrong with trials, and the trials that the study leaves out; neither of these stands in a
+    table. If another process writes the tables, wait for it. InputError where the folds or provenance.json are damaged,
+    where there is no study, and in a job whose working directory came with patient files; every file then stays as it
+    was. An error later than that leaves no report of earlier tables behind.
     """
     refuse_in_job()
     with writing_tables(folder):

@@ -192,8 +192,8 @@ def _is_up() -> bool:
 
 
 def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
-    """Let a machine that trains answer `resolve_in_process`, since the machine of the driving process often has no GPU
-    of its own."""
+    """Return a function that lets a machine that trains answer `resolve_in_process`, since the machine of the driving
+    process often has no GPU of its own."""
     with_gpu = any(each.get("GPU") for each in machines_of_cluster())
 
     def _resolve(training: Training) -> tuple[str, str]:
@@ -213,7 +213,8 @@ def resolve_on_cluster(study: Study) -> Callable[[Training], tuple[str, str]]:
 
 @contextlib.contextmanager
 def asked_first(study: Study, address: str) -> Iterator[Callable[[Training], tuple[str, str]]]:
-    """For commands that train nothing: ask the cluster that would train the trials how it would resolve `auto`.
+    """For commands that train nothing: yield a function that asks the cluster that would train the trials what
+    `auto` means.
 
     This starts no machine: where none is up, the settings alone decide. InputError where a trial asks for more than any
     machine there has.

@@ -79,7 +79,8 @@ def _tpe(
 
 
 def _domains(study: Study) -> dict[str, Any]:
-    """Replace lists by the places of their values, since an entry may be of any kind, even a whole network."""
+    """Return the range of each setting in Ray Tune's form; for a list, the positions of its values, since a value may
+    be of any kind, even a whole network."""
     return {path: _domain(study, path, each) for path, each in search_of(study).ranges.items()}
 
 

@@ -126,7 +126,8 @@ def amounts_in_words(amounts: Amounts) -> str:
 
 
 def resolve_here(study: Study) -> Callable[[Training], tuple[str, str]]:
-    """Return what `resolve_in_process` says for trials that this process trains on this machine."""
+    """Return a function that does what `resolve_in_process` does, for trials that this process trains on
+    this machine."""
     return lambda training: resolve_in_process(with_share(study, training))
 
 

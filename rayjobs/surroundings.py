@@ -25,7 +25,7 @@ ASK = ("-P", "-c", "from ray.scripts.scripts import main; main()", "health-check
 
 @contextlib.contextmanager
 def folder_for_ray() -> Iterator[str | None]:
-    """Return a short folder for the sockets of a Ray that we start, deleted afterwards; None where Ray's own choice
+    """Yield a short folder for the sockets of a Ray that we start, deleted afterwards; None where Ray's own choice
     will do.
 
     Ray takes RAY_TMPDIR, TMPDIR or /tmp. InputError where neither that nor /tmp can be used, and where Ray's processes
@@ -45,8 +45,8 @@ def folder_for_ray() -> Iterator[str | None]:
 
 
 def _fault_of(folder: str) -> str | None:
-    """Return why Ray cannot have its sockets and logs in a folder; None where it can. Its processes stand elsewhere,
-    and it writes the path in ASCII."""
+    """Return why Ray cannot have its sockets and logs in a folder; None where it can. The path must be absolute, since
+    Ray's processes have other working directories, and in ASCII, in which Ray writes it."""
     if not Path(folder).is_absolute():
         return "a relative path"
     if not folder.isascii():

@@ -39,7 +39,7 @@ class FoldData:
 
     pixels: shared by all folds. at: int (N,), the positions of the fold's N sampled slices among the pixels. rows: for
     each split, the range of N that holds it. bounds: by modality, the values that become 0 and 1, from this fold's
-    training slices. digest: hash of all that trainings depend on: pixels, bounds and order of the sampled slices.
+    training slices. digest: hash of the data that trainings depend on: pixels, bounds and order of the sampled slices.
 
     The scored slices are the sampled ones, followed by others: int (M,), the positions of the M slices that complete
     the scans of validation and test; other_splits: the split of each. others_digest: hash of their pixels and order,

@@ -69,8 +69,8 @@ class BodyFacts(TypedDict, total=False):
     """Where one modality shows the body in the stored slices, and how wide (data_prep.placing.bodies).
 
     back, left: how far its centre lies from the middle of the slices, in mm. radii: the distance of the skin from the
-    centre, in mm, in 90 directions from left by back, averaged over the slices. lean_back, lean_left: how far it moves
-    along the slices, shear: and rows along themselves; in mm per mm, where no field of view cuts the body off.
+    centre, in mm, in 90 directions from left by back, averaged over slices. lean_back, lean_left: how far the centre
+    moves along the slices; shear: how far rows move along themselves; in mm per mm, in slices that show the body whole.
     """
 
     back: float
@@ -119,7 +119,7 @@ class PlaneFacts(TypedDict, total=False):
     one bright value. step: how much brighter or darker a slice is than the one before (a logarithm), beyond 1.5 times
     the change in the slices around it. comb: for lines along y, and for those along x, how much more they differ if
     they are apart than if side by side, 2 where nothing differs. The others are 0 where the volume shows nothing or
-    only noise; those on lines and values, where tissue has too few.
+    only noise; those on lines and values also where tissue has too few of these.
     """
 
     copied: float
@@ -141,12 +141,12 @@ class ValueFacts(TypedDict, total=False):
     """The values of one modality's file, raw (data_prep.placing.found.describe_values).
 
     low, median, high: of the voxels that hold a value; first, last: their 1st and 99th percentile. rim: the median
-    where the volume ends sideways, or None. nan: the number of voxels without a number; within: of those that lie
-    between some with one. padding: the value that stands for nothing, in how many voxels, and whether it was filled
-    (data_prep.volumes.padding), or None. orientation: where the file's orientation is stated, or which one is assumed.
-    unit: of values, as DICOM states it. signal: see SignalFacts. tissue: the body's values outside of the lesion, or
-    None; elsewhere: those where the other modalities show the body, or None. body: see BodyFacts; None where no slice
-    shows the body in all modalities.
+    where the volume ends sideways, or None. nan: the number of voxels without a number; within: how many of these lie
+    between voxels with a number. padding: the value that stands for nothing, in how many voxels, and whether it was
+    filled (data_prep.volumes.padding), or None. orientation: where the file's orientation is stated, or which one is
+    assumed. unit: of values, as DICOM states it. signal: see SignalFacts. tissue: the body's values outside of the
+    lesion, or None; elsewhere: those where the other modalities show the body, or None. body: see BodyFacts; None where
+    no slice shows the body in all modalities.
     """
 
     low: float

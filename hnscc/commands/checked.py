@@ -175,7 +175,7 @@ class OtherVersions(TypedDict):
 class Checked(TypedDict):
     """What `check_study` found.
 
-    study: every setting, resolved. leakage_checks: which patients and scans stand in one split alone, and from which
+    study: every setting, resolved. leakage_checks: which patients and slices stand in one split alone, and from which
     slices bounds come; proven: those of the checks that were made on the splits. odd: what `hnscc prepare` found odd
     about the scans. trials: how many there are, and how many are in each state; trial_states: the state of each (in a
     search, of the completed and failed ones). left_out: for each variant, trained trials that the study no longer has,

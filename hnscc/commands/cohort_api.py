@@ -133,8 +133,8 @@ def scan(
     Every series of DICOM is listed with its modality, geometry and regions, or with the reason why it cannot be read.
     Every other volume (NIfTI, Analyze, NRRD, MetaImage, MGZ) is listed with its geometry, the type of its numbers, and
     what it is assumed to be. Only headers are read. For files that are not DICOM, the words of the path tell the
-    patient, the visit and what the file shows; the header may also tell a mask. Where several files may fill a cell,
-    none is taken.
+    patient, the visit and what the file shows; a mask may also be known by its header. Where several files may fill a
+    cell, none is taken.
 
     manifest: where a manifest for `prepare` is written. Then, of the result, `notes` says what to look at in it,
     `to_fill_in` are the scans without a mask, whose cell FILL-IN `prepare` refuses until you have filled it in,

@@ -124,7 +124,7 @@ def _of_function(name: str, function: Callable[..., Any]) -> str:
 
 
 def _signature(name: str, signature: inspect.Signature) -> Iterator[str]:
-    """Write a signature on one line where it fits, else with a line for each parameter, as code does."""
+    """Yield a signature: on one line where it fits, else with a line for each parameter, as code does."""
     parameters = list(_parameters(signature))
     given = type_of(signature.return_annotation)
     whole = f"hnscc.{name}({', '.join(parameters)}) -> {given}"

@@ -40,7 +40,7 @@ class PredictionFolder:
 
     @property
     def pictures(self) -> Path:
-        """Return the pictures of all scans, as a pattern for a shell."""
+        """The pictures of all scans, as a pattern for a shell."""
         return self.picture("*")
 
     def values(self, scan_id: str, kind: str) -> Path:

@@ -1,5 +1,4 @@
-"""What is wrong with a study file, in the words of its author: each setting by its path and line, with what
-is expected."""
+"""What is wrong with a study file, told for its author: each setting by its path and line, with what is expected."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final

@@ -76,7 +76,7 @@ def why_no_gpu() -> str:
 def resolve_unasked(training: Training) -> tuple[str, str]:
     """Return what `auto` would choose on machines that do not run yet, as far as the settings tell.
 
-    The device is a GPU only if the settings name one, and then the precision is the one that GPUs have.
+    The device is a GPU only if the settings name one. `precision: auto` is then bf16, which current GPUs compute in.
     """
     device = "cpu" if training.device == "auto" else training.device
     precision = training.precision

@@ -17,7 +17,8 @@ DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
 
 class Dropout(nn.Dropout):
-    """A dropout: each value becomes 0 with probability p, and is else divided by 1 - p. p is a multiple of 1 / 65536.
+    """A dropout: each value becomes 0 with probability p, and is else divided by 1 - p. On a processor, p is rounded to
+    a multiple of 1 / 65536.
 
     It takes floats of any shape. source: on a processor each call takes one number from this generator, and all its
     choices follow from that. The layers of a network share one generator, which `seed_dropouts` seeds. Elsewhere

@@ -74,7 +74,7 @@ def _keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Return memory that tensors have freed to the system, where glibc was told to keep it.
+    """Give the memory that tensors have freed back to the system, where glibc was told to keep it.
 
     glibc keeps blocks of the sizes of a training step. Larger objects, such as a trial's results, do not fit between
     them, and would take new memory on top, by another amount in each trial.

@@ -11,7 +11,7 @@ from hnscc.training.fit import Fit
 
 # A checkpoint is written after the last epoch, and after an epoch that ends at least this many seconds, by device,
 # after the checkpoint before. On a processor that is every epoch. On a GPU an epoch takes a fraction of a second, and a
-# checkpoint after each would take as long as the training; a trial that is killed there repeats the epochs of at most
+# checkpoint after each would take as long as the training; a trial that is killed there repeats the epochs of about
 # these seconds.
 SECONDS = {"cpu": 0.0, "cuda": 20.0}
 

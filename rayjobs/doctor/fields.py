@@ -83,7 +83,8 @@ def _expected(error: jsonschema.ValidationError) -> str:
 
 
 def _shown(path: FieldPath, value: Any) -> str:
-    """Return a wrong value as a message shows it: shortened, and left out where it may be secret."""
+    """Return a wrong value as a message shows it: only its kind where it is long, has several parts, or may
+    be secret."""
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "keys with values"
     if value is None or isinstance(value, bool):

@@ -105,8 +105,8 @@ def _not_yaml(
 def _text_keys(
     marked: MarkedYaml, value: Any, path: FieldPath, above: tuple[int, ...], left: Iterator[int]
 ) -> Any:
-    """The value with words for keys: YAML takes some for numbers, dates, or yes and no. left: one for each value that
-    there may be, for a few lines of aliases of aliases would fill the memory."""
+    """Return the value with texts for keys: YAML takes some for numbers, dates, or yes and no. left: has an item for
+    each value that is still allowed, since a few lines of aliases of aliases would fill the memory."""
     if id(value) in above:
         raise _not_yaml(marked.line(path), "an alias stands within itself", _NO_ALIAS)
     if next(left, None) is None:

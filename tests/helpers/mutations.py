@@ -129,7 +129,7 @@ def exchange_syntax(data: bytes, rng: random.Random) -> bytes:
 
 
 def nest(data: bytes, rng: random.Random) -> bytes:
-    """Insert nested sequences, up to hundreds deep, before some element."""
+    """Insert nested sequences, up to 1500 deep, before some element."""
     at, depth = _one(data, rng).begin, rng.choice([3, 50, 400, 1500])
     head = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
     tail = b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0"
@@ -174,7 +174,7 @@ def change_field(data: bytes, rng: random.Random) -> bytes:
 
 
 def cut(data: bytes, rng: random.Random) -> bytes:
-    """Cut off the end: its last byte, everything, or what stands after any place."""
+    """Cut off the end: what stands after any place, the last bytes, or all but the first few hundred."""
     return data[: rng.choice([rng.randrange(len(data)), len(data) - rng.randrange(1, 9), rng.randrange(400)])]
 
 
@@ -190,7 +190,7 @@ def lose_values(data: bytes, rng: random.Random) -> bytes:
 
 
 def more(data: bytes, rng: random.Random) -> bytes:
-    """Insert random bytes at any place or after the end."""
+    """Insert bytes, zero or random, at any place or after the end."""
     at = rng.choice([rng.randrange(len(data)), len(data)])
     fillings: list[Callable[[int], bytes]] = [bytes, rng.randbytes]
     return data[:at] + rng.choice(fillings)(rng.randrange(1, 600)) + data[at:]

@@ -75,7 +75,7 @@ def commands_in(text: str) -> list[str]:
 
 def words_of(command: str) -> list[str]:
     """Return a command's arguments, without the optional ones that a synopsis has in brackets, and without what comes
-    after | or >."""
+    after |, > or &&."""
     words = shlex.split(command, comments=True)
     end = next((i for i, word in enumerate(words) if word in {"|", ">", "&&"}), len(words))
     return [word for word in words[:end] if not re.fullmatch(r"\[[A-Z]+\]", word)]
