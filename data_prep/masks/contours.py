@@ -57,8 +57,8 @@ def fill_contours(
     refused, since their overlap may be lesion or not. `where` (row, column, scan) is how errors name the mask.
 
     Outlines that enclose nothing (there and back, twice around) are left out and told. InputError is raised where all
-    do, where outlines cross or do not lie in planes parallel to the grid's slices, and where a tenth or more of what
-    they enclose lies outside of the grid.
+    do, where outlines cross or do not lie in planes across an axis of the grid, and where more than a tenth of what
+    they enclose, or a corner that is farther away than the grid is wide, lies outside of the grid.
     """
     inverse = np.linalg.inv(grid.affine)
     in_voxels = [points @ inverse[:3, :3].T + inverse[:3, 3] for points in contours]

@@ -49,8 +49,8 @@ class LesionMask:
 def lesion_on(mask: Volume | None, grids: dict[str, Grid], reference: str, where: str) -> LesionMask:
     """Bring a mask to the grid of the reference modality. `grids` are those of the scan's modalities, each oriented.
 
-    InputError, which names `where`, is raised where the mask is not binary, lies on no modality's grid, or loses a
-    tenth or all of its voxels on the reference's grid.
+    InputError, which names `where`, is raised where the mask is not binary, lies on no modality's grid, or is lost on
+    the reference's grid: more than a tenth of it lies outside, or it covers half of no voxel.
     """
     grid = to_lps(grids[reference])
     if mask is None:
@@ -185,7 +185,7 @@ def labelled(mask: Volume, number: int, where: str) -> Volume:
 def _binary(mask: Volume, where: str) -> Bools:
     """Return where the lesion is, (x, y, z) in the order of the mask's file.
 
-    InputError is raised where the mask holds more than 0 and one other value.
+    InputError is raised unless the mask holds 0 and at most one other value, which is higher.
     """
     if _is_binary(mask.data):
         return np.asarray(mask.data != 0)
@@ -232,8 +232,8 @@ def _whole(values: NDArray[np.float32]) -> NDArray[np.float32] | None:
 
 
 def check_kept(share: Floats, voxels: Bools, before: float, grid: Grid, where: str) -> None:
-    """Raise InputError where the grid cuts off a tenth of a lesion of `before` mm3, or the lesion covers half of
-    no voxel.
+    """Raise InputError where the grid cuts off more than a tenth of a lesion of `before` mm3, or the lesion covers half
+    of no voxel.
 
     share: (Z, Y, X) on the grid, the share of each voxel that the lesion covers, 0 to 1. voxels: (Z, Y, X), which of
     them are lesion by that share.

@@ -176,7 +176,7 @@ def _volume(cell: MaskCell) -> Volume:
 
 
 def _check_background(mask: Volume, where: str) -> None:
-    """Raise InputError for a mask that holds no 0: voxels without a number would count as lesion, or as its
+    """Raise InputError for a mask that holds NaN and no 0: voxels without a number would count as lesion, or as its
     lowest label."""
     if mask.blank is None or not mask.data.all():
         return

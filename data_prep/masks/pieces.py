@@ -18,7 +18,7 @@ LONG_MM = 15.0
 # In mm, or one voxel: a part that is wider in its plane is not thin. Two voxels of a PET are 8 mm, like parts
 # of lesions.
 BROAD_MM = 4.0
-# Voxels that this is at most: if lengths are not in mm, a voxel may seem a thousandth of one.
+# Voxels: BROAD_MM is at most so many; if lengths are not in mm, a voxel may seem a thousandth of one.
 MOST_BROAD_VOXELS = 11
 OVER_MM = 8.0  # mm, or two slices if thicker, beside what the slices above and below hold: it sticks out
 LOOKED_AT_MM = 2.0  # mm: finer voxels are thinned before such parts are searched for

@@ -115,7 +115,8 @@ def _moved(both: Sequence[BothBodies], modality: str, reference: str) -> Iterato
 
 
 def _one_sided(both: Sequence[BothBodies], modality: str, reference: str) -> Iterator[Odd]:
-    """Yield a sentence on each body that ends elsewhere on one side; `both` holds none that is moved."""
+    """Yield a sentence on each body that ends elsewhere on one side; who calls it leaves out those that are moved as
+    a whole."""
     for scan, move, sides in _beside(both):
         axis = int(np.argmax(np.abs(move)))
         at = int(np.argmax(np.abs(sides[axis])))

@@ -1,6 +1,6 @@
 """Finds files that hold the same image, compared as they were read, before they are placed.
 
-A file that was copied into another row is resampled on another grid there, that of another modality, so its stored
+A file that was copied into another row is resampled on another grid there, that of the row's reference, so its stored
 slices differ from the first's by a part of a voxel or by many. The files themselves hold the same values, whatever
 their number type, scale, order of axes and header. Of each file, at most 16 slices are kept, reduced to 16 x 16 means.
 """

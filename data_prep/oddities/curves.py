@@ -20,8 +20,9 @@ RATIOS = (("middle", "bright"), ("dark", "bright"), ("middle", "top"))
 # on PET and 0.29 on MRI.
 CURVED_POWER, CURVED_SDS, ALSO_POWER, UNLIKE_LOGARITHM = 1.5, 5.0, 1.25, 0.15
 # A few unlike scans may agree in one ratio by chance. So the scans that are not reported must differ by no more than
-# that in `OWN_RATIOS` too, measured by the deviation within which this share of them lies, divided by that of a normal
-# distribution. By this, 24 made-up cohorts of heads differ by 0.06 to 0.1, the limbs by 0.3 on PET and 0.5 on MRI.
+# `UNLIKE_LOGARITHM` in `OWN_RATIOS` too, measured by the deviation within which this share of them lies, divided by
+# that of a normal distribution. By this, 24 made-up cohorts of heads differ by 0.06 to 0.1, the limbs by 0.3 on PET and
+# 0.5 on MRI.
 LIKE_SHARE, LIKE_SDS = 0.75, 1.15
 # Ratios of values of the tissue that the modality itself shows; their mean must be at least `ALSO_POWER` too. If
 # another modality went through a curve, that one shows more or less of the body, so that other places of this one are

@@ -34,9 +34,9 @@ def odd_fields(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd
     """Yield a sentence on each modality of a scan whose voxels or extent are impossible, or differ from those of
     most scans.
 
-    It is refused where no scanner makes such voxels, and where voxels and extent are both five times larger or smaller
-    than in most scans: the header's lengths are then not in mm, whatever it says. Parts without an image, beyond what
-    most scans lack, are reported too.
+    It is refused where they are impossible, and where voxels and extent are both five times larger or smaller than in
+    most scans: the header's lengths are then not in mm, whatever it says. Parts without an image, beyond what most
+    scans lack, are reported too.
     """
     for modality in modalities:
         steps = np.array([scan.placement["inputs"][modality]["spacing"] for scan in scans])
@@ -127,8 +127,9 @@ def _other_unit(at: int, steps: Floats, shapes: Floats | Integers) -> str:
 
 
 def other_lengths(own: Spacing, of_study: Sequence[Spacing]) -> Iterator[str]:
-    """A sentence where a new scan's stored voxels are five times as long as those of the study's scans, or a fifth, in
-    every direction. own, of_study: in mm along z, y and x; no sentence where nothing is known of the study's."""
+    """Yield a sentence where a new scan's stored voxels are five times as long as those of the study's scans,
+    or a fifth, in every direction. own, of_study: in mm along z, y and x; no sentence where nothing is known of
+    the study's."""
     if not of_study:
         return
     usual = np.median(np.array(of_study), axis=0)
@@ -177,8 +178,8 @@ def _unlike(at: int, steps: Floats, shapes: Floats | Integers) -> str:
 
 
 def _uneven(ratio: Floats) -> bool:
-    """Return whether voxels are larger than most scans' in one direction (x, y, z) alone, unlike for another field
-    of view."""
+    """Return whether voxels are larger or smaller than most scans' in one direction (x, y, z) alone, unlike for another
+    field of view."""
     x, y, z = (max(float(each), 1 / float(each)) for each in ratio)
     pixels = ratio[0] / ratio[1]
     return max(pixels, 1 / pixels) > UNEVEN_TIMES or (max(x, y) < EVEN_TIMES and z > OTHER_SLICES_TIMES)

@@ -154,8 +154,8 @@ def _moved(
     of_sought: NDArray[np.float32],
     step: float,
 ) -> float:
-    """Return by how many mm towards the head slices `sought` best match what other scans show at slices similar
-    to `known`.
+    """Return how many mm further to the head the slices `sought` must be taken to match best what other scans show at
+    slices similar to `known`.
 
     known, sought: (Z, 256), each of length 1. of_known, of_sought: (N, 256), slices of other scans in both modalities.
     """

@@ -167,8 +167,8 @@ def _whose(rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced]
 def _nudged(
     scans: Sequence[Scan], modalities: Sequence[str], images: Sequence[Reduced], known: Known
 ) -> list[Odd]:
-    """Return the masks that lie a voxel off. known: scans with modalities, or with a mask, with another
-    reported reason."""
+    """Return a sentence on masks that lie a voxel off. known: scans with modalities, or with a mask, about which
+    something else is reported."""
     black = {(scan.scan_id, name) for scan in scans for name in modalities if not shows_lesion(scan, name)}
     return list(nudged(scans, modalities, [each.moves for each in images], known | black))
 

@@ -99,11 +99,12 @@ def odd_values(
 ) -> list[Odd]:
     """Return what is odd about the values of a modality.
 
-    Some scans are not judged by all of it, since a likelier reason is reported. Of an inverted scan only that is said.
-    Of one that is cut short, or whose numbers cannot be those measured, no curve is; of one whose values went through a
-    curve, no scale, but another unit of values is. Of one that is `known` to look otherwise for a reported reason
-    (`Odd.shown`), neither is. Where a modality is `unlike` the others for such a reason, no curve is said of any
-    modality of that scan, since values are compared where the others show the body.
+    Some scans are not judged by all of it, since a likelier reason is reported. An inverted scan is said to be that
+    alone. One that is cut short, or whose numbers cannot be those measured, is not said to have a curve. One whose
+    values went through a curve is not said to have another scale, unless another unit of values. One that is `known` to
+    look otherwise for a reported reason (`Odd.shown`) is said to have neither. Where a modality is `unlike` the others
+    for such a reason, no modality of that scan is said to have a curve, since values are compared where the others show
+    the body.
     """
     turned = list(inverted(scans, modality))
     others = [scan for scan in scans if scan.scan_id not in _of(turned)]

@@ -1,4 +1,5 @@
-"""Judges what is odd about lesions and their masks: their share of the body, air within, shape, size, holes and pieces.
+"""Judges lesions and their masks: how much of the body they take, whether they lie in air, shape, size, holes
+and pieces.
 
 A mask may be an outline that nobody filled, hold the surroundings of a lesion, its own mirror image, or strokes of a
 brush; coarser voxels may lose a lesion.

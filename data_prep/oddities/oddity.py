@@ -18,7 +18,7 @@ MAJORITY_SHARE = 0.6  # of the scans: a smaller group is not the one that others
 CLEAR_TIMES = 3.0  # times the spread within groups: the gap between them is at least so wide
 NAMED_SCANS = 8  # scans of a group that are named, at most
 MASK = "mask"  # how sentences name the file of a scan's mask
-CUT_SHARE = 0.1  # of a scan's slices: if a modality does not show more than that, it is cut short
+CUT_SHARE = 0.1  # of a scan's slices: a modality that leaves more of them unshown is cut short
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def of_cohort(text: str, refused: bool = False) -> Odd:
 
 
 def cut_short(scan: Scan, modality: str | None = None) -> bool:
-    """Return whether a modality, any if none is named, does not show more than a tenth of the scan's slices.
+    """Return whether a modality, any if none is named, leaves more than a tenth of the scan's slices unshown.
 
     This is reported; its values are then of another part of the body than in other scans, or of a filling.
     """

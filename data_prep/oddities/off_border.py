@@ -19,8 +19,8 @@ from hnscc.cohort.store_format import Scan
 # In Odd.shown, END is for a scan whose mask ends within the lesion; MASK for one whose mask has no border where
 # it lies.
 END = "end of the mask"
-# For most masks: the probability, by the sign test, that more than half have it by chance. For true masks it was at
-# most a third, so that six of six occur once in 700 cohorts.
+# For most masks: the probability, by the sign test, that so many fit another place better, or are open on a side, by
+# chance. Of true masks at most a third did, so that six of six occur once in 700 cohorts.
 CHANCE_PROBABILITY = 0.02
 # For a turned mask: times that its border must be clearer than where it lies, for a scan to count. Were all borders
 # chance, a scan would count with a probability of 0.15, not 0.25, and six of six for each way to turn once in 45,000
@@ -141,7 +141,8 @@ def edges_by_sign(scans: Sequence[Scan], modality: str) -> list[Edge]:
 
 
 def _most_elsewhere(edges: Sequence[Edge], modality: str) -> Iterator[Odd]:
-    """Yield a sentence on a place where most masks would have a clearer border than where they lie."""
+    """Yield a sentence on a place where most masks would have a clearer border than where they lie, all with values
+    that fall, or all with values that rise, across it."""
     found = []
     for how in edges[0].elsewhere:
         there = [edge for edge in edges if how in edge.elsewhere]

@@ -208,7 +208,8 @@ def _had(name: str, values: Texts, with_lesion: Bools, tests: int, known: Sequen
 def _counts(apart: float, p: float, tests: int, two: bool) -> bool:
     """Return whether a difference is reported.
 
-    two: the property has two values in the whole cohort, one on each side, so no other split of it was tried.
+    two: whether the property has two values in the whole cohort. If each side has one of them, no other split
+    was tried.
     """
     return apart >= APART_SHARE and p <= (
         CHANCE_PROBABILITY if two and apart == 1 else CHANCE_PROBABILITY / tests

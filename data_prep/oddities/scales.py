@@ -47,8 +47,8 @@ def odd_scales(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """Yield what is odd about the scale and level of a modality: other units of values (refused), groups of scans,
     single scans.
 
-    Scans in which it is cut short are left out of all but the first, since filled slices change a median as another
-    scale does.
+    Scans in which it is cut short are judged by units and by values below 0 alone, since filled slices change a median
+    as another scale does.
     """
     found = list(_units(scans, modality))
     if not any(odd.scan_id is None for odd in found):

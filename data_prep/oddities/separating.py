@@ -115,8 +115,8 @@ def _relative(name: str) -> Callable[[Scan, str], float | None]:
 
 
 def _signal(name: Literal["step", "values", "cut"], least: float) -> Callable[[Scan, str], float | None]:
-    """Return what computes the logarithm of a number on how values were processed (data_prep.placing.numbers), or
-    of `least`."""
+    """Return what computes the logarithm of a number on how values were processed (data_prep.placing.numbers); a number
+    below `least` counts as `least`."""
 
     def of(scan: Scan, modality: str) -> float | None:
         number = scan.placement["values"][modality]["signal"][name]

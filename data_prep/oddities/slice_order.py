@@ -13,7 +13,8 @@ from hnscc.cohort.store_format import Scan
 
 LEAST_SLICES = 8  # slices that show something, at least
 FAR_SLICES = 2  # slices: nearer ones are neighbours, or next to them where one slice is poor
-SYMMETRIC_SHARE = 0.5  # of these: so many mirrored at one slice mean that the body is symmetric about it
+# Of the pairs that are far apart: if so many are mirrored at one slice, the body is symmetric about it.
+SYMMETRIC_SHARE = 0.5
 MANY_SLICES = 3  # slices that belong beside one far away
 # Times the length of the shortest tree that joins all slices; volumes of any kind have 1.05.
 LONGER_TIMES = 1.12

@@ -18,8 +18,8 @@ Files = Mapping[str, Whose]
 def odd_whose(rows: Sequence[Row], scans: Sequence[Scan], files: Sequence[Files]) -> Iterator[Odd]:
     """Yield what DICOM headers say against the manifest.
 
-    It is `refused` where two of its patients share the patient's id and the DICOM study or the frame of reference,
-    since one patient may then stand in training and test.
+    It is `refused` where two patients of the manifest share the patient's id and the DICOM study or the frame of
+    reference in DICOM, since one patient may then stand in training and test.
     """
     mixed = [
         scan

@@ -22,8 +22,8 @@ SAME_VOXELS = 1e-3  # voxels: a smaller step ends the search for the shift
 EARLY_STEP = 4  # after so many steps the remaining difference decides whether to go on
 # Of the way from the lowest value to the 99th percentile: brighter voxels are body, and count for the shift.
 BODY_SHARE = 0.05
-# In multiples of 1.5 medians of the body's differences: a voxel that differs so much counts a quarter. It lies before
-# the last plane, where the image itself goes on.
+# In medians of the body's differences: a voxel that differs so much counts a quarter. It lies before the last plane,
+# where the image itself goes on.
 OUTLYING_DEVIATIONS = 1.5
 # Of the slice's median deviation from its mean: a repeated plane leaves at most this in most of its body. Real
 # neighbours leave more.

@@ -1,6 +1,7 @@
 """Measures the shape of a lesion as it was drawn, and finds shapes that no lesion has.
 
-It also finds masks that fit several grids, and outlines that nobody filled.
+It also finds masks that fit several grids, and outlines that nobody filled. The size as drawn and the size as stored
+show how much of a lesion coarser voxels lose.
 """
 
 from collections.abc import Mapping
@@ -43,7 +44,8 @@ def is_box(voxels: Bools) -> bool:
     """Return whether the lesion in (Z, Y, X) is one block with straight edges, or shows such blocks in most of
     its slices.
 
-    Small blocks do not count, nor do blocks in fewer than BOX_SLICES slices.
+    Small blocks do not count. A block that is the same in all slices counts however few these are; others count if at
+    least BOX_SLICES slices show one.
     """
     if not voxels.any():
         return False

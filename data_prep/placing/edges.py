@@ -221,7 +221,7 @@ def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
 def _elsewhere(border: _Border, shape: tuple[int, ...], spacing_mm: Spacing) -> dict[str, Integers]:
     """Return the positions (N, 3), z, y, x, of a border in other places, by the name of the change.
 
-    Shifts of less than a voxel are left out. shape: of the image, (Z, H, W).
+    Shifts of half a voxel or less are left out. shape: of the image, (Z, H, W).
     """
     places = {}
     for axis, name in enumerate(AXES):

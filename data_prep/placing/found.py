@@ -22,15 +22,16 @@ from hnscc.cohort.placement import FileFacts, LesionFacts, ValueFacts
 # most of the noise that MRI has in air, and the 1st percentile of the means is the level of air.
 ABOVE_AIR_SHARE = 0.03
 SMOOTHED_PIXELS = 5  # side of the square whose mean is taken
-# Pixels that are looked at, at most, spread evenly over those that all modalities show.
+# Pixels that are looked at, up to twice as many, spread evenly over those that all modalities show.
 LOOKED_AT_PIXELS = 30_000
 # Stored pixels around a lesion that are left out with it, since PET blurs its uptake so far.
 AROUND_PIXELS = 3
 
 
 def input_of(volume: Volume) -> FileFacts:
-    """Return how a file lies: shape and spacing (mm) turned to LPS, its own axes, `tilt` and `skew` (degrees off a
-    right angle), the share of its voxels that hold its lowest value, and how it is written (data_prep.files.stated)."""
+    """Return how a file lies: shape and spacing (mm) turned to LPS, its own axes, its `tilt` in degrees, by how many
+    degrees two of its axes miss a right angle (`skew`), the share of its voxels that hold its lowest value, and how it
+    is written (data_prep.files.stated)."""
     lps = to_lps(volume.grid)
     upright = np.abs(np.diag(lps.affine[:3, :3])) / lps.spacing
     return {
@@ -51,7 +52,8 @@ def _skew(axes: Floats) -> float:
 
 
 def describe_values(volume: Volume) -> ValueFacts:
-    """Return the lowest, median and highest value, the 1st and 99th percentile, and the number of NaN of the voxels.
+    """Return the lowest, median and highest value and the 1st and 99th percentile of the voxels that hold a value, and
+    the number of NaN.
 
     `within` counts the voxels without a value that lie between voxels with one, along an axis of the file. `padding` is
     the value that stands for nothing (data_prep.volumes.padding), or None; `rim` is the median at the volume's sides.
@@ -288,8 +290,8 @@ def smoothed(image: Images) -> Floats:
 def body(smooth: Floats, measured: Bools | None = None) -> Bools:
     """Return where a smoothed image, of the pixels of its grid, shows more than air: (Z, H, W).
 
-    smooth: (Z, H, W), in raw values. measured (Z, H, W): by which pixels air and bright tissue are measured; all
-    if None.
+    smooth: (Z, H, W), in raw values. measured (Z, H, W): by which pixels air and bright tissue are measured; by all if
+    it is None or true for none.
     """
     whole = measured is None or measured.all() or not measured.any()
     told_by = smooth if whole else smooth[measured]

@@ -32,7 +32,7 @@ def with_holes(data: NDArray[np.float32], asked: Bools) -> Bools:
     """Return which slices, (z,), of a volume (x, y, z), in raw values, hold a box of one value amid body, away from
     the border.
 
-    None is returned where the boxes are blocks of compression: values beside a block may equal it, so a hole cannot be
+    It is no slice where the boxes are blocks of compression: values beside a block may equal it, so a hole cannot be
     told from a block. asked: (z,), the slices that are searched.
     """
     air, bright = percentiles(data[::STEP_VOXELS, ::STEP_VOXELS], [AIR_PERCENTILE, BRIGHT_PERCENTILE])

@@ -22,13 +22,13 @@ MIDDLE_SHARES = 0.35, 0.65
 # Of the range, above the lowest value: a slice whose highest value is lower shows nothing.
 SHOWN_SHARE = 0.05
 LEAST_SLICES = 5  # slices that show something; with fewer, they are not compared
-LOOKED_AT_VOXELS = 300_000  # voxels of which the lowest values are looked at, at most
+LOOKED_AT_VOXELS = 300_000  # voxels of which the lowest values are looked at, up to twice as many
 # A few voxels, at most so many, are peaks if they stand this many times as far above the lowest value as all others. In
 # the public cohort 235 voxels and more exceed a fifth of the highest value, and no gap between two is a factor of 1.3.
 PEAK_TIMES, MOST_PEAKS = 10.0, 9
 SAME_SHARE = 0.002  # of the median of the slices' highest values: within it, a slice's own counts as the same
 Kind = TypeVar("Kind", bound=np.generic)
-FAR_VOXELS = 3  # voxels apart, of the step that the step between neighbours is divided by
+FAR_VOXELS = 3  # voxels: the step between neighbours is divided by the step between voxels so far apart
 SLICED_VOXELS = 300_000  # voxels of whole slices that are looked at, at most
 GRADED_VOXELS = 20_000  # voxels whose values are counted, at most
 
@@ -129,8 +129,8 @@ def _wrapped(data: NDArray[np.float32], low: float, high: float) -> int:
 
 
 def signal_of(volume: Volume) -> SignalFacts:
-    """Return what the brighter half of a volume's voxels tells of how its values were processed, and on its
-    highest value."""
+    """Return what the brighter half of a volume's voxels tells of how its values were processed, and the share of
+    voxels with its highest value."""
     up = axis_of_slices(volume.grid)
     slices = np.moveaxis(volume.data, up, 0)
     every = max(1, int(np.ceil(volume.data.size / SLICED_VOXELS)))

@@ -22,7 +22,7 @@ MIRRORED_VOXELS, LEAST_CHANGES = 8, 5
 FOLDED_SHARE = 0.05  # of the voxels of two opposite borders: so many must be tissue on both
 # At most times the step to the next voxel, and the least correlation of both borders, for one to continue the other.
 GOES_ON_TIMES, ALIKE_CORRELATION = 2.0, 0.6
-# Lines up to so far apart, and at most so many slices, are compared.
+# Lines up to so far apart are compared, in so many slices or up to twice as many.
 MOST_LINES_APART, MOST_COMBED_SLICES = 6, 8
 UNCOMBED_RATIO = 2.0  # the ratio where no lines can be compared
 

@@ -110,8 +110,8 @@ def planes_of(data: Voxels, marked: Bools | None, blank: Bools | None) -> PlaneF
 
 
 def _repeated(data: Voxels, way: float, tissue: float) -> PlaneFacts:
-    """Return the facts on repeated values, which hold for many values only; all other facts are as of a volume
-    of nothing.
+    """Return the facts on values that repeat, for a volume of many values, since few repeat by chance; all other facts
+    are those of NOTHING.
 
     data: (x, y, z), in raw values, as are `way`, from air to bright tissue, and `tissue`.
     """
@@ -186,10 +186,11 @@ def _values(data: Voxels, tissue: float) -> tuple[Voxels, Integers]:
 
 
 def _flat(counts: Integers, voxels: int) -> float:
-    """Return the share of voxels that hold the most frequent value; 0 where the values next to it are nearly
-    as frequent.
+    """Return the share of voxels that hold the most frequent value; 0 unless it is SPIKE_TIMES as frequent as the
+    values next to it.
 
-    counts: (n,), of the values in ascending order. voxels: how many were counted.
+    It is 0, too, where there are fewer than LEAST_VALUES. counts: (n,), of the values in ascending order. voxels: how
+    many were counted.
     """
     if len(counts) < LEAST_VALUES:
         return 0.0

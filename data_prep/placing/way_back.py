@@ -94,8 +94,8 @@ def to_input_grid(mask: Masks | Bools, placement: WayBack) -> Masks:
 
 
 def lesion_back(mask: Masks | Bools, placement: WayBack) -> Bools:
-    """Return the mask of `to_input_grid` with its axes turned to LPS: bool (Z, Y, X),
-    as data_prep.volumes.volume.to_lps.
+    """Return the mask of `to_input_grid` with its axes turned to LPS: bool (Z, Y, X), on the grid that
+    data_prep.volumes.volume.to_lps gives.
 
     mask: bool or 0 and 1, (Z, H, W). ValueError is raised as by `to_input_grid`.
     """

@@ -121,11 +121,11 @@ def measured(
 
 
 def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Padding | None]:
-    """Return the data with the padding value around it replaced by NaN, and what that value was: both (x, y, z), in
-    raw values.
+    """Return the data with the padding value around it replaced by NaN, and what that value was, or None. data and what
+    is returned of it: (x, y, z), in raw values.
 
-    Where more than half of the volume holds it, no field of view is meant: it is reported, and the data stay as they
-    are. InputError is raised where the value lies inside of the volume.
+    Where more than half of the volume holds the value, no field of view is meant: it is reported, and the data stay as
+    they are. InputError is raised where the value lies inside of the volume.
     """
     lowest = float(np.fmin.reduce(data, axis=None))
     found = _interpolated(data, lowest) or _pure(data, lowest)

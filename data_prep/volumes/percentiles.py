@@ -70,7 +70,7 @@ def _from_rank(flat: NDArray[np.floating], rank: int) -> NDArray[np.floating]:
 
 
 def _near(flat: NDArray[np.floating], rank: int) -> tuple[NDArray[np.floating], int]:
-    """Return a copy, (m,), of those values between which a rank and the next one stand, and the rank among these.
+    """Return a copy, (m,), of those values among which a rank and the next one stand, and the rank among these.
 
     These are all values where there are few, or where the sample was wrong. flat: (n,), in any unit of values.
     """

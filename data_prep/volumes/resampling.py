@@ -18,7 +18,7 @@ from hnscc.base.arrays import Bools, Floats, Integers
 # Positions in a volume, in voxels, are rounded to so many decimals, so that what is near a voxel lies on it.
 POSITION_DECIMALS = 6
 STEP_SLACK_VOXELS = 0.01  # voxels: a step that is longer than one voxel by this still counts as one
-# Voxels: the most by which such rounding moves a position, with a margin.
+# Voxels: a position that is off by no more than this is rounded to where it should be.
 ROUNDING_VOXELS = 0.4 * 10**-POSITION_DECIMALS
 
 # For each slice of a grid: values (y, x) float32, and which of them lie inside of the volume's outer faces, (y,
@@ -62,7 +62,7 @@ def finer(grid: Grid, parts: tuple[int, int, int]) -> Grid:
 
 
 def _means(slices: GridSlices, parts: tuple[int, int, int]) -> GridSlices:
-    """Return slices of a grid, each (y, x), from those of a finer grid, in the same unit of values."""
+    """Yield slices of a grid, each (y, x), from those of a finer grid, in the same unit of values."""
     wide, high, deep = parts
     while together := list(islice(slices, deep)):
         inside = np.sum([_added(part.astype(np.float64), wide, high) for _, part in together], axis=0)
