@@ -15,7 +15,7 @@ from data_prep.volumes.resize import HALF_SHARE
 from data_prep.volumes.volume import Grid
 from hnscc.base.arrays import Bools, Floats, Integers
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, percent_below
 
 OFF_PLANE_SLICES = 0.1  # slices by which an outline may leave its plane, and a plane the grid's slice
 ONE_PLANE_SLICES = 0.02  # slices: outlines that lie no farther apart were drawn in one plane
@@ -233,7 +233,7 @@ def _check_kept(inside: float, drawn: float, where: str) -> list[str]:
             "The contours reach out of the grid.",
             where,
             f"at least {MIN_KEPT_SHARE:.0%} of what they enclose inside",
-            f"{kept:.1%}",
+            percent_below(kept, MIN_KEPT_SHARE),
         )
     return [f"{1 - kept:.1%} of what the contours enclose lies outside of the grid"] if kept < 0.999 else []
 

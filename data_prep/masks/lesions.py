@@ -21,7 +21,7 @@ from data_prep.volumes.volume import (
 )
 from hnscc.base.arrays import Bools, Floats, Integers
 from hnscc.base.errors import InputError
-from hnscc.base.in_words import count_of
+from hnscc.base.in_words import count_of, percent_below
 from hnscc.cohort.store_format import DrawnMask
 
 MIN_KEPT_SHARE = 0.9  # of the lesion: so much must lie on the slices' grid
@@ -246,7 +246,7 @@ def check_kept(share: Floats, voxels: Bools, before: float, grid: Grid, where: s
             "The lesion lies outside of the slices' grid.",
             where,
             f"at least {MIN_KEPT_SHARE:.0%} of the lesion inside",
-            f"{kept:.1%}",
+            percent_below(kept, MIN_KEPT_SHARE),
         )
     if not voxels.any():
         raise cannot_place(

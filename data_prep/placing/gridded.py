@@ -25,6 +25,7 @@ from data_prep.volumes.volume import (
     voxels_of,
 )
 from hnscc.base.arrays import Bools, Floats, Images, Integers
+from hnscc.base.in_words import percent_below
 from hnscc.cohort.placement import PlaneFacts
 
 MIN_COVERAGE = 0.5  # of the grid's voxels: each modality must cover so many
@@ -82,7 +83,7 @@ def check_coverage(
             f"The volume does not cover {problem}.",
             f"{where}, column {name}",
             f"at least {least:.0%} of its voxels inside the volume",
-            f"{share:.1%}",
+            percent_below(share, least),
             _exchanged(name, reference, grids),
         )
 

@@ -121,8 +121,8 @@ def measured(
 
 
 def without_padding(data: NDArray[np.float32], where: str) -> tuple[NDArray[np.float32], Padding | None]:
-    """Return the data with the padding value around it replaced by NaN, and what that value was, or None. data and what
-    is returned of it: (x, y, z), in raw values.
+    """Return the data with the padding value around it replaced by NaN, and what that value was, or None. data and the
+    returned values: both (x, y, z), in raw values.
 
     Where more than half of the volume holds the value, no field of view is meant: it is reported, and the data stay as
     they are. InputError is raised where the value lies inside of the volume.

@@ -116,7 +116,9 @@ def _written(run: RunFolder, name: str) -> Location:
         where=str(run.root),
         expected=inside(lacking) + (", which is written after all others" if unfinished else ""),
         found="nothing",
-        do=f"hnscc aggregate {as_typed(run.root)}",
+        do="`hnscc search STUDY` goes on with the search and writes its tables"
+        if run.holds_search
+        else f"hnscc aggregate {as_typed(run.root)}",
     )
 
 

@@ -88,6 +88,12 @@ def count_of(count: float, one: str, many: str | None = None) -> str:
     return f"{text} {noun_of(1 if text == '1' else 0, one, many)}"
 
 
+def percent_below(share: float, least: float) -> str:
+    """Return a share, 0 to 1, in percent: with as many decimals as show that it is less than `least`, one or more."""
+    digits = next(each for each in range(1, 17) if f"{share:.{each}%}" != f"{least:.{each}%}" or each == 16)
+    return f"{share:.{digits}%}"
+
+
 def word_among(text: str, known: Collection[str]) -> str:
     """Return a word from a file if it is one of those that a format knows, else `none` or `another word`: an unknown
     word may be anything, even a person's name."""

@@ -14,6 +14,7 @@ from hnscc.base.in_words import (
     first_of,
     listed,
     noun_of,
+    percent_below,
     told_as_one,
     told_of_folds,
 )
@@ -173,3 +174,12 @@ def test_what_is_told_of_several_folds_is_told_once_with_their_numbers():
     assert told_of_folds([(0, other), (1, other)], 2) == [("all 2 folds", "34 slices are not shown")]
     assert told_of_folds([(0, other)], 1, "f{}".format) == [("fold f0", "34 slices are not shown")]
     assert told_of_folds([], 1) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "least", "text"),
+    [(0.312, 0.5, "31.2%"), (0.4996, 0.5, "49.96%"), (0.0, 0.5, "0.0%"), (0.89999, 0.9, "89.999%")],
+)
+def test_a_share_that_is_too_small_is_not_rounded_to_what_is_asked_for(share, least, text):
+    """A PET that covered 49.96 % was refused with 'expected at least 50%; found 50.0%'."""
+    assert percent_below(share, least) == text

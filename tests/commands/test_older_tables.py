@@ -138,6 +138,9 @@ def test_tables_or_a_study_that_cannot_be_read_are_told_as_before(hnscc, run, da
     assert "A table cannot be read." in refused(hnscc("query", run.root, SQL))
     shutil.rmtree(run.tables)
     assert "no tables yet" in refused(hnscc("query", run.root, SQL))
+    run.search.write_text("{}")
+    error = refused(hnscc("query", run.root, "SELECT * FROM configurations"))
+    assert "`hnscc search STUDY` goes on with the search and writes its tables" in error
 
 
 def test_of_a_table_that_rows_were_taken_from_nothing_is_said_of_time(hnscc, run):
