@@ -63,6 +63,11 @@ def no_volume(problem: str, where: str, expected: str, found: str, do: str = "")
     return InputError(problem, where=where, expected=expected, found=found, do=do)
 
 
+def shape_in_words(shape: Sequence[int]) -> str:
+    """Return a shape in voxels as text, such as `20 x 16 x 5 voxels`."""
+    return f"{' x '.join(map(str, shape)) or 'no'} voxels"
+
+
 def check_one_volume(shape: Sequence[int], where: str) -> None:
     """Raise InputError for a shape, in voxels, that has fewer axes than three, or more than one frame along
     the others."""
@@ -72,7 +77,7 @@ def check_one_volume(shape: Sequence[int], where: str) -> None:
         "The file does not hold one 3D volume.",
         where,
         "three axes, one frame",
-        f"{' x '.join(map(str, shape)) or 'no'} voxels",
+        shape_in_words(shape),
         "Write the frame that is meant (one b-value, echo or time) to a file of its own, and name that; nibabel's "
         "four_to_three parts a file."
         if len(shape) > 3

@@ -9,7 +9,14 @@ from typing import NamedTuple
 import numpy as np
 import SimpleITK as sitk
 
-from data_prep.files.first_bytes import META_IMAGE, NRRD, cause_of, check_one_volume, no_volume
+from data_prep.files.first_bytes import (
+    META_IMAGE,
+    NRRD,
+    cause_of,
+    check_one_volume,
+    no_volume,
+    shape_in_words,
+)
 from data_prep.files.itk_header import (
     Header,
     HeaderOf,
@@ -142,8 +149,7 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
     bytes_each = max(np.dtype(NUMBERS[reader.GetPixelID()]).itemsize, 4)
     if min(size) < 1 or bytes_of(size, 1) > MAX_VOXELS or bytes_of(size, bytes_each) > MAX_BYTES:
         expected = f"at most {MAX_VOXELS} voxels and {MAX_BYTES / 2**30:g} GiB"
-        found = f"{' x '.join(map(str, size))} voxels"
-        raise no_volume("The volume has an impossible size.", where, expected, found)
+        raise no_volume("The volume has an impossible size.", where, expected, shape_in_words(size))
     x, y, z = size[:3]
     return Grid((x, y, z), _affine(reader, where), True, _reader_of(reader.GetFileName()).stated_by)
 

@@ -25,6 +25,7 @@ from data_prep.files.first_bytes import (
     mgh_shape,
     no_volume,
     places_itself,
+    shape_in_words,
     unpacked_head,
     values_begin_at,
 )
@@ -167,7 +168,7 @@ def _shape(image: SpatialImage, where: str) -> tuple[int, int, int]:
 def _check_size(shape: tuple[int, ...], itemsize: int, where: str) -> None:
     """Raise InputError where an array of this shape, with so many bytes for each value, is empty or too large
     for memory."""
-    found = f"{' x '.join(map(str, shape)) or 'no'} voxels"
+    found = shape_in_words(shape)
     if min(shape) < 1 or np.prod(shape, dtype=object) > MAX_VOXELS:
         raise no_volume(
             "The volume has an impossible size.",

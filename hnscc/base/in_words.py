@@ -90,7 +90,7 @@ def count_of(count: float, one: str, many: str | None = None) -> str:
 
 def percent_below(share: float, least: float) -> str:
     """Return a share, 0 to 1, in percent: with as many decimals as show that it is less than `least`, one or more."""
-    digits = next(each for each in range(1, 17) if f"{share:.{each}%}" != f"{least:.{each}%}" or each == 16)
+    digits = next((each for each in range(1, 16) if f"{share:.{each}%}" != f"{least:.{each}%}"), 16)
     return f"{share:.{digits}%}"
 
 

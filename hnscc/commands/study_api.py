@@ -90,13 +90,10 @@ def run(
     left behind.
     """
     from hnscc.base.argument_checks import check_flags, check_whole
-    from rayjobs.shadowed import refuse_shadowed
 
-    refuse_shadowed()  # first, since a ray.py beside the caller's script would be imported in place of Ray
-    from rayjobs.cluster import refuse_other_ray
+    _refuse_before_ray()
     from rayjobs.study import run_study
 
-    refuse_other_ray()
     check_flags(accept_versions=accept_versions)
     if limit is not None:
         check_whole("limit", limit, 0)
@@ -117,13 +114,10 @@ def search(
     that cannot be searched.
     """
     from hnscc.base.argument_checks import check_flags
-    from rayjobs.shadowed import refuse_shadowed
 
-    refuse_shadowed()  # first, since a ray.py beside the caller's script would be imported in place of Ray
-    from rayjobs.cluster import refuse_other_ray
+    _refuse_before_ray()
     from rayjobs.search import run_search
 
-    refuse_other_ray()
     check_flags(accept_versions=accept_versions)
     return run_search(_study(study), out, address, accept_versions=accept_versions)
 
@@ -140,6 +134,17 @@ def status(run: str | Path) -> Status:
     from hnscc.study.loading import open_run
 
     return run_status(open_run(run))
+
+
+def _refuse_before_ray() -> None:
+    """Raise InputError for a file that would be imported in place of Ray, such as a ray.py beside the caller's script,
+    and only then, since that imports Ray, where this process uses Ray already."""
+    from rayjobs.shadowed import refuse_shadowed
+
+    refuse_shadowed()
+    from rayjobs.cluster import refuse_other_ray
+
+    refuse_other_ray()
 
 
 def _study(study: str | Path | dict[str, Any]) -> Study:

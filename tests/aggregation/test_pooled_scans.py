@@ -73,19 +73,23 @@ def test_lesions_are_those_of_table_detection_and_f1_is_a_dice_of_lesions(run):
     )
 
 
-def test_precision_and_its_interval_by_hand(tmp_path):
-    """Two patients with lesions of 4 voxels: of 2 predicted voxels 2 are lesion, of 4 one is."""
-    slices = [
-        Slice(each, f"{each}{i}", mask(*LESION))
-        for i, each in enumerate(("train", "validation", "test", "test"))
-    ]
-    study = small_study(("pet",), repeats=1)
-    run = write_run(tmp_path, study, [slices])
-    marked = [LESION, LESION, LESION[:2], (0, 8, 10, 15)]
-    add_trial(run, study, trials_of(study)[0], levels(*[dict.fromkeys(each, 900) for each in marked]))
+def pooled_of(folder, *repeats):
+    """The test row of table `pooled` of a training, a validation and two test patients, each with LESION in a slice;
+    of each repeat, the pixels that it marks in each of the four slices."""
+    splits = ("train", "validation", "test", "test")
+    slices = [Slice(each, f"{each}{i}", mask(*LESION)) for i, each in enumerate(splits)]
+    study = small_study(("pet",), repeats=len(repeats))
+    run = write_run(folder, study, [slices])
+    for trial, marked in zip(trials_of(study), repeats, strict=True):
+        add_trial(run, study, trial, levels(*[dict.fromkeys(pixels, 900) for pixels in marked]))
     write_tables(run)
     check_tables(run)
-    found = row(run, "pooled", split="test")
+    return row(run, "pooled", split="test")
+
+
+def test_precision_and_its_interval_by_hand(tmp_path):
+    """Two patients with lesions of 4 voxels: of 2 predicted voxels 2 are lesion, of 4 one is."""
+    found = pooled_of(tmp_path, (LESION, LESION, LESION[:2], (0, 8, 10, 15)))
     value = 3 / 6
     assert found["volume_precision"] == found["volume_precision_repeats_mean"] == value
     assert found["volume_sensitivity"] == pytest.approx(3 / 8)
@@ -104,17 +108,7 @@ def test_precision_and_its_interval_by_hand(tmp_path):
 
 def test_a_model_that_predicts_nothing_is_as_bad_as_can_be(tmp_path):
     """It does not leave the table: its precision is 0, as the rule for empty masks has it."""
-    slices = [
-        Slice(each, f"{each}{i}", mask(*LESION))
-        for i, each in enumerate(("train", "validation", "test", "test"))
-    ]
-    study = small_study(("pet",), repeats=2)
-    run = write_run(tmp_path, study, [slices])
-    for trial, pixels in zip(trials_of(study), (LESION, ()), strict=True):
-        add_trial(run, study, trial, levels(*[dict.fromkeys(pixels, 900)] * 4))
-    write_tables(run)
-    check_tables(run)
-    found = row(run, "pooled", split="test")
+    found = pooled_of(tmp_path, [LESION] * 4, [()] * 4)
     for name in OF_SCANS:
         assert found[f"{name}_repeats_mean"] == 0.5, name
     assert found["volume_precision_repeats_low"] is None
@@ -123,18 +117,7 @@ def test_a_model_that_predicts_nothing_is_as_bad_as_can_be(tmp_path):
 
 def test_reasons_say_whether_they_are_of_the_median_model_or_of_the_repeats(tmp_path):
     """The median model, the first of two equal ones, marks nothing in one patient, the other repeat in neither."""
-    slices = [
-        Slice(each, f"{each}{i}", mask(*LESION))
-        for i, each in enumerate(("train", "validation", "test", "test"))
-    ]
-    study = small_study(("pet",), repeats=2)
-    run = write_run(tmp_path, study, [slices])
-    for trial, last in zip(trials_of(study), (LESION, ()), strict=True):
-        add_trial(
-            run, study, trial, levels(*[dict.fromkeys(each, 900) for each in (LESION, LESION, (), last)])
-        )
-    write_tables(run)
-    found = row(run, "pooled", split="test")
+    found = pooled_of(tmp_path, *((LESION, LESION, (), last) for last in (LESION, ())))
     assert found["volume_precision_low"] is found["volume_precision_repeats_low"] is None
     said = found["scans_reason"].split("; ")
     assert "precision by ml: 1 patient with lesion has no value" in said
