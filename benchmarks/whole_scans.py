@@ -26,9 +26,10 @@ from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.folds import Fold, load_fold
 from hnscc.base.encode import npz_bytes
 from hnscc.base.files import read_sealed, sha256, write_bytes, write_sealed
+from hnscc.base.steps import at_once
 from hnscc.cohort.kept_of_store import PackedMask, packed
 from hnscc.cohort.store_format import DrawnMask
-from hnscc.scores.stored import score_at_half, scores_to_bytes
+from hnscc.scores.stored import scores_to_bytes, scoring_at_half
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.schema import Study
 from hnscc.study.trials import Trial, trials_of
@@ -81,7 +82,9 @@ def finish(run: RunFolder, study: Study, fold: Fold) -> None:
     models = []
     for seed in range(MODELS):
         probabilities = predicted(fold.masks, seed)
-        scores = score_at_half(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
+        scores = at_once(
+            scoring_at_half(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
+        )
         models.append(
             (npz_bytes(probabilities=probabilities), scores_to_bytes(scores, fold.spacing_mm, tolerance_mm))
         )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hnscc.aggregation.folds import Damaged, Fold
 from hnscc.base.arrays import StoredProbabilities
 from hnscc.base.encode import table_of_parquet
+from hnscc.base.steps import at_once
 from hnscc.scores.calibration import ScanCalibration
 from hnscc.scores.counts import HALF, Counts
 from hnscc.scores.scans import ScanScore
@@ -20,8 +21,8 @@ from hnscc.scores.stored import (
     STORED_AS,
     StoredScores,
     of_scans,
-    score_at_half,
     scores_from_bytes,
+    scoring_at_half,
     with_glycolysis,
 )
 from hnscc.scores.thresholds import has_collapsed, highest_probability
@@ -126,7 +127,9 @@ def _scores_of(
             return found, record.highest_probability
     predicted = _predicted_of(record, contents[PREDICTIONS_FILE], fold)
     probabilities = predicted.probabilities
-    scores = score_at_half(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
+    scores = at_once(
+        scoring_at_half(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, tolerance_mm)
+    )
     scans = with_glycolysis(scores.scans, predicted.glycolysis, HALF)
     return replace(scores, scans=scans), highest_probability(probabilities[fold.split != "train"])
 

@@ -89,7 +89,7 @@ def rows_of_lesions(
     ml, and the values of each modality within it, on that modality's own voxels; None where the lesion lies outside.
     suv: the modality that is in SUV; its measures are added by their names."""
     images = {name: scan.own(name) for name in modalities} if predicted.lesion.any() else {}
-    found = marked_lesions(predicted.lesion, {}, scan.spacing_mm)
+    found = marked_lesions(predicted.lesion, scan.spacing_mm)
     return [_lesion_row(scan, each, _uptake(scan, each, predicted, images), suv) for each in found]
 
 

@@ -59,12 +59,11 @@ class ReliabilityBin:
     observed: float | None
 
 
-def calibration(probabilities: StoredProbabilities, truth: Bools, bins: int = BINS) -> Calibration:
-    """Return the calibration of stored probabilities, uint16 of any shape, against a bool truth of that shape, in bins
-    of equal width.
+def calibration(probabilities: StoredProbabilities, truth: Bools) -> Calibration:
+    """Return the calibration of stored probabilities, uint16 of any shape, against a bool truth of that shape, in
+    10 bins of equal width.
 
-    A probability on an edge belongs to the bin below it. Raises ValueError for other arrays, and for fewer than
-    one bin.
+    A probability on an edge belongs to the bin below it. Raises ValueError for other arrays.
     """
     if probabilities.dtype != np.uint16 or truth.dtype != np.bool_ or probabilities.shape != truth.shape:
         raise ValueError(
@@ -72,15 +71,13 @@ def calibration(probabilities: StoredProbabilities, truth: Bools, bins: int = BI
             f"{probabilities.dtype} {probabilities.shape} and {truth.dtype} {truth.shape}; give "
             "both as a trial and its fold store them"
         )
-    if bins < 1:
-        raise ValueError(f"a reliability curve has at least one bin, not {bins}; give 1 or more")
     every, lesion = _count(probabilities), _count(probabilities[truth])
     q = np.flatnonzero(every)
     every, lesion = every[q], lesion[q]
     # In whole numbers: exact, up to 2e9 voxels, and a q on an edge is always in the lower bin.
-    position = np.maximum(-(-q * bins // ONE) - 1, 0)
+    position = np.maximum(-(-q * BINS // ONE) - 1, 0)
     squares = int(((every - lesion) * q**2).sum()) + int((lesion * (ONE - q) ** 2).sum())
-    n, total, of_lesion = (_by_bin(each, position, bins) for each in (every, every * q, lesion))
+    n, total, of_lesion = (_by_bin(each, position) for each in (every, every * q, lesion))
     return Calibration(n, total, of_lesion, squares)
 
 
@@ -134,8 +131,8 @@ def _count(probabilities: StoredProbabilities) -> Integers:
     return counts
 
 
-def _by_bin(values: Integers, position: NDArray[np.int64], bins: int) -> tuple[int, ...]:
+def _by_bin(values: Integers, position: NDArray[np.int64]) -> tuple[int, ...]:
     """Return the sum of the values, counts int (n,), in each bin. position: the bin of each value, (n,)."""
-    sums = np.zeros(bins, np.int64)
+    sums = np.zeros(BINS, np.int64)
     np.add.at(sums, position, values)
     return tuple(int(each) for each in sums)

@@ -1,9 +1,8 @@
 """Which lesions of a scan were found, and how many false ones were predicted.
 
-A lesion is a connected component of a mask in 3D. A true lesion is found if at least one of its voxels is predicted,
-and at least the share `share` of them. A predicted lesion is false if it holds no voxel of the truth; one that touches
-a true lesion without finding it is neither found nor false. So removing a predicted lesion that touches the truth can
-reduce the found lesions, and never the false ones. The rule for empty masks is that of `empty_masks`.
+A lesion is a connected component (26 neighbours) of a mask in 3D. A true lesion is found if at least one of its voxels
+is predicted. A predicted lesion is false if it holds no voxel of the truth. So removing a predicted lesion that touches
+the truth can reduce the found lesions, and never the false ones. The rule for empty masks is that of `empty_masks`.
 """
 
 import itertools
@@ -17,8 +16,6 @@ from hnscc.base.arrays import Bools, Floats, Integers, Spacing
 from hnscc.scores.empty_masks import check_masks, crop, voxel_ml
 from hnscc.scores.metrics import dice
 
-# How many neighbours count as connected -> along how many axes a neighbour may differ.
-CONNECTIVITIES = {6: 1, 18: 2, 26: 3}
 SIZE_EDGES_ML = (1.0, 5.0)
 
 
@@ -73,30 +70,19 @@ class SizeClass:
     sensitivity: float | None
 
 
-def find_lesions(
-    pred: Bools, truth: Bools, spacing_mm: Spacing, *, share: float = 0.0, connectivity: int = 26
-) -> Lesions:
+def find_lesions(pred: Bools, truth: Bools, spacing_mm: Spacing) -> Lesions:
     """Return the lesions of two masks, bool (Z, H, W) of one scan.
 
-    spacing_mm: between voxels along z, y, x. share: the least share, 0..1, of a lesion's voxels that must be predicted
-    for it to be found; 0 means any voxel. connectivity: how many neighbours of a voxel count as connected, 6, 18 or 26.
-    Tables and reports use the defaults; other values serve comparisons with software that counts otherwise. Raises
-    ValueError for anything else.
+    spacing_mm: between voxels along z, y, x. Raises ValueError for other masks, or a spacing that is not above 0.
     """
     check_masks(pred, truth, spacing_mm)
-    if not 0 <= share <= 1:
-        raise ValueError(f"the share of a lesion is 0..1, not {share}; give 0 for any voxel")
-    if connectivity not in CONNECTIVITIES:
-        raise ValueError(
-            f"the connectivity is one of {sorted(CONNECTIVITIES)}, not {connectivity}; give the neighbours that count"
-        )
-    neighbours = generate_binary_structure(3, CONNECTIVITIES[connectivity])
+    neighbours = generate_binary_structure(3, 3)
     of_pred, of_truth = (label(each, neighbours)[0].ravel() for each in crop(pred, truth))
     pred_px, truth_px = np.bincount(of_pred, minlength=1), np.bincount(of_truth, minlength=1)
     touching = _touching(of_truth, of_pred)
     voxel = voxel_ml(spacing_mm)
     records = tuple(
-        _lesion(number, int(truth_px[number]), pred_px, *touching.get(number, _NOTHING), share, voxel)
+        _lesion(number, int(truth_px[number]), pred_px, *touching.get(number, _NOTHING), voxel)
         for number in range(1, len(truth_px))
     )
     true = np.unique(np.concatenate([[0], *(each[0] for each in touching.values())]).astype(np.int64))
@@ -135,17 +121,10 @@ def f1(lesions: Lesions) -> float:
     return 2 * lesions.found / total if total else 1.0
 
 
-def sensitivity_by_size(lesions: Lesions, edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[SizeClass, ...]:
+def sensitivity_by_size(lesions: Lesions) -> tuple[SizeClass, ...]:
     """Return the sensitivity to lesions by their true size in ml, in classes: from 0 to the first edge, between edges,
-    and from the last edge on.
-
-    edges_ml: above 0 and rising, else ValueError.
-    """
-    bounds = [0.0, *edges_ml]
-    if any(low >= high for low, high in itertools.pairwise(bounds)):
-        raise ValueError(
-            f"edges of classes in ml are above 0 and rise, not {tuple(edges_ml)}; sort them, each once"
-        )
+    and from the last edge on."""
+    bounds = [0.0, *SIZE_EDGES_ML]
     classes = []
     for low, high in itertools.zip_longest(bounds, bounds[1:]):
         within = [
@@ -158,10 +137,10 @@ def sensitivity_by_size(lesions: Lesions, edges_ml: Sequence[float] = SIZE_EDGES
     return tuple(classes)
 
 
-def size_names(edges_ml: Sequence[float] = SIZE_EDGES_ML) -> tuple[str, ...]:
+def size_names() -> tuple[str, ...]:
     """Return the names of the classes of `sensitivity_by_size` in columns, such as under_1_ml, 1_to_5_ml, over_5_ml."""
-    between = [f"{low:g}_to_{high:g}_ml" for low, high in itertools.pairwise(edges_ml)]
-    return f"under_{edges_ml[0]:g}_ml", *between, f"over_{edges_ml[-1]:g}_ml"
+    between = [f"{low:g}_to_{high:g}_ml" for low, high in itertools.pairwise(SIZE_EDGES_ML)]
+    return f"under_{SIZE_EDGES_ML[0]:g}_ml", *between, f"over_{SIZE_EDGES_ML[-1]:g}_ml"
 
 
 # The predicted lesions that touch a true one, and the voxels that each shares with it.
@@ -181,13 +160,7 @@ def _touching(of_truth: Integers, of_pred: Integers) -> dict[int, Touching]:
 
 
 def _lesion(
-    number: int,
-    truth_px: int,
-    pred_px: Integers,
-    touching: Integers,
-    shared: Integers,
-    share: float,
-    voxel: float,
+    number: int, truth_px: int, pred_px: Integers, touching: Integers, shared: Integers, voxel: float
 ) -> Lesion:
     """Return one true lesion. pred_px: the voxels of each predicted lesion, int (P + 1,), by its number. touching:
     the numbers of those that touch this one. shared: how many voxels each of these shares with it. The last two are
@@ -199,8 +172,7 @@ def _lesion(
         pred_ml=touching_px * voxel,
         overlap_ml=overlap_px * voxel,
         dice=float(dice(overlap_px, touching_px, truth_px)),
-        # Rounding of share x voxels must not demand one voxel more.
-        found=overlap_px > 0 and overlap_px + 1e-9 >= share * truth_px,
+        found=overlap_px > 0,
     )
 
 

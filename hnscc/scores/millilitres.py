@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Spacing
 from hnscc.scores.empty_masks import check_masks, voxel_ml
@@ -33,24 +32,17 @@ class Millilitres:
     tlg_pred: float | None = None
 
 
-def millilitres_of(
-    pred: Bools, truth: Bools, spacing_mm: Spacing, uptake: NDArray[np.floating] | None = None
-) -> Millilitres:
+def millilitres_of(pred: Bools, truth: Bools, spacing_mm: Spacing) -> Millilitres:
     """Return the millilitres of two masks, bool (Z, H, W) of one scan.
 
-    spacing_mm: between voxels along z, y, x. uptake: SUV of each voxel, of the masks' shape. Trials give none, since
-    they store the glycolysis at every threshold (`stored.glycolysis`); tests compare it with what this function gives
-    for a mask. Raises ValueError for other masks, a spacing that is not above 0, or an uptake of another shape or not
-    finite in a mask.
+    spacing_mm: between voxels along z, y, x. Their glycolysis comes from `stored.with_glycolysis`. Raises ValueError
+    for other masks, or a spacing that is not above 0.
     """
     check_masks(pred, truth, spacing_mm)
     voxel = voxel_ml(spacing_mm)
     true, predicted, both = (int(np.count_nonzero(each)) for each in (truth, pred, truth & pred))
     # Each is a whole number times the voxel: rounding in a difference of two sizes would look like a false positive.
-    counted = (each * voxel for each in (true, predicted, both, predicted - both, true - both))
-    if uptake is None:
-        return Millilitres(*counted)
-    return Millilitres(*counted, *(_glycolysis(each, uptake, voxel) for each in (truth, pred)))
+    return Millilitres(*(each * voxel for each in (true, predicted, both, predicted - both, true - both)))
 
 
 def millilitres_together(scans: Sequence[Millilitres]) -> Millilitres:
@@ -79,21 +71,6 @@ def precision(measured: Millilitres) -> float:
 def volume_sensitivity(measured: Millilitres) -> float | None:
     """Return the share, 0..1, of the true ml that is predicted; None where the truth is empty."""
     return measured.overlap_ml / measured.truth_ml if measured.truth_ml else None
-
-
-def _glycolysis(mask: Bools, uptake: NDArray[np.floating], voxel: float) -> float:
-    """Return the SUV ml of a mask, bool (Z, H, W), with an uptake in SUV of its shape: ml times mean uptake, which is
-    the sum of uptake times the ml of a voxel; 0 for an empty mask."""
-    if uptake.shape != mask.shape:
-        raise ValueError(
-            f"the uptake has the shape of the masks, {mask.shape}, not {uptake.shape}; bring it on their grid"
-        )
-    inside = uptake[mask].astype(np.float64)
-    if not np.isfinite(inside).all():
-        raise ValueError(
-            "the uptake within a mask is a finite number everywhere; leave it out where it is not known"
-        )
-    return float(inside.sum()) * voxel
 
 
 def _sum(values: list[float | None]) -> float | None:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hnscc.base.arrays import Bools, Floats, Integers, Spacing, StoredProbabilities
-from hnscc.base.steps import at_once
 from hnscc.scores import calibration
 from hnscc.scores.calibration import ScanCalibration, calibrations_of
 from hnscc.scores.counts import HALF, STEPS, count_at, k_reached
@@ -39,18 +38,6 @@ class StoredScores:
     calibrations: dict[str, ScanCalibration]
 
 
-def score_at_half(
-    probabilities: StoredProbabilities,
-    masks: Bools,
-    rows: Mapping[str, Integers],
-    spacing_mm: Mapping[str, Spacing],
-    tolerance_mm: float,
-) -> StoredScores:
-    """Return the scores at 0.5 of stored probabilities, uint16 (N, H, W), and masks, bool (N, H, W). rows: int (n,) of
-    each scan; the arguments are those of `scans.score_scans`."""
-    return at_once(scoring_at_half(probabilities, masks, rows, spacing_mm, tolerance_mm))
-
-
 def scoring_at_half(
     probabilities: StoredProbabilities,
     masks: Bools,
@@ -58,8 +45,8 @@ def scoring_at_half(
     spacing_mm: Mapping[str, Spacing],
     tolerance_mm: float,
 ) -> Generator[None, None, StoredScores]:
-    """Compute what `score_at_half` returns from probabilities, uint16 (N, H, W), masks, bool (N, H, W), and rows, int
-    (n,) of each scan; pause after each scan."""
+    """Compute the scores at 0.5 of stored probabilities, uint16 (N, H, W), and masks, bool (N, H, W); pause after each
+    scan. rows: int (n,) of each scan; the arguments are those of `scans.score_scans`."""
     counts = count_at(probabilities, masks, HALF)
     scans: dict[str, ScanScore] = {}
     for scan, at in rows.items():
@@ -70,7 +57,7 @@ def scoring_at_half(
 
 def scores_to_bytes(scores: StoredScores, spacing_mm: Mapping[str, Spacing], tolerance_mm: float) -> bytes:
     """Return the scores as JSON, with whatever they depend on besides predictions and masks. The arguments are those
-    of `score_at_half`."""
+    of `scoring_at_half`."""
     content = {
         "version": VERSION,
         "tolerance_mm": tolerance_mm,

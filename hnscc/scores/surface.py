@@ -69,18 +69,15 @@ def surface_distances(pred: Bools, truth: Bools, spacing_mm: Spacing) -> Surface
     )
 
 
-def hd95(distances: SurfaceDistances, percent: float = 95.0) -> float:
+def hd95(distances: SurfaceDistances) -> float:
     """Return the robust Hausdorff distance in mm: the larger of the two surfaces' 95th percentiles of distance.
 
-    A percentile is the least distance within which at least `percent` % of the surface's size lie; it is not
-    interpolated. It is 0 where both masks are empty, and the diagonal where one is. Raises ValueError for a percent
-    that is not in 0..100.
+    A percentile is the least distance within which at least 95 % of the surface's size lie; it is not interpolated. It
+    is 0 where both masks are empty, and the diagonal where one is.
     """
-    if not 0 <= percent <= 100:
-        raise ValueError(f"the percentile is 0..100, not {percent}; give 95 as in reports")
     return max(
-        _percentile(distances.truth_mm, distances.truth_size, percent),
-        _percentile(distances.pred_mm, distances.pred_size, percent),
+        _percentile(distances.truth_mm, distances.truth_size),
+        _percentile(distances.pred_mm, distances.pred_size),
     )
 
 
@@ -195,12 +192,12 @@ def _nearest(of: Elements, to: Elements, absent: float) -> Floats:
     return found
 
 
-def _percentile(values: Floats, sizes: Floats, percent: float) -> float:
-    """Return the least value that at least `percent` % of the total size do not exceed; 0 without values. values: (N,)
+def _percentile(values: Floats, sizes: Floats) -> float:
+    """Return the least value that at least 95 % of the total size do not exceed; 0 without values. values: (N,)
     in mm; sizes: (N,), in mm2, or in mm for contours."""
     if not len(values):
         return 0.0
     order = np.argsort(values, kind="stable")
     upto = np.cumsum(sizes[order])
-    position = int(np.searchsorted(upto, upto[-1] * (percent / 100) * (1 - _SLACK)))
+    position = int(np.searchsorted(upto, upto[-1] * (95 / 100) * (1 - _SLACK)))
     return float(values[order[position]])

@@ -4,7 +4,6 @@ SUVpeak is the highest mean over a sphere of 1 ml whose centre lies in the lesio
 1:122S, PERCIST); the sphere may reach beyond the lesion.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,15 +31,13 @@ class Uptake:
 @dataclass(frozen=True)
 class MarkedLesion:
     """One connected component (26 neighbours) of a mask. lesion: its number from 1 on, in the order of first voxels by
-    z, y, x. centre: the mean index of its voxels along z, y, x. uptake: its values in each image on the mask's grid, by
-    name. box and inside: its voxels are those of the mask's part `box` (Z, Y, X) where `inside`, bool of the same
-    shape, is true."""
+    z, y, x. centre: the mean index of its voxels along z, y, x. box and inside: its voxels are those of the mask's part
+    `box` (Z, Y, X) where `inside`, bool of the same shape, is true."""
 
     lesion: int
     voxels: int
     volume_ml: float
     centre: tuple[float, float, float]
-    uptake: Mapping[str, Uptake]
     box: tuple[slice, ...]
     inside: Bools
 
@@ -51,42 +48,26 @@ class MarkedLesion:
         return whole
 
 
-def marked_lesions(
-    mask: Bools, images: Mapping[str, NDArray[np.float32]], spacing_mm: Spacing
-) -> list[MarkedLesion]:
-    """Return the lesions of a mask, bool (Z, Y, X), with their values in images (Z, Y, X) of the same grid, in their
-    units of values.
-
-    spacing_mm: between voxels along z, y, x.
-    """
+def marked_lesions(mask: Bools, spacing_mm: Spacing) -> list[MarkedLesion]:
+    """Return the lesions of a mask, bool (Z, Y, X). spacing_mm: between voxels along z, y, x."""
     labels, _ = label(mask, generate_binary_structure(3, 3))
     return [
-        _lesion(number, labels, box, images, spacing_mm)
-        for number, box in enumerate(find_objects(labels), start=1)
+        _lesion(number, labels, box, spacing_mm) for number, box in enumerate(find_objects(labels), start=1)
     ]
 
 
 def _lesion(
-    number: int,
-    labels: NDArray[np.integer],
-    box: tuple[slice, ...],
-    images: Mapping[str, NDArray[np.float32]],
-    spacing_mm: Spacing,
+    number: int, labels: NDArray[np.integer], box: tuple[slice, ...], spacing_mm: Spacing
 ) -> MarkedLesion:
-    """Return the lesion with this number in `labels` (Z, Y, X), where `box` is its bounding box.
-
-    images: (Z, Y, X) by modality, of the same grid, in their units of values.
-    """
+    """Return the lesion with this number in `labels` (Z, Y, X), where `box` is its bounding box."""
     lesion = labels[box] == number
     voxels = int(lesion.sum())
     z, y, x = (float(each.mean()) + part.start for each, part in zip(np.nonzero(lesion), box, strict=True))
-    uptake = {name: _uptake(image, lesion, box, spacing_mm) for name, image in images.items()}
     return MarkedLesion(
         lesion=number,
         voxels=voxels,
         volume_ml=voxels * voxel_ml(spacing_mm),
         centre=(z, y, x),
-        uptake=uptake,
         box=box,
         inside=lesion,
     )
@@ -101,19 +82,14 @@ def uptake_of(image: NDArray[np.float32], lesion: Bools, spacing_mm: Spacing) ->
     if not lesion.any():
         return None
     (box,) = find_objects(lesion.astype(np.uint8))
-    return _uptake(image, lesion[box], box, spacing_mm)
-
-
-def _uptake(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> Uptake:
-    """Return the values of an image (Z, Y, X), in its unit of values, within a lesion, bool (z, y, x) in its
-    bounding box."""
-    values = image[box][lesion].astype(np.float64)
-    return Uptake(float(values.max()), float(values.mean()), _peak(image, lesion, box, spacing_mm))
+    inside = lesion[box]
+    values = image[box][inside].astype(np.float64)
+    return Uptake(float(values.max()), float(values.mean()), _peak(image, inside, box, spacing_mm))
 
 
 def _peak(image: NDArray[np.float32], lesion: Bools, box: tuple[slice, ...], spacing_mm: Spacing) -> float:
-    """Return the highest mean over a sphere about a voxel of the lesion, in the unit of values of the image (Z, Y, X);
-    the arguments are those of `_uptake`.
+    """Return the highest mean over a sphere about a voxel of the lesion, in the unit of values of the image (Z, Y, X).
+    lesion: bool (z, y, x), in its bounding box.
 
     The sphere consists of the voxels whose centres lie in it; at the image's border, of those that exist.
     """

@@ -18,10 +18,11 @@ from hnscc.aggregation.trials import Completed, failure_summary
 from hnscc.base.encode import npz_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, write_sealed
+from hnscc.base.steps import at_once
 from hnscc.commands.status import run_status
 from hnscc.scores.counts import Counts
 from hnscc.scores.slice_sets import in_set
-from hnscc.scores.stored import score_at_half, scores_to_bytes
+from hnscc.scores.stored import scores_to_bytes, scoring_at_half
 from hnscc.study.identity import other_settings
 from hnscc.study.trials import Trial, trials_of
 from hnscc.training.ready import make_run_ready
@@ -247,7 +248,7 @@ def test_a_median_trial_whose_predictions_cannot_be_used_gives_way_to_the_next(t
     median = run.trial("pet-f0-r02")
     fold = load_fold(run, 0)
     good = np.load(median.predictions)["probabilities"]
-    scores = score_at_half(good, fold.masks, fold.scan_rows, fold.spacing_mm, 5.0)
+    scores = at_once(scoring_at_half(good, fold.masks, fold.scan_rows, fold.spacing_mm, 5.0))
     median.scores.write_bytes(scores_to_bytes(scores, fold.spacing_mm, 5.0))
     median.predictions.write_bytes(npz_bytes(probabilities=good[:, :2]))
     record = read_sealed(median.record)

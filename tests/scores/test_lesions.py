@@ -39,17 +39,6 @@ def test_a_scan_by_hand(sklearn):
     assert f1(found) == sklearn.metrics.f1_score([1, 1, 1, 1, 0], [1, 1, 0, 1, 1])
 
 
-def test_a_lesion_is_found_from_a_share_on():
-    truth, pred = scan("##..####..###......####.", "#...#####.....##..###...")
-    for share, expected in ((0.5, [1, 1, 0, 1]), (0.51, [0, 1, 0, 0]), (1.0, [0, 1, 0, 0])):
-        found = find_lesions(pred, truth, SPACING, share=share)
-        assert [each.found for each in found.lesions] == expected
-        # What touches a lesion without finding it is not false.
-        assert found.false == 1
-    # A tenth of ten voxels is one, although 0.1 is not a tenth in floating point.
-    assert find_lesions(*scan("#.........", "##########"), SPACING, share=0.1).found == 1
-
-
 def test_one_predicted_lesion_may_find_two_and_two_may_find_one():
     truth, pred = scan("##.##.....######", "#####.....#.#...")
     found = find_lesions(pred, truth, SPACING)
@@ -57,13 +46,12 @@ def test_one_predicted_lesion_may_find_two_and_two_may_find_one():
     assert (found.found, found.false, found.predicted) == (3, 0, 3)
 
 
-@pytest.mark.parametrize(("connectivity", "lesions"), [(6, 4), (18, 3), (26, 2)])
-def test_what_counts_as_connected(connectivity, lesions):
+def test_what_counts_as_connected():
     """A voxel, its neighbour across an edge, one across a corner of the cube from that, and one by itself."""
     truth = np.zeros((4, 4, 9), bool)
     truth[0, 0, 0] = truth[0, 1, 1] = truth[1, 2, 2] = truth[3, 0, 8] = True
-    found = find_lesions(truth, truth, SPACING, connectivity=connectivity)
-    assert (len(found.lesions), found.found, found.false) == (lesions, lesions, 0)
+    found = find_lesions(truth, truth, SPACING)
+    assert (len(found.lesions), found.found, found.false) == (2, 2, 0)
 
 
 def test_scans_without_lesion_or_prediction():
@@ -86,28 +74,18 @@ def test_scans_are_put_together_by_counting():
 
 
 def test_sensitivity_by_size():
-    truth, pred = scan("#.##.###.####.#####", "#.....#..####......")
-    found = find_lesions(pred, truth, SPACING)
-    classes = sensitivity_by_size(found, (2, 4, 9))
+    truth, pred = scan("#.##.####.#####", "#....####......")
+    classes = sensitivity_by_size(find_lesions(pred, truth, SPACING))
     assert [(each.low_ml, each.high_ml, each.lesions, each.found) for each in classes] == [
-        (0, 2, 1, 1),
-        (2, 4, 2, 1),
-        (4, 9, 2, 1),
-        (9, None, 0, 0),
+        (0, 1, 0, 0),
+        (1, 5, 3, 2),
+        (5, None, 1, 0),
     ]
-    assert [each.sensitivity for each in classes] == [1.0, 0.5, 0.5, None]
-    names = ("under_2_ml", "2_to_4_ml", "4_to_9_ml", "over_9_ml")
-    assert size_names((2, 4, 9)) == names and len(size_names()) == len(sensitivity_by_size(found))
-    for edges in ((2, 2), (0, 1), (3, 1)):
-        with pytest.raises(ValueError, match="rise"):
-            sensitivity_by_size(found, edges)
+    assert [each.sensitivity for each in classes] == [None, 2 / 3, 0.0]
+    assert size_names() == ("under_1_ml", "1_to_5_ml", "over_5_ml")
 
 
-def test_other_settings_are_refused():
+def test_other_masks_are_refused():
     truth, pred = scan("#", "#")
-    with pytest.raises(ValueError, match="share"):
-        find_lesions(pred, truth, SPACING, share=1.5)
-    with pytest.raises(ValueError, match="connectivity"):
-        find_lesions(pred, truth, SPACING, connectivity=8)
     with pytest.raises(ValueError, match="bool"):
         find_lesions(pred.astype(int), truth, SPACING)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hnscc.base.files import hash_of
-from hnscc.scores.stored import VERSION, score_at_half, scores_from_bytes, scores_to_bytes
+from hnscc.base.steps import at_once
+from hnscc.scores.stored import VERSION, scores_from_bytes, scores_to_bytes, scoring_at_half
 from hnscc.scores.thresholds import score_trial
 
 ROWS = {"a": np.arange(3), "b": np.arange(3, 5)}
@@ -19,7 +20,7 @@ def written():
     rng = np.random.default_rng(1)
     levels = rng.integers(0, 65536, (5, 8, 8)).astype(np.uint16)
     masks = rng.random((5, 8, 8)) < 0.3
-    scores = score_at_half(levels, masks, ROWS, SPACING, TOLERANCE)
+    scores = at_once(scoring_at_half(levels, masks, ROWS, SPACING, TOLERANCE))
     return scores, scores_to_bytes(scores, SPACING, TOLERANCE)
 
 
@@ -103,7 +104,8 @@ def test_scoring_makes_no_second_array_as_large_as_the_predictions():
     levels[::5, 10:20, 10:20], masks[::5, 12:22, 12:22] = 60000, 1
     rows = {str(scan): np.arange(80 * scan, 80 * (scan + 1)) for scan in range(slices // 80)}
     tracemalloc.start()
-    scores = score_at_half(levels, masks.view(bool), rows, dict.fromkeys(rows, (3.0, 1.0, 1.0)), 5.0)
+    spacing = dict.fromkeys(rows, (3.0, 1.0, 1.0))
+    scores = at_once(scoring_at_half(levels, masks.view(bool), rows, spacing, 5.0))
     record = score_trial(levels, masks, ["test"] * slices)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

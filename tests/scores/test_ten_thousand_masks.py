@@ -20,6 +20,7 @@ from hnscc.scores.counts import count
 from hnscc.scores.lesions import find_lesions
 from hnscc.scores.metrics import DICE, JACCARD
 from hnscc.scores.millilitres import millilitres_of, precision, volume_sensitivity
+from hnscc.scores.stored import glycolysis
 from hnscc.scores.surface import average_distance, hd95, surface_dice, surface_distances
 from hnscc.scores.surface_elements import cell_contours, cell_surfaces, elements
 
@@ -125,8 +126,9 @@ def test_volumes_lesions_and_overlap_are_simpleitk_s(of_spacing, spacing):
     sizes.Execute(components[1])
     for i, (predicted, true, _) in enumerate(cases):
         box = tuple(slice(n) for n in true.shape)
-        found = millilitres_of(predicted, true, spacing, uptake[i][box])
-        held = (predicted, found.pred_ml, found.tlg_pred), (true, found.truth_ml, found.tlg_truth)
+        found = millilitres_of(predicted, true, spacing)
+        tlg = glycolysis(predicted * np.uint16(65535), true, uptake[i][box], spacing)
+        held = (predicted, found.pred_ml, tlg[-1]), (true, found.truth_ml, tlg[0])
         for theirs, (mask, ml, tlg) in zip(statistics, held, strict=True):
             count_and_mean = (theirs.GetCount(i + 1), theirs.GetMean(i + 1)) if mask.any() else (0, 0)
             assert ml == pytest.approx(count_and_mean[0] * np.prod(spacing) / 1000)
@@ -272,7 +274,7 @@ def test_monai_s_unweighted_distances_agree_on_whole_voxels(shift):
     tensors = [torch.from_numpy(np.stack([~each, each])[None].astype(np.float32)) for each in (pred, truth)]
     found = surface_distances(pred, truth, spacing)
     theirs = compute_hausdorff_distance(*tensors, percentile=95, spacing=spacing).item()
-    assert hd95(found, 95) == pytest.approx(theirs)
+    assert hd95(found) == pytest.approx(theirs)
     mean = compute_average_surface_distance(*tensors, symmetric=True, spacing=spacing).item()
     assert average_distance(found) == pytest.approx(mean, abs=0.5 * shift)
 
