@@ -41,7 +41,7 @@ from hnscc.base.arrays import Bools, Images
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import first_of
 from hnscc.cohort.placement import CohortPlacement, OddFact
-from hnscc.cohort.store_building import read_written_images, read_written_mask
+from hnscc.cohort.store_building import read_written
 from hnscc.cohort.store_format import Scan
 
 MOST_SENTENCES_TOLD = 20  # sentences that one error holds at most
@@ -140,7 +140,7 @@ def judged(
 def _stored(unfinished: Path, scans: Sequence[Scan], at: int) -> tuple[Images, Bools]:
     """Return the stored images (Z, C, H, W), in raw values, and the mask (Z, H, W) of the scan at a position."""
     name = scans[at].scan_id
-    return read_written_images(unfinished, name), read_written_mask(unfinished, name) == 1
+    return read_written(unfinished, name, "images"), read_written(unfinished, name, "mask") == 1
 
 
 def _shared(rows: Sequence[Row], images: Sequence[Reduced], read: ReadBoth) -> list[Odd]:

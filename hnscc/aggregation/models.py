@@ -20,6 +20,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.in_words import as_typed, count_of
 from hnscc.cohort.split_file import SplitFile, read_split
 from hnscc.cohort.store import Store, open_store
+from hnscc.scores.counts import threshold_of
 from hnscc.scores.thresholds import MAIN_READING, READINGS, choose_threshold, sweep
 from hnscc.study.loading import kept_study
 from hnscc.study.run_folder import RunFolder, inside
@@ -55,6 +56,18 @@ class Models:
         """The modalities that a scan must have: those that the models use, and the one whose grid is used."""
         seen = list(self.variant.modalities)
         return seen if self.placing["reference"] in seen else [*seen, self.placing["reference"]]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is told of them beside what they predict, and in their export."""
+        return {
+            "study": self.study,
+            "variant": self.name,
+            "modalities": list(self.variant.modalities),
+            "trials": [member.trial_id for member in self.members],
+            "threshold": threshold_of(self.k),
+            "placing": dict(self.placing),
+        }
 
 
 def models_of(run: RunFolder, variant: str | None = None, *, ensemble: bool = False) -> Models:
@@ -98,7 +111,7 @@ def _variant(run: RunFolder, study: Study, variant: str | None) -> str:
         )
     rows = [row for row in read_table(run, "pooled").to_pylist() if row["split"] == "validation"]
     dice = {row["variant"]: -1.0 if row["dice"] is None else row["dice"] for row in rows}
-    return max(names, key=lambda name: (dice.get(name, -1.0), -names.index(name)))
+    return max(names, key=lambda name: dice.get(name, -1.0))
 
 
 def _check_none_missing(run: RunFolder, study: Study, name: str, rows: Sequence[TableRow]) -> None:

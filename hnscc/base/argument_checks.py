@@ -45,12 +45,6 @@ def check_one_of(where: str, given: object, choices: Sequence[str]) -> None:
         raise _refused(where, where, "is unknown", " or ".join(choices), str(given))
 
 
-def check_text(name: str, given: object, expected: str) -> None:
-    """Raise InputError unless `given` is a text. Only a call from Python can give something else."""
-    if not isinstance(given, str):
-        raise refused_in_python(name, "is no text", expected, given)
-
-
 def check_list(name: str, given: object, expected: str) -> None:
     """Raise InputError unless `given` is a list. A single text is refused too: Python would take its letters one by
     one. expected: what is to be listed."""

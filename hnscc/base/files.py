@@ -13,8 +13,34 @@ from typing import Any
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.locations import Location, S3Path
 
-FULL = {errno.ENOSPC, errno.EDQUOT}
-GONE = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO}
+# The numbers of errors, the problem, what is expected, and what to do.
+_DISK_ERRORS = (
+    (
+        {errno.ENOSPC, errno.EDQUOT},
+        "The disk is full.",
+        "room to write",
+        "make room there (in the run folder of a finished study, `hnscc prune RUN` deletes what is needed no more), "
+        "then give the same command again",
+    ),
+    (
+        {errno.EFBIG},
+        "A file has reached the size that files may have here.",
+        "room for larger files",
+        "raise the limit (`ulimit -f`) or choose another disk, then give the same command again",
+    ),
+    (
+        {errno.EROFS},
+        "The disk can be read alone.",
+        "a disk that can be written to",
+        "let its mount be written to, or choose another folder, then give the same command again: it continues",
+    ),
+    (
+        {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO},
+        "The disk does not answer as it should.",
+        "a disk that can be written to and read",
+        "mend the disk or its mount, then give the same command again: it continues",
+    ),
+)
 # Errors for which a folder's name or its permissions are the reason. ENOENT is among them: some file systems, such as
 # /proc, make no folders.
 REFUSED = {
@@ -77,39 +103,11 @@ def storage_errors(path: Location) -> Iterator[None]:
 
 def _storage_error(folder: Location, error: OSError) -> StorageError | None:
     """Return the error that the disk of `folder` is full or gone; None where the system says something else."""
-    if error.errno in FULL:
-        return StorageError(
-            "The disk is full.",
-            where=str(folder),
-            expected="room to write",
-            found=os.strerror(error.errno),
-            do="make room there (in the run folder of a finished study, `hnscc prune RUN` deletes what is needed no "
-            "more), then give the same command again",
-        )
-    if error.errno == errno.EFBIG:
-        return StorageError(
-            "A file has reached the size that files may have here.",
-            where=str(folder),
-            expected="room for larger files",
-            found=os.strerror(error.errno),
-            do="raise the limit (`ulimit -f`) or choose another disk, then give the same command again",
-        )
-    if error.errno == errno.EROFS:
-        return StorageError(
-            "The disk can be read alone.",
-            where=str(folder),
-            expected="a disk that can be written to",
-            found=os.strerror(error.errno),
-            do="let its mount be written to, or choose another folder, then give the same command again: it continues",
-        )
-    if error.errno in GONE:
-        return StorageError(
-            "The disk does not answer as it should.",
-            where=str(folder),
-            expected="a disk that can be written to and read",
-            found=os.strerror(error.errno),
-            do="mend the disk or its mount, then give the same command again: it continues",
-        )
+    for codes, problem, expected, do in _DISK_ERRORS:
+        if error.errno in codes:
+            return StorageError(
+                problem, where=str(folder), expected=expected, found=os.strerror(error.errno), do=do
+            )
     return None
 
 

@@ -27,7 +27,13 @@ def error_of(where: str, bucket: str, text: str) -> InputError | StorageError:
     status = re.search(r"status code: (\d+)", text)
     found = code[1] if code else f"HTTP status {status[1]}" if status else "no answer"
     if found == "NoSuchBucket":
-        return _no_bucket(bucket)
+        return _refused(
+            "There is no such bucket.",
+            bucket,
+            "a bucket that exists at the endpoint",
+            "none of that name",
+            "make the bucket, or check its name and AWS_ENDPOINT_URL",
+        )
     if "/latest/api/token" in text or "/latest/meta-data" in text:
         return misconfigured(bucket, "credentials", "none, and this machine has no role of its own")
     if found in FULL or (status and status[1] == "507"):
@@ -86,21 +92,11 @@ def _refused(problem: str, bucket: str, expected: str, found: str, do: str) -> I
 def misconfigured(bucket: str, expected: str, found: str, variable: str | None = None) -> InputError:
     """Return the error that `variable` is missing from the environment, or wrong. Where it is None, the credentials
     are meant."""
-    return InputError(
+    return _refused(
         "The S3 storage cannot be used as it is configured.",
-        where=f"s3://{bucket}",
-        expected=expected,
-        found=found,
-        do=f"set {variable or 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'} in the environment, on every machine "
-        "that takes part (profiles in ~/.aws are not read)",
-    )
-
-
-def _no_bucket(bucket: str) -> InputError:
-    return InputError(
-        "There is no such bucket.",
-        where=f"s3://{bucket}",
-        expected="a bucket that exists at the endpoint",
-        found="none of that name",
-        do="make the bucket, or check its name and AWS_ENDPOINT_URL",
+        bucket,
+        expected,
+        found,
+        f"set {variable or 'AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'} in the environment, on every machine that "
+        "takes part (profiles in ~/.aws are not read)",
     )

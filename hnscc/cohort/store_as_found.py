@@ -98,20 +98,16 @@ def damaged_store(location: str | Location, scan_id: str | None, found: str) -> 
 
 def no_store(location: str | Location, found: str) -> InputError:
     """Return the error that says what was found in place of a store."""
+    where = locate(location)
+    absolute = isinstance(where, S3Path) or where.is_absolute()
+    relative = "" if absolute else " (relative to the working directory)"
     return InputError(
         "This is no store.",
         where=f"store {location}",
         expected="a store made by hnscc prepare",
         found=found,
-        do="Check the path (relative to the working directory), or make the store: hnscc prepare MANIFEST STORE."
-        if _is_relative(location)
-        else "Check the path, or make the store: hnscc prepare MANIFEST STORE.",
+        do=f"Check the path{relative}, or make the store: hnscc prepare MANIFEST STORE.",
     )
-
-
-def _is_relative(location: str | Location) -> bool:
-    where = locate(location)
-    return not isinstance(where, S3Path) and not where.is_absolute()
 
 
 def _what_is_there(location: str | Location) -> str:

@@ -145,16 +145,9 @@ def _facts_of(drawn: DrawnMask, voxels: Masks) -> DrawnFacts:
     return DrawnFacts(on=drawn.on, shape=list(voxels.shape), affine=rows, digest=drawn_digest(voxels))
 
 
-def read_written_images(unfinished: Path, scan_id: str) -> Images:
-    """Return the images float32 (Z, C, H, W) of a scan that `write_scan` has written, in raw values."""
-    return np.asarray(
-        zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "images"), mode="r")[...]
-    )
-
-
-def read_written_mask(unfinished: Path, scan_id: str) -> Masks:
-    """Return the mask (Z, H, W) uint8 of a scan that `write_scan` has written."""
-    return np.asarray(zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, "mask"), mode="r")[...])
+def read_written(unfinished: Path, scan_id: str, name: str) -> NDArray[Any]:
+    """Return an array of a scan as `write_scan` has written it: images (Z, C, H, W), raw values, or mask (Z, H, W)."""
+    return np.asarray(zarr.open_array(zarr_store(unfinished), path=scan_path(scan_id, name), mode="r")[...])
 
 
 def finish_store(

@@ -12,7 +12,6 @@ from hnscc.base.files import write_text
 from hnscc.base.folders import new_folder, write_marker
 from hnscc.base.in_words import count_of
 from hnscc.commands.output_folders import EXPORT, MODEL_FILE, SETTINGS_FILE, ExportFolder
-from hnscc.scores.counts import threshold_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.export import onnx_of
 from hnscc.training.members import read_weights
@@ -40,13 +39,8 @@ def _settings(models: Models, weights: list[str]) -> dict[str, Any]:
     training = models.variant.model_dump(mode="json")
     del training["training"]["network"]["encoder_weights"]  # a path of the user's machine
     return {
-        "study": models.study,
-        "variant": models.name,
-        "modalities": list(models.variant.modalities),
-        "threshold": threshold_of(models.k),
-        "placing": dict(models.placing),
+        **models.facts,
         "usual": models.usual,
-        "trials": [member.trial_id for member in models.members],
         "bounds": [[list(pair) for pair in member.bounds] for member in models.members],
         "precision": sorted({member.precision for member in models.members}),
         "weights": weights,

@@ -4,7 +4,7 @@ import contextlib
 import csv
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ from hnscc.commands.predicted_scan import (
     told_of_ids,
 )
 from hnscc.reporting.plotting.scan_picture import scan_picture
-from hnscc.scores.counts import threshold_of
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.inference import TrainedModels
 
@@ -74,15 +73,8 @@ class PredictOptions:
     pseudonyms: str | Path | None = None
 
     def __post_init__(self) -> None:
-        check_flags(
-            ensemble=self.ensemble,
-            probabilities=self.probabilities,
-            disagreement=self.disagreement,
-            pet_is_suv=self.pet_is_suv,
-            rtstruct=self.rtstruct,
-            keep_identity=self.keep_identity,
-            overwrite=self.overwrite,
-        )
+        flags = [each.name for each in fields(self) if each.default is False]
+        check_flags(**{name: getattr(self, name) for name in flags})
         check_reason(self.accept_odd)
 
 
@@ -119,7 +111,7 @@ def predict_scans(
         raise_all(faults)
         accepted = options.accept_odd if any(each.other_unit for each in found) else None
         facts = {
-            **_facts_of(models),
+            **models.facts,
             "accepted": accepted,
             "told": told_of_ids(rows),
             "scans": [each.facts for each in found],
@@ -287,14 +279,3 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _facts_of(models: Models) -> dict[str, Any]:
-    return {
-        "study": models.study,
-        "variant": models.name,
-        "modalities": list(models.variant.modalities),
-        "trials": [member.trial_id for member in models.members],
-        "threshold": threshold_of(models.k),
-        "placing": dict(models.placing),
-    }

@@ -62,9 +62,10 @@ def query(run: str | Path, sql: str) -> pa.Table:
     message where the SQL is wrong, and where a table is not written yet or damaged.
     """
     from hnscc.aggregation.query import query as ask
-    from hnscc.base.argument_checks import check_text
+    from hnscc.base.argument_checks import refused_in_python
 
-    check_text("sql", sql, "one SELECT as a text")
+    if not isinstance(sql, str):
+        raise refused_in_python("sql", "is no text", "one SELECT as a text", sql)
     return ask(_opened(run), sql)
 
 

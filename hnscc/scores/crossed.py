@@ -8,7 +8,7 @@ Miller 2011). Nothing is resampled, so nothing is random. The parts and the limi
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.special
@@ -184,24 +184,22 @@ def _without_value(den: Floats, lesion: Bools) -> str | None:
 def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str) -> Estimate:
     """Return the t interval of a value in 0..1, made on the logit scale. There is none where nothing varies, nor where
     the value is 0 or 1; for the latter, `extreme` is the reason."""
-    low = high = spread = reason = None
     if not 0 < parts.value < 1:
-        reason = extreme.format(parts.value)
-    elif not parts.varies:
-        reason = NOTHING_VARIES
-    else:
-        spread = parts.spread
-        logit = math.log(parts.value / (1 - parts.value))
-        half = spread.half_width() / (parts.value * (1 - parts.value))
-        low, high = (float(scipy.special.expit(logit + side * half)) for side in (-1, 1))
-    return _estimate(parts, repeats, low, high, None, spread, reason)
+        return _estimate(parts, repeats, reason=extreme.format(parts.value))
+    if not parts.varies:
+        return _estimate(parts, repeats, reason=NOTHING_VARIES)
+    spread = parts.spread
+    logit = math.log(parts.value / (1 - parts.value))
+    half = spread.half_width() / (parts.value * (1 - parts.value))
+    low, high = (float(scipy.special.expit(logit + side * half)) for side in (-1, 1))
+    return _estimate(parts, repeats, low, high, spread=spread)
 
 
 def _difference(
     parts: VarianceParts, repeats: tuple[int, ...], bounds: tuple[float, float] | None
 ) -> Estimate:
     if not parts.varies:
-        return _estimate(parts, repeats, None, None, None, None, NOTHING_VARIES)
+        return _estimate(parts, repeats, reason=NOTHING_VARIES)
     spread = parts.spread
     low, high = parts.value - spread.half_width(), parts.value + spread.half_width()
     if bounds:
@@ -211,17 +209,17 @@ def _difference(
         reason = f"no p from {count_of(parts.patients, 'patient')}, {fewest.PATIENTS_FOR_P} are needed"
     else:
         p = spread.p(parts.value)
-    return _estimate(parts, repeats, low, high, p, spread, reason)
+    return _estimate(parts, repeats, low, high, p, reason, spread)
 
 
 def _estimate(
     parts: VarianceParts,
     repeats: tuple[int, ...],
-    low: float | None,
-    high: float | None,
-    p: float | None,
-    spread: Spread | None,
-    reason: str | None,
+    low: float | None = None,
+    high: float | None = None,
+    p: float | None = None,
+    reason: str | None = None,
+    spread: Spread | None = None,
 ) -> Estimate:
     return Estimate(
         value=parts.value,
@@ -283,16 +281,8 @@ def _check_range(values: Floats, share: bool) -> None:
 def _log_interval(parts: VarianceParts, repeats: int) -> Estimate:
     """Return the t interval made on the logarithmic scale: distances and ml are skewed, and it covers their mean more
     often there."""
-    found = Estimate(
-        parts.value,
-        patients=parts.patients,
-        repeats=(repeats,),
-        patient_variance=parts.patient,
-        repeat_variance=parts.repeat,
-        joint_variance=parts.joint,
-    )
     if not parts.varies:
-        return replace(found, reason=NOTHING_VARIES)
+        return _estimate(parts, (repeats,), reason=NOTHING_VARIES)
     spread = parts.spread
     factor = math.exp(spread.half_width() / parts.value)
-    return replace(found, low=parts.value / factor, high=parts.value * factor, spread=spread)
+    return _estimate(parts, (repeats,), parts.value / factor, parts.value * factor, spread=spread)

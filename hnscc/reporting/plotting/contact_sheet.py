@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import binary_dilation, binary_erosion
 
 from hnscc.reporting.plotting.style import UPTAKE, anatomy
 
@@ -142,20 +143,9 @@ def _outlined(colour: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.
     """Return a picture, (H, W, 3) of 0..255, with the outermost pixels of the mask, (H, W), in white, and a black line
     around them: a copy, (H, W, 3)."""
     outlined = colour.copy()
-    outlined[_grown(mask) & ~mask] = EDGE
-    outlined[mask & ~_shrunk(mask)] = OUTLINE
+    outlined[binary_dilation(mask) & ~mask] = EDGE
+    outlined[mask & ~binary_erosion(mask)] = OUTLINE
     return outlined
-
-
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return a mask (H, W) with the pixels next to it added, in the same shape."""
-    around = np.pad(mask, 1)
-    return around[:-2, 1:-1] | around[2:, 1:-1] | around[1:-1, :-2] | around[1:-1, 2:] | mask
-
-
-def _shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return a mask (H, W) without its outermost pixels, in the same shape."""
-    return ~_grown(~np.pad(mask, 1))[1:-1, 1:-1]
 
 
 def shares_on_axis(

@@ -1,6 +1,7 @@
 """The sections on overlap with the true outline: of all test slices together (Table 1), and by slice (Table 2)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from hnscc.aggregation.column_types import TableRow
 from hnscc.base.in_words import count_of
@@ -70,13 +71,16 @@ def pooled_block(source: Source, title: str, explanation: str, *splits: str) -> 
     metrics = metrics_at("pooled")
     for metric in metrics:
         columns[f"{metric.label} over repeats: median (quartiles)"] = _quartiles_of(metric.name)
-        columns[f"{metric.label} over repeats: mean (95 % over patients and repeats)"] = _interval_of(
-            *(f"{metric.name}_repeats_{each}" for each in ("mean", "low", "high"))
+        columns[f"{metric.label} over repeats: mean (95 % over patients and repeats)"] = partial(
+            interval,
+            value=f"{metric.name}_repeats_mean",
+            low=f"{metric.name}_repeats_low",
+            high=f"{metric.name}_repeats_high",
         )
     columns["Median model: threshold"] = scores("threshold")
     for metric in metrics:
-        columns[f"Median model: {metric.label} (95 % over patients)"] = _interval_of(
-            metric.name, f"{metric.name}_low", f"{metric.name}_high"
+        columns[f"Median model: {metric.label} (95 % over patients)"] = partial(
+            interval, value=metric.name, low=f"{metric.name}_low", high=f"{metric.name}_high"
         )
     if source.papers and splits == ("test",):
         theirs = published_of(metrics, "pooled")
@@ -105,10 +109,6 @@ def _quartiles_of(metric: str) -> Callable[[TableRow], Cell]:
         return middle(Distribution(row["repeats"], **found), score, "repeat")
 
     return write
-
-
-def _interval_of(value: str, low: str, high: str) -> Callable[[TableRow], Cell]:
-    return lambda row: interval(row, value, low, high)
 
 
 # --- Table 2
@@ -152,13 +152,11 @@ def per_slice_block(
         "Patients": wholes("patients"),
     }
     for metric in published_of(metrics_at("slice"), "slice"):
-        columns[f"{metric.label}: mean ± SD"] = _mean_of(f"{metric.name}_mean", f"{metric.name}_sd")
+        columns[f"{metric.label}: mean ± SD"] = partial(
+            mean_sd, mean=f"{metric.name}_mean", sd=f"{metric.name}_sd"
+        )
     rows = [row for row in source.tables["per_slice"] if row["split"] in splits and row["slice_set"] in sets]
     return report_table(title, explanation, columns, rows)
-
-
-def _mean_of(mean: str, sd: str) -> Callable[[TableRow], Cell]:
-    return lambda row: mean_sd(row, mean, sd)
 
 
 def _published_slices_block(source: Source) -> ReportTable:
@@ -169,7 +167,7 @@ def _published_slices_block(source: Source) -> ReportTable:
         "of these both empty": wholes("n_empty"),
     }
     for metric in published_of(metrics_at("slice"), "slice"):
-        columns[f"{metric.label}: mean ± SD"] = _mean_of(metric.name, f"{metric.name}_sd")
+        columns[f"{metric.label}: mean ± SD"] = partial(mean_sd, mean=metric.name, sd=f"{metric.name}_sd")
         columns[f"Published: {metric.label}"] = published(f"slice_{metric.name}")
     return report_table(
         "Table 2, as the published study counted it",
