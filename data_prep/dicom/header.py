@@ -18,7 +18,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset, PrivateBlock
 from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 
 from data_prep.volumes.volume import Whose
 from hnscc.base.environment import WhileNeeded
@@ -77,9 +77,7 @@ def quiet() -> contextlib.AbstractContextManager[None]:
     return _SILENCE
 
 
-@lru_cache
-def _tag(keyword: str) -> BaseTag:
-    return Tag(keyword)
+_tag = lru_cache(Tag)
 
 
 def value_of(header: Dataset, keyword: str, where: str) -> Any:

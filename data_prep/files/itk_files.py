@@ -1,5 +1,6 @@
 """Reads volumes from NRRD (.nrrd) and MetaImage (.mha) files; SimpleITK reads what their headers say of space."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,6 @@ from data_prep.files.first_bytes import (
 from data_prep.files.itk_header import (
     Header,
     HeaderOf,
-    bytes_of,
     meta_image_header,
     nrrd_header,
     read_itk_header,
@@ -99,7 +99,7 @@ def read_itk_volume(path: Path, where: str, *, labels: bool = False) -> Volume:
     reader, header = _opened(path, where)
     grid = _grid(reader, where)
     try:
-        data = read_values(path, header, NUMBERS[reader.GetPixelID()], bytes_of(grid.shape, 1), where)
+        data = read_values(path, header, NUMBERS[reader.GetPixelID()], math.prod(grid.shape), where)
     except OSError:
         raise _unreadable(path, where) from None
     values = np.ascontiguousarray(data.reshape(grid.shape[::-1]).T, dtype=np.float32)
@@ -147,7 +147,7 @@ def _grid(reader: sitk.ImageFileReader, where: str) -> Grid:
             _OF_LAYERS if reader.GetFileName().lower().endswith(".seg.nrrd") else "",
         )
     bytes_each = max(np.dtype(NUMBERS[reader.GetPixelID()]).itemsize, 4)
-    if min(size) < 1 or bytes_of(size, 1) > MAX_VOXELS or bytes_of(size, bytes_each) > MAX_BYTES:
+    if min(size) < 1 or math.prod(size) > MAX_VOXELS or math.prod(size) * bytes_each > MAX_BYTES:
         expected = f"at most {MAX_VOXELS} voxels and {MAX_BYTES / 2**30:g} GiB"
         raise no_volume("The volume has an impossible size.", where, expected, shape_in_words(size))
     x, y, z = size[:3]

@@ -205,11 +205,6 @@ def _unpacked(file: BinaryIO, expected: int) -> bytes:
     return b"".join(pieces) if unzip.eof and held == expected else b""
 
 
-def bytes_of(shape: tuple[int, ...], itemsize: int) -> int:
-    """Return how many bytes an array takes; the number may be of any size."""
-    return math.prod(shape) * itemsize
-
-
 def _number(text: str, usual: float) -> float:
     """Return the number that a header states: the usual one where it states none, NaN where the text is not
     a number."""

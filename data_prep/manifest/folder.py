@@ -232,7 +232,7 @@ def _by_folder(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words,
 def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:
     """Return the files; where a patient has one scan of files and one of series, the files are put into that of the
     series, if no column is then filled twice."""
-    series = {each.scan: each for each in scans_of(dicom)}
+    series = {each.scan: each for each in scans_of(dicom.series)}
     scans: dict[str, set[str]] = {}
     for patient, scan in [(each.patient, each.scan) for each in dicom.series] + [
         (each.patient, each.scan) for each in files
@@ -259,8 +259,7 @@ def scans_in(listing: FolderListing, prefer: Sequence[str] = ()) -> list[ListedS
     """
     regions = [name for each in listing.series for name in each.regions]
     check_prefer([*(each.path.name for each in listing.files if each.column), *regions], prefer)
-    dicom = Listing(listing.series, listing.unreadable, listing.pseudonyms)
-    scans = {each.scan: each for each in scans_of(dicom, prefer)}
+    scans = {each.scan: each for each in scans_of(listing.series, prefer)}
     own: dict[str, list[ListedFile]] = {}
     for file in listing.files:
         if file.column and file.scan:

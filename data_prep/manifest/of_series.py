@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_prep.dicom.series_in_folder import ListedSeries, Listing
+from data_prep.dicom.series_in_folder import ListedSeries
 from data_prep.files.words import organ_alone, says_lesion, words_of
 from data_prep.manifest.listed import ListedScan
 from data_prep.manifest.preferred import first_fitting, fits_pattern
@@ -20,13 +20,13 @@ def organs_of_regions(series: ListedSeries) -> list[str]:
     return organs if all(organs) else []
 
 
-def scans_of(listing: Listing, prefer: Sequence[str] = ()) -> list[ListedScan]:
-    """Return the scans of a listing that hold a volume without a fault, in its order.
+def scans_of(listed: Sequence[ListedSeries], prefer: Sequence[str] = ()) -> list[ListedScan]:
+    """Return the scans of listed series that hold a volume without a fault, in their order.
 
     prefer: patterns of region names, by which one of several masks is chosen.
     """
     scans: dict[str, list[ListedSeries]] = {}
-    for each in listing.series:
+    for each in listed:
         scans.setdefault(each.scan, []).append(each)
     names = Counter(
         name for series in scans.values() for name in {n for each in series for n in each.regions}

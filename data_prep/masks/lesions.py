@@ -12,6 +12,7 @@ from data_prep.volumes.resize import HALF_SHARE, area_weights, weigh
 from data_prep.volumes.volume import (
     Grid,
     Volume,
+    box_of,
     cannot_place,
     corners,
     on_same_voxels,
@@ -144,11 +145,11 @@ def around(data: NDArray[np.float32], lps: Grid, grid: Grid) -> tuple[Integers, 
 
     data: (x, y, z), numbers that are not 0 where the lesion is, on the grid `lps`. Both grids lie LPS.
     """
-    found = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    if not all(map(len, found)):
+    found = box_of(data)
+    if found is None:
         return np.zeros(3, np.int64), np.zeros(3, np.int64)
-    first, last = (np.array([each[end] for each in found]) for end in (0, -1))
-    box = corners((2, 2, 2)) * np.array([*(last - first + 1), 1])[:, None]
+    first = np.array([each.start for each in found])
+    box = corners((2, 2, 2)) * np.array([*(each.stop - each.start for each in found), 1])[:, None]
     box[:3] += first[:, None] - 0.5
     at = (voxels_of(grid, lps) @ box)[:3]
     low = np.clip(np.floor(at.min(axis=1)).astype(np.int64), 0, grid.shape)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from data_prep.volumes.volume import box_of
 from hnscc.base.arrays import Bools, Integers, Spacing
 from hnscc.cohort.store_format import DrawnMask
 
@@ -39,9 +40,10 @@ def pieces_of(drawn: DrawnMask) -> dict[str, Any]:
     or column, of the longest part that is at most 4 mm or one voxel wide in its plane. `over_mm`: that of the longest
     part of one slice that lies 8 mm and more beside what the slices next to it hold. Both are 0 where there is none.
     """
-    voxels = _cropped(drawn.voxels)
-    if voxels is None:
+    box = box_of(drawn.voxels)
+    if box is None:
         return {"mirrored": False, "stray": 0, "thin_mm": 0.0, "over_mm": 0.0}
+    voxels = drawn.voxels[box]
     numbered, _ = ndimage.label(voxels, TOUCHING)
     parts = [numbered[box] == at for at, box in enumerate(ndimage.find_objects(numbered), start=1)]
     sizes = np.array([part.sum() for part in parts])
@@ -86,15 +88,6 @@ def _stray(numbered: Integers, small: Integers, largest: int, spacing_mm: Spacin
         )
         for piece in pieces
     )
-
-
-def _cropped(voxels: Bools) -> Bools | None:
-    """Return a mask (Z, Y, X) without the empty slices, rows and columns around it, as a view, (Z, Y, X); None if it
-    is empty."""
-    found = [np.flatnonzero(voxels.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    if not all(map(len, found)):
-        return None
-    return voxels[tuple(slice(at[0], at[-1] + 1) for at in found)]
 
 
 def _mirrored(one: Bools, two: Bools) -> bool:

@@ -3,7 +3,8 @@
 A factor changes neither, since ratios of values of one scan's tissue are compared, outside of its lesion.
 """
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -83,12 +84,11 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
             )
 
 
-def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str]] = ()) -> Iterator[Odd]:
+def fading(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """Yield a sentence on each scan of which one half is brighter, relative to the other half, than in other scans.
 
-    It is for one new scan, since a study keeps no images of its own; scans of a cohort are compared place by place
-    (data_prep.oddities.fades). Nothing is said where the modality is `known` to look otherwise for a reported reason
-    (`Odd.shown`), such as a turn.
+    It is for one new scan, since a study keeps no images of its own; data_prep.oddities.fades compares scans of a
+    cohort place by place.
     """
     tissue = _tissue(scans, modality)
     if len(tissue) < LEAST_SCANS:
@@ -103,7 +103,7 @@ def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str
             continue
         most = limit(logs, float(np.log(FADED_TIMES)), FADED_SDS)
         for (scan, _), each in zip(tissue, logs, strict=True):
-            if abs(each) > most and (scan.scan_id, modality) not in known:
+            if abs(each) > most:
                 yield Odd(
                     scan.scan_id,
                     f"{modality} is brighter to the {one if each > 0 else two} than to the {two if each > 0 else one}, "
@@ -117,14 +117,16 @@ def fading(scans: Sequence[Scan], modality: str, known: Container[tuple[str, str
 _Tissue = Sequence[tuple[Scan, dict[str, float]]]
 
 
-def _tissue(scans: Sequence[Scan], modality: str) -> _Tissue:
-    """Return the scans with the values of the body, where the other modalities show it, less the scan's
-    lowest value."""
+def _tissue(
+    scans: Sequence[Scan], modality: str, of: Literal["elsewhere", "tissue"] = "elsewhere"
+) -> _Tissue:
+    """Return the scans with the values of the body, where the other modalities show it (or as `of` says), less the
+    scan's lowest value."""
     found = []
     for scan in scans:
         facts = scan.placement["values"][modality]
-        if facts["elsewhere"] is not None:
-            found.append((scan, {name: value - facts["first"] for name, value in facts["elsewhere"].items()}))
+        if (values := facts[of]) is not None:
+            found.append((scan, {name: value - facts["first"] for name, value in values.items()}))
     return found
 
 
@@ -141,11 +143,7 @@ def _own_powers(scans: Sequence[Scan], modality: str) -> Floats:
 
     It is NaN where a scan shows no tissue, or where there are no ratios.
     """
-    found: _Tissue = [
-        (scan, {name: value - facts["first"] for name, value in facts["tissue"].items()})
-        for scan in scans
-        if (facts := scan.placement["values"][modality])["tissue"] is not None
-    ]
+    found = _tissue(scans, modality, "tissue")
     powers = [each for names in OWN_RATIOS if found and (each := _powers(found, *names)) is not None]
     own = dict.fromkeys((scan.scan_id for scan in scans), np.nan)
     if len(powers) == len(OWN_RATIOS):

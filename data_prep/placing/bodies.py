@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from data_prep.placing.cut_outlines import cut_off
 from data_prep.volumes.padding import enclosed_across
+from data_prep.volumes.volume import box_of
 from hnscc.base.arrays import Bools, Floats, Spacing
 from hnscc.cohort.placement import BodyFacts
 
@@ -70,18 +71,10 @@ def largest_filled(shown: Bools) -> Bools:
     """
     thick = _opened(shown)
     largest = np.zeros_like(thick)
-    if box := _box(thick):
+    if box := box_of(thick):
         pieces, number = ndimage.label(thick[box] | enclosed_across(~thick[box], 0, FACES))
         largest[box] = pieces == (1 + int(np.argmax(np.bincount(pieces.ravel())[1:])) if number > 1 else 1)
     return largest
-
-
-def _box(shown: Bools) -> tuple[slice, ...] | None:
-    """Return the box of (Z, H, W) that holds all that is shown; None where nothing is. SciPy's takes ten times
-    as long."""
-    plane: Bools = np.any(shown, axis=0)
-    found = [np.flatnonzero(each) for each in (shown.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))]
-    return tuple(slice(int(at[0]), int(at[-1]) + 1) for at in found) if len(found[0]) else None
 
 
 def _opened(shown: Bools) -> Bools:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import fft
 
+from data_prep.volumes.volume import box_of
 from hnscc.base.arrays import Bools, Floats, Images, Integers, Spacing
 
 DEPTH_MM = 4.0  # mm inside and outside of the border that are compared
@@ -184,11 +185,11 @@ def peak_of(curve: Floats) -> float:
 
 def _border(lesion: Bools, spacing_mm: Spacing) -> _Border | None:
     """Return the border of a lesion (Z, H, W); None where it has none but at the ends of the image."""
-    found = [np.flatnonzero(lesion.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    if not all(map(len, found)):
+    found = box_of(lesion)
+    if found is None:
         return None
-    low = np.array([at[0] for at in found])
-    box = np.pad(lesion[tuple(slice(at[0], at[-1] + 1) for at in found)], 1)
+    low = np.array([each.start for each in found])
+    box = np.pad(lesion[found], 1)
     parts, pairs = [], []
     for side in range(6):
         axis, way = side // 2, 1 - 2 * (side % 2)

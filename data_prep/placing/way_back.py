@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from data_prep.masks.lesions import around, covered
 from data_prep.volumes.resize import HALF_SHARE, Window, area_weights, overlapped, weigh
-from data_prep.volumes.volume import Grid, Volume, to_lps
+from data_prep.volumes.volume import Grid, Volume, box_of, to_lps
 from hnscc.base.arrays import Bools, Floats, Integers, Masks
 from hnscc.cohort.placement import WayBack
 from hnscc.cohort.store_format import DrawnMask
@@ -53,26 +53,18 @@ def _covered_shares(lesion: Bools, grid: Grid, other: Grid) -> tuple[tuple[slice
     """Return the box (z, y, x) of the other grid that a lesion (Z, Y, X) may touch, and the share, 0..1, that it covers
     of each voxel there, in the shape of the box."""
     nothing = (slice(0, 0),) * 3, np.zeros((0, 0, 0))
-    if not lesion.any():
+    held = box_of(lesion)
+    if held is None:
         return nothing
-    cut, part = _cut(lesion.T.astype(np.float32), grid)
+    cut = np.ascontiguousarray(lesion[held].T, np.float32)
+    wide, tall, deep = cut.shape
+    part = _moved(grid, np.array([each.start for each in held[::-1]]), (wide, tall, deep))
     low, high = around(cut, part, other)
     if (low >= high).any():
         return nothing
     x, y, z = (int(count) for count in high - low)
     box = tuple(slice(first, last) for first, last in zip(low[::-1], high[::-1], strict=True))
     return box, covered(Volume(cut, part), _moved(other, low, (x, y, z)))
-
-
-def _cut(data: NDArray[np.float32], grid: Grid) -> tuple[NDArray[np.float32], Grid]:
-    """Return the box of a volume (x, y, z) of 0 and 1 that holds its lesion, also (x, y, z), and the grid of
-    that box."""
-    held = [np.flatnonzero(data.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    first, last = (np.array([each[end] for each in held]) for end in (0, -1))
-    x, y, z = (slice(low, high + 1) for low, high in zip(first, last, strict=True))
-    cut = np.ascontiguousarray(data[x, y, z])
-    wide, tall, deep = cut.shape
-    return cut, _moved(grid, first, (wide, tall, deep))
 
 
 def _moved(grid: Grid, first: Integers, shape: tuple[int, int, int]) -> Grid:
@@ -82,22 +74,12 @@ def _moved(grid: Grid, first: Integers, shape: tuple[int, int, int]) -> Grid:
     return Grid(shape, affine, grid.oriented)
 
 
-def to_input_grid(mask: Masks | Bools, placement: WayBack) -> Masks:
-    """Return a mask of stored slices as a mask, uint8 of 0 and 1, (x, y, z), in the voxel order of the
-    reference's file.
-
-    It is 1 where lesion covers at least half of the voxel, and 0 outside of the stored slices. Write it with the affine
-    placement["input_affine"]. mask: bool or 0 and 1, (Z, H, W). ValueError is raised where the mask's shape is not that
-    of the stored slices.
-    """
-    return in_file_order(lesion_back(mask, placement).astype(np.uint8), placement)
-
-
 def lesion_back(mask: Masks | Bools, placement: WayBack) -> Bools:
-    """Return the mask of `to_input_grid` with its axes turned to LPS: bool (Z, Y, X), on the grid that
-    data_prep.volumes.volume.to_lps gives.
+    """Return a mask of stored slices as a mask with its axes turned to LPS: bool (Z, Y, X), on the grid that
+    data_prep.volumes.volume.to_lps gives of the reference's file.
 
-    mask: bool or 0 and 1, (Z, H, W). ValueError is raised as by `to_input_grid`.
+    It is true where lesion covers at least half of the voxel, and false outside of the stored slices. mask: bool or 0
+    and 1, (Z, H, W). ValueError is raised where the mask's shape is not that of the stored slices.
     """
     return np.stack([share >= HALF_SHARE for share in _shares(mask, placement)])
 
@@ -119,7 +101,7 @@ def back_as_drawn(mask: Masks | Bools, placement: WayBack, drawn: DrawnMask) -> 
 
     If that is the reference's grid, it is `lesion_back`. Else `lesion_back` is resampled to the mask's grid, where
     lesion is what it covers at least half of, as everywhere. mask: bool or 0 and 1, (Z, H, W). ValueError is raised as
-    by `to_input_grid`.
+    by `lesion_back`.
     """
     lesion = lesion_back(mask, placement)
     if drawn.on in (None, placement["reference"]):
@@ -135,7 +117,7 @@ def values_back(values: NDArray[np.floating], placement: WayBack) -> NDArray[np.
     """Return values of stored slices, finite floats (Z, H, W), on the grid of `lesion_back`, as float32 (Z, Y, X).
 
     Each is the mean over its voxel in the unit of the values, such as probabilities in 0..1, and 0 outside of the
-    stored slices. ValueError is raised as by `to_input_grid`.
+    stored slices. ValueError is raised as by `lesion_back`.
     """
     return np.stack([share.astype(np.float32) for share in _shares(values, placement)])
 

@@ -6,7 +6,7 @@ Axes are turned to LPS, grids are compared, and what slices need of a grid is ch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from nibabel import orientations
@@ -166,6 +166,14 @@ def nearly_same_grid(one: Grid, other: Grid, voxels: float) -> bool:
         return False
     apart = np.linalg.norm(((one.affine - other.affine) @ corners(one.shape))[:3], axis=0)
     return bool(apart.max() <= voxels * one.spacing.min())
+
+
+def box_of(shown: NDArray[Any]) -> tuple[slice, ...] | None:
+    """Return the box of (Z, H, W) that holds all that is shown, true or not 0; None where nothing is. SciPy's takes ten
+    times as long."""
+    plane: Bools = np.any(shown, axis=0)
+    found = [np.flatnonzero(each) for each in (shown.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))]
+    return tuple(slice(int(at[0]), int(at[-1]) + 1) for at in found) if len(found[0]) else None
 
 
 def corners(shape: tuple[int, int, int]) -> Floats:

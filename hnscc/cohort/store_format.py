@@ -109,10 +109,9 @@ class Scan:
     `spacing_mm` is that of the stored slices along z, y and x. `affine` is 4 x 4 and maps a stored index (x, y, z) to
     mm (x to right, y to anterior, z to superior, as in NIfTI).
 
-    `placement` holds the facts that map a predicted mask back to the input grid
-    (data_prep.placing.way_back.to_input_grid), and what preparing found: hnscc.cohort.placement. `digest` is the
-    SHA-256 of images and mask; the mask as drawn has its own, since no training depends on it. `split` is train,
-    validation or test if the manifest fixes it.
+    `placement` holds the facts that map a predicted mask back to the input grid (data_prep.placing.way_back), and what
+    preparing found: hnscc.cohort.placement. `digest` is the SHA-256 of images and mask; the mask as drawn has its own,
+    since no training depends on it. `split` is train, validation or test if the manifest fixes it.
     """
 
     scan_id: str

@@ -11,7 +11,7 @@ from nibabel import orientations
 from scans import LPS, cohort, dice, place, refused, scan_arrays, to_itk, volume, write
 from scipy.spatial.transform import Rotation
 
-from data_prep.placing.way_back import to_input_grid
+from data_prep.placing.way_back import in_file_order, lesion_back
 from data_prep.volumes.resampling import resampled, resampled_by_voxels
 from data_prep.volumes.volume import Grid, Volume, to_lps
 from hnscc.base.errors import InputError
@@ -34,7 +34,7 @@ def test_the_file_s_voxel_order_does_not_matter(axes):
     np.testing.assert_allclose(placed.affine, expected.affine, atol=1e-9)
     mixed = place({"pet": turned(pet), "mri": volume(mri)}, turned(mask))
     np.testing.assert_allclose(mixed.images, expected.images, rtol=1e-5)
-    back = to_input_grid(expected.mask, placed.placement)
+    back = in_file_order(lesion_back(expected.mask, placed.placement), placed.placement)
     assert back.shape == turned(mask).data.shape
     assert dice(back, turned(mask).data) > 0.9
 
@@ -115,8 +115,9 @@ def test_a_stored_mask_survives_the_way_to_the_input_grid_and_back(width, height
     mri = volume(rng.random(shape), affine)
     truth = (rng.random((3, size, size)) > 0.5).astype(np.uint8)
     options = {"size": size, "pixel_mm": float(factor)}
-    back = to_input_grid(truth, place({"mri": mri}, None, **options).placement)
-    assert back.shape == shape and back.dtype == np.uint8
+    placement = place({"mri": mri}, None, **options).placement
+    back = in_file_order(lesion_back(truth, placement), placement)
+    assert back.shape == shape
     again = place({"mri": mri}, volume(back, affine), **options)
     np.testing.assert_array_equal(again.mask, truth * _covered(width, height, size, factor))
 

@@ -17,7 +17,7 @@ from typer.main import get_command
 
 import hnscc
 from data_prep.files.read import read_volume
-from data_prep.placing.way_back import to_input_grid
+from data_prep.placing.way_back import in_file_order, lesion_back
 from data_prep.settings import PrepareSettings
 from hnscc.base.cores import cores
 from hnscc.base.errors import InputError
@@ -211,7 +211,8 @@ def test_real_scans_are_placed_as_simpleitk_places_them(tmp_path):
         assert np.abs(oracle - images[:, 0])[inside].mean() < 0.01 * oracle.max()
         truth = sitk.GetArrayFromImage(sitk.Resample(sitk.Cast(mask, sitk.sitkFloat32), grid)) >= 0.5
         assert dice(truth, stored) > 0.97
-        assert dice(to_input_grid(stored, scan.placement), nib.load(row[4]).get_fdata()) > 0.95
+        back = in_file_order(lesion_back(stored, scan.placement), scan.placement)
+        assert dice(back, nib.load(row[4]).get_fdata()) > 0.95
         assert sum(scan.source_lesion_px) == int(sitk.GetArrayFromImage(mask).sum())
         drawn = store.read_drawn(scan.scan_id)
         np.testing.assert_array_equal(drawn.voxels, sitk.GetArrayFromImage(sitk.DICOMOrient(mask, "LPS")) > 0)

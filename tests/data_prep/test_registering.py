@@ -13,7 +13,7 @@ from scans import place, prepare, refused, save, scan_arrays, sts, volume
 from data_prep.files.read import read_volume
 from data_prep.masks.mask_of_cell import goes_with
 from data_prep.new_scans import list_scans, place_new
-from data_prep.placing.way_back import to_input_grid
+from data_prep.placing.way_back import in_file_order, lesion_back
 from data_prep.registering.judged import check_registration
 from data_prep.registering.registered import laid_together
 from data_prep.registering.rigid import mutual_information
@@ -175,7 +175,7 @@ def test_a_mask_moves_with_the_modality_that_it_was_drawn_on(small):
     volumes = {"pet": pet, "mri": small["mri"]}
     placed = place(volumes, volume(drawn, pet.grid.affine), register="rigid", size=80)
     assert placed.placement["lesion"]["drawn_on"] == "pet"
-    mask = to_input_grid(placed.mask, placed.placement)
+    mask = in_file_order(lesion_back(placed.mask, placed.placement), placed.placement)
     at, where = np.argwhere(mask).mean(axis=0), np.argwhere(drawn).mean(axis=0)  # as without the motion
     assert np.linalg.norm((at - where) * [4, 4, 5]) < 2
     mask = volume(drawn, BODY)
@@ -263,7 +263,7 @@ def test_contours_drawn_on_a_series_move_with_it(dicom):
     store = prepare(manifest, dicom / "c.zarr", workers=1, **options)
     placement = store.scans[0].placement
     assert placement["lesion"]["drawn_on"] == "pet" and placement["mask_told"] == []
-    mask = to_input_grid(store.read("S")[1], placement)
+    mask = in_file_order(lesion_back(store.read("S")[1], placement), placement)
     at = (np.array(placement["input_affine"]) @ [*np.argwhere(mask).mean(axis=0), 1])[:3]
     centre = affine @ [18.5, 18.5, 6, 1]
     expected = (np.linalg.inv(np.array(placement["registered"]["pet"]["motion"])) @ centre)[:3]
