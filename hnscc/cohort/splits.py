@@ -178,8 +178,7 @@ def _with_whole_scans(division: Division, scans: Sequence[Scan], splits: Sequenc
     show them."""
     sampled = {(each.scan_id, each.z) for _, each in division.order}
     patients = {name: set(division.patients[name]) for name in splits}
-    in_order = sorted(scans, key=lambda each: each.scan_id)
-    whole = [(name, scan) for name in splits for scan in in_order if scan.patient_id in patients[name]]
+    whole = [(name, scan) for name in splits for scan in scans if scan.patient_id in patients[name]]
     others = tuple(
         (name, StoredSlice(scan.patient_id, scan.scan_id, z, scan.lesion_px[z] > 0))
         for name, scan in whole

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -7,7 +8,11 @@ from stores import cohort, scan, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.cohort.patients import assign_patients
-from hnscc.cohort.sampled_slices import StoredSlice, candidates_without_lesion, sample_with_lesion
+from hnscc.cohort.sampled_slices import (
+    StoredSlice,
+    candidates_without_lesion,
+    sample_with_lesion,
+)
 from hnscc.cohort.splits import Division, check_disjoint, divide_cohort
 from hnscc.cohort.store import Store
 from hnscc.study.section_schema import Split
@@ -70,26 +75,22 @@ def test_no_patient_or_slice_stands_on_two_sides(lesion, healthy, seed, negative
         )
 
 
-def test_order_of_the_index_does_not_matter():
-    scans = cohort(8, 8)
-    study = study_of("s")
-    assert divide_cohort(store_of(scans), study, 0) == divide_cohort(store_of(scans[::-1]), study, 0)
-
-
 def test_a_cap_on_slices_with_lesion_is_shared_out_evenly():
     scans = [scan("a", (1,)), scan("b", (1,) * 9), scan("c", (1,) * 9), scan("d", (0,))]
-    counts = Counter(each.patient_id for each in sample_with_lesion(scans, 8, seed=0))
-    assert counts == {"a": 1, "b": 4, "c": 3}
+    for index in (scans, scans[::-1]):
+        sampled = sample_with_lesion(index, 8, seed=0)
+        assert Counter(each.patient_id for each in sampled) == {"a": 1, "b": 4, "c": 3}
+        assert sampled == sorted(sampled)
     assert len(sample_with_lesion(scans, None, seed=0)) == len(sample_with_lesion(scans, 100, seed=0)) == 19
 
 
 def test_slices_whose_lesion_vanished_are_neither_with_nor_without_lesion():
-    from dataclasses import replace
-
     vanished = replace(scan("a", (0, 0, 5)), source_lesion_px=(0, 2, 9))
     assert sample_with_lesion([vanished], None, seed=0) == [StoredSlice("a", "a_a", 2, True)]
     assert candidates_without_lesion([vanished], "any_scan") == [StoredSlice("a", "a_a", 0, False)]
     assert candidates_without_lesion([vanished], "lesion_free_scans") == []
+    whole = replace(scan("a", (0, 0)), source_lesion_px=(0, 2))
+    assert candidates_without_lesion([whole], "lesion_free_scans") == [], "no scan that is free of lesion"
 
 
 def test_where_negatives_run_out_all_are_taken_and_it_is_said():
@@ -100,14 +101,19 @@ def test_where_negatives_run_out_all_are_taken_and_it_is_said():
         for name, own in division.slices.items()
     )
     assert any("slices without lesion wanted" in warning for warning in division.warnings)
+    just_enough = [scan(f"p{i}", (3, 3, 0, 0)) for i in range(9)]
+    division = divide_cohort(store_of(just_enough), study_of("s", sampling={"negatives": "any_scan"}), 0)
+    assert all(len(own) == 4 * len(division.patients[name]) for name, own in division.slices.items())
+    assert not any("slices without lesion wanted" in warning for warning in division.warnings)
 
 
 def test_few_lesion_patients_are_warned_of():
+    """Of 20 with lesion 5 are tested, and 20 % of the 15 others validate: 3, beside one of the healthy ones."""
     division = divide_cohort(
-        store_of(cohort(20, 5)), study_of("s", split={"test": 0.3, "validation": 0.2}), 0
+        store_of(cohort(20, 5)), study_of("s", split={"test": 0.25, "validation": 0.2}), 0
     )
-    assert [warning.split(":")[0] for warning in division.warnings if "fewer than 5" in warning] == [
-        "validation"
+    assert [warning.split(";")[0] for warning in division.warnings if "fewer than 5" in warning] == [
+        "validation: only 3 patients with lesion (fewer than 5)"
     ]
 
 
@@ -122,12 +128,19 @@ def test_too_small_a_cohort_is_refused():
         divide_cohort(store_of(cohort(8, 8)), study_of("s", split={"folds": 9}), 0)
     assert told.value.do == "add patients with lesion, or use fewer folds"
     assert divide_cohort(store_of(cohort(8, 8)), study_of("s", split={"folds": 4}), 0)
+    with pytest.raises(InputError, match="at least 9 patients") as told:
+        divide_cohort(store_of(cohort(3, 8)), study_of("s", split={"folds": 9}), 0)
+    assert told.value.do == "add patients with lesion, or use fewer folds"
+    assert divide_cohort(store_of(cohort(3, 8)), study_of("s"), 0)
+    assert divide_cohort(store_of(cohort(2, 8)), study_of("s", split={"validation_unit": "slice"}), 0)
 
 
 def test_a_split_fixed_in_the_manifest_is_taken():
     names = ["train", "train", "validation", "test"]
     scans = [scan(f"p{i}", (3, 0), split=name) for i, name in enumerate(names)]
     assert assign_patients(scans, split(), seed=0, fold=0) == {f"p{i}": name for i, name in enumerate(names)}
+    with pytest.raises(InputError, match="0 patients without; unused: validation; folds 1"):
+        assign_patients([*scans[:2], scans[3]], split(), seed=0, fold=0)
     scans[0] = scan("p0", (3, 0))
     with pytest.raises(InputError, match="1 patient without"):
         assign_patients(scans, split(), seed=0, fold=0)
@@ -171,18 +184,38 @@ def test_validation_by_slices_keeps_the_test_patients_apart():
         set(division.patients["train"]) | set(division.patients["validation"])
     )
     assert any("also stand in training" in warning for warning in division.warnings)
+    assert any("every slice of the test scans is scored" in warning for warning in division.warnings)
+    sampled = study_of("s", split={"validation_unit": "slice"}, evaluation={"slices": "sampled"})
+    warnings = divide_cohort(store_of(cohort(18, 26)), sampled, 0).warnings
+    assert not any("every slice of the test scans" in warning for warning in warnings)
 
 
-def test_leakage_is_found():
-    one, same = StoredSlice("a", "a_a", 0, True), StoredSlice("a", "a_a", 1, True)
-    leaky = Division(
-        0,
-        {"train": ("a",), "validation": (), "test": ("a",)},
-        {"train": (one,), "validation": (), "test": (same,)},
-        (),
-    )
-    with pytest.raises(InputError, match="Leakage"):
-        check_disjoint(leaky, validation_unit="patient")
+ONE, NEXT = StoredSlice("a", "a_a", 0, True), StoredSlice("a", "a_a", 1, True)
+
+
+@pytest.mark.parametrize(
+    ("unit", "slices", "leaks"),
+    [
+        ("patient", {"train": (ONE,), "test": (NEXT,)}, "train and test"),
+        ("patient", {"train": (ONE,), "validation": (NEXT,)}, "train and validation"),
+        ("patient", {"validation": (ONE,), "test": (NEXT,)}, "validation and test"),
+        ("slice", {"train": (ONE,), "validation": (ONE,)}, "train and validation"),
+        ("slice", {"train": (ONE,), "validation": (NEXT,)}, None),
+        ("slice", {"train": (ONE,), "test": (NEXT,)}, "train and test"),
+        ("slice", {"validation": (ONE,), "test": (NEXT,)}, "validation and test"),
+    ],
+)
+def test_leakage_is_found(unit, slices, leaks):
+    """Of slices of one patient: training and validation may share the patient where validation is by slice."""
+    slices = {name: slices.get(name, ()) for name in ("train", "validation", "test")}
+    patients = {name: tuple(each.patient_id for each in own) for name, own in slices.items()}
+    division = Division(0, patients, slices, ())
+    if leaks is None:
+        check_disjoint(division, validation_unit=unit)
+        return
+    with pytest.raises(InputError, match="Leakage") as told:
+        check_disjoint(division, validation_unit=unit)
+    assert (told.value.where, told.value.found) == (f"fold f0, {leaks}", "1 in common")
 
 
 @pytest.mark.parametrize(
