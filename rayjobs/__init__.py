@@ -1,7 +1,7 @@
 """The cluster: studies and searches run by Ray, which is imported here alone.
 
-Commands use `study`, `search`, `aggregate`, `cluster`, `doctor`, `requests`, `shadowed`, `surroundings`, `run_end` and
-`search_end` of it.
+Commands use `study`, `search`, `aggregate`, `cluster`, `doctor`, `requests`, `shadowed`, `surroundings`,
+`patient_files`, `run_end` and `search_end` of it.
 
 It may import base, study, scores, cohort, training, aggregation, reporting and searching. Inside, imports
 point one way: search -> study -> scheduling -> watch, worker -> gpu_shares, inside_tune, progress, search_end,

@@ -13,6 +13,7 @@ from pathlib import Path
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 from hnscc.base.locations import ZARR_ROOT
+from hnscc.study.run_folder import RunFolder
 
 # By the end of a file's name, in lower case.
 KIND_BY_ENDING = {
@@ -33,6 +34,8 @@ KIND_BY_ENDING = {
     ".mgz": "FreeSurfer file",
     ".mgh": "FreeSurfer file",
     ".mnc": "MINC file",
+    ".gipl": "GIPL file",
+    ".gipl.gz": "GIPL file",
     ".zarr.zip": "Zarr store",
     # What a run folder holds of patients: masks, predictions, ids.
     ".npy": "array file",
@@ -40,8 +43,13 @@ KIND_BY_ENDING = {
     ".parquet": "Parquet table",
     ".html": "HTML page",
     # What may hold any of these, or a list of names.
-    **dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar"), "archive"),
+    **dict.fromkeys(
+        (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".7z", ".rar", ".mrb"), "archive"
+    ),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "spreadsheet"),
+    **dict.fromkeys((".pdf", ".doc", ".docx", ".odt", ".rtf", ".pptx"), "document"),
+    **dict.fromkeys((".sav", ".sas7bdat", ".dta", ".rds", ".rdata"), "table of a statistics program"),
+    **dict.fromkeys((".db", ".sqlite", ".sqlite3", ".duckdb", ".mdb", ".accdb"), "database"),
     **dict.fromkeys((".h5", ".hdf5", ".mat", ".pkl", ".pt", ".pth"), "array file"),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"), "picture"),
 }
@@ -85,6 +93,19 @@ def refuse_in_job() -> None:
     """Raise InputError if this process is a job whose working directory came with patient files."""
     if in_job(Path.cwd()):
         refuse_patient_files(Path.cwd())
+
+
+def refuse_lost_with_job(run: RunFolder) -> None:
+    """Raise InputError if a run folder lies in a job's copy of the working directory, with which it would
+    be deleted."""
+    if isinstance(run.root, Path) and in_job(run.root.absolute()):
+        raise InputError(
+            "The run folder would be lost: it lies in this job's copy of the working directory.",
+            where="--out",
+            expected="a folder on storage that all machines share, by its absolute path, or s3://bucket/prefix",
+            found="a path relative to the working directory",
+            do="give --out, for example --out /shared/runs/NAME",
+        )
 
 
 def refuse_patient_files(folder: Path) -> None:

@@ -12,7 +12,7 @@ from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import storage_errors, write_text
 from hnscc.study.run_folder import RunFolder
 from rayjobs.cluster import address_here, machines_that_train
-from rayjobs.patient_files import in_job
+from rayjobs.patient_files import refuse_lost_with_job
 
 # How long a machine may take to answer that it sees the run folder.
 ANSWER_SECONDS = 120
@@ -24,14 +24,7 @@ def prove_shared(folder: RunFolder) -> Iterator[str]:
 
     Yields the token by which machines that join later prove it too. InputError names the machine that cannot.
     """
-    if isinstance(folder.root, Path) and in_job(folder.root):
-        raise InputError(
-            "The run folder would be lost: it lies in this job's copy of the working directory.",
-            where="--out",
-            expected="a folder on storage that all machines share, by its absolute path, or s3://bucket/prefix",
-            found="a path relative to the working directory",
-            do="give --out, for example --out /shared/runs/NAME",
-        )
+    refuse_lost_with_job(folder)
     token = secrets.token_hex(16)
     write_text(folder.proof(token), token)
     machines = {node["NodeID"]: node["NodeManagerAddress"] for node in machines_that_train()}

@@ -56,7 +56,8 @@ def read_cells(path: Path) -> Cells:
     first, separator = text.split("\n", 1)[0].strip(' "\r'), ""
     if first[:4].lower() == "sep=":  # only Excel writes such a line, and it does not count as a row
         separator = first[4:5]
-    header = next((line for line in text.splitlines() if any(sign.isalnum() for sign in line)), "")
+    # A title above the header has none.
+    header = next((line for line in text.splitlines() if any(sign in line for sign in _SEPARATORS)), "")
     lines = _lines(text, separator or _separator(header))[bool(separator) :]
     if not lines:
         return Cells([], [], [], [], 0)

@@ -198,14 +198,14 @@ def entries_of(folder: Location) -> set[str]:
     return {each.name for each in folder.iterdir()} if folder.is_dir() else set()
 
 
-def locate(location: str | Location) -> Location:
+def locate(location: str | os.PathLike[str] | Location) -> Location:
     """Return the location that a user names by a path or by an s3:// URL.
 
     InputError where a URL names no location, and for a path that begins with ~: a folder of that name would be made.
     """
     if isinstance(location, S3Path):
         return location
-    text = str(location)
+    text = os.fspath(location)
     if text.split("/")[0] == "~":
         raise InputError(
             "A path begins with ~, which stands for the home folder in shells and manifests alone.",
@@ -216,7 +216,7 @@ def locate(location: str | Location) -> Location:
             "within quotes, and not behind --out= (write --out and a blank)",
         )
     if not re.match(r"[A-Za-z][\w+.-]+:/", text):
-        return Path(location)
+        return Path(text)
     # The message does not repeat the URL, which may hold a password.
     shape = re.fullmatch(r"s3://(?P<bucket>[\w.-]{3,63})/(?P<key>[^?#]+?)/?", text, re.ASCII)
     if not shape or any(part in ("", ".", "..") for part in shape["key"].split("/")):

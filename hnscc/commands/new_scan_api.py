@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    run: str | Path,
+    run: str | os.PathLike[str],
     scans: str | Path | Sequence[str | Path] | Mapping[str, str | Path],
     out: str | Path,
     *,
@@ -86,7 +87,9 @@ def predict(
     return predict_scans(open_run(run), scans, out, options, progress)
 
 
-def export(run: str | Path, out: str | Path, *, variant: str | None = None, overwrite: bool = False) -> Path:
+def export(
+    run: str | os.PathLike[str], out: str | Path, *, variant: str | None = None, overwrite: bool = False
+) -> Path:
     """Write a variant's median models as a folder that others can use without this package, and return the folder.
 
     run: a run folder. out: a new folder, on a disk. variant: as for `predict`. overwrite: replace such a folder.

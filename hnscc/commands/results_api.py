@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hnscc.study.run_folder import RunFolder
 
 
-def aggregate(run: str | Path) -> list[str]:
+def aggregate(run: str | os.PathLike[str]) -> list[str]:
     """Write the tables, figures and report of a run folder again from its completed trials.
 
     Return what was found wrong with trials, a sentence each. InputError where it is no run folder, or a fold
@@ -28,7 +28,7 @@ def aggregate(run: str | Path) -> list[str]:
     return [each.text for each in again(open_run(run))]
 
 
-def report(run: str | Path) -> Location:
+def report(run: str | os.PathLike[str]) -> Location:
     """Write report.html, report.md and the figures of a run folder again from its tables, and return where
     report.html is.
 
@@ -42,7 +42,7 @@ def report(run: str | Path) -> Location:
     return folder.html
 
 
-def tables(run: str | Path) -> Tables:
+def tables(run: str | os.PathLike[str]) -> Tables:
     """Return the tables of a run folder by name: `tables(run)["pooled"]` is a pyarrow.Table, read when it is asked for.
 
     The result is a mapping; `.facts("pooled")` says what a row and each column of a table mean. If the tables lack the
@@ -54,7 +54,7 @@ def tables(run: str | Path) -> Tables:
     return Tables(_opened(run))
 
 
-def query(run: str | Path, sql: str) -> pa.Table:
+def query(run: str | os.PathLike[str], sql: str) -> pa.Table:
     """Run SQL (DuckDB) on the tables of a run folder, and return the rows as a pyarrow.Table.
 
     sql: one SELECT; every table of the run folder is a table there, and nothing else can be reached. If the tables lack
@@ -69,7 +69,7 @@ def query(run: str | Path, sql: str) -> pa.Table:
     return ask(_opened(run), sql)
 
 
-def _opened(run: str | Path) -> RunFolder:
+def _opened(run: str | os.PathLike[str]) -> RunFolder:
     """Open a run folder to read its tables; where these lack trials that have ended, say so on standard error."""
     from hnscc.aggregation.query import note_of_older_tables
     from hnscc.study.loading import open_run
@@ -81,7 +81,7 @@ def _opened(run: str | Path) -> RunFolder:
 
 
 def plan(
-    run: str | Path,
+    run: str | os.PathLike[str],
     *,
     see: float = 0.05,
     power: float = 0.8,
@@ -108,7 +108,7 @@ def plan(
     return sample_size_of(open_run(run), Asked(see, power, patients, repeats, half_width))
 
 
-def prune(run: str | Path) -> Pruned:
+def prune(run: str | os.PathLike[str]) -> Pruned:
     """Delete the weights that no reading needs, and return the number of files and their size in bytes.
 
     The median models keep theirs, and no table changes; `predict` with `ensemble`, which needs those of all repeats, is

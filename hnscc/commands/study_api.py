@@ -8,6 +8,8 @@ it says otherwise.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,9 +87,9 @@ def run(
     on this machine and ended with the call. limit: train at most so many of the missing trials. accept_versions: go on
     beside trained trials of other versions. Progress is printed. Call it from the main thread, where Ctrl-C ends it.
 
-    The result has folder, completed (trial ids), missing (how many), failed (kind of error by trial id), lost,
-    interrupted and unused; a trial that fails raises nothing. InputError for what cannot run; then no new run folder is
-    left behind.
+    The result has folder (which `status`, `tables` and the others take as their `run`), completed (trial ids), missing
+    (how many), failed (kind of error by trial id), lost, interrupted and unused; a trial that fails raises nothing.
+    InputError for what cannot run; then no new run folder is left behind.
     """
     from hnscc.base.argument_checks import check_flags, check_whole
 
@@ -122,7 +124,7 @@ def search(
     return run_search(_study(study), out, address, accept_versions=accept_versions)
 
 
-def status(run: str | Path) -> Status:
+def status(run: str | os.PathLike[str]) -> Status:
     """Return how far a study has come, also while it runs elsewhere, as `hnscc status --json` prints it.
 
     run: a run folder, such as runs/demo. This reads records, predictions, checkpoints and what each fold was made of,
@@ -137,9 +139,19 @@ def status(run: str | Path) -> Status:
 
 
 def _refuse_before_ray() -> None:
-    """Raise InputError for a file that would be imported in place of Ray, such as a ray.py beside the caller's script,
-    and only then, since that imports Ray, where this process uses Ray already."""
+    """Raise InputError outside of the main thread, for a file that would be imported in place of Ray, such as a ray.py
+    beside the caller's script, and only then, since that imports Ray, where this process uses Ray already."""
+    from hnscc.base.errors import InputError
     from rayjobs.shadowed import refuse_shadowed
+
+    if threading.current_thread() is not threading.main_thread():
+        raise InputError(
+            "A study is trained from the main thread alone, where Ctrl-C can end it.",
+            where="the script that calls this",
+            expected="a call in the main thread",
+            found="a call in another thread",
+            do="start a process of its own for it, such as `hnscc run STUDY`",
+        )
 
     refuse_shadowed()
     from rayjobs.cluster import refuse_other_ray

@@ -20,6 +20,7 @@ from hnscc.training.fit import Epoch
 from hnscc.training.in_use import one_trial, preparing
 from hnscc.training.ready import ReadyRun, make_run_ready
 from hnscc.training.trial import side_by_side, steps_of_trial
+from rayjobs.patient_files import refuse_in_job, refuse_lost_with_job
 
 SIDE_BY_SIDE = (
     "how many of the trials this process trains at a time, each for an epoch in turn (default: 1): it is meant for "
@@ -53,6 +54,8 @@ def _train(options: argparse.Namespace) -> int:
     study = load_study(options.study)
     trials = [find_trial(study, each) for each in dict.fromkeys(options.trials)]
     run = run_folder_of(study.name, options.out)
+    refuse_in_job()
+    refuse_lost_with_job(run)
     with contextlib.ExitStack() as held:
         for trial in trials:
             held.enter_context(one_trial(run, trial.trial_id))

@@ -128,7 +128,7 @@ def _p(row: TableRow) -> Cell:
 def _with_interval(row: TableRow, name: str, write: Callable[[float], str]) -> Cell:
     value, low, high = (row[column] for column in (name, f"{name}_low", f"{name}_high"))
     if value is None:
-        return Cell(DASH, row["reason"] or "the winner")
+        return Cell(DASH, row["reason"])
     return Cell(write(value) + ("" if low is None else " " + between(write(low), write(high))))
 
 

@@ -91,11 +91,6 @@ def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> S
     mean = fmean(scores) if scores else None
     sd = float(np.std(scores, ddof=1)) if len(scores) > 1 else None
     interval = mean_interval(scores)
-    reason = None
-    if not scores:
-        reason = NO_SCORE[place]
-    elif len(scores) < fewest.VALUES_FOR_MEAN:
-        reason = f"an interval needs at least {fewest.VALUES_FOR_MEAN} repeats"
     ran_in = ledger.rounds.get(c, 0)
     found = Standing(
         configuration=c,
@@ -106,7 +101,7 @@ def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> S
         score_low=interval.low,
         score_high=interval.high,
         round=ran_in,
-        reason=reason,
+        reason=_reason(place, len(scores)),
     )
     if c not in tests:
         return found
@@ -120,6 +115,18 @@ def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> S
         behind_high=behind.high,
         p_worse=test.p,
     )
+
+
+def _reason(place: str, repeats: int) -> str | None:
+    """Return why values of a configuration do not exist; None where all do."""
+    if not repeats:
+        return NO_SCORE[place]
+    reasons = []
+    if repeats < fewest.VALUES_FOR_MEAN:
+        reasons.append(f"an interval needs at least {fewest.VALUES_FOR_MEAN} repeats")
+    if place == "winner":
+        reasons.append("the winner is not compared with itself")
+    return "; ".join(reasons) or None
 
 
 def chosen_of(study: Study, standings: list[Standing]) -> list[int]:

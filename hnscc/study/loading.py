@@ -1,6 +1,7 @@
 """Read a study file: lay it over its preset, check it, and write it back with every default spelled out; open a run
 folder, which holds such a file."""
 
+import os
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Mapping
 from typing import Any
@@ -164,7 +165,7 @@ def _resolve(raw: dict[str, Any]) -> dict[str, Any]:
     return resolved
 
 
-def open_run(path: str | Location) -> RunFolder:
+def open_run(path: str | os.PathLike[str] | Location) -> RunFolder:
     """Return the run folder at `path`, which may be an s3:// URL. InputError where it is none."""
     check_places(run=path)
     folder = RunFolder(locate(path))
@@ -172,7 +173,7 @@ def open_run(path: str | Location) -> RunFolder:
         found, do = _there_instead(folder.root)
         raise InputError(
             "This is not a run folder.",
-            where=str(path),
+            where=str(folder.root),
             expected="a folder with study.yaml, as `hnscc run` makes it",
             found=found,
             do=do or "check the path, for example runs/demo or s3://bucket/runs/demo",

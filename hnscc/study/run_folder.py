@@ -23,6 +23,11 @@ class RunFolder:
 
     root: Location
 
+    def __fspath__(self) -> str:
+        """Return its path or s3:// URL, so that the functions of `import hnscc` take a run folder where they take
+        its path."""
+        return str(self.root)
+
     @property
     def study(self) -> Location:
         return self.root / STUDY_FILE

@@ -130,6 +130,7 @@ def test_status(store, tmp_path):
     study = study_of(store.location)
     ready = make_run_ready(study, tmp_path / "run")
     found = hnscc.status(str(ready.folder.root))
+    assert found == hnscc.status(ready.folder), "as `run` returns it"
     assert found["variants"] == {
         name: {"completed": 0, "failed": 0, "started": 0, "missing": 2} for name in study.variants
     }
@@ -224,8 +225,8 @@ from hnscc.base.errors import InputError
 settings = json.loads({json.dumps(settings)!r})
 ended = hnscc.run(settings, out={str(tmp_path / "run")!r}, limit=1)
 assert (len(ended.completed), ended.missing, ended.failed) == (1, 1, {{}}), ended
-assert hnscc.tables(ended.folder.root)["trials"].num_rows == 2
-assert hnscc.status(ended.folder.root)["tables"] is True
+assert hnscc.tables(ended.folder)["trials"].num_rows == 2
+assert hnscc.status(ended.folder)["tables"] is True
 for wrong in (lambda: hnscc.search(settings, out={str(tmp_path / "search")!r}), lambda: hnscc.run({{}})):
     try:
         wrong()

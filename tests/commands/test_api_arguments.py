@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -42,3 +43,12 @@ def test_scans_that_name_no_place_and_sql_that_is_no_text_are_refused(finished):
         hnscc.query(finished, 3)
     with pytest.raises(InputError, match="prefer is no list"):
         hnscc.scan(".", prefer=3)
+
+
+@pytest.mark.parametrize("function", [hnscc.run, hnscc.search])
+def test_outside_of_the_main_thread_nothing_is_begun(tmp_path, function):
+    """Signals reach the main thread alone. It was a ValueError of `signal`, once the run folder was made."""
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(function, tmp_path / "study.yaml")
+    with pytest.raises(InputError, match="main thread"):
+        answer.result()

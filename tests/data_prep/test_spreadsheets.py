@@ -48,9 +48,13 @@ def test_signs_that_show_nothing_around_a_cell_count_for_nothing(tmp_path, sign)
 @pytest.mark.parametrize(
     "above", ["SECRET of 2024", "# SECRET, of Anna", ",,Images,,", "SECRET,,,,", "SECRET\n,,Images,,"]
 )
-def test_a_header_below_a_title_or_merged_cells_is_told_by_its_row(tmp_path, above):
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_header_below_a_title_or_merged_cells_is_told_by_its_row(tmp_path, above, separator):
     manifest = cohort(tmp_path, 2)
-    manifest.write_text(above + "\n" + manifest.read_text().replace("patient_id", "Patient ID"))
+    text = (
+        above.replace(",,", separator * 2) + "\n" + manifest.read_text().replace("patient_id", "Patient ID")
+    )
+    manifest.write_text(text if separator == "," else text.replace(",", separator))
     row = 2 + above.count("\n")
     with pytest.raises(
         InputError, match=rf"header is not in the first row[^$]*found: +them in row {row}\n"

@@ -14,6 +14,7 @@ import rayjobs.search
 import rayjobs.study
 from hnscc.commands import train
 from hnscc.commands.cli import app
+from hnscc.study.loading import dump_study
 from hnscc.training.ready import make_run_ready
 
 
@@ -53,6 +54,21 @@ def test_a_job_with_patient_files_is_refused_by_either_door(hnscc, capsys, tmp_p
         assert rayjobs.aggregate.main([str(run.root)]) == 2
         assert "1 NIfTI file" in capsys.readouterr().err
     assert not run.html.exists() and not run.table("trials").exists()
+
+
+def test_a_job_trains_no_trial_into_its_own_copy_of_the_working_directory(capsys, tmp_path, monkeypatch):
+    """Ray deletes that copy after the job, and the trained models with it."""
+    store = make_store(tmp_path)
+    job = tmp_path / "_ray_pkg_0123"
+    job.mkdir()
+    (job / "study.yaml").write_text(dump_study(study_of(store.location)))
+    monkeypatch.chdir(job)
+    assert train.main(["study.yaml", "pet-f0-r00"]) == 2
+    assert "The run folder would be lost" in capsys.readouterr().err
+    assert [each.name for each in job.iterdir()] == ["study.yaml"]
+    (job / "scan.nii").write_bytes(b"a patient's")
+    assert train.main(["study.yaml", "pet-f0-r00", "--out", str(tmp_path / "run")]) == 2
+    assert "1 NIfTI file" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 @pytest.mark.quick(1)

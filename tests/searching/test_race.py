@@ -24,6 +24,9 @@ def test_with_little_noise_the_best_wins_and_the_worse_are_dismissed_by_tests():
     race = finish(race_of(rules()), lambda c, r: truth[c] + 1e-6 * ((r + c) % 2))
     assert race.standings()[0].configuration == 1
     assert places(race) == {1: "winner", **dict.fromkeys((0, 2, 3, 4, 5, 6, 7), "dismissed")}
+    too_few = "an interval needs at least 3 repeats"
+    told = [each.reason for each in race.standings()]
+    assert told == [f"{too_few}; the winner is not compared with itself", *[too_few] * 7]
     assert len(race.curves) == 16, "nobody is left to race against: the budget is not spent for its own sake"
 
 
