@@ -51,36 +51,19 @@ __all__ = [
     "verify",
 ]
 
-# Usable without a run folder: arrays in, an estimate with its interval out.
-STATISTICS = {
-    "chance_of_better": "better",
-    "equivalence": "better",
-    "mean_difference": "crossed",
-    "mean_of_patients": "crossed",
-    "pooled_difference": "crossed",
-    "pooled_interval": "crossed",
-}
-
-# What the commands do: the file of hnscc.commands that each function stands in.
-COMMANDS = {
-    "aggregate": "results_api",
-    "check": "study_api",
-    "export": "new_scan_api",
-    "fetch": "cohort_api",
-    "init": "study_api",
-    "phantom": "cohort_api",
-    "plan": "results_api",
-    "predict": "new_scan_api",
-    "prepare": "cohort_api",
-    "prune": "results_api",
-    "query": "results_api",
-    "report": "results_api",
-    "run": "study_api",
-    "scan": "cohort_api",
-    "search": "study_api",
-    "status": "study_api",
-    "tables": "results_api",
-    "verify": "cohort_api",
+# The file that each function stands in: what the commands do, and the statistics, which are usable without a run folder
+# (arrays in, an estimate with its interval out).
+HOMES = {
+    name: home
+    for home, names in {
+        "commands.cohort_api": ("fetch", "phantom", "prepare", "scan", "verify"),
+        "commands.new_scan_api": ("export", "predict"),
+        "commands.results_api": ("aggregate", "plan", "prune", "query", "report", "tables"),
+        "commands.study_api": ("check", "init", "run", "search", "status"),
+        "scores.better": ("chance_of_better", "equivalence"),
+        "scores.crossed": ("mean_difference", "mean_of_patients", "pooled_difference", "pooled_interval"),
+    }.items()
+    for name in names
 }
 
 __version__ = "0.1.0"
@@ -95,8 +78,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    home = f"scores.{STATISTICS[name]}" if name in STATISTICS else f"commands.{COMMANDS[name]}"
-    globals()[name] = getattr(import_module(f"hnscc.{home}"), name)
+    globals()[name] = getattr(import_module(f"hnscc.{HOMES[name]}"), name)
     return globals()[name]
 
 

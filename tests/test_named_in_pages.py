@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 from trees import tree_of
 
-from hnscc import COMMANDS
+from hnscc import HOMES
 from hnscc.commands.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -213,6 +213,6 @@ def test_each_step_of_a_command_is_called_by_the_one_before(command):
     assert told.hops == number_of_hops(ways)
     for step, own in zip(told.steps, [ways[0].caller, *(each.called for each in ways)], strict=True):
         for said in re.findall(r"\(`hnscc\.(\w+)` calls it too\)", step):
-            assert own in called_in(f"hnscc/commands/{COMMANDS[said]}.py", said)
+            assert own in called_in(f"hnscc/{HOMES[said].replace('.', '/')}.py", said)
         for said in re.findall(r"which is `hnscc\.(\w+)`", step):
-            assert own == (f"hnscc/commands/{COMMANDS[said]}.py", said)
+            assert own == (f"hnscc/{HOMES[said].replace('.', '/')}.py", said)

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from data_prep.oddities.oddity import LEAST_SCANS, Odd, limit, robust_sd
+from data_prep.oddities.scales import height
 from data_prep.placing.edges import SIDES
 from hnscc.base.arrays import Floats
 from hnscc.cohort.store_format import Scan
@@ -157,10 +158,9 @@ def _highest_powers(scans: Sequence[Scan], modality: str) -> Floats:
 
     All are NaN where some scan shows no tissue, or where there are no ratios.
     """
-    found: _Tissue = [
-        (scan, {"last": facts["tissue"]["last"] - facts["first"], "highest": facts["high"] - facts["low"]})
-        for scan in scans
-        if (facts := scan.placement["values"][modality])["tissue"] is not None
+    found = [
+        (scan, {**tissue, "highest": height(scan, modality)})
+        for scan, tissue in _tissue(scans, modality, "tissue")
     ]
     powers = _powers(found, "last", "highest") if len(found) == len(scans) else None
     return np.full(len(scans), np.nan) if powers is None else powers

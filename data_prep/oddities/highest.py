@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from data_prep.oddities.oddity import LEAST_SCANS, MAJORITY_SHARE, Odd, of_some
-from data_prep.oddities.scales import brightness
+from data_prep.oddities.scales import brightness, height
 from hnscc.base.in_words import count_of
 from hnscc.cohort.store_format import Scan
 
@@ -40,11 +40,11 @@ def odd_highest(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     Scans with a few voxels far above all others of their volume are left out, since these are reported by themselves.
     """
     chosen = above_others(scans, modality)
-    rest = max((_height(scan, modality) for scan in scans if scan not in chosen), default=0.0)
+    rest = max((height(scan, modality) for scan in scans if scan not in chosen), default=0.0)
     chosen = [scan for scan in chosen if not peaks_in_words(scan, modality)]
     if chosen:
         high = max(scan.placement["values"][modality]["high"] for scan in chosen)
-        times = min(_height(scan, modality) for scan in chosen) / rest
+        times = min(height(scan, modality) for scan in chosen) / rest
         where = _place(chosen[0], modality) if len(chosen) == 1 else ""
         text = (
             f"{modality} reaches {high:.4g}{where}, {times:.3g} times as high as all other scans: is that the lesion, "
@@ -58,7 +58,7 @@ def above_others(scans: Sequence[Scan], modality: str) -> list[Scan]:
     shown = [scan for scan in scans if brightness(scan, modality) > 0]
     if len(shown) < LEAST_SCANS:
         return []
-    heights = np.array([_height(scan, modality) for scan in shown])
+    heights = np.array([height(scan, modality) for scan in shown])
     beside = heights / np.array([brightness(scan, modality) for scan in shown])
     order = np.argsort(-heights, kind="stable")
     for count in range(int((1 - MAJORITY_SHARE) * len(shown)), 0, -1):
@@ -74,8 +74,3 @@ def _place(scan: Scan, modality: str) -> str:
     if numbers is None:
         return ""
     return f" (at {tuple(numbers[modality]['highest_at'])} of the file, from 0 on)"
-
-
-def _height(scan: Scan, modality: str) -> float:
-    facts = scan.placement["values"][modality]
-    return float(facts["high"] - facts["low"])

@@ -74,7 +74,7 @@ def brightness(scan: Scan, modality: str) -> float:
     """
     facts = _values(scan, modality)
     if facts["tissue"] is None:
-        return _bulk(scan, modality) or _height(scan, modality)
+        return _bulk(scan, modality) or height(scan, modality)
     return above_lowest(facts, "last")
 
 
@@ -87,13 +87,19 @@ def above_lowest(values: ValueFacts, name: str) -> float:
     return 0.0 if tissue is None else float(tissue[name] - values["first"])
 
 
+def height(scan: Scan, modality: str) -> float:
+    """Return how far a scan's highest value lies above its lowest."""
+    facts = _values(scan, modality)
+    return float(facts["high"] - facts["low"])
+
+
 def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """Yield a sentence on scans that cannot have the unit of most others, or on groups that cannot where none
     is most."""
     groups = _by_unit(scans, modality)
     if len(groups) < 2:
         return
-    heights = [median(_height(scan, modality) for scan in group) for group in groups]
+    heights = [median(height(scan, modality) for scan in group) for group in groups]
     if not has_majority(groups):
         yield of_cohort(_not_one_unit(groups, heights, modality), refused=True)
         return
@@ -105,7 +111,7 @@ def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
                 yield Odd(
                     scan.scan_id,
                     f"{modality} cannot be in one unit of values with {count_of(len(most), 'other')}: "
-                    f"{_range(scan, modality)}, {times(_height(scan, modality) / usual)} theirs",
+                    f"{_range(scan, modality)}, {times(height(scan, modality) / usual)} theirs",
                     files=(modality,),
                     refused=True,
                 )
@@ -113,9 +119,9 @@ def _units(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
 
 def _by_unit(scans: Sequence[Scan], modality: str) -> list[list[Scan]]:
     """Return the scans in groups of different units of values, ascending."""
-    shown = [scan for scan in scans if _height(scan, modality) > 0]
+    shown = [scan for scan in scans if height(scan, modality) > 0]
     groups: list[list[Scan]] = []
-    for scan in sorted(shown, key=lambda scan: _height(scan, modality)):
+    for scan in sorted(shown, key=lambda scan: height(scan, modality)):
         if not groups or _two_units(groups[-1], scan, modality):
             groups.append([])
         groups[-1].append(scan)
@@ -129,7 +135,7 @@ def _two_units(group: Sequence[Scan], scan: Scan, modality: str) -> bool:
     The second is asked too, since a hot lesion alone can make the whole range large; half as much is enough there. The
     ranges of the group are in ascending order.
     """
-    if _height(scan, modality) < TWO_UNITS_TIMES * _height(group[-1], modality):
+    if height(scan, modality) < TWO_UNITS_TIMES * height(group[-1], modality):
         return False
     most, theirs = _bulk(scan, modality), [_bulk(each, modality) for each in group]
     return min(most, *theirs) <= 0 or most >= TWO_UNITS_TIMES / 2 * median(theirs)
@@ -280,11 +286,6 @@ def _minorities(logs: Floats) -> dict[int, int]:
 
 def _values(scan: Scan, modality: str) -> ValueFacts:
     return scan.placement["values"][modality]
-
-
-def _height(scan: Scan, modality: str) -> float:
-    facts = _values(scan, modality)
-    return float(facts["high"] - facts["low"])
 
 
 def _bulk(scan: Scan, modality: str) -> float:

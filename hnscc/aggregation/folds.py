@@ -182,16 +182,12 @@ class Damaged(ValueError):
     """A file differs from what was written, or belongs to another fold. The text names the file without a path."""
 
 
-def _content(path: Location) -> bytes:
+def _checked(path: Location, hashes: dict[str, str]) -> bytes:
     try:
         with storage_errors(path):
-            return path.read_bytes()
+            content = path.read_bytes()
     except OSError as error:
         raise Damaged(f"{path.name} cannot be read ({type(error).__name__})") from None
-
-
-def _checked(path: Location, hashes: dict[str, str]) -> bytes:
-    content = _content(path)
     if sha256(content) != hashes.get(path.name):
         raise Damaged(f"{path.name} is not what was written: its SHA-256 differs from the recorded one")
     return content

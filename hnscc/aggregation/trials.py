@@ -84,7 +84,8 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         return Result(trial=trial, seed=seed, status="missing", reason=state.reason, unusable=state.unusable)
     tolerance_mm = study.evaluation.tolerance_mm
     try:
-        _check_settings(study, trial, record)
+        if told := trained_otherwise(study, trial, record):
+            raise Damaged(told)
         scores, highest_probability = _scores_of(record, state.contents, fold, tolerance_mm)
     except Damaged as damage:
         return Result(trial=trial, seed=seed, status="missing", reason=not_used(str(damage)), unusable=True)
@@ -100,12 +101,6 @@ def load_trial(run: RunFolder, study: Study, trial: Trial, fold: Fold) -> Result
         calibrations=scores.calibrations,
         kept_uptake=_keeps_uptake(state.contents[PREDICTIONS_FILE]),
     )
-
-
-def _check_settings(study: Study, trial: Trial, record: Trained) -> None:
-    """Raise Damaged where a trial was trained with other settings than the study's."""
-    if told := trained_otherwise(study, trial, record):
-        raise Damaged(told)
 
 
 def _keeps_uptake(predictions: bytes) -> bool:

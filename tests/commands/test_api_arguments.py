@@ -14,7 +14,7 @@ from hnscc.base.errors import InputError
 
 def of_places() -> Iterator[tuple[str, str]]:
     """Each function with each of its parameters that names a place, and must be given."""
-    for name in sorted(hnscc.COMMANDS):
+    for name in sorted(each for each, home in hnscc.HOMES.items() if home.startswith("commands.")):
         for each in inspect.signature(getattr(hnscc, name)).parameters.values():
             if each.default is inspect.Parameter.empty and "Path" in each.annotation and each.name != "scans":
                 yield name, each.name
