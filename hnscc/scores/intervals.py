@@ -78,8 +78,7 @@ def median_interval(values: Sequence[float]) -> Interval:
 def _rank(n: int) -> int:
     """Return k for the interval of n values: the largest k such that fewer than k of them lie below the median with a
     chance of at most 2.5 %; 0 where there is none."""
-    k = int(scipy.stats.binom.ppf(ALPHA / 2, n, 0.5))
-    return k - int(scipy.stats.binom.cdf(k - 1, n, 0.5) > ALPHA / 2)
+    return int(scipy.stats.binom.ppf(ALPHA / 2, n, 0.5))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:

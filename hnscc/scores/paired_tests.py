@@ -90,11 +90,11 @@ def _by_ranks(differences: Floats) -> tuple[float, float]:
     """Return the smaller sum of ranks and the p of SciPy's `wilcoxon`, for differences (n,), in any unit, none of which
     is 0.
 
-    For up to 13 differences with ties, SciPy tries all 2^n assignments of signs, and ranks again for each: half a
-    second and more. Ranks do not depend on signs, so this takes all sums at once; p is the same to the last bit.
+    Of up to 13 differences all 2^n assignments of signs are tried, at once, since ranks do not depend on signs. Where
+    some are tied, SciPy ranks again for each: half a second and more. p is the same to the last bit.
     """
     sizes = np.abs(differences)
-    if len(sizes) > MOST_WITH_TIES or len(np.unique(sizes)) == len(sizes):
+    if len(sizes) > MOST_WITH_TIES:
         result = scipy.stats.wilcoxon(differences)
         return float(result.statistic), float(result.pvalue)
     ranks = scipy.stats.rankdata(sizes)

@@ -203,7 +203,7 @@ def pooled_parts(
     """
     sides = [_side(*each, lesion) for each in zip(signs, nums, dens, strict=True)]
     patients, free = int(lesion.sum()), int((~lesion).sum())
-    spared = np.where(lesion, 1 - 1 / max(patients, 1), 1 - 1 / max(free, 1))  # (n - 1) / n of its stratum
+    spared = np.where(lesion, 1 - 1 / patients, 1 - 1 / max(free, 1))  # (n - 1) / n of its stratum
     weight = np.mean([each.weight for each in sides], axis=0)
     crowding = float((weight**2).sum())  # 1 / effective number of lesion patients
     # This is for the variance of the whole score, which includes false alarms in patients without lesion.

@@ -23,8 +23,9 @@ def counts(rng, repeats=4, lesion=6, free=3, good=0.7):
     return overlap, overlap + extra, truth
 
 
-def by_hand(variants, signs):
-    """Value and parts of variance, one patient left out at a time with plain loops over plain numbers."""
+def by_hand(variants, signs, paired=False):
+    """Value and parts of variance, one patient left out at a time with plain loops over plain numbers. Of pairs of
+    repeats, what varies is their differences."""
     truth = variants[0][2][0]
     lesion, free = np.flatnonzero(truth > 0), np.flatnonzero(truth == 0)
     patients = len(truth)
@@ -57,16 +58,20 @@ def by_hand(variants, signs):
         value += sign * np.mean(scores)
         left += sign * outs.mean(0)
         each += sign * dices.mean(0)
-        repeat.append(np.var(scores, ddof=1) / repeats if repeats > 1 else 0.0)
-        per_variant.append((outs, dices - dices.mean(1, keepdims=True), repeats))
+        per_variant.append((sign * np.array(scores), sign * outs, sign * dices, repeats))
+    if paired:
+        (one, *of_one, repeats), (other, *of_other, _) = per_variant
+        per_variant = [(one + other, of_one[0] + of_other[0], of_one[1] + of_other[1], repeats)]
     size = np.array([len(lesion) if t > 0 else len(free) for t in truth])
     heavy = (weight**2).sum() * share**2
     even = each.var(ddof=1) * heavy + (len(free) * alarm.var(ddof=1) if len(free) > 1 else 0)
     patient = 0.75 * ((size - 1) / size * left**2).sum() + 0.25 * even
-    for outs, dices, repeats in per_variant:
+    for scores, outs, dices, repeats in per_variant:
+        repeat.append(np.var(scores, ddof=1) / repeats if repeats > 1 else 0.0)
         if repeats > 1:
+            apart = dices - dices.mean(1, keepdims=True)
             joint += 0.75 * ((size - 1) / size * outs.var(0, ddof=1)).sum() / repeats
-            joint += 0.25 * heavy * dices.var(0, ddof=1).sum() / (repeats * (len(lesion) - 1))
+            joint += 0.25 * heavy * apart.var(0, ddof=1).sum() / (repeats * (len(lesion) - 1))
     return value, patient, repeat, joint, 1 / (weight**2).sum()
 
 
@@ -94,17 +99,22 @@ def test_one_variant_is_what_the_formulas_give(repeats, lesion, free):
     assert found.p is None and found.reason is None
 
 
-@pytest.mark.parametrize(("of_a", "of_b", "lesion", "free"), [(3, 3, 5, 2), (2, 6, 7, 0), (10, 4, 13, 5)])
-def test_a_difference_is_what_the_formulas_give(of_a, of_b, lesion, free):
+@pytest.mark.parametrize(
+    ("of_a", "of_b", "lesion", "free", "paired"),
+    [(3, 3, 5, 2, False), (2, 6, 7, 0, False), (10, 4, 13, 5, False), (5, 5, 5, 2, True), (6, 6, 7, 0, True)],
+)
+def test_a_difference_is_what_the_formulas_give(of_a, of_b, lesion, free, paired):
     rng = np.random.default_rng(of_a + lesion)
     a = counts(rng, of_a, lesion, free, good=0.8)
     b = counts(rng, of_b, lesion, free, good=0.6)
     b = (np.minimum(b[0], a[2][:1]), np.minimum(b[0], a[2][:1]) + 5, np.repeat(a[2][:1], of_b, axis=0))
-    found = pooled_difference(a, b)
-    value, patient, repeat, joint, effective = by_hand([a, b], [1, -1])
-    error, parts = error_of(patient, repeat, joint), (patient, repeat, lesion, [of_a, of_b])
+    found = pooled_difference(a, b, paired)
+    value, patient, repeat, joint, effective = by_hand([a, b], [1, -1], paired)
+    error = error_of(patient, repeat, joint)
+    parts = (patient, repeat, lesion, [of_a] if paired else [of_a, of_b])
     half = limit_of(*parts) * error
     assert found.value == pytest.approx(value)
+    assert found.patient_variance == pytest.approx(patient)
     assert found.repeat_variance == pytest.approx(repeat)
     assert found.joint_variance == pytest.approx(joint)
     assert found.effective_patients == pytest.approx(effective)
@@ -227,21 +237,24 @@ def test_the_unit_of_a_score_decides_no_p(seed, unit):
         (found.value * unit, found.low * unit, found.high * unit), rel=1e-9, abs=0
     )
     assert other.p == pytest.approx(found.p)
-    equal = mean_difference(np.full((2, 6), (0.1 + 0.2) * unit), np.full((2, 6), 0.3 * unit))
-    assert equal.reason == NOTHING_VARIES, "0.1 + 0.2 is not 0.3 in floating point"
+    # What lies 0.1 higher for every patient differs by rounding alone, and what varies by a billionth does vary.
+    alike = np.tile(b[0], (2, 1))
+    higher = alike + 0.1
+    assert mean_difference(higher * unit, alike * unit).reason == NOTHING_VARIES
+    below = np.tile([-0.3, -0.1 - 0.2], (2, 3))
+    assert mean_difference(np.zeros((2, 6)), below * unit).reason == NOTHING_VARIES
+    slightly = higher + np.linspace(0, 1e-9, 6)
+    assert mean_difference(slightly * unit, alike * unit).reason is None
 
 
-def test_pairs_help_where_seeds_are_shared():
-    """A training's luck that both variants have in common is no doubt about their difference."""
-    rng = np.random.default_rng(5)
-    luck = rng.normal(0, 0.1, (10, 1))
-    patients = rng.normal(0.6, 0.05, (1, 30))
-    a = patients + luck + rng.normal(0, 0.01, (10, 30)) + 0.05
-    b = patients + luck + rng.normal(0, 0.01, (10, 30))
-    apart, paired = mean_difference(a, b), mean_difference(a, b, paired=True)
-    assert paired.value == apart.value
-    assert paired.high - paired.low < 0.2 * (apart.high - apart.low)
-    assert paired.p < 0.001 < apart.p
+def test_of_what_is_pooled_rounding_does_not_count_as_spread():
+    """Lesions of seven sizes, in ml, of which each model outlines the same share: floating point leaves 1e-32."""
+    size = np.tile([37.0, 211, 90, 153, 64, 55, 121], (2, 1))
+    a, b = ((share * size, size, size) for share in (0.7, 0.6))
+    assert pooled_interval(*a).reason == pooled_difference(a, b).reason == NOTHING_VARIES
+    assert 0 < pooled_difference(a, b).patient_variance < 1e-30
+    slightly = a[0] * (1 + np.linspace(0, 1e-9, 7)), size, size
+    assert pooled_interval(*slightly).reason is pooled_difference(slightly, b).reason is None
 
 
 def test_coverage_and_level_in_simulation():

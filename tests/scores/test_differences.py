@@ -63,6 +63,15 @@ def test_bootstrap_of_equal_variants_gives_p_one():
     assert (found.difference, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
 
 
+def test_medians_that_differ_by_rounding_alone_count_for_both_sides():
+    """Of repeats of 0.1 and 0.7 the median is often 0.4, that of the other variant: in floating point 5e-17 less."""
+    truth = np.full((4, 6), 100)
+    a, b = (np.array([[each] * 6 for each in scores]) for scores in ([10, 10, 70, 70], [40] * 4))
+    assert (0.1 + 0.7) / 2 < 0.4
+    found = median_differences(Counts(a, truth, truth), Counts(b, truth, truth), (dice,), keyed(), 300)[0]
+    assert found.p == 1.0
+
+
 def test_bootstrap_pairs_by_patient():
     """Patients differ a lot, variants by the same little for each: only pairing can see it."""
     truth = np.full((3, 10), 1000)

@@ -17,7 +17,7 @@ def test_signed_rank_is_scipys_and_its_difference_is_a_minus_b():
     a, b = np.random.default_rng(0).random((2, 12))
     found = signed_rank(a, b, "slice")
     theirs = scipy.stats.wilcoxon(a, b)
-    assert (found.statistic, found.p) == pytest.approx((theirs.statistic, theirs.pvalue))
+    assert (found.statistic, found.p) == (theirs.statistic, theirs.pvalue)
     assert found.difference == pytest.approx(a.mean() - b.mean())
     assert (found.n, found.n_nonzero, found.smallest_p) == (12, 12, 2 / 2**12)
 
@@ -32,16 +32,23 @@ def test_signed_rank_by_counting_all_signs():
     assert found.p == pytest.approx(2 * np.mean(np.array(sums) <= 2))
 
 
-@pytest.mark.parametrize("n", [6, 7, 9, 11])
+@pytest.mark.parametrize("n", [6, 9, 11, 14])
 @pytest.mark.parametrize("bias", [-3, 0, 1])
 def test_signed_rank_with_ties_is_scipys_to_the_last_bit(n, bias):
-    """Sizes 1 to 3 alone, so that some are equal: SciPy assigns all signs, and ranks anew for each assignment."""
+    """Sizes 1 to 3 alone, so that some are equal: up to 13 of them, SciPy assigns all signs, and ranks anew for each
+    assignment; more have the normal approximation."""
     differences = np.random.default_rng([n, bias + 3]).choice([-3, -2, -1, 1, 2, 3], n) + 4.0 * bias
     differences = differences[differences != 0]
     assert len(np.unique(np.abs(differences))) < len(differences)
     found = signed_rank(differences, np.zeros(len(differences)), "patient")
     theirs = scipy.stats.wilcoxon(differences)
     assert (found.statistic, found.p) == (theirs.statistic, theirs.pvalue)
+
+
+def test_ranks_that_are_even_on_both_sides_give_p_one():
+    """Twice the smaller of both chances is more than 1 here, since both contain the sum that was found."""
+    found = signed_rank(np.array([1.0, -1.0, 2.0, -2.0, 3.0, -3.0]), np.zeros(6), "patient")
+    assert (found.statistic, found.p) == (10.5, 1.0)
 
 
 def test_pairs_that_do_not_differ_are_dropped():
@@ -59,6 +66,12 @@ def test_signed_rank_is_the_same_in_any_unit(times):
     a[:2] = b[:2] + np.array([1e-17, -1e-16])  # rounding
     found, scaled = signed_rank(a, b, "patient"), signed_rank(a * times, b * times, "patient")
     assert (scaled.n_nonzero, scaled.statistic, scaled.p) == (8, found.statistic, found.p)
+    nothing, lone = np.zeros(7), times * np.array([1e-14, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert (
+        signed_rank(nothing, lone, "patient").n_nonzero
+        == signed_rank(lone, nothing, "patient").n_nonzero
+        == 6
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,6 +138,9 @@ def test_more_rows_give_the_variance_of_the_randomised_block_design():
     assert found.error == pytest.approx(math.sqrt(2 * variance / n))
     spreads = (rest.reshape(rows, n) ** 2).sum(1)
     assert found.degrees == pytest.approx(2 * min(3, spreads.sum() ** 2 / (spreads**2).sum()))
+    # Of rows that spread alike all 4 are effective, and what they are measured from takes 1 of them.
+    alike = np.array([[0.7], [0.5], [0.3], [0.2]]) + 0.01 * np.array([[1, -1, 0], [-1, 1, 0]] * 2)
+    assert paired_t(alike, 0, 2).degrees == pytest.approx(2 * 3)
 
 
 def test_a_pair_that_varies_more_than_the_block_stands_for_itself():
@@ -152,6 +168,12 @@ def test_differences_that_vary_by_rounding_alone_have_no_p():
     for scale in (1.0, 1e-9):
         found = paired_t(scale * np.stack([other + 0.1, other]), 0, 1)
         assert found.p is None and found.interval().reason == ALL_ALIKE
-    assert (
-        paired_t(np.stack([other + 0.1, other]) + np.array([[1e-6, 0, 0, 0, 0], [0] * 5]), 0, 1).p is not None
-    )
+    varied = np.stack([other + 0.1, other]) + np.array([[1e-6, 0, 0, 0, 0], [0] * 5])
+    assert paired_t(1e-14 * varied, 0, 1).p == pytest.approx(paired_t(varied, 0, 1).p, rel=1e-6)
+
+
+def test_no_p_of_a_clear_difference_is_zero():
+    """Of 200 repeats floating point has no number as small as its p."""
+    other = np.random.default_rng(0).random(200)
+    found = paired_t(np.stack([other + 1 + 1e-6 * other, other]), 0, 1)
+    assert scipy.stats.t.sf(found.difference / found.error, found.degrees) == 0 < found.p < 1e-300

@@ -50,6 +50,13 @@ def test_p_is_the_chance_whose_limit_just_reaches_the_value(share, patients, rep
     assert spread.p(-0.5 * spread.limit(chance)) == pytest.approx(chance, rel=1e-6)
 
 
+def test_p_is_told_down_to_1e_200():
+    spread = Spread(0.5, 0.0, 150, 5)
+    for away in (20, 200):  # 3.6e-44 and 5.6e-184
+        assert spread.p(0.5 * away) == pytest.approx(2 * scipy.stats.t.sf(away, 150), rel=1e-9, abs=0)
+    assert 2 * scipy.stats.t.sf(1000, 150) < spread.p(500) == pytest.approx(1e-200, rel=1e-9, abs=0)
+
+
 @given(share=SHARES, patients=DEGREES, repeats=DEGREES, away=st.floats(0, 1e12))
 def test_p_is_a_chance_however_far_the_value_lies(share, patients, repeats, away):
     spread = Spread(1.0, share, patients, repeats)
