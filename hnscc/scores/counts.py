@@ -107,22 +107,20 @@ def count_at(probabilities: StoredProbabilities, masks: Bools | NDArray[np.uint8
     )
 
 
+_PARTS = ("overlap", "pred", "truth")
+
+
 def stack(repeats: list[Counts], slices: int) -> Counts:
     """Return counts (R, N) of R repeats, which may be none, of N slices each."""
     shape = (len(repeats), slices)
-    names = ("overlap", "pred", "truth")
     return Counts(
-        *(np.array([getattr(each, name) for each in repeats], np.int64).reshape(shape) for name in names)
+        *(np.array([getattr(each, name) for each in repeats], np.int64).reshape(shape) for name in _PARTS)
     )
 
 
 def concatenate(parts: list[Counts]) -> Counts:
     """Return the counts (N,) of all parts, one part after another."""
-    return Counts(
-        np.concatenate([each.overlap for each in parts]),
-        np.concatenate([each.pred for each in parts]),
-        np.concatenate([each.truth for each in parts]),
-    )
+    return Counts(*(np.concatenate([getattr(each, name) for each in parts]) for name in _PARTS))
 
 
 def misplaced(counts: Counts, cutoff_px: int) -> Bools:

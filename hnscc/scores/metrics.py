@@ -40,12 +40,12 @@ class Metric:
     name: str
     label: str
     units: frozenset[Unit]
-    measured_in: str | None
     range: tuple[float, float]
     higher_is_better: bool
     empty_value: float
     function: Score
     fraction: Fraction | None = None
+    measured_in: str | None = None
 
     @property
     def when_empty(self) -> str:
@@ -99,7 +99,6 @@ DICE = Metric(
     name="dice",
     label="Dice",
     units=EVERY_UNIT,
-    measured_in=None,
     range=(0.0, 1.0),
     higher_is_better=True,
     empty_value=1.0,
@@ -110,7 +109,6 @@ JACCARD = Metric(
     name="jaccard",
     label="Jaccard",
     units=EVERY_UNIT,
-    measured_in=None,
     range=(0.0, 1.0),
     higher_is_better=True,
     empty_value=1.0,

@@ -49,10 +49,10 @@ class PatientMetric:
 
     name: str
     label: str
-    measured_in: str | None
     meaning: str
     higher_is_better: bool
     of: Callable[[ScanScore], float]
+    measured_in: str | None = None
     range: tuple[float, float] | None = None
     of_all: bool = False
     decimals: int = 3
@@ -82,25 +82,14 @@ def _of_surface(metric: ScanMetric) -> PatientMetric:
     )
 
 
-def _found(score: ScanScore) -> float:
-    """Return the share of lesions that are found; 1 for a patient without lesion, who has missed none."""
-    share = lesion_sensitivity(score.lesions)
+def _or_none_missed(share: float | None) -> float:
+    """Return the share of lesions, or of their ml, that is found: 1 for a patient without any, who has missed none."""
     return 1.0 if share is None else share
 
 
 def _own(metric: Metric, score: ScanScore) -> float:
     """Return a metric of overlap for the patient's voxels alone."""
     return float(metric.function(score.overlap_px, score.pred_px, score.truth_px))
-
-
-def _error_of_ml(score: ScanScore) -> float:
-    return abs(score.millilitres.pred_ml - score.millilitres.truth_ml)
-
-
-def _found_share(score: ScanScore) -> float:
-    """Return the share of the lesions' ml that is predicted; 1 for a patient without lesion, who has missed none."""
-    share = millilitres.volume_sensitivity(score.millilitres)
-    return 1.0 if share is None else share
 
 
 def _lesions(score: ScanScore) -> tuple[float, float, float]:
@@ -131,7 +120,6 @@ PATIENT_METRICS = (
     PatientMetric(
         name="patient_dice",
         label="patients' own Dice",
-        measured_in=None,
         meaning="Dice of each patient's voxels",
         higher_is_better=True,
         of=lambda score: _own(DICE, score),
@@ -140,7 +128,6 @@ PATIENT_METRICS = (
     PatientMetric(
         name="patient_jaccard",
         label="patients' own Jaccard",
-        measured_in=None,
         meaning="Jaccard of each patient's voxels",
         higher_is_better=True,
         of=lambda score: _own(JACCARD, score),
@@ -150,7 +137,6 @@ PATIENT_METRICS = (
     PatientMetric(
         name="lesion_f1",
         label="lesion F1",
-        measured_in=None,
         meaning="F1 of lesions found",
         higher_is_better=True,
         of=lambda score: f1(score.lesions),
@@ -160,17 +146,15 @@ PATIENT_METRICS = (
     PatientMetric(
         name="lesion_sensitivity",
         label="lesion sensitivity",
-        measured_in=None,
         meaning="share of lesions found",
         higher_is_better=True,
-        of=_found,
+        of=lambda score: _or_none_missed(lesion_sensitivity(score.lesions)),
         range=RATIO,
         pooling=Pooling(_lesions, _of_truth),
     ),
     PatientMetric(
         name="detected",
         label="a lesion found",
-        measured_in=None,
         meaning="1 where any voxel of the lesions is predicted, else 0",
         higher_is_better=True,
         of=lambda score: float(score.overlap_px > 0),
@@ -179,7 +163,6 @@ PATIENT_METRICS = (
     PatientMetric(
         name="volume_precision",
         label="precision by ml",
-        measured_in=None,
         meaning="the part of the predicted ml that is lesion, 0 where nothing is predicted",
         higher_is_better=True,
         of=lambda score: millilitres.precision(score.millilitres),
@@ -189,10 +172,9 @@ PATIENT_METRICS = (
     PatientMetric(
         name="volume_sensitivity",
         label="sensitivity by ml",
-        measured_in=None,
         meaning="the part of the lesions' ml that is predicted",
         higher_is_better=True,
-        of=_found_share,
+        of=lambda score: _or_none_missed(millilitres.volume_sensitivity(score.millilitres)),
         range=RATIO,
         pooling=Pooling(_millilitres, _of_truth),
     ),
@@ -202,7 +184,7 @@ PATIENT_METRICS = (
         measured_in="ml",
         meaning="absolute difference of predicted and true size",
         higher_is_better=False,
-        of=_error_of_ml,
+        of=lambda score: abs(score.millilitres.pred_ml - score.millilitres.truth_ml),
         decimals=2,
     ),
     PatientMetric(
@@ -227,7 +209,6 @@ PATIENT_METRICS = (
     PatientMetric(
         name="false_lesions",
         label="false lesions",
-        measured_in=None,
         meaning="number of predicted lesions that hold no true voxel",
         higher_is_better=False,
         of=lambda score: float(score.lesions.false),

@@ -129,11 +129,11 @@ class ScanMetric:
 
     name: str
     label: str
-    measured_in: str | None
     meaning: str
     column: str
     higher_is_better: bool
     function: Callable[[SurfaceDistances, float], float]
+    measured_in: str | None = None
     range: tuple[float, float] | None = None
     decimals: int = 3
 
@@ -170,7 +170,6 @@ SCAN_METRICS = (
     ScanMetric(
         name="nsd",
         label="NSD",
-        measured_in=None,
         meaning="normalised surface Dice",
         column="the share of both surfaces that lies within `evaluation.tolerance_mm` of the other; 1 where neither "
         f"mask holds a voxel, 0 where one of them does; {_TOUCHED}",

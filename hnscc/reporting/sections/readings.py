@@ -12,12 +12,6 @@ from hnscc.reporting.values import DASH, known, scores, wholes
 from hnscc.scores.metrics import metrics_at
 from hnscc.study import paper
 
-ROW_LABELS = {
-    "as_written": "as written",
-    "published": "published",
-    "as_coded": "as coded",
-    "corrected": "corrected",
-}
 READ_THREE_WAYS = (
     "The published study leaves choices open, and its authors' code sometimes differs from its text. As written: "
     "what the paper says. As coded: what its code does. Corrected: nothing is chosen on the test slices. The first "
@@ -47,7 +41,7 @@ def _blocks(source: Source) -> Iterator[Block]:
 def _overlap_block(source: Source) -> ReportTable:
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
-        "Reading": lambda row: ROW_LABELS[row["reading"]],
+        "Reading": lambda row: row["reading"].replace("_", " "),
         "Model and threshold chosen on": _chosen_on,
         "Threshold": scores("threshold"),
         **{f"Pooled {metric.label}": scores(f"pooled_{metric.name}") for metric in metrics_at("pooled")},
@@ -87,7 +81,7 @@ def _published_dice(row: TableRow) -> Cell | str:
 def _outcome_block(source: Source) -> ReportTable:
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
-        "Reading": lambda row: ROW_LABELS[row["reading"]],
+        "Reading": lambda row: row["reading"].replace("_", " "),
         "Counted by": lambda row: row["convention"],
         **{head: wholes(name) for name, head in OUTCOMES.items()},
         **{name.capitalize(): scores(name) for name in RATES},
