@@ -87,14 +87,7 @@ def value_of(header: Dataset, keyword: str, where: str) -> Any:
         value = header[tag].value if tag in header else None
         empty = value is None or (hasattr(value, "__len__") and len(value) == 0)
     except UNREADABLE as error:
-        damaged = unusable(
-            f"The attribute {keyword} cannot be read.",
-            where,
-            "a value of its type",
-            "bytes that cannot be decoded as one",
-            EXPORT_AGAIN,
-        )
-        raise fault_of(error, damaged) from None
+        raise fault_of(error, _undecodable(f"attribute {keyword}", where)) from None
     return None if empty else value
 
 
@@ -235,14 +228,14 @@ def private_value(header: Dataset, creator: tuple[int, str], element: int, where
         block = _private_block(header, creator)
         return block[element].value if block is not None and element in block else None
     except UNREADABLE as error:
-        damaged = unusable(
-            f"The private attribute {private_name(group, element)} cannot be read.",
-            where,
-            "a value of its type",
-            "bytes that cannot be decoded as one",
-            EXPORT_AGAIN,
-        )
-        raise fault_of(error, damaged) from None
+        raise fault_of(
+            error, _undecodable(f"private attribute {private_name(group, element)}", where)
+        ) from None
+
+
+def _undecodable(what: str, where: str) -> InputError:
+    found = "bytes that cannot be decoded as one"
+    return unusable(f"The {what} cannot be read.", where, "a value of its type", found, EXPORT_AGAIN)
 
 
 def _private_block(header: Dataset, creator: tuple[int, str]) -> PrivateBlock | None:

@@ -25,6 +25,7 @@ from hnscc.scores.calibration import Calibration, ScanCalibration, brier, reliab
 from hnscc.scores.counts import HALF, threshold_of
 from hnscc.scores.detection import Calls, auc, sensitivity, specificity
 from hnscc.scores.lesions import (
+    SIZES_ML,
     Lesions,
     f1,
     false_per_scan,
@@ -32,13 +33,11 @@ from hnscc.scores.lesions import (
     lesion_sensitivity,
     lesions_together,
     sensitivity_by_size,
-    size_names,
 )
 from hnscc.scores.metrics import Unit
 from hnscc.scores.scans import ScanScore
 
 UNITS: tuple[Unit, ...] = ("scan", "patient")
-SIZES = size_names()
 NO_SCAN = "no whole scan of this split is scored"
 
 
@@ -187,8 +186,8 @@ def _of_lesions(found: Lesions) -> TableRow:
     }
     row |= {"false_per_scan": false_per_scan(found), "lesion_sensitivity": lesion_sensitivity(found)}
     row |= {"lesion_f1": f1(found), "lesion_dice": lesion_dice(found)}
-    for name, each in zip(SIZES, sensitivity_by_size(found), strict=True):
-        row |= {f"lesions_{name}": each.lesions, f"sensitivity_{name}": each.sensitivity}
+    for name, (of_size, share) in sensitivity_by_size(found).items():
+        row |= {f"lesions_{name}": of_size, f"sensitivity_{name}": share}
     return row
 
 
@@ -200,5 +199,5 @@ def _undefined(row: TableRow, unit: Unit) -> Iterator[str]:
         yield f"every {unit} holds lesion: no specificity, no AUC"
     if row["auc"] is None and None not in (row["sensitivity"], row["specificity"]):
         yield f"no fold has {unit}s both with lesion and without: no AUC"
-    if row["lesions"] and any(row[f"sensitivity_{name}"] is None for name in SIZES):
+    if row["lesions"] and any(row[f"sensitivity_{name}"] is None for name in SIZES_ML):
         yield "no lesion is of the size whose sensitivity is null"

@@ -6,6 +6,7 @@ the truth can reduce the found lesions, and never the false ones. The rule for e
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,7 +17,8 @@ from hnscc.base.arrays import Bools, Floats, Integers, Spacing
 from hnscc.scores.empty_masks import check_masks, crop, voxel_ml
 from hnscc.scores.metrics import dice
 
-SIZE_EDGES_ML = (1.0, 5.0)
+# Classes of true lesions, as columns name them: from so many ml on, up to, but not including, so many.
+SIZES_ML = {"under_1_ml": (0.0, 1.0), "1_to_5_ml": (1.0, 5.0), "over_5_ml": (5.0, math.inf)}
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,6 @@ class Lesions:
     def missed(self) -> int:
         """How many true lesions were not found."""
         return len(self.lesions) - self.found
-
-
-@dataclass(frozen=True)
-class SizeClass:
-    """The lesions from low_ml up to, but not including, high_ml (None: no bound): how many there are, how many were
-    found, and the share that was found, None where there is no lesion."""
-
-    low_ml: float
-    high_ml: float | None
-    lesions: int
-    found: int
-    sensitivity: float | None
 
 
 def find_lesions(pred: Bools, truth: Bools, spacing_mm: Spacing) -> Lesions:
@@ -121,26 +111,14 @@ def f1(lesions: Lesions) -> float:
     return 2 * lesions.found / total if total else 1.0
 
 
-def sensitivity_by_size(lesions: Lesions) -> tuple[SizeClass, ...]:
-    """Return the sensitivity to lesions by their true size in ml, in classes: from 0 to the first edge, between edges,
-    and from the last edge on."""
-    bounds = [0.0, *SIZE_EDGES_ML]
-    classes = []
-    for low, high in itertools.zip_longest(bounds, bounds[1:]):
-        within = [
-            each
-            for each in lesions.lesions
-            if each.truth_ml >= low and (high is None or each.truth_ml < high)
-        ]
-        found = sum(each.found for each in within)
-        classes.append(SizeClass(low, high, len(within), found, found / len(within) if within else None))
-    return tuple(classes)
-
-
-def size_names() -> tuple[str, ...]:
-    """Return the names of the classes of `sensitivity_by_size` in columns, such as under_1_ml, 1_to_5_ml, over_5_ml."""
-    between = [f"{low:g}_to_{high:g}_ml" for low, high in itertools.pairwise(SIZE_EDGES_ML)]
-    return f"under_{SIZE_EDGES_ML[0]:g}_ml", *between, f"over_{SIZE_EDGES_ML[-1]:g}_ml"
+def sensitivity_by_size(lesions: Lesions) -> dict[str, tuple[int, float | None]]:
+    """Return, for each class of SIZES_ML, how many true lesions it holds, and the share of these that was found, None
+    where there are none."""
+    found = {
+        name: [each.found for each in lesions.lesions if low <= each.truth_ml < high]
+        for name, (low, high) in SIZES_ML.items()
+    }
+    return {name: (len(each), sum(each) / len(each) if each else None) for name, each in found.items()}
 
 
 # The predicted lesions that touch a true one, and the voxels that each shares with it.
