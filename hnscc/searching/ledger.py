@@ -25,7 +25,7 @@ class Curve:
 
     scores: the validation scores (soft Jaccard, 0..1) after each epoch. took: the seconds of each epoch. gpus: the
     share of a GPU that it had in each epoch. ended: it trains no further, because of its patience or because its last
-    epoch is done. failed: it ended in an error, after these epochs.
+    epoch is done, or because it failed. failed: it ended in an error, after these epochs.
     """
 
     scores: tuple[float, ...]

@@ -124,7 +124,7 @@ class Race:
         curve, pause_after = self.curves.get(key), self._wanted[key]
         if curve is None:
             return False
-        return curve.ended or curve.failed or (pause_after is not None and len(curve.scores) >= pause_after)
+        return curve.ended or (pause_after is not None and len(curve.scores) >= pause_after)
 
     def _portion(self) -> Portion:
         """Return what was asked for and has been trained."""
@@ -142,12 +142,11 @@ class Race:
         total = number_to_try(self.rules)
         generations = max(1, min(GENERATIONS, total // 3)) if self.rules.method == "tpe" else 1
         for generation in range(generations):
-            size = (total + generation) // generations
-            if not size or self.spent_early:
-                continue
+            if self.spent_early:
+                break
             first = len(self.configurations)
             told = [(self.configurations[c], self.ledger.shown(c)) for c in range(first)]
-            self.configurations.extend(self.propose(told, size))
+            self.configurations.extend(self.propose(told, (total + generation) // generations))
             yield from self._first_repeats(list(range(first, len(self.configurations))))
         yield from self._rounds()
 

@@ -55,7 +55,7 @@ def alpha_of_a_test(rules: Search, entered: int, rivals: int) -> float:
     Tests are made before every round and at the end; rounds halve the number of those that `entered`. Each time the
     leader is compared with `rivals`.
     """
-    times = max(1, math.ceil(math.log2(max(2, entered)))) + 1
+    times = math.ceil(math.log2(max(2, entered))) + 1
     return rules.level / times / max(1, rivals)
 
 
@@ -81,9 +81,9 @@ def _place(ledger: Ledger, c: int, test: Paired | None, alpha: float) -> str:
         return ledger.out[c]
     if test is None:
         return "untrained"
-    if test.p is None:
+    if test.n < fewest.REPEATS:
         return "set_aside"
-    return "dismissed" if test.p < alpha else "not_distinguished"
+    return "dismissed" if test.p is not None and test.p < alpha else "not_distinguished"
 
 
 def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> Standing:

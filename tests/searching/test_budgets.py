@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from races import EPOCHS, finish, race_of, rules
+from races import EPOCHS, finish, places, race_of, rules
 from searches import error_of, searched
 from stores import make_store, study_of
 
@@ -67,6 +67,49 @@ def test_a_budget_of_time_spent_early_says_so():
         "untrained",
         "the budget was spent before",
     )
+
+
+@pytest.mark.parametrize("budget", [{"hours": 1.0}, {"gpu_hours": 0.25}])
+@pytest.mark.parametrize("stopping", ["none", "median"])
+def test_a_budget_of_time_goes_to_every_configuration_before_any_is_repeated(stopping, budget):
+    """And to no generation that it does not pay for: six trainings of 540 s, on a quarter of a GPU, are two repeats of
+    the first three."""
+    search = rules(budget=budget, method="tpe", configurations=12, stopping=stopping)
+    race, asked = race_of(search), []
+    wanted = race.advance({})
+    while wanted:
+        asked += wanted
+        assert len(wanted) == 1, "as many as run side by side"
+        until = {key: pause_after or EPOCHS for key, pause_after in wanted.items()}
+        wanted = race.advance(
+            {
+                key: Curve((0.5,) * n, n == EPOCHS, took=(60.0,) * n, gpus=(0.25,) * n)
+                for key, n in until.items()
+            }
+        )
+    assert asked[:6] == [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (2, 1)]
+    assert race.spent_early and len(race.configurations) == 6, "told that the second generation is too dear"
+
+
+def test_what_failed_is_not_repeated_at_the_cost_of_a_budget_of_time():
+    race, asked = race_of(rules(configurations=2, budget={"hours": 1.0})), []
+    wanted = race.advance({})
+    while wanted:
+        asked += wanted
+        wanted = race.advance(
+            {(c, r): Curve((0.5,) * EPOCHS, True, failed=not c, took=(60.0,) * EPOCHS) for c, r in wanted}
+        )
+    assert asked == [(0, 0), (1, 0), (1, 1)]
+
+
+def test_a_budget_spent_before_anyone_can_be_stopped_stops_nobody():
+    """180 s are three trainings up to epoch 1 of 9."""
+    race = race_of(rules(budget={"hours": 0.05}, stopping="median"))
+    wanted = race.advance({})
+    while wanted:
+        wanted = race.advance({key: Curve((0.5,), False, took=(60.0,)) for key in wanted})
+    assert len(race.curves) == 3 and race.spent_early
+    assert set(places(race).values()) == {"untrained"}
 
 
 @pytest.mark.parametrize("stopping", ["none", "successive_halving", "median"])

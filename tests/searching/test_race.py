@@ -52,6 +52,21 @@ def test_a_lucky_start_does_not_win():
     assert race.standings()[0].configuration != 0
 
 
+def test_the_leader_has_the_most_repeats_though_others_scored_more_in_fewer():
+    """The four that were the best of two repeats are 0.2 worse from then on; the four left behind keep 0.55."""
+    race = finish(race_of(rules()), lambda c, r: 0.55 if c > 3 else 0.6 if r < 2 else 0.4)
+    found = [each.leader_score for each in race.portions]
+    assert found == [pytest.approx(each) for each in (0.6, 2.4 / 5, (1.2 + 9 * 0.4) / 11)]
+
+
+def test_configurations_that_train_alike_are_not_told_apart():
+    """As a longer patience than any training needs: they were said to be set aside after one repeat, with twenty."""
+    race = finish(race_of(rules(configurations=2)), lambda c, r: 0.5 + 0.01 * r)
+    assert [(each.place, each.repeats, each.p_worse) for each in race.standings()] == [
+        *(("winner", 20, None), ("not_distinguished", 20, None))
+    ]
+
+
 def test_successive_halving_stops_two_thirds_at_each_rung_by_the_mean_of_repeats():
     asked: list = []
     search = rules(configurations=9, stopping="successive_halving", budget={"trials": 12.0})
@@ -62,6 +77,8 @@ def test_successive_halving_stops_two_thirds_at_each_rung_by_the_mean_of_repeats
     assert {c for c, _ in asked[2]} == {7, 8}, "at least two go on: one alone is compared with nobody"
     assert places(race)[8] == "winner"
     assert [places(race)[c] for c in range(7)] == ["stopped"] * 7
+    assert [set(each.epochs.values()) for each in race.portions[:3]] == [{1}, {2}, {6}]
+    assert [each.leader_score for each in race.portions[:3]] == [None, None, pytest.approx(0.9)]
     # 18 x 1 + 6 x 2 more + 4 x 6 more epochs for the first repeats
     assert sum(len(curve.scores) for (_, r), curve in race.curves.items() if r < 2) == 18 + 12 + 24
 
@@ -88,8 +105,9 @@ def test_what_ended_early_counts_by_its_epochs():
     assert len(race.curves) in (28, 29, 30)
 
 
-def test_a_failed_training_takes_its_configuration_out():
-    race = race_of(rules(configurations=3))
+@pytest.mark.parametrize("stopping", ["none", "median"])
+def test_a_failed_training_takes_its_configuration_out(stopping):
+    race = race_of(rules(configurations=3, stopping=stopping))
     wanted = race.advance({})
     while wanted:
         wanted = race.advance(
@@ -155,12 +173,17 @@ def test_grid_and_generations_propose_all_there_are():
     )
     assert len(finish(race_of(grid), lambda c, r: 0.5 + 0.01 * c).configurations) == 6
     told: list = []
-    search = rules(method="tpe", configurations=10)
+    search = rules(method="tpe", configurations=10, stopping="successive_halving")
     race = race_of(search)
     propose = race.propose
     race.propose = lambda known, n: told.append((len(known), n)) or propose(known, n)
     finish(race, lambda c, r: 0.5 + 0.01 * c)
     assert told == [(0, 3), (3, 3), (6, 4)]
+    for configurations, sizes in ((18, [4, 4, 5, 5]), (2, [2])):
+        race = race_of(rules(method="tpe", configurations=configurations))
+        asked: list = []
+        finish(race, lambda c, r: 0.5 + 0.01 * c, asked)
+        assert [len({c for c, _ in each}) for each in asked[: len(sizes)]] == sizes
 
 
 # --- against the winner

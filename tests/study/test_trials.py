@@ -5,6 +5,7 @@ from searches import searched
 from stores import study_of
 
 from hnscc.base.errors import InputError
+from hnscc.base.seeds import derive_seed, short_seed
 from hnscc.study.identity import changed_settings, changed_values, identity, trial_seeds, trial_settings
 from hnscc.study.loading import open_run
 from hnscc.study.run_folder import RunFolder
@@ -34,6 +35,28 @@ def test_seeds_belong_to_the_trial_and_not_to_the_study_around_it():
     every = [seed for each in trials_of(many) for seed in trial_seeds(many, each).values()]
     assert len(set(every)) == len(every)
     assert trial_seeds(study_of("s", seed=1), trial) != trial_seeds(few, trial)
+
+
+def test_seeds_are_taken_from_sha256():
+    """By `printf '2023\\x1fstr:pet-f0-r01' | sha256sum`: the first 16 digits, without the last bit. Others would train
+    every trial otherwise than before, and no identity would tell."""
+    assert derive_seed(2023, "pet-f0-r01") == 0xA2DB8F0E68BBC413 >> 1
+    assert derive_seed(7, 1) == 0x8A33709FF572A701 >> 1 != derive_seed(7, "1")
+    assert short_seed(7, 1) == (0x8A33709FF572A701 >> 1) % 2**32
+    paired, shared = {"number": 2, "paired": True}, {"copies": 2, "shared_by_repeats": True}
+    for study, key, copies in (
+        (study_of("s"), "pet-f1-r01", None),
+        (study_of("s", repeats=paired), "paired-f1-r01", None),
+        (study_of("s", augmentation=shared), "pet-f1-r01", "f1"),
+        (searched(augmentation=shared | {"copies": 0}), "search-f1-r01", "search-f1"),
+    ):
+        variant = "searched" if study.search else "pet"
+        own = derive_seed(2023, key)
+        assert trial_seeds(study, Trial(variant, 1, 1)) == {
+            "trial": own,
+            **{use: derive_seed(own, use) for use in ("initialisation", "order", "dropout")},
+            "augmentation": derive_seed(derive_seed(2023, copies) if copies else own, "augmentation"),
+        }
 
 
 def test_shared_copies_share_only_the_augmentation_seed():

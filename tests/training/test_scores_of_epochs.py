@@ -5,17 +5,21 @@ import pytest
 import torch
 from small_trials import TRIAL, fit
 from stores import make_store, study_of
+from torch.nn.functional import binary_cross_entropy_with_logits
 
+from hnscc.base.seeds import derive_seed, generator
 from hnscc.cohort.slices import Slices
 from hnscc.study.identity import trial_seeds
 from hnscc.study.trials import Trial
+from hnscc.training.adam import Adam
 from hnscc.training.augment import training_slices, validation_slices
 from hnscc.training.boundary import begin
 from hnscc.training.feeding import batches_of
 from hnscc.training.fit import Fit
 from hnscc.training.network import build_network
+from hnscc.training.paper_unet import Dropout
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import validate
+from hnscc.training.trial import train_epoch, validate
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +87,80 @@ def test_nothing_predicted_where_nothing_is_monitors_as_one(small, tmp_path, mon
     fit.training = study.training.model_copy(update={"monitor": "third"})
     with pytest.raises(KeyError, match="third"):  # which would be computed as one of the two
         validate(fit, slices)
+
+
+class Noting(torch.nn.Module):
+    """Logits of one weight times each pixel; it notes which slices it is given, in which mode, by which seeds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.seen = torch.nn.Parameter(torch.ones(1)), []
+        self.dropout = Dropout(0.5, source=torch.Generator())
+
+    def forward(self, images):
+        numbers = (images[:, 0, 0, 0] * 13).round().int().tolist()
+        seeds = torch.initial_seed(), self.dropout.source.initial_seed()
+        self.seen.append((numbers, self.training, *seeds))
+        return self.weight * images
+
+
+# Thirteen slices of 2 x 2 pixels, each of one value; the last six are lesion.
+VALUES, LESION = torch.arange(13) / 13, (torch.arange(13) >= 7).float()
+OF_VALUES = Slices(
+    VALUES.numpy()[:, None, None, None] * np.ones((1, 1, 2, 2), np.float32),
+    LESION.numpy().astype(np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8),
+    np.arange(13),
+    (0,),
+)
+
+
+def noting(**training):
+    study = study_of("s", training={"batch_size": 5, "learning_rate": 0.1} | training)
+    began = begin(study, TRIAL, "d", device="cpu", precision="fp32")
+    network = Noting()
+    adam = Adam([network.weight], learning_rate=0.1, epsilon=1e-7)
+    return Fit(network, adam, study.training, began, [])
+
+
+def test_an_epoch_is_what_pytorch_makes_of_its_own_order():
+    """Each epoch has its order and its dropouts by keys of its own; its loss is the mean over slices."""
+    fit = noting()
+    fit.network.eval()
+    weight = torch.ones(1, requires_grad=True)
+    adam = torch.optim.Adam([weight], lr=0.1, eps=1e-7)
+    for epoch in (1, 2):
+        fit.network.seen.clear()
+        found = train_epoch(fit, epoch, OF_VALUES)
+        order = generator(fit.began.seeds["order"], epoch).permutation(13)
+        losses = []
+        for part in (order[:5], order[5:10], order[10:]):
+            loss = binary_cross_entropy_with_logits(weight * VALUES[part], LESION[part])
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            losses.append(loss.item() * len(part))
+        assert found.item() == pytest.approx(sum(losses) / 13, rel=1e-5)
+        torch.testing.assert_close(fit.network.weight.detach(), weight.detach())
+        seed = derive_seed(fit.began.seeds["dropout"], epoch)
+        parts = [order[:5].tolist(), order[5:10].tolist(), order[10:].tolist()]
+        assert fit.network.seen == [(part, True, seed, seed) for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "batches"),
+    [
+        ("soft_jaccard_pooled", [range(13)]),
+        ("soft_jaccard_batch_mean", [range(5), range(5, 10), range(10, 13)]),
+    ],
+)
+def test_validation_is_in_order_without_dropout_and_by_the_mean_over_slices(monitor, batches):
+    fit = noting(monitor=monitor)
+    with torch.no_grad():
+        fit.network.weight.fill_(3.0)
+    loss, jaccard = validate(fit, OF_VALUES)
+    assert [(each[:2]) for each in fit.network.seen] == [([*batch], False) for batch in batches]
+    expected = binary_cross_entropy_with_logits(3 * VALUES, LESION)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    p, t = torch.sigmoid(3 * VALUES).double().numpy(), LESION.numpy()
+    scores = [(p[b] * t[b]).sum() / (p[b] + t[b] - p[b] * t[b]).sum() for b in map(list, batches)]
+    assert jaccard.item() == pytest.approx(np.mean(scores), rel=1e-6)

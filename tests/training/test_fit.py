@@ -1,0 +1,99 @@
+"""What a training's state makes of the scores of its epochs, which are made up here, and of a checkpoint."""
+
+import time
+
+import pytest
+import torch
+from small_trials import TRIAL
+from stores import study_of
+
+from hnscc.study.run_folder import TrialFolder
+from hnscc.training.boundary import begin
+from hnscc.training.checkpoint import save_checkpoint
+from hnscc.training.fit import Diverged, Fit
+from hnscc.training.network import build_network
+from hnscc.training.records import Attempt
+
+
+def started(attempts=(), **training):
+    study = study_of("s", training=training)
+    began = begin(study, TRIAL, "d", device="cpu", precision="fp32")
+    return Fit.start(build_network(study.training.network, 2, seed=0), study.training, began, attempts)
+
+
+def after(fit, *scores, losses=(1.0, 2.0), seconds=0.0):
+    """The training after epochs with these scores, each of which sets all weights to its own number."""
+    for score in scores:
+        with torch.no_grad():
+            for value in fit.network.parameters():
+                value.fill_(fit.epoch + 1)
+        found = [torch.tensor(each, dtype=torch.float64) for each in (*losses, score)]
+        fit.finish_epoch(*found, since=time.monotonic() - seconds)
+    return fit
+
+
+def weights_of(tensors, fit):
+    return {float(each) for name, _ in fit.network.named_parameters() for each in tensors[name].unique()}
+
+
+def test_of_equally_good_epochs_the_first_is_the_best_and_its_weights_stay():
+    fit = after(started(epochs=9, patience=9), 0.2, 0.5, 0.5, 0.4)
+    assert fit.best_epoch == 2 and weights_of(fit.best, fit) == {2.0}
+    assert fit.history[-1] | {"seconds": 0} == {
+        **{"epoch": 4, "train_loss": 1.0, "val_loss": 2.0, "val_soft_jaccard": 0.4, "seconds": 0}
+    }
+
+
+@pytest.mark.parametrize(
+    ("scores", "epochs", "patience", "reason"),
+    [
+        ((), 3, 2, None),
+        ((0.5, 0.4), 4, 2, None),
+        ((0.5, 0.4, 0.5), 4, 2, "patience"),
+        ((0.5, 0.4, 0.6), 4, 2, None),
+        ((0.1, 0.2, 0.3, 0.4), 4, 2, "epochs"),
+        ((0.5, 0.4, 0.4), 3, 2, "patience"),
+    ],
+)
+def test_it_ends_after_so_many_epochs_without_a_better_one_or_after_the_last(
+    scores, epochs, patience, reason
+):
+    assert after(started(epochs=epochs, patience=patience), *scores).stop_reason == reason
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_loss_or_score_that_is_no_finite_number_ends_it(place, number):
+    *losses, score = [number if each == place else 0.5 for each in range(3)]
+    fit = after(started(), 0.5)
+    with pytest.raises(Diverged, match=r"^epoch 2: "):
+        after(fit, score, losses=losses)
+    assert fit.epoch == 1
+
+
+def test_an_epochs_seconds_are_those_since_it_began():
+    assert after(started(), 0.5, seconds=700.0).history[0]["seconds"] == pytest.approx(700, abs=60)
+
+
+FIRST, LATER = (
+    Attempt(node=name, pid=1, gpus=0.5, from_epoch=epoch) for name, epoch in (("one", 1), ("two", 3))
+)
+
+
+@pytest.mark.parametrize(("scores", "best"), [((0.2, 0.5, 0.4), 2.0), ((0.2, 0.3, 0.4), 3.0)])
+@pytest.mark.parametrize("known", [(), (FIRST,), (FIRST, LATER)])
+def test_a_checkpoint_brings_back_weights_best_weights_and_who_trained_it(tmp_path, scores, best, known):
+    """An attempt that the checkpoint does not know of was told by the record of a failure. The best weights stand in it
+    only where they are not those of its own epoch."""
+    saved, folder = after(started([FIRST]), *scores), TrialFolder(tmp_path / TRIAL.trial_id)
+    so_far, tensors = saved.checkpoint()
+    assert any(name.startswith("best.") for name in tensors) == (best != 3.0)
+    save_checkpoint(folder.slot(0), so_far, tensors)
+    folder.slot(1).facts.write_text("torn")
+    fit = started([*known])
+    fit.resume(folder, 0.25)
+    assert (fit.history, fit.next_slot) == (saved.history, 1)
+    assert weights_of(fit.network.state_dict(), fit) == {3.0} and weights_of(fit.best, fit) == {best}
+    *earlier, now = fit.attempts
+    assert earlier == [FIRST, LATER][: max(1, len(known))]
+    assert (now.gpus, now.from_epoch, now.not_used) == (0.25, 4, ("slot-1.json is damaged",))
