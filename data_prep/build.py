@@ -73,7 +73,7 @@ def build_store(
                 settings=settings,
                 view=page is not None,
             )
-            workers = _workers(settings.workers, len(left))
+            workers = max(1, min(cores() if settings.workers is None else settings.workers, len(left)))
             answers = run_each(each_scan, left, name=lambda row: row.scan_id, workers=workers, progress=tell)
             written = _whole(left, answers, faults, reference, settings)
             return finish_store(
@@ -245,7 +245,3 @@ def _lying(modalities: Sequence[str], images: Sequence[Reduced]) -> CohortPlacem
     """Return how most scans lie, for each modality whose scans look alike, for the store's attributes."""
     found = lying_of(modalities, [each.patterns for each in images])
     return {"lying": found} if found else {}
-
-
-def _workers(workers: int | None, scans: int) -> int:
-    return max(1, min(cores() if workers is None else workers, scans))

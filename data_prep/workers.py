@@ -43,8 +43,10 @@ def run_each(
             futures = {pool.submit(task, item): name(item) for item in items}
             answers: dict[Future[Answer], Answer | InputError] = {}
             for future in as_completed(futures):
-                answer = _answer(future)
-                answers[future] = answer
+                try:
+                    answers[future] = future.result()
+                except InputError as error:
+                    answers[future] = error
                 progress(len(answers), len(items), futures[future])
             return [answers[future] for future in futures]
     except BrokenProcessPool:
@@ -64,13 +66,6 @@ def _run_here(
             answers.append(error)
         progress(len(answers), len(items), name(item))
     return answers
-
-
-def _answer(future: Future[Answer]) -> Answer | InputError:
-    try:
-        return future.result()
-    except InputError as error:
-        return error
 
 
 @contextmanager

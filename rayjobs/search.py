@@ -32,7 +32,6 @@ from hnscc.study.ranges import Configuration, base_of, search_of, with_configura
 from hnscc.study.run_folder import RunFolder, run_folder_of
 from hnscc.study.schema import Study
 from hnscc.study.search_schema import Search
-from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Training
 from hnscc.training.earlier import choose_devices
 from hnscc.training.hardware import resources_here
@@ -134,17 +133,12 @@ def train_wanted(
             interrupted = train_trials(
                 ready, todo, token, all_trials=todo, left=todo, pause_after=pause_after
             )
-            _drop_weights(ready.folder, todo)
+            for trial in todo:  # nothing in a search reads weights, and they are most of what a trial holds
+                delete(ready.folder.trial(trial.trial_id).weights)
             if interrupted:
                 return [], True
             trained = wanted
     return [], False
-
-
-def _drop_weights(folder: RunFolder, trials: Sequence[Trial]) -> None:
-    """Delete the weights of these trials: nothing in a search reads them, and they are most of what a trial holds."""
-    for trial in trials:
-        delete(folder.trial(trial.trial_id).weights)
 
 
 def _curve(ready: ReadyRun, key: Key) -> Curve | None:

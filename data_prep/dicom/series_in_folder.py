@@ -149,12 +149,11 @@ def _scans(series: list[Series]) -> list[list[Series]]:
         scans = [scan for scan in scans if not scan[0] & marks]
         together = set().union(marks, *(scan[0] for scan in joined))
         scans.append((together, [*(one for scan in joined for one in scan[1]), each]))
-    begun = {id(group): min(_date(each) for each in group) for _, group in scans}
+    begun = {
+        id(group): min(text_of(each.instances[0].header, "SeriesDate", _WHERE) for each in group)
+        for _, group in scans
+    }
     return sorted((group for _, group in scans), key=lambda group: (begun[id(group)], group[0].key))
-
-
-def _date(series: Series) -> str:
-    return text_of(series.instances[0].header, "SeriesDate", _WHERE)
 
 
 def _listed(series: Series, patient: str, scan: str) -> ListedSeries:
@@ -167,7 +166,7 @@ def _listed(series: Series, patient: str, scan: str) -> ListedSeries:
         modality=series.modality,
         kind=_MASKS.get(text_of(header, "SOPClassUID", _WHERE), series.kind),
         files=len(series.instances),
-        slices=_slices(series.instances),
+        slices=sum(int((_frames(each) or (1,))[0]) for each in series.instances),
         shape=grid.shape if grid else (),
         spacing_mm=tuple(round(float(each), 4) for each in grid.spacing) if grid else (),
         plane=plane_of(grid) if grid else "",
@@ -189,10 +188,6 @@ def _judged(series: Series) -> tuple[Grid | None, str]:
     except InputError as error:
         return None, error.problem
     return grid, ""
-
-
-def _slices(instances: Sequence[Instance]) -> int:
-    return sum(int((_frames(each) or (1,))[0]) for each in instances)
 
 
 def _frames(instance: Instance) -> tuple[float, ...] | None:

@@ -52,7 +52,8 @@ def read_name(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
 
     The first `shared` folders hold all files that are asked about, and so do not say whose this one is.
     """
-    channel = _CHANNEL.fullmatch(stem) if any(_folder_of_images(each) for each in folders[-1:]) else None
+    of_images = any(each.casefold() in ("imagestr", "imagests", "images") for each in folders[-1:])
+    channel = _CHANNEL.fullmatch(stem) if of_images else None
     parts = [words_of(each) for each in (*folders, channel[1] if channel else stem)]
     patient, scan = whose(parts[shared:])
     own = parts[-1]
@@ -109,10 +110,6 @@ def _organs(parts: Sequence[tuple[str, ...]]) -> tuple[str, str]:
                 else:
                     behind = behind or organ
     return behind, within
-
-
-def _folder_of_images(folder: str) -> bool:
-    return folder.casefold() in ("imagestr", "imagests", "images")
 
 
 def modality_of_channel(name: str, number: int) -> str:

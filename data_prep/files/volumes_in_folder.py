@@ -69,7 +69,7 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
     found = []
     channels: dict[Path, dict[str, str] | None] = {}
     for done, (path, folders) in enumerate(zip(paths, below, strict=True), start=1):
-        says = read_name(folders, _stem(path), shared)
+        says = read_name(folders, path.name[: -len(ending_of(path.name))], shared)
         if says.channel:
             above = path.parent.parent
             if above not in channels:
@@ -132,10 +132,6 @@ def _each_once(paths: Sequence[Path]) -> list[Path]:
 def _is_second_half(path: Path) -> bool:
     header = other_half(path) if path.suffix.lower() == ".img" else None
     return header is not None and _is(Path.is_file, header)
-
-
-def _stem(path: Path) -> str:
-    return path.name[: -len(ending_of(path.name))]
 
 
 def _shared(folders: Sequence[tuple[str, ...]]) -> int:

@@ -58,7 +58,7 @@ def read_cells(path: Path) -> Cells:
         separator = first[4:5]
     # A title above the header has none.
     header = next((line for line in text.splitlines() if any(sign in line for sign in _SEPARATORS)), "")
-    lines = _lines(text, separator or _separator(header))[bool(separator) :]
+    lines = _lines(text, separator or max(_SEPARATORS, key=header.count))[bool(separator) :]
     if not lines:
         return Cells([], [], [], [], 0)
     return _without_empty(lines[0].cells, lines[1:])
@@ -115,10 +115,6 @@ def _encoding(content: bytes) -> str:
     if b"\0" in content[:2]:
         return "utf-16-be" if content[:1] == b"\0" else "utf-16-le"
     return "utf-8-sig"
-
-
-def _separator(header: str) -> str:
-    return max(_SEPARATORS, key=header.count)
 
 
 def _lines(text: str, separator: str) -> list[ManifestLine]:

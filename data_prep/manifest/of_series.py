@@ -62,7 +62,8 @@ def _scan(
     images, chosen = {}, {}
     for modality, (first, *others) in found.items():
         column = COLUMNS[modality]
-        images[column] = Path(f"{_common(first.paths)}#{first.key}")
+        folder = os.path.commonpath([path.parent.absolute() for path in first.paths])
+        images[column] = Path(f"{folder}#{first.key}")
         if others:
             keys = ", ".join(f"#{each.key}" for each in others)
             chosen[column] = f"of {1 + len(others)} series of {modality}, #{first.key} was taken, not {keys}"
@@ -106,7 +107,3 @@ def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:
         if each.modality and not each.fault:
             found.setdefault(each.modality, []).append(each)
     return found
-
-
-def _common(paths: Sequence[Path]) -> Path:
-    return Path(os.path.commonpath([path.parent.absolute() for path in paths]))

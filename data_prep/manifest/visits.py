@@ -17,6 +17,7 @@ MOST_VISITS = 9
 _TIMEPOINT = r"t\d{1,2}"  # in a file name it is a sequence of MRI, in a patient's id a time
 # A year, or a date of six digits: it may be a number.
 _YEAR = r"(19|20)\d\d|\d\d(0[1-9]|1[0-2])([0-2]\d|3[01])"
+_ENDS_IN_YEAR = re.compile(r"(.* )?(19|20)\d\d").fullmatch  # a stem
 MOST_GROUPS = 8  # groups of ids in one sentence, at most
 # What is said of groups of ids: patients P05_t1, P05_t2 ...
 _BY_A_VISIT = (
@@ -67,7 +68,7 @@ def of_numbers(ids: Iterable[str]) -> list[tuple[str, ...]]:
             stem, end = _end(words)
             own.setdefault(_key(stem), []).append(each)
             may_be.setdefault(_key(stem), []).extend([_may_number_visit(stem, end)] * bool(end))
-    years = {stem for form in _forms(may_be) if all(map(_ends_in_year, form)) for stem in form}
+    years = {stem for form in _forms(may_be) if all(map(_ENDS_IN_YEAR, form)) for stem in form}
     people = {*_people(may_be)} - years
     return [
         tuple(group)
@@ -162,10 +163,6 @@ def _may_number_visit(stem: Words, end: str) -> bool:
     digits = [2, *map(len, re.findall(r"\d+", " ".join(stem)))]
     may_be_number = end.isdecimal() and int(end) <= MOST_VISITS
     return end.isalpha() or (may_be_number and len(end) <= max(2, digits[-1]))
-
-
-def _ends_in_year(stem: str) -> bool:
-    return re.fullmatch(r"(.* )?(19|20)\d\d", stem) is not None
 
 
 def _end(words: Words) -> tuple[Words, str]:

@@ -7,7 +7,6 @@ from collections.abc import Container, Iterable, Iterator, Sequence, Set
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
 from data_prep.oddities.oddity import LEAST_SCANS, SD_BY_MEDIAN, Odd, limit
 from data_prep.oddities.turned_bodies import BothBodies, odd_turned
@@ -291,9 +290,5 @@ def _anothers(
 def _numbers(found: BodyFacts) -> Floats:
     """Return a body's position, mean radius and shape, all in mm: (n,)."""
     harmonics = np.fft.rfft(found["radii"])[: HARMONICS + 1] / len(found["radii"])
-    return np.array([found["back"], found["left"], harmonics[0].real, *_parts(2 * harmonics[2:])])
-
-
-def _parts(values: NDArray[np.complex128]) -> list[float]:
-    """Return the real and the imaginary part of each value (n,), in the unit of the values."""
-    return [float(part) for value in values for part in (value.real, value.imag)]
+    shape = (2 * harmonics[2:]).view(np.float64)  # real and imaginary parts in turn
+    return np.array([found["back"], found["left"], harmonics[0].real, *shape])

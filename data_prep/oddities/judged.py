@@ -119,7 +119,8 @@ def judged(
     looks = [odd for odd in looks if not odd.shown or not set(odd.shown) <= _known(off)]
     odd = [
         *shared,
-        *_whose(rows, scans, images),
+        *_ids_alike(rows),
+        *odd_whose(rows, scans, [each.whose for each in images]),
         *looks,
         *exchanged(scans, modalities, looks, read),
         *off,
@@ -157,11 +158,6 @@ def _shared(rows: Sequence[Row], images: Sequence[Reduced], read: ReadBoth) -> l
             lambda at: read(at)[0],
         )
     )
-
-
-def _whose(rows: Sequence[Row], scans: Sequence[Scan], images: Sequence[Reduced]) -> list[Odd]:
-    """Return what is odd about whose the scans are, by ids of patients and by headers of DICOM."""
-    return [*_ids_alike(rows), *odd_whose(rows, scans, [each.whose for each in images])]
 
 
 def _nudged(

@@ -115,7 +115,8 @@ def one_sided(scans: Sequence[Scan], modalities: Sequence[str]) -> Iterator[Odd]
     for modality in modalities:
         facts = [_facts(scan, modality) for scan in scans]
         numbers = {
-            name: np.array([_rounded(number(each)) for each in facts]) for name, number in NUMBERS.items()
+            name: np.array([float(f"{number(each):.{DIGITS}g}") for each in facts])
+            for name, number in NUMBERS.items()
         }
         words = {
             name: np.array([_unit(each["written"]) if key == "unit" else _word(each, key) for each in facts])
@@ -157,10 +158,6 @@ def _unit(written: Mapping[str, str]) -> str:
     Lengths of other kinds are in mm, or the file was refused."""
     unit = written.get("unit", "unknown" if written["kind"] == "Analyze" else "mm")
     return "" if unit == "unknown" else unit
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
 
 
 def _parted(name: str, values: Floats, with_lesion: Bools, tests: int) -> str:

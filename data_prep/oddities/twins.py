@@ -123,7 +123,7 @@ def _agreeing(
     slices: those that may agree, as z of both and the flip. patterns: (C, Z, 16, 16) of each, as in `find_twins`:
     slices of length 1.
     """
-    needed = SHARED_SLICES_SHARE * min(_informative(patterns[each][modality]) for each in pair)
+    needed = SHARED_SLICES_SHARE * min(patterns[each][modality].any(axis=(1, 2)).sum() for each in pair)
     if not slices or len({z2 for _, z2, _ in slices}) < needed:
         return []
     one, other = (read(each)[:, modality] for each in pair)
@@ -168,11 +168,6 @@ def _coarse(slices: NDArray[np.float32]) -> Floats:
     blocks = slices.astype(np.float64).reshape(len(slices), 4, SIDE_PIXELS // 4, 4, SIDE_PIXELS // 4)
     sums: Floats = blocks.sum(axis=(2, 4)).reshape(len(slices), -1) / (SIDE_PIXELS // 4)
     return sums
-
-
-def _informative(slices: NDArray[np.float32]) -> int:
-    """Return how many slices of a pattern (Z, 16, 16), of length 1, are not all 0."""
-    return sum(bool(slice_.any()) for slice_ in slices)
 
 
 def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:

@@ -117,7 +117,8 @@ def made_up_scans(patients: int, seed: int) -> list[MadeUpScan]:
 def make_scan(scan: MadeUpScan, folder: Path, seed: int) -> None:
     """Write pet.nii.gz, mri.nii.gz and, with lesion, mask.nii.gz of one scan; runs in a worker process."""
     body = generator(seed, "phantom", scan.patient_id)
-    warp, uptakes = make_waves(body, 10, 45, 110, amplitude=4.0, components=3), _uptakes(body)
+    warp = make_waves(body, 10, 45, 110, amplitude=4.0, components=3)
+    uptakes = np.array([body.uniform(*uptake) for _, uptake in TISSUES.values()], np.float32)
     size = body.uniform(0.92, 1.02)
     nodes = make_nodes(body)
     rng = generator(seed, "phantom", scan.patient_id, scan.number)
@@ -135,11 +136,6 @@ def make_scan(scan: MadeUpScan, folder: Path, seed: int) -> None:
     points = _points(fine, _finer(pet_affine))
     labels, _, pet_of = tissues_at(points, warp, size, nodes, blobs)
     _write(scan_folder / "pet.nii.gz", _pet(labels, uptakes, pet_of, rng), pet_affine, slope=0.001)
-
-
-def _uptakes(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return the SUV of each tissue, (tissues,), by its label."""
-    return np.array([rng.uniform(*uptake) for _, uptake in TISSUES.values()], np.float32)
 
 
 def _mri(

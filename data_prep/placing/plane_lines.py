@@ -43,7 +43,7 @@ def streaks(data: Voxels, tissue: float) -> float:
 
     The value must be tissue and differ from that beside the streak. tissue: the least such value, in the volume's unit.
     """
-    return max(_streaks(lines, tissue) for lines in _four(data))
+    return max(_streaks(way, tissue) for lines in _both(data) for way in (lines, lines[::-1]))
 
 
 def mirrored_share(data: Voxels, tissue: float) -> float:
@@ -78,13 +78,6 @@ def _both(data: Voxels) -> Iterator[Voxels]:
     z), views."""
     yield data
     yield data.swapaxes(0, 1)
-
-
-def _four(data: Voxels) -> Iterator[Voxels]:
-    """Yield the volume (x, y, z) as `_both` does, each also in reverse: (lines, voxels, z), in its unit of values."""
-    for lines in _both(data):
-        yield lines
-        yield lines[::-1]
 
 
 def _copied(lines: Voxels, varied: float) -> float:

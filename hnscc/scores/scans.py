@@ -4,9 +4,9 @@ surfaces, lesions.
 The rule for empty masks is that of `empty_masks`, which also says when missing more lesions may improve a score.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -87,14 +87,10 @@ def scans_together(scans: Sequence[ScanScore]) -> ScanScore:
         truth_px=sum(each.truth_px for each in scans),
         pred_px=sum(each.pred_px for each in scans),
         overlap_px=sum(each.overlap_px for each in scans),
-        surface={name: _mean([each.surface[name] for each in with_lesion]) for name in _SURFACES},
+        surface={name: fmean(each.surface[name] for each in with_lesion) for name in _SURFACES},
         millilitres=millilitres_together([each.millilitres for each in scans]),
         lesions=lesions.lesions_together([each.lesions for each in scans]),
     )
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)
 
 
 def as_json(score: ScanScore) -> dict[str, Any]:

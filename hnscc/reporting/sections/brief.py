@@ -27,7 +27,9 @@ def brief(source: Source) -> Section:
         "In brief",
         (
             Points("What was asked", tuple(_asked(source))),
-            Points("What was found", tuple(_found(source))),
+            Points(
+                "What was found", tuple(_variant(source, row) for row in source.rows("pooled", split="test"))
+            ),
             *([Points("Differences in test Dice", pairs)] if (pairs := tuple(compared(source))) else []),
             Points("How sure this is", tuple(certainty(source))),
             Text(DICE),
@@ -64,11 +66,6 @@ def _folds(source: Source) -> str:
         f" (a repeat is one independent training in each fold) in {count_of(folds, 'fold')}, by which every patient is "
         "tested once"
     )
-
-
-def _found(source: Source) -> Iterator[str]:
-    for row in source.rows("pooled", split="test"):
-        yield _variant(source, row)
 
 
 def _variant(source: Source, row: TableRow) -> str:

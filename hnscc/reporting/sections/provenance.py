@@ -94,7 +94,9 @@ def _facts(source: Source) -> dict[str, list[str]]:
         "device": [record.device for record in records],
         "precision": [record.precision for record in records],
         "threads per training": [record.threads for record in records],
-        "hardware": [_in_words(each.hardware) for each in invocations],
+        "hardware": [
+            ", ".join(f"{name} {value}" for name, value in each.hardware.items()) for each in invocations
+        ],
         "commit": [each.commit for each in invocations],
         "started": [each.started for each in invocations],
         "versions": _versions(
@@ -102,10 +104,6 @@ def _facts(source: Source) -> dict[str, list[str]]:
         ),
     }
     return {name: each for name, values in facts.items() if (each := _once(values))}
-
-
-def _in_words(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def _versions(found: Sequence[Mapping[str, Any]]) -> list[str]:
