@@ -110,6 +110,8 @@ def test_no_equivalence_where_there_is_no_test():
     assert equivalence(mean_difference([[0.5] * 5], [[0.4] * 5]), 0.1) is None  # one repeat each
     few = mean_difference([[0.5, 0.6, 0.7], [0.4, 0.7, 0.6]], [[0.5, 0.5, 0.7], [0.4, 0.6, 0.5]])
     assert few.error and equivalence(few, 0.1) is None  # three patients
+    four = mean_difference([[0.5, 0.6, 0.7, 0.4], [0.4, 0.7, 0.6, 0.5]], [[0.5, 0.5, 0.7, 0.5]] * 2)
+    assert 0 < equivalence(four, 0.1) < 0.5
     same = [[0.5, 0.6, 0.7, 0.8]] * 2
     assert equivalence(mean_difference(same, same), 0.1) is None  # nothing varies
     with pytest.raises(ValueError, match="above 0"):

@@ -42,6 +42,20 @@ def test_numbers_needed_are_the_least_that_suffice():
     assert smallest_seen(design, 60, repeats.value) <= 0.08 < smallest_seen(design, 60, repeats.value - 1)
 
 
+def test_what_so_many_just_see_takes_so_many():
+    """Rounding makes no more of them, and the most that are tried are among them."""
+    pilot = true_pilot(20, 5)
+    for patients, repeats in ((4, 5), (23, 8), (10_000, 5)):
+        seen = smallest_seen(design_of(pilot), patients, repeats)
+        assert patients_needed(pilot, seen, repeats).value == patients
+    assert repeats_needed(pilot, smallest_seen(design_of(pilot), 20, 1_000), 20).value == 1_000
+
+
+@pytest.mark.parametrize("patients", [2, 3])
+def test_a_pilot_without_p_itself_plans_a_study_that_has_one(patients):
+    assert patients_needed(true_pilot(patients, 5), 2.0, repeats=5).value == 4
+
+
 @pytest.mark.quick(2)
 @pytest.mark.parametrize("difference", [0.3, 0.15, 0.08])
 def test_the_smallest_study_is_that_of_all_sizes_tried_one_by_one(difference):

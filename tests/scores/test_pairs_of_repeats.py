@@ -1,9 +1,10 @@
 """Repeats that are compared in pairs, since they shared their seeds: by hand, and what pairs are good for."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from hnscc.scores.crossed import mean_difference
+from hnscc.scores.crossed import mean_difference, pooled_difference
 
 
 def test_the_mean_of_pairs_of_repeats_by_hand():
@@ -31,3 +32,13 @@ def test_pairs_help_where_seeds_are_shared():
     assert paired.value == apart.value
     assert paired.high - paired.low < 0.2 * (apart.high - apart.low)
     assert paired.p < 0.001 < apart.p
+
+
+def test_pooled_pairs_match_by_number_and_label_or_are_refused():
+    a = [pd.DataFrame(np.full((5, 3), each)) for each in (3.0, 4.0, 5.0)]
+    b = [pd.DataFrame(np.full((5, 3), each), index=range(4, -1, -1)) for each in (2.0, 4.0, 5.0)]
+    assert pooled_difference(a, b).value == pytest.approx(1 / 9 * 2)
+    with pytest.raises(ValueError, match="label the same repeats in the same order"):
+        pooled_difference(a, b, paired=True)
+    with pytest.raises(ValueError, match="at least 5: a has 4, b has 4"):
+        pooled_difference(*[[each[:4].to_numpy() for each in side] for side in (a, b)], paired=True)

@@ -110,7 +110,14 @@ def test_where_there_is_no_interval_the_reason_says_why(scores, share, reason):
     assert found.value == (pytest.approx(np.mean(scores)) if np.size(scores) else None)
 
 
-@pytest.mark.parametrize(("scores", "share"), [([[0.5, 1.2]], True), ([[1.0, -1.0]], False)])
-def test_other_ranges_are_refused(scores, share):
-    with pytest.raises(ValueError, match="scores must lie"):
+@pytest.mark.parametrize(
+    ("scores", "share", "told"),
+    [
+        ([[0.0, 1.2]], True, r"lie in 0\.\.1, and they reach from 0 to 1\.2; give share=False"),
+        ([[1.0, -1.0]], False, "lie from 0 on, and they reach from -1 to 1; leave out"),
+        ([[0.5, 0.6]], "no", "share is True or False, not 'no'"),
+    ],
+)
+def test_other_ranges_are_refused(scores, share, told):
+    with pytest.raises(ValueError, match=told):
         mean_of_patients(scores, share=share)
