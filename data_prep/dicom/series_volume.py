@@ -20,7 +20,7 @@ from data_prep.dicom.slices import Slice, rescale_type, slices_of
 from data_prep.dicom.stack import stack_slices
 from data_prep.dicom.suv import BODY_WEIGHT, UNITS, check_activity, suv_factors
 from data_prep.volumes.padding import measured
-from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
+from data_prep.volumes.volume import MAX_VOXELS, Grid, Volume
 from hnscc.base.in_words import count_of
 
 _SEPARATOR = "#"
@@ -150,12 +150,11 @@ def _check_size(series: Series, where: str) -> None:
     header = series.instances[0].header
     sides = [maybe_numbers(header, name, 1, where) or (1.0,) for name in ("Columns", "Rows")]
     voxels = series.slices * sides[0][0] * sides[1][0]
-    if voxels > min(MAX_VOXELS, MAX_BYTES / 4):
-        most = min(MAX_VOXELS, MAX_BYTES // 4)
+    if voxels > MAX_VOXELS:
         raise unusable(
             "The series is too large for memory.",
             where,
-            f"at most {count_of(most, 'voxel')}",
+            f"at most {count_of(MAX_VOXELS, 'voxel')}",
             count_of(int(voxels), "voxel"),
             "Crop or resample it, and name the NIfTI file that holds the result; or take the scan out.",
         )

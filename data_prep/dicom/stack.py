@@ -88,8 +88,7 @@ def _check_once(ordered: Sequence[Slice], along: Floats, where: str) -> None:
     along: where each of the slices, which stand in this order, lies along their normal, (n,) in mm.
     """
     steps = np.diff(along)
-    apart = steps[steps > 1e-3]
-    again = steps <= max(1e-3, 0.1 * float(np.median(apart)) if len(apart) else 0.0)
+    again = steps <= max(1e-3, 0.1 * float(np.median(steps)))
     if not again.any():
         return
     pairs = [(ordered[at], ordered[at + 1]) for at in map(int, np.flatnonzero(again))]

@@ -169,6 +169,7 @@ def save_nifti(path: Path, values: NDArray[Any], placement: WayBack) -> None:
     """
     affine = np.array(placement["input_affine"], dtype=np.float64)
     image = nib.Nifti1Image(in_file_order(values, placement), affine)
+    image.header.set_xyzt_units("mm")
     image.set_sform(affine, code=1)
     image.set_qform(affine, code=1)
     if not np.allclose(image.get_qform(), affine, atol=1e-3):  # a qform cannot hold the slightest shear

@@ -71,6 +71,9 @@ def test_a_mask_lies_where_its_scan_lies(everywhere, number):
     mask = nib.load(everywhere / "out" / f"w{number}.nii.gz")
     assert mask.shape == source.shape and mask.get_data_dtype() == np.uint8
     assert np.abs(mask.affine - source.affine).max() < 1e-4
+    assert mask.header.get_xyzt_units()[0] == "mm"
+    for form in (mask.get_sform(coded=True), mask.get_qform(coded=True)):
+        assert form[1] == 1 and np.abs(form[0] - source.affine).max() < 1e-4
     upright = nib.load(everywhere / "out" / "w0.nii.gz")
     turn = list(WAYS.values())[number][2]
     expected = points(np.asarray(upright.dataobj), turn @ upright.affine)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scans import LPS, cohort, prepare, scan_arrays, write
 
-from data_prep.placing.way_back import back_as_drawn, lesion_back, own_voxels
+from data_prep.placing.way_back import back_as_drawn, lesion_back, own_voxels, save_nifti
 from data_prep.volumes.volume import Grid, to_lps
 from hnscc.cohort.store import verify_store
 from hnscc.cohort.store_format import content_digest
@@ -161,3 +161,17 @@ def test_a_lesion_of_one_slice_is_measured_on_an_image_that_is_tilted_against_it
     lesion = np.zeros((6, 12, 12), bool)
     lesion[2, 3:6, 4:9] = True
     assert (own_voxels(lesion, own, image) == lesion).all()
+
+
+@pytest.mark.parametrize("shear, codes", [(0.0, (1, 1)), (0.0003, (1, 0))])
+def test_a_written_mask_has_the_affine_of_the_scan_though_a_qform_holds_no_shear(tmp_path, shear, codes):
+    """ITK tools may use the qform, and would lay the mask elsewhere than those that use the sform."""
+    affine = LPS @ np.array([[2, 40 * shear, 0, 5], [0, 1.5, 0, -7], [0, 0, 1, 9], [0, 0, 0, 1]])
+    mask = np.zeros((5, 16, 20), np.uint8)
+    mask[1, 2, 3] = 1
+    save_nifti(tmp_path / "m.nii.gz", mask, {"input_affine": affine.tolist(), "input_axes": "LPS"})
+    written = nib.load(tmp_path / "m.nii.gz")
+    np.testing.assert_allclose(written.affine, affine, atol=1e-6)
+    assert tuple(int(written.header[f"{form}form_code"]) for form in "sq") == codes
+    assert np.argwhere(written.dataobj).tolist() == [[3, 2, 1]]
+    assert written.header.get_xyzt_units()[0] == "mm"

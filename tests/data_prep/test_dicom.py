@@ -11,6 +11,7 @@ from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 from scans import sts
 
 from data_prep.dicom.series_in_folder import list_folders
+from data_prep.dicom.series_volume import named_series
 from data_prep.files.read import read_grid, read_volume
 from data_prep.volumes.volume import to_lps, turned_to_lps
 from hnscc.base.errors import InputError
@@ -145,6 +146,15 @@ def test_one_of_several_series_is_chosen_by_its_key_or_uid(tmp_path):
         read_volume(Path(f"{folder}#1.2.3"), "row 2")
     with pytest.raises(InputError, match="Secondary Capture Image"):
         read_volume(Path(f"{folder}#1.2.9"), "row 2")
+
+
+def test_a_name_may_hold_the_mark_of_series(tmp_path):
+    """A path that exists is taken as it stands; without a folder before the mark, only a UID or key is a series."""
+    folder = made.write(tmp_path / "scan #1", made.classic_series(stored()))
+    for cell in ("scan #1", "scan #1#1.2.826.0.1.2"):
+        np.testing.assert_array_equal(read_volume(tmp_path / cell, "row 2").data, stored())
+    assert named_series(folder / "#1.2.826.0.1.2") == (folder, "1.2.826.0.1.2")
+    assert named_series(tmp_path / "#a mask.nii") == (tmp_path / "#a mask.nii", None)
 
 
 @pytest.mark.parametrize("patient", ["STS_008", "STS_025"])

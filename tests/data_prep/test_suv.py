@@ -66,6 +66,36 @@ def test_counts_by_the_private_factors_of_philips(tmp_path):
         read(tmp_path / "5", Units="CNTS", change=philips(0x00, "0"))
 
 
+def test_each_slice_has_its_own_private_factors_of_philips(tmp_path):
+    """Where one slice lacks the factor to SUV, that to activity counts; where one lacks both, nothing does."""
+    to_suv, to_activity = ("0.0005", "0.0007", "0.0011"), ("1.5", "2.5", "4.5")
+
+    def series(*held):
+        def change(data, z):
+            for element, values in ((0x00, to_suv), (0x09, to_activity)):
+                if (element, z) not in held:
+                    philips(element, values[z])(data, z)
+
+        return {"Units": "CNTS", "change": change}
+
+    scaled = STORED * np.array([0.5, 1.0, 4.0])
+    by_suv, by_activity = (np.array(each, float) for each in (to_suv, to_activity))
+    np.testing.assert_allclose(read(tmp_path / "1", **series()).data, scaled * by_suv, rtol=1e-6)
+    found = read(tmp_path / "2", **series((0x00, 2)))
+    np.testing.assert_allclose(found.data, scaled * by_activity * BY_HAND, rtol=1e-6)
+    with pytest.raises(InputError, match=r"\(7053,1000\) or \(7053,1009\)"):
+        read(tmp_path / "3", **series((0x00, 2), (0x09, 1)))
+
+
+@pytest.mark.parametrize("typed, value", [("DS", "-0.5"), ("FD", math.inf), ("LO", "many")])
+def test_private_factors_of_philips_that_are_no_numbers_above_0_are_refused(tmp_path, typed, value):
+    def change(data, z):
+        data.private_block(0x7053, "Philips PET Private Group", create=True).add_new(0x00, typed, value)
+
+    with pytest.raises(InputError, match=r"The private attribute \(7053,1000\) is unusable"):
+        read(tmp_path, Units="CNTS", change=change)
+
+
 def other_implementation(data) -> float:
     """SUV per Bq/ml of one slice as a script would have it: decay by natural logarithm, times through datetime."""
     injection = data.RadiopharmaceuticalInformationSequence[0]

@@ -1,5 +1,7 @@
 """SUV from DICOM: what lacks an attribute, or bears one that gives no SUV, is refused by its name."""
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 from pet_series import BY_HAND, STORED, factor, ge_private, philips, read
@@ -79,6 +81,11 @@ NO_TIMES = ("097500", "257500", "331500", "090061", "090099.5", "0900.5", "24000
         ({"CorrectedImage": ["DECY"]}, "not corrected for attenuation"),
         ({"CorrectedImage": ["ATTN"]}, "not corrected for decay"),
         ({"PatientWeight": 70000}, "PatientWeight is out of range[^$]*found: +another value"),
+        ({"PatientWeight": 0.4}, "PatientWeight is out of range"),
+        ({"RadionuclideTotalDose": 2e11}, "RadionuclideTotalDose is out of range"),
+        ({"RadionuclideHalfLife": 5}, "RadionuclideHalfLife is out of range"),
+        ({"RadionuclideHalfLife": 2e7}, "RadionuclideHalfLife is out of range"),
+        ({"SeriesTime": "100000+0100"}, "SeriesTime are unusable[^$]*a time with a UTC offset"),
         ({"RadionuclideTotalDose": 370}, "RadionuclideTotalDose is out of range[^$]*found: +370 Bq"),
         ({"RadiopharmaceuticalStartTime": "09"}, "RadiopharmaceuticalStartTime is unusable[^$]*2 characters"),
         *(({"RadiopharmaceuticalStartTime": time}, "StartTime is unusable") for time in NO_TIMES),
@@ -114,12 +121,48 @@ def test_what_to_do_is_no_copy_that_would_be_the_same(tmp_path, attributes, word
     assert words in refused.value.do and "copy" not in refused.value.do
 
 
-def test_slices_of_different_weights_or_doses_are_refused(tmp_path):
-    def heavier(data, z):
-        data.PatientWeight = 70 + z
+@pytest.mark.parametrize(
+    "name, last, settings",
+    [
+        ("Units", "GML", {}),
+        ("SUVType", "BSA", {"Units": "GML"}),
+        ("DecayCorrection", "ADMIN", {}),
+        ("CorrectedImage", ["DECY"], {}),
+        ("PatientWeight", 71, {}),
+        ("PatientSize", 1.7, {"suv": "lbm", "PatientSize": 1.75, "PatientSex": "M"}),
+        ("PatientSex", "F", {"suv": "lbm", "PatientSize": 1.75, "PatientSex": "M"}),
+        ("TimezoneOffsetFromUTC", "+0200", {"TimezoneOffsetFromUTC": "+0100"}),
+    ],
+)
+def test_a_slice_that_states_another_value_than_the_others_is_refused(tmp_path, name, last, settings):
+    """Of most of them the first slice's alone would count."""
 
-    with pytest.raises(InputError, match="PatientWeight differs"):
-        read(tmp_path, change=heavier)
+    def change(data, z):
+        if z == 2:
+            setattr(data, name, last)
+
+    with pytest.raises(InputError, match=f"The attribute {name} differs between the slices"):
+        read(tmp_path, change=change, **settings)
+
+
+@pytest.mark.parametrize("name, last", [("RadionuclideTotalDose", 371e6), ("RadionuclideHalfLife", 6588)])
+def test_slices_of_different_injections_are_refused(tmp_path, name, last):
+    def change(data, z):
+        data.RadiopharmaceuticalInformationSequence = deepcopy(data.RadiopharmaceuticalInformationSequence)
+        if z == 2:
+            setattr(data.RadiopharmaceuticalInformationSequence[0], name, last)
+
+    with pytest.raises(InputError, match="The injection differs between the slices"):
+        read(tmp_path, change=change)
+
+
+def test_two_injections_are_refused(tmp_path):
+    def change(data, z):
+        injections = data.RadiopharmaceuticalInformationSequence
+        data.RadiopharmaceuticalInformationSequence = [injections[0], deepcopy(injections[0])]
+
+    with pytest.raises(InputError, match="The PET is of several injections"):
+        read(tmp_path, change=change)
 
 
 def test_one_time_for_injection_and_scan_gives_no_suv(tmp_path):
@@ -127,9 +170,14 @@ def test_one_time_for_injection_and_scan_gives_no_suv(tmp_path):
     times = dict.fromkeys(("SeriesTime", "AcquisitionTime", "RadiopharmaceuticalStartTime"), "120000.00")
     with pytest.raises(InputError, match=r"cannot both be right[^$]*found: +0 half-lives"):
         read(tmp_path / "1", **times)
-    # A scan that begins with the injection, of which this is a later frame.
+    # A scan that begins with the injection, of which this is a later frame, or the first with later bed positions.
     found = factor(tmp_path / "2", **times | {"AcquisitionTime": "125000"})
     assert found == pytest.approx(70000 / 370e6, rel=1e-6)
+
+    def by_bed(data, z):
+        data.AcquisitionTime = f"12{z:02d}00"
+
+    assert factor(tmp_path / "3", change=by_bed, **times) == pytest.approx(70000 / 370e6, rel=1e-6)
 
 
 @pytest.mark.parametrize(

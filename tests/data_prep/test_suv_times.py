@@ -43,6 +43,31 @@ def test_a_stated_day_of_injection_counts(tmp_path):
         read(tmp_path / "2", RadiopharmaceuticalStartDateTime="20200102093000")
     with pytest.raises(InputError, match=r"cannot both be right[^$]*half-lives"):
         read(tmp_path / "3", RadiopharmaceuticalStartDateTime="20200101090000")
+    later = {"RadiopharmaceuticalStartDateTime": "20200102110000", "RadiopharmaceuticalStartTime": "110000"}
+    with pytest.raises(InputError, match=r"cannot both be right[^$]*found: +-0\.547 half-lives"):
+        read(tmp_path / "4", **later)
+
+
+@pytest.mark.parametrize("seconds, time", [(59, "090059"), (61, "090101")])
+def test_a_minute_lies_between_times_that_are_one_at_most(tmp_path, seconds, time):
+    injected = {"RadiopharmaceuticalStartDateTime": f"20200102{time}"}
+    if seconds > 60:
+        with pytest.raises(InputError, match=r"differ[^$]*found: +61 s apart"):
+            read(tmp_path, **injected)
+        return
+    expected = BY_HAND * 2 ** (-seconds / 6586.2)
+    assert factor(tmp_path, **injected) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("half_lives, at", [(7.9, "20200101193249"), (8.1, "20200101191052")])
+def test_eight_half_lives_lie_between_injection_and_scan_at_most(tmp_path, half_lives, at):
+    """7.9 half-lives of 6586.2 s are 14:27:11 before 10:00, 8.1 are 14:49:08."""
+    times = {"RadiopharmaceuticalStartDateTime": at, "RadiopharmaceuticalStartTime": None}
+    if half_lives > 8:
+        with pytest.raises(InputError, match=r"cannot both be right[^$]*found: +8\.1 half-lives"):
+            read(tmp_path, **times)
+        return
+    assert factor(tmp_path, **times) == pytest.approx(70000 / 370e6 * 2**half_lives, rel=1e-4)
 
 
 @pytest.mark.parametrize("hours, name", [(3.0, "shorter"), (12.701, "Cu-64"), (78.41, "Zr-89")])
@@ -99,7 +124,13 @@ def test_the_private_time_of_ge_bears_an_offset_too(tmp_path):
     assert factor(tmp_path, change=change) == pytest.approx(BY_HAND, rel=1e-6)
 
 
-@pytest.mark.parametrize("change", [ge_private, siemens_frames])
+def made_in_the_middle(data, z):
+    """Its own time is 10:03, when the second of three bed positions was acquired."""
+    siemens_frames(data, z)
+    data.SeriesTime = "100300"
+
+
+@pytest.mark.parametrize("change", [ge_private, siemens_frames, made_in_the_middle])
 def test_a_series_that_was_made_after_its_acquisition(tmp_path, change):
     assert factor(tmp_path, change=change) == pytest.approx(BY_HAND, rel=1e-6)
 
@@ -111,6 +142,24 @@ def test_frames_that_disagree_on_the_start_of_the_scan(tmp_path):
 
     with pytest.raises(InputError, match="do not agree on when the scan began"):
         read(tmp_path, change=disagreeing)
+
+
+def test_of_frames_that_nearly_agree_the_middle_one_counts(tmp_path):
+    """By their times the scan began 0, 20 and 50 s after 10:00."""
+
+    def nearly(data, z):
+        siemens_frames(data, z)
+        data.FrameReferenceTime = f"{float(data.FrameReferenceTime) - (0, 20000, 50000)[z]:.1f}"
+
+    assert factor(tmp_path, change=nearly) == pytest.approx(BY_HAND * 2 ** (20 / 6586.2), rel=1e-6)
+
+
+def test_a_series_may_begin_a_second_after_its_first_slice(tmp_path):
+    """Times are written with and without parts of a second; of 2 s, the place of the frames in the scan is needed."""
+    found = factor(tmp_path, SeriesTime="100000.6")
+    assert found == pytest.approx(BY_HAND * 2 ** (0.6 / 6586.2), rel=1e-6)
+    with pytest.raises(InputError, match="FrameReferenceTime is missing"):
+        read(tmp_path / "2", SeriesTime="100002")
 
 
 @pytest.mark.parametrize("name", ["FrameReferenceTime", "ActualFrameDuration"])
