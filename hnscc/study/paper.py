@@ -6,7 +6,7 @@ Source: J Med Biol Eng 2023, doi 10.1007/s40846-023-00818-8 (CC BY 4.0), Tables 
 from dataclasses import dataclass
 
 from hnscc.study.identity import changed_values
-from hnscc.study.presets import preset_of
+from hnscc.study.presets import merge, preset_of
 from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Variant
 
@@ -44,6 +44,8 @@ MODALITIES = {
     "pet_mri": {"pet", "mri"},
     "pet_mri_augmented": {"pet", "mri"},
 }
+# The one variant that the paper augments, and how many copies it makes of each slice (section 2.2).
+COPIES = {"pet_mri_augmented": 5}
 # The MRI variant "did not yield segmentation results", so it has no row.
 PUBLISHED = {
     "pet": Published(
@@ -115,6 +117,7 @@ LITERATURE = (
     Elsewhere(study="Guo et al. 2019", modality="PET-CT", train=140, validation=35, test=75, dice=0.73),
     Elsewhere(study="Moe et al. 2021", modality="PET-CT", train=142, validation=15, test=40, dice=0.71),
 )
+# The paper's own row counts its 62 scans.
 THE_PAPER = Elsewhere(
     study="Liedes et al. 2023", modality="PET-MRI", train=42, validation=7, test=13, dice=0.84
 )
@@ -126,10 +129,14 @@ NOT_REPRODUCED_IN_TRAINING = (
     "both sides",
     "the last 15 % of the shuffled training slices as validation set",
     "MRI normalised by bounds taken over both channels together",
+    "where the preset is corrected, what as_written has of the code: its network, batches of 32, bounds of validation "
+    "slices too, copies in place of their originals, and the best epoch by soft Jaccard averaged over batches",
     "augmentation before the validation set was split off, so that altered copies of training images "
     "stood in validation, without the up-down flip in the last version of the code",
     "one set of augmented copies for all repeats of the augmented variant (the preset as_written has it), which once "
     "ran with patience 30",
+    "numbers of 32 bits throughout; here trainings are in bf16 where the study asks for it, or leaves it open and the "
+    "hardware has it",
     "Adam as Keras has it, whose epsilon weighs more in the first steps: they are smaller where gradients are tiny",
     "trainings of which only Python's own random numbers were seeded, so that none can be repeated exactly",
 )
@@ -138,6 +145,12 @@ NOT_REPRODUCED_IN_PREPARATION = (
     "images and masks both resized by cubic interpolation, and any non-zero value of the resized mask "
     "taken as lesion, which widens every mask; here images are anti-aliased and a pixel is lesion from "
     "half its area on",
+)
+
+NOT_REPRODUCED_IN_EVALUATION = (
+    "the threshold of the last version of the code, chosen on the training slices; here it is that of the versions "
+    "before, chosen on the test slices",
+    "the tests between variants and the line of Figure 4, for which there is no code",
 )
 
 
@@ -150,7 +163,8 @@ def is_papers_study(study: Study) -> bool:
     """Return whether published values may be shown beside the study's own: the one rule for the whole report.
 
     The study must train with the preset `as_written`, and all of its variants must be the paper's. Other differences
-    from the paper (`departures`) are listed beside the values. Whether the patients are the paper's cannot be known.
+    from the paper (`departures`, `departures_of_variants`) are listed beside the values. Whether the patients are the
+    paper's cannot be known.
     """
     return study.protocol == "as_written" and all(
         is_papers_variant(name, variant) for name, variant in study.variants.items()
@@ -163,6 +177,20 @@ def departures(study: Study) -> list[str]:
     own = study.model_dump(mode="json")
     compared = ("repeats", "sampling", "split", "normalisation", "augmentation", "training", "evaluation")
     return list(changed_values({key: preset[key] for key in compared}, {key: own[key] for key in compared}))
+
+
+def departures_of_variants(study: Study) -> list[str]:
+    """Return the settings in which a variant of the paper's study differs from the paper's, as `variant: path: paper ->
+    study`. What `departures` tells of the whole study is left out."""
+    preset, told, found = preset_of(study.protocol), departures(study), []
+    for name, variant in study.variants.items():
+        base = {key: preset[key] for key in ("augmentation", "training")}
+        theirs = merge(base, {"augmentation": {"copies": COPIES.get(name, 0)}})
+        own = variant.model_dump(mode="json", include=set(theirs))
+        found += [
+            f"{label(name, variant)}: {each}" for each in changed_values(theirs, own) if each not in told
+        ]
+    return found
 
 
 def label(name: str, variant: Variant) -> str:

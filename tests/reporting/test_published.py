@@ -2,6 +2,7 @@
 
 import pytest
 from reports import FOUR, Page, fill, store_run, words
+from run_folders import random_run, small_study
 
 from hnscc.aggregation.query import read_table
 from hnscc.reporting.sections.lesion_slices import lesion_slices
@@ -52,6 +53,41 @@ def test_published_values_stand_only_beside_the_papers_study(corrected, page, tm
 )
 def test_what_counts_as_the_papers_study(settings, expected):
     assert paper.is_papers_study(parse_study({"name": "x", "store": "x", **settings})) is expected
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, []),
+        (
+            {"pet_mri_augmented": {"augmentation": {"copies": 2}}},
+            ["Augmented PET-MRI: augmentation.copies: 5 -> 2"],
+        ),
+        (
+            {"pet_mri_augmented": {}, "pet": {"training": {"network": {"width": 8}}}},
+            ["PET: training.network.width: 16 -> 8", "Augmented PET-MRI: augmentation.copies: 5 -> 0"],
+        ),
+    ],
+)
+def test_what_a_variant_alone_does_otherwise_than_the_paper_is_told(changed, told):
+    """Published values of the augmented variant stood beside one that augmented nothing, and no line said so."""
+    variants = {name: own | changed.get(name, {}) for name, own in FOUR.items()}
+    if changed.get("pet_mri_augmented") == {}:
+        variants["pet_mri_augmented"] = {"modalities": ["pet", "mri"]}
+    raw = {"name": "x", "store": "x", "protocol": "as_written", "training": {"epochs": 3}}
+    study = parse_study(raw | {"variants": variants})
+    assert paper.is_papers_study(study)
+    assert paper.departures_of_variants(study) == told
+
+
+def test_what_variants_do_otherwise_and_whose_numbers_are_of_scans_is_told(tmp_path):
+    """Table 4 of the paper counts its 62 scans as patients, of whom it had 44."""
+    copies = {"originals": "kept", "copies": 1}
+    study = small_study(("pet",), repeats=2, protocol="as_written", augmentation=copies)
+    run = random_run(tmp_path, study)
+    told = Page(words(run, other_studies)[0]).text
+    assert "In its own row 42, 7 and 13 count its 62 scans, not its 44 patients" in told
+    assert "augmentation.copies: 0 -> 1" in told and "PET: augmentation.copies" not in told
 
 
 def test_published_counts_give_the_published_rates():

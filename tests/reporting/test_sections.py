@@ -127,8 +127,12 @@ def test_the_readings_and_what_is_not_reproduced_are_told(corrected, page):
     assert [cells[1] for cells in shown[:3]] == ["as written", "as coded", "corrected"]
     for row, cells in zip(rows, shown, strict=True):
         assert cells[4] == ("–" if row["pooled_dice"] is None else f"{row['pooled_dice']:.3f}")
-    for each in paper.NOT_REPRODUCED_IN_TRAINING + paper.NOT_REPRODUCED_IN_PREPARATION:
+    lists = (paper.NOT_REPRODUCED_IN_TRAINING, paper.NOT_REPRODUCED_IN_PREPARATION)
+    for each in (*lists[0], *lists[1], *paper.NOT_REPRODUCED_IN_EVALUATION):
         assert each in page.text
+    # What as_written has of the code, and corrected has not.
+    assert "batches of 32" in page.text and "averaged over batches" in page.text
+    assert "chosen on the training slices" in page.text
 
 
 def test_why_a_value_is_missing_stands_below_its_table(corrected, page):
@@ -166,6 +170,22 @@ def test_the_tests_of_a_study_with_until_are_said_to_call_equal_variants_differe
     run = random_run(tmp_path, small_study(("pet", "mri"), repeats=repeats))
     text, _ = words(run, lambda source: Section("", tuple(comparisons.tests(source))))
     assert ("repeats.until" in text) == told
+
+
+@pytest.mark.parametrize(
+    ("repeats", "copies", "told"),
+    [
+        (2, {"copies": 2, "shared_by_repeats": True}, True),
+        (1, {"copies": 2, "shared_by_repeats": True}, False),
+        (2, {"copies": 2}, False),
+        (2, {}, False),
+    ],
+)
+def test_copies_that_repeats_share_are_told_to_be_one_choice(tmp_path, repeats, copies, told):
+    """They vary in no interval, and the report did not say that it holds for these copies alone."""
+    run = random_run(tmp_path, small_study(("pet",), repeats=repeats, augmentation=copies))
+    text, _ = words(run)
+    assert ("All repeats of PET train on the same augmented copies" in text) == told
 
 
 @pytest.mark.parametrize("images", [["pet"], ["mri"]])

@@ -269,3 +269,20 @@ def test_coverage_and_level_in_simulation():
         covered += found.low < 0.7037 < found.high  # the mean of expit(1 + N(0, 0.8^2 + 0.25^2 + 2 x 0.3^2))
     assert 0.91 <= covered / 200 <= 0.995
     assert rejected / 200 <= 0.085
+
+
+def test_the_interval_of_jaccard_covers_too():
+    """400 models on 8 lesion patients of like size and 4 others; the truth is that of Dice by J = D / (2 - D)."""
+    dice = 0.7070  # the mean of expit(1 + N(0, 0.8^2))
+    alarms = 0.4 * 0.1 / 2  # per patient with lesion: 4 in 10 of half as many others mark a tenth of a lesion
+    truth = 2 * dice / (2 + alarms)
+    truth /= 2 - truth
+    covered = 0
+    for study in range(400):
+        rng = np.random.default_rng([12, study])
+        own = 1 / (1 + np.exp(-1 - rng.normal(0, 0.8, 8)))
+        lesion = np.concatenate([np.ones(8), np.zeros(4)])
+        alarm = np.concatenate([np.zeros(8), 0.1 * (rng.random(4) < 0.4)])
+        found = pooled_interval(np.concatenate([own, np.zeros(4)]), lesion + alarm, lesion, metric="jaccard")
+        covered += found.low < truth < found.high
+    assert 0.925 <= covered / 400 <= 0.98

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hnscc.aggregation.query import note_of_older_tables
 from hnscc.base import fewest
-from hnscc.base.in_words import count_of, first_of, told_of_folds
+from hnscc.base.in_words import count_of, first_of, listed, told_of_folds
 from hnscc.reporting.sections.patients import split_counts
 from hnscc.reporting.source import Source
 from hnscc.reporting.values import number_range, signed
@@ -21,6 +21,7 @@ def certainty(source: Source) -> Iterator[str]:
     yield from _patients(source)
     yield from _choices(source)
     yield from _trials(source)
+    yield from _copies(source)
     yield from _versions(source)
     yield from (f"{line}." for line in lines_of_left_out(source.study, source.run))
     if late := note_of_older_tables(source.run, "RUN"):
@@ -28,7 +29,7 @@ def certainty(source: Source) -> Iterator[str]:
     yield from _splits(source)
     yield from _data(source)
     if source.papers:
-        changed = paper.departures(source.study)
+        changed = [*paper.departures(source.study), *paper.departures_of_variants(source.study)]
         beside = "Values of the published study stand beside these. Its patients are not public."
         yield beside + (f" Settings that differ from it: {'; '.join(changed)}." if changed else "")
     yield "One cohort was studied: nothing here shows how the models do in another hospital or scanner."
@@ -128,6 +129,23 @@ def _trials(source: Source) -> Iterator[str]:
     collapsed = [row["trial_id"] for row in trials if row["collapsed"]]
     if collapsed:
         yield f"Collapsed (no pixel at or above 0.5 in validation and test): {first_of(collapsed, MOST_TRIALS)}."
+
+
+def _copies(source: Source) -> Iterator[str]:
+    """Say which variants' repeats share their augmented copies, where there are several repeats."""
+    if source.study.most_repeats < fewest.REPEATS:
+        return
+    settings = {name: own.augmentation for name, own in source.study.variants.items()}
+    shared = [
+        source.appearances[name].label
+        for name, own in settings.items()
+        if own.copies and own.shared_by_repeats
+    ]
+    if shared:
+        yield (
+            f"All repeats of {listed(shared)} train on the same augmented copies (`augmentation.shared_by_repeats`): "
+            "how far other copies would move the scores is in no interval and no p."
+        )
 
 
 def _versions(source: Source) -> Iterator[str]:

@@ -16,6 +16,13 @@ from hnscc.scores.metrics import Metric
 from hnscc.study import paper
 
 NO_MRI = "the paper's MRI model did not yield segmentation results"
+LITERATURE = (
+    "Mean Dice of the true positive test slices here, by the reading `as written`, which is how the "
+    "published study counted it (sampled slices, median model and threshold chosen on them, which flatters); "
+    "the others counted in their own ways, on other patients, so the numbers are not strictly comparable. "
+    "Numbers of patients as tabulated by Liedes et al. 2023; Guo et al. gave a median."
+)
+OF_SCANS = "In its own row 42, 7 and 13 count its 62 scans, not its 44 patients."
 CHOSEN_ON_TEST = (
     "The published model and threshold were chosen on the test slices; like stands beside like in "
     "the reading `as written`, below."
@@ -75,10 +82,7 @@ def _literature_block(source: Source) -> ReportTable:
     others = [*paper.LITERATURE, *([paper.THE_PAPER] if source.papers else [])]
     return report_table(
         "Table 4. Mean Dice in other studies",
-        "Mean Dice of the true positive test slices here, by the reading `as written`, which is how the "
-        "published study counted it (sampled slices, median model and threshold chosen on them, which flatters); "
-        "the others counted in their own ways, on other patients, so the numbers are not strictly comparable. "
-        "Numbers of patients as tabulated by Liedes et al. 2023; Guo et al. gave a median.",
+        with_remark(source, LITERATURE, OF_SCANS),
         {
             "Study": lambda row: str(row["study"]),
             "Modalities": lambda row: _modalities(source, row),

@@ -36,6 +36,7 @@ def _blocks(source: Source) -> Iterator[Block]:
     yield Points(
         "Of `as coded`, not reproduced when the scans were prepared", paper.NOT_REPRODUCED_IN_PREPARATION
     )
+    yield Points("Of `as coded`, not reproduced in evaluation", paper.NOT_REPRODUCED_IN_EVALUATION)
 
 
 def _overlap_block(source: Source) -> ReportTable:
