@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from data_prep.files.whose import begins_an_id, letters_of_ids, whose, with_id
+from data_prep.files.whose import begins_an_id, whose, with_id
 from data_prep.files.words import (
     columns_of_words,
     organ_of,
@@ -72,11 +72,6 @@ def read_name(folders: Sequence[str], stem: str, shared: int = 0) -> Named:
         organ=organ,
         organ_in_id=organ_in_id,
     )
-
-
-def letters_of_patients(found: Iterable[Named]) -> tuple[str, ...]:
-    """Return how ids begin that look like visits, from all files that are asked about, for `of_patient`."""
-    return letters_of_ids((each.patient, each.scan) for each in found)
 
 
 def of_patient(says: Named, letters: Sequence[str]) -> Named:

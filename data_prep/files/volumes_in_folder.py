@@ -11,9 +11,9 @@ from pathlib import Path
 from data_prep.dicom.header import unusable
 from data_prep.dicom.instances import MAX_FILES, folders_below, is_dicom
 from data_prep.files.first_bytes import other_half
-from data_prep.files.names import Named, letters_of_patients, modality_of_channel, of_patient, read_name
+from data_prep.files.names import Named, modality_of_channel, of_patient, read_name
 from data_prep.files.read import OTHERS, VOLUME_ENDINGS, ending_of, read_grid, read_numbers
-from data_prep.files.whose import names_person
+from data_prep.files.whose import letters_of_ids, names_person
 from data_prep.files.words import words_of
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
@@ -78,7 +78,7 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
         found.append(_read(path, says))
         if progress is not None:
             progress(done, len(paths), "")
-    letters = letters_of_patients(each.named for each in found)
+    letters = letters_of_ids((each.named.patient, each.named.scan) for each in found)
     found = [replace(each, named=of_patient(each.named, letters)) for each in found]
     outer = (Path(os.path.realpath(folder)).name, *(below[0][:shared] if below else ()))
     unread = sum(each is None for each in channels.values())

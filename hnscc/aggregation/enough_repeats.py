@@ -61,16 +61,8 @@ class RepeatsShown:
         return repeats_for_width(self.scores, within)
 
 
-def repeats_shown(folder: RunFolder, study: Study) -> dict[str, RepeatsShown]:
-    """Return what each variant's completed repeats show; this reads the predictions of every completed trial.
-
-    InputError where a fold cannot be read.
-    """
-    return repeats_shown_by(read_trials(folder, study))
-
-
-def repeats_shown_by(results: Results) -> dict[str, RepeatsShown]:
-    """Return what each variant's completed repeats show, from trials that are read already."""
+def repeats_shown(results: Results) -> dict[str, RepeatsShown]:
+    """Return what each variant's completed repeats show."""
     return {
         variant: RepeatsShown(
             _scores(results, variant, results.study.most_repeats), results.mostly_collapsed(variant)

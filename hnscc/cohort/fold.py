@@ -103,7 +103,7 @@ class FoldData:
     @property
     def images(self) -> Images:
         """The images of all sampled slices, float32 (N, C, H, W) in 0..1, a new array. Trainings read `slices`."""
-        return self.slices(self.modalities).as_one_batch()[0]
+        return self.slices(self.modalities).batch(np.arange(len(self.at)))[0]
 
     def slices(self, modalities: Sequence[str], split: str | None = None) -> Slices:
         """Return the sampled slices of a split, or all N, in the channels of these modalities, normalised per batch."""

@@ -95,11 +95,6 @@ class Slices:
             normalise(images, self.bounds)
         return images, self.masks[rows]
 
-    def as_one_batch(self) -> tuple[Images, Masks]:
-        """Return all of them as one batch: images float32 (n, channels, H, W) in 0..1, and masks uint8 (n, H, W) of 0
-        and 1."""
-        return self.batch(np.arange(len(self)))
-
 
 def normalise(images: Images, bounds: Sequence[Bounds]) -> None:
     """Replace raw values x by (x - low) / (high - low), clipped to 0..1, in place.

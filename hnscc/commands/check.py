@@ -7,6 +7,7 @@ from statistics import median
 
 from hnscc.aggregation.enough_repeats import RepeatsShown, repeats_shown
 from hnscc.aggregation.folds import holds_evaluated
+from hnscc.aggregation.results import read_trials
 from hnscc.base.argument_checks import HALF_WIDTH, check_number
 from hnscc.base.cores import cores
 from hnscc.base.in_words import count_of
@@ -183,7 +184,7 @@ def _repeats(
         return None
     begun = any(state.completed for state in states.values()) and holds_evaluated(folder, study)
     nothing = dict.fromkeys(study.variants, RepeatsShown([], mostly_collapsed=False))
-    shown = repeats_shown(folder, study) if begun else nothing
+    shown = repeats_shown(read_trials(folder, study)) if begun else nothing
     needed = {name: each.repeats_for_width(half_width) for name, each in shown.items()}
     for name, each in needed.items():
         waiting = sum(_predicts_again(state) for trial, state in states.items() if trial.variant == name)

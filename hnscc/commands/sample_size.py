@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 
 from hnscc.aggregation.comparisons import paired_results
-from hnscc.aggregation.enough_repeats import repeats_shown_by
+from hnscc.aggregation.enough_repeats import repeats_shown
 from hnscc.aggregation.results import Results, read_trials, repeat_slices
 from hnscc.base import fewest
 from hnscc.base.argument_checks import HALF_WIDTH, POWER, SEE, check_number, check_whole
@@ -151,7 +151,7 @@ def sample_size_of(folder: RunFolder, asked: Asked) -> SampleSize:
 
 
 def _repeats_for_width(results: Results, half_width: float) -> RepeatsFacts:
-    needed = {name: each.repeats_for_width(half_width) for name, each in repeats_shown_by(results).items()}
+    needed = {name: each.repeats_for_width(half_width) for name, each in repeats_shown(results).items()}
     return repeats_facts(half_width, needed)
 
 

@@ -111,11 +111,6 @@ class Copies:
                 move(images[at : at + 1], masks[at : at + 1], [moves[which]])
         return images, masks
 
-    def as_one_batch(self) -> tuple[Images, Masks]:
-        """Return all of them as one batch: images float32 (n, channels, H, W) in 0..1, and masks uint8 (n, H, W) of 0
-        and 1."""
-        return self.batch(np.arange(len(self)))
-
 
 def training_slices(
     variant: Variant, data: FoldData, seeds: Mapping[str, int]

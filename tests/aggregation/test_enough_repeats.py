@@ -5,6 +5,7 @@ import pytest
 from run_folders import Slice, add_failure, add_trial, small_study, write_run
 
 from hnscc.aggregation.enough_repeats import repeats_shown, settle
+from hnscc.aggregation.results import read_trials
 from hnscc.base.errors import InputError
 from hnscc.base.split_names import SPLITS
 from hnscc.scores.intervals import is_known_within, median_interval, repeats_for_width
@@ -70,7 +71,7 @@ def test_a_variant_is_settled_at_its_first_precise_look(trained):
 
 def test_a_pilot_tells_how_many_repeats_a_precision_needs(trained):
     run, study = trained
-    found = repeats_shown(run, study)
+    found = repeats_shown(read_trials(run, study))
     assert {name: each.scores for name, each in found.items()} == {
         "pet": [1.0] * 8,
         "pet_mri": [1.0, 0.0] * 4,
@@ -95,7 +96,7 @@ def test_a_variant_that_collapsed_or_finds_hardly_any_lesion_gets_no_number_of_r
             levels[2, 0, : trial.repeat % 2] = 65535  # of the 64 pixels of lesion
             levels[1, 0, 0] = 65535
         add_trial(run, study, trial, levels)
-    found = repeats_shown(run, study)["pet"]
+    found = repeats_shown(read_trials(run, study))["pet"]
     assert found.mostly_collapsed == collapsed
     assert found.scores == pytest.approx([0, 0, 0, 0, 0, 2 / 65] if collapsed else [0, 2 / 65] * 3)
     asked = found.repeats_for_width(0.02)

@@ -13,6 +13,7 @@ import hnscc
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.enough_repeats import repeats_shown
 from hnscc.aggregation.query import read_table
+from hnscc.aggregation.results import read_trials
 from hnscc.base.errors import InputError
 from hnscc.commands.cli import app
 from hnscc.commands.printed_studies import lines_of_plan
@@ -198,7 +199,7 @@ def test_half_width_is_what_check_tells_and_needs_no_second_variant(finished, tm
     found = hnscc.plan(finished.root, half_width=0.02)["repeats_for_width"]
     study = load_study(finished.study)
     assert found["half_width"] == 0.02
-    for name, each in repeats_shown(finished, study).items():
+    for name, each in repeats_shown(read_trials(finished, study)).items():
         needed = asdict(each.repeats_for_width(0.02))
         assert found["variants"][name] == {"pilot": needed.pop("pilot_repeats")} | needed
         assert each.scores and found["variants"][name]["repeats"] >= 6

@@ -2,14 +2,15 @@
 
 import pytest
 
-from data_prep.files.names import letters_of_patients, of_patient
+from data_prep.files.names import of_patient
 from data_prep.files.names import read_name as named_alone
+from data_prep.files.whose import letters_of_ids
 
 
 def named(folders, stem, shared=0):
     """What a path says where it is the only one."""
     says = named_alone(folders, stem, shared)
-    return of_patient(says, letters_of_patients([says]))
+    return of_patient(says, letters_of_ids([(says.patient, says.scan)]))
 
 
 # path: words of the patient, of the visit, modalities; "mask" where its own name says so
@@ -130,7 +131,7 @@ def test_a_number_behind_what_is_shown_belongs_to_an_id_without_one():
 def patients_of(*paths):
     """Who each file is of, and of which visit, where all of them are asked about together."""
     says = [named_alone(path.split("/")[:-1], path.split("/")[-1]) for path in paths]
-    letters = letters_of_patients(says)
+    letters = letters_of_ids((each.patient, each.scan) for each in says)
     return [(each.patient, each.scan) for each in (of_patient(each, letters) for each in says)]
 
 

@@ -159,7 +159,7 @@ def test_what_is_chosen_apart_is_what_the_library_does_at_once(channels):
 def test_copies_stand_behind_the_originals_or_replace_them():
     images, masks = slices(n=3)
     both, alone = (copies_of(images, masks, copies=5, originals=each, seed=1) for each in (True, False))
-    kept, dropped = both.as_one_batch(), alone.as_one_batch()
+    kept, dropped = (each.batch(np.arange(len(each))) for each in (both, alone))
     assert (len(both), len(alone)) == (len(kept[0]), len(dropped[0])) == (18, 15)
     np.testing.assert_array_equal(kept[0][:3], images)
     np.testing.assert_array_equal(kept[0][3:], dropped[0])
@@ -172,7 +172,7 @@ def test_copies_stand_behind_the_originals_or_replace_them():
 def test_copies_are_the_same_in_whatever_order_they_are_read():
     images, masks = slices(n=5)
     copies = copies_of(images, masks, copies=3, originals=True, seed=4)
-    expected = copies.as_one_batch()
+    expected = copies.batch(np.arange(len(copies)))
     order = np.random.default_rng(0).permutation(len(copies))
     for batch in np.split(order, [7, 8, 15]):
         for found, whole in zip(copies.batch(batch), expected, strict=True):

@@ -38,7 +38,8 @@ def test_as_written_copies_replace_originals_and_are_shared_by_repeats(small):
     study = study_of(small[0].store, protocol="as_written", augmentation={"copies": 5})
     data, variant = small[1], study.variants["pet"]
     seeds = [trial_seeds(study, Trial("pet", 0, repeat)) for repeat in (0, 1)]
-    first, second = (training_slices(variant, data, each)(1).as_one_batch()[0] for each in seeds)
+    first, second = (training_slices(variant, data, each)(1) for each in seeds)
+    first, second = (each.batch(np.arange(len(each)))[0] for each in (first, second))
     originals = data.images[data.rows["train"]][:, [0]]
     assert len(first) == 5 * len(originals)
     np.testing.assert_array_equal(first, second)
