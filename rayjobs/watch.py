@@ -115,6 +115,8 @@ class Watch(tune.Callback):
         self.node[trial.trial_id] = result["node"]
         if result["epoch"]:
             self.in_a_row = 0
+        if trial.max_failures == 0 and self._saved_epoch(trial) != self.deaths[trial.trial_id][0]:
+            trial.max_failures = -1  # an epoch has ended since: the next death is not its last
         self.error = result.get("told") or self.error
 
     def on_trial_complete(
@@ -148,12 +150,12 @@ class Watch(tune.Callback):
     def on_trial_recover(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        name = study_trial(trial).trial_id
-        saved = newest_facts(self.folder.trial(name))
-        epoch = saved.epoch if saved else 0
+        name, epoch = study_trial(trial).trial_id, self._saved_epoch(trial)
         before, deaths = self.deaths.get(trial.trial_id, (0, 0))
+        if epoch != before:
+            deaths = 0
         if not self._machine_lost(trial.trial_id):
-            deaths = deaths + 1 if epoch == before else 1
+            deaths += 1
             self.in_a_row += 1
         self.deaths[trial.trial_id] = epoch, deaths
         self.node.pop(trial.trial_id, None)
@@ -163,6 +165,11 @@ class Watch(tune.Callback):
         self.say(f"{name}: its process died; it goes on after epoch {epoch}")
         if self.in_a_row >= HOPELESS:
             self.error = _hopeless(str(trial.get_pickled_error()))
+
+    def _saved_epoch(self, trial: TuneTrial) -> int:
+        """Return the epoch of the trial's newest checkpoint, 0 without one."""
+        saved = newest_facts(self.folder.trial(study_trial(trial).trial_id))
+        return saved.epoch if saved else 0
 
     def _machine_lost(self, trial_id: str) -> bool:
         """Return whether the machine of a trial's process is gone. If the process died before it could name its

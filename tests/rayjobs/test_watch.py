@@ -1,11 +1,18 @@
-"""A machine whose memory stays full ends the study: the machine is at fault, not what the user gave."""
+"""Who goes on and who is given up where processes die, machines are lost or their memory is full. No cluster: Tune's
+own trials are told what becomes of their processes, and Ray is told which machines there are."""
 
 import pytest
+import ray
 from ray.exceptions import OutOfMemoryError
+from ray.tune.experiment import Trial as TuneTrial
 
 import rayjobs.watch
 from hnscc.base.errors import WorkerError
-from rayjobs.watch import FULL_ROUNDS, FullMemory
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
+from hnscc.training.checkpoint import save_checkpoint
+from hnscc.training.records import OUT_OF_MEMORY, SoFar
+from rayjobs.watch import FULL_ROUNDS, HOPELESS, AllDone, FullMemory, Watch
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +35,140 @@ def test_an_epoch_finished_in_between_counts_from_the_start():
     full = FullMemory()
     for epoch in range(3 * FULL_ROUNDS):
         full.wait(OutOfMemoryError("full"), [(False, epoch)], lambda text: None)
+
+
+class Dying:
+    """One trial whose process dies again and again, on machine `one` of two, in a study of so many trials."""
+
+    def __init__(self, root, monkeypatch, trials: int = 2) -> None:
+        self.nodes = [{"NodeID": name, "Alive": True} for name in ("one", "two")]
+        monkeypatch.setattr(ray, "nodes", lambda: self.nodes)
+        self.trial = Trial("pet", 0, 0)
+        self.tune_trial = TuneTrial(
+            "none", stub=True, config={"assignment": {"trial": vars(self.trial)}}, max_failures=-1
+        )
+        self.folder, self.said = RunFolder(root), []
+        self.watch = Watch(self.folder, trials, 600.0, self.said.append)
+
+    def hear(self, epoch: int = 0, node: str = "one", **result) -> None:
+        self.watch.on_trial_start(0, [], self.tune_trial)
+        self.watch.on_trial_result(0, [], self.tune_trial, {"epoch": epoch, "node": node} | result)
+
+    def save(self, epoch: int) -> None:
+        slot = self.folder.trial(self.trial.trial_id).slot(epoch % 2)
+        save_checkpoint(slot, SoFar(identity="i", epoch=epoch, history=[], attempts=()), {})
+
+    def die(self) -> bool:
+        """Return whether Tune begins another process, as it decides it."""
+        self.tune_trial.run_metadata.num_failures += 1
+        if again := self.tune_trial.should_recover():
+            self.watch.on_trial_recover(0, [], self.tune_trial)
+        else:
+            self.watch.on_trial_error(0, [], self.tune_trial)
+        return again
+
+
+@pytest.fixture
+def dying(tmp_path, monkeypatch):
+    return Dying(tmp_path, monkeypatch)
+
+
+def test_six_deaths_without_an_epoch_give_a_trial_up(dying):
+    assert [dying.die() for _ in range(6)] == [True] * 5 + [False]
+    assert list(dying.watch.dead) == [dying.trial]
+    assert dying.said == ["pet-f0-r00: its process died; it goes on after epoch 0"] * 5
+
+
+def test_epochs_that_ended_forgive_all_deaths_before_them(dying):
+    """A trial that had died five times was given up at its next death, however long it had trained by then."""
+    for saved in (3, 4, 9):
+        assert [dying.die() for _ in range(5)] == [True] * 5
+        dying.hear(0)
+        assert dying.tune_trial.max_failures == 0, "it has only begun again"
+        dying.save(saved)
+        dying.hear(saved)
+    assert [dying.die() for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_a_lost_machine_is_no_fault_of_its_trials_but_forgives_nothing(dying):
+    assert [dying.die() for _ in range(4)] == [True] * 4
+    for machine in dying.nodes:
+        dying.hear(node=machine["NodeID"])
+        machine["Alive"] = False
+        assert dying.die()
+    assert dying.die() and not dying.die()
+
+
+def test_deaths_before_an_epoch_do_not_count_where_a_machine_is_lost_after_it(dying):
+    """The four of before were kept, and the first one afterwards made the next its last."""
+    assert [dying.die() for _ in range(4)] == [True] * 4
+    dying.hear()
+    dying.save(7)
+    dying.hear(7)
+    dying.nodes[0]["Alive"] = False
+    assert dying.die()
+    dying.hear(node="two")
+    assert [dying.die() for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_a_process_that_died_before_it_named_its_machine_is_excused_if_one_was_lost_meanwhile(dying):
+    dying.nodes[1]["Alive"] = False
+    assert dying.die()
+    assert [dying.die() for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_deaths_of_all_trials_in_a_row_end_the_study_unless_an_epoch_ends(dying):
+    for number in range(2 * (HOPELESS - 1)):
+        dying.hear(epoch=number == HOPELESS - 1)
+        dying.die()
+        dying.watch.deaths.clear()  # as of ever other trials
+        dying.tune_trial.max_failures = -1
+        dying.watch.on_step_end(0, [])
+    dying.die()
+    with pytest.raises(WorkerError, match="No trial gets anywhere"):
+        dying.watch.on_step_end(0, [])
+
+
+@pytest.mark.parametrize("failed", [None, OUT_OF_MEMORY])
+def test_a_study_is_over_once_all_have_ended_unless_memory_is_to_be_tried_again(dying, failed):
+    dying.hear()
+    dying.tune_trial.run_metadata.last_result = {"failed": failed}
+    dying.watch.on_trial_complete(0, [], dying.tune_trial)
+    dying.watch.on_step_end(0, [])
+    dying.watch.on_trial_complete(0, [], dying.tune_trial)
+    if failed:
+        dying.watch.on_step_end(0, [])
+        return
+    with pytest.raises(AllDone):
+        dying.watch.on_step_end(0, [])
+
+
+def test_a_trial_that_says_nothing_for_too_long_is_ended_once(dying, monkeypatch):
+    now, killed = [1000.0], []
+    monkeypatch.setattr(rayjobs.watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(ray, "kill", killed.append)
+    dying.hear()
+    dying.tune_trial.temporary_state.ray_actor = "its process"
+    for later, status, ended in (
+        (600, "RUNNING", 0),
+        (601, "PAUSED", 0),
+        (601, "RUNNING", 1),
+        (1201, "RUNNING", 1),
+    ):
+        dying.tune_trial.status = status
+        now[0] = 1000.0 + later
+        dying.watch.on_step_end(0, [])
+        assert killed == ["its process"] * ended
+    assert dying.said == [
+        "pet-f0-r00: no epoch ended within 600 s, and nothing predicted; its process is ended"
+    ]
+    now[0] += 1
+    dying.watch.on_step_end(0, [])
+    assert len(killed) == 2
+
+
+def test_what_a_machine_told_ends_the_study(dying):
+    dying.hear(told=WorkerError("It is broken.", where="here", expected="a", found="b", do="mend it"))
+    dying.hear()
+    with pytest.raises(WorkerError, match="It is broken"):
+        dying.watch.on_step_end(0, [])

@@ -44,6 +44,19 @@ def test_rounds_halve_the_field_and_share_the_budget():
     assert race.standings()[0].score >= finalists[1].score
 
 
+def test_two_that_are_left_by_tests_get_a_round_of_their_own():
+    """Of 40, 8 are spent; 32 are 16 more repeats of each of two."""
+    asked: list = []
+    finish(race_of(rules(configurations=4)), lambda c, r: 0.5 * (c < 2) + 0.01 * ((r + c) % 2), asked)
+    assert [(len(wanted), {c for c, _ in wanted}) for wanted in asked] == [(8, {0, 1, 2, 3}), (32, {0, 1})]
+
+
+def test_where_all_have_the_most_repeats_no_round_follows():
+    search = rules(configurations=4, repeats={"first": 2, "most": 2})
+    race = finish(race_of(search), lambda c, r: 0.5 + 0.01 * ((r + c) % 2))
+    assert {(each.repeats, each.round) for each in race.standings()} == {(2, 0)}
+
+
 def test_a_lucky_start_does_not_win():
     """Configuration 0 scores 0.65 in its first two repeats and 0.4 ever after; the others 0.5, give or take 0.1."""
     race = finish(
