@@ -64,7 +64,8 @@ def build_store(
         try:
             reference, more = choose_reference(rows, settings.reference)
             faults = [*faults, *more]
-            left = _without_fault(rows, faults)
+            faulty = {line for line, _ in faults}
+            left = [row for row in rows if row.line not in faulty]
             tell(0, len(left), "reading scans")
             each_scan = partial(
                 prepare_scan,
@@ -113,11 +114,6 @@ class Unplaced(CannotPlace):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Unplaced, (self.fault, self.files)
-
-
-def _without_fault(rows: Sequence[Row], faults: Sequence[Fault]) -> list[Row]:
-    faulty = {line for line, _ in faults}
-    return [row for row in rows if row.line not in faulty]
 
 
 def _whole(

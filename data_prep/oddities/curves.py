@@ -66,23 +66,19 @@ def curved(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     for (scan, _), each, by_power, by_logarithm in zip(tissue, least, beyond, nearer, strict=True):
         if by_power:
             how = "nearer to one another" if each < 0 else "farther apart"
-            yield Odd(
-                scan.scan_id,
-                f"dark and bright tissue lie {how} in {modality} than in the other scans, as if its values had been "
-                f"raised to a power of about {np.exp(each):.2g} (a root has 0.5, a square 2); or its contrast is "
-                "another, or another modality's: look at the pictures",
-                files=(modality,),
-                shown=((scan.scan_id, modality),),
-            )
+            power = f"a power of about {np.exp(each):.2g} (a root has 0.5, a square 2)"
+            why = f"as if its values had been raised to {power}"
         elif by_logarithm:
-            yield Odd(
-                scan.scan_id,
-                f"dark and bright tissue lie nearer to one another in {modality} than in the other scans, the highest "
-                "value most of all, as a logarithm leaves them; or its contrast is another, or another modality's: "
-                "look at the pictures",
-                files=(modality,),
-                shown=((scan.scan_id, modality),),
-            )
+            how, why = "nearer to one another", "the highest value most of all, as a logarithm leaves them"
+        else:
+            continue
+        yield Odd(
+            scan.scan_id,
+            f"dark and bright tissue lie {how} in {modality} than in the other scans, {why}; or its contrast is "
+            "another, or another modality's: look at the pictures",
+            files=(modality,),
+            shown=((scan.scan_id, modality),),
+        )
 
 
 def fading(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
