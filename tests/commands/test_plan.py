@@ -140,6 +140,14 @@ def test_a_collapsed_variant_gets_no_number(finished, tmp_path):
     assert pair["seen_from"] is pair["planned"] is pair["of_twice_patients"] is pair["smallest_study"] is None
 
 
+@pytest.mark.parametrize(("patients", "reason"), [(9, "no p from 3 patients, 4 are needed"), (12, None)])
+def test_a_pilot_without_p_gets_no_number(tmp_path, patients, reason):
+    """A third of the patients is tested, and all of them hold lesion."""
+    (pair,) = hnscc.plan(random_run(tmp_path, small_study(repeats=2), patients=patients).root)["pairs"]
+    assert pair["reason"] == reason and (pair["seen_from"] is None) == (reason is not None)
+    assert pair["repeats_needed"]["reason"] == reason
+
+
 def test_a_pair_that_hardly_overlaps_lesion_gets_no_number(tmp_path):
     """Half of the trainings of both collapsed: 4 patients and 2 repeats were said to suffice."""
     study = small_study(repeats=4)
