@@ -44,7 +44,7 @@ class Calls:
         A patient holds lesion, or is called positive, if any of the scans does or is; the score is the highest of the
         scans. Raises ValueError where a patient has no scan.
         """
-        if patients and not np.array_equal(np.unique(patient), np.arange(patients)):
+        if not np.array_equal(np.unique(patient), np.arange(patients)):
             raise ValueError(
                 f"each of the {count_of(patients, 'patient')} has a scan; number patients from 0 on without a gap"
             )

@@ -194,4 +194,7 @@ def test_a_second_scan_without_lesion_leaves_a_patient_s_distances_and_counts_it
         assert (both.slices, both.lesions.scans, both.lesions.false) == (4, 2, int(alarm))
         assert both.millilitres.fp_ml == pytest.approx(0.003 * alarm)
     assert scans_together([well, well]).surface == well.surface
-    assert scans_together([ill, ill]).surface == pytest.approx(ill.surface)
+    missed = score_scan(empty, truth, (3.0, 1.0, 1.0), 0.5)
+    for name, value in scans_together([ill, well, missed]).surface.items():
+        assert ill.surface[name] != missed.surface[name]
+        assert value == pytest.approx((ill.surface[name] + missed.surface[name]) / 2)

@@ -94,10 +94,14 @@ def test_the_interval_of_the_chance_covers_it():
 
 def test_equivalence_by_hand():
     rng = np.random.default_rng(0)
-    found = mean_difference(rng.normal(0.70, 0.02, (5, 8)), rng.normal(0.69, 0.02, (5, 8)))
+    a, b = rng.normal(0.70, 0.02, (5, 8)), rng.normal(0.69, 0.02, (5, 8))
+    found = mean_difference(a, b)
     parts = (found.patient_variance, found.repeat_variance, 8, found.repeats)
     p = equivalence(found, 0.05)
     assert limit_of(*parts, 2 * p) * found.error == pytest.approx(0.05 - abs(found.value))
+    assert found.value > 0 and equivalence(mean_difference(b, a), 0.05) == pytest.approx(p), (
+        "either way round"
+    )
     # p is 0.05 where the 90 % interval just touches the margin.
     touching = abs(found.value) + limit_of(*parts, 0.1) * found.error
     assert equivalence(found, touching) == pytest.approx(0.05)

@@ -14,6 +14,15 @@ def test_brier_by_hand():
     assert brier(nothing) is None
 
 
+def test_no_voxel_is_left_out_of_a_large_scan():
+    """They are counted in parts of 65,536."""
+    levels, truth = (np.arange(200_000) % 65536).astype(np.uint16), np.arange(200_000) % 3 == 0
+    found = calibration(levels, truth)
+    assert (sum(found.n), sum(found.lesion)) == (200_000, 66_667)
+    assert sum(found.total) == levels.sum(dtype=np.int64)
+    assert brier(found) == pytest.approx(np.mean((levels / 65535 - truth) ** 2), rel=1e-12)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_brier_and_reliability_are_scikit_learn_s(sklearn, seed):
     """Levels on the edges of bins among them: a fifth is level 13107, and belongs to the lower bin."""
@@ -43,3 +52,5 @@ def test_other_probabilities_are_refused():
         calibration(np.zeros(3), np.zeros(3, bool))
     with pytest.raises(ValueError, match="one shape"):
         calibration(np.zeros(3, np.uint16), np.zeros(4, bool))
+    with pytest.raises(ValueError, match="the truth is bool"):
+        calibration(np.zeros(3, np.uint16), np.zeros(3, np.uint8))

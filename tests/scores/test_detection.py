@@ -62,6 +62,8 @@ def test_patients_of_scans():
         [True, False],
         [0.7, 0.4],
     )
+    below = Calls(scans.truth, scans.called, -scans.score).by_patient(np.array([0, 0, 1, 1]), 2)
+    assert below.score.tolist() == [-0.2, -0.1]
     with pytest.raises(ValueError, match="each of the 3 patients has a scan"):
         scans.by_patient(np.array([0, 0, 2, 2]), 3)
 

@@ -8,7 +8,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from hnscc.scores.scans import score_scan
-from hnscc.scores.surface import average_distance, hd95, surface_dice, surface_distances
+from hnscc.scores.surface import SurfaceDistances, average_distance, hd95, surface_dice, surface_distances
 from hnscc.scores.surface_elements import elements
 
 
@@ -51,6 +51,16 @@ def test_one_voxel_by_hand():
     # Middles of the triangles lie a sixth of a voxel from its centre along each axis.
     assert sorted(deep.truth_mm) == pytest.approx([7 - 1 / 3] * 4 + [7] * 4)
     assert average_distance(deep) == pytest.approx(7 - 1 / 6)
+
+
+@pytest.mark.parametrize("size", [0.1, 1 / 3, math.sqrt(2) / 2, 2.3])
+def test_hd95_leaves_5_percent_of_a_surface_out_and_no_more(size):
+    """Of 100 elements 5 or 6 lie 7 mm away, the others 1 mm; rounding of the sum of their sizes decides nothing."""
+    sizes, other = np.full(100, size), np.full(1, 0.5)
+    for away, expected in ((5, 1.0), (6, 7.0)):
+        far = np.repeat([1.0, 7.0], [100 - away, away])
+        assert hd95(SurfaceDistances(far, sizes, other, other, 9.0)) == expected
+        assert hd95(SurfaceDistances(other, other, far, sizes, 9.0)) == expected
 
 
 def test_empty_masks_follow_the_rule():

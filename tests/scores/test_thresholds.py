@@ -47,6 +47,9 @@ def test_sweep_agrees_with_counting_slices_at_one_threshold():
         ({k: 50 for k in range(300, 304)}, 301, 300),  # even length: the lower of two
         ({100: 50, **{k: 50 for k in range(300, 303)}}, 301, 100),  # the longest run
         ({k: 50 for k in (*range(200, 203), *range(300, 303))}, 201, 200),  # of equally long ones the lowest
+        ({k: 50 for k in (*range(300, 303), *range(304, 308))}, 305, 300),  # 303 lies between two runs
+        # No overlap from 701 on.
+        ({**dict.fromkeys(range(697, 701), 50), **dict.fromkeys(range(701, 1001), 0)}, 698, 697),
         ({1: 50, 1000: 60}, 1000, 1000),
         ({}, 500, 1),  # flat: all thresholds are one plateau
     ],
@@ -99,13 +102,15 @@ def test_collapsed_looks_at_validation_and_test_only():
         scores = found["scores"][split]
         assert scores.keys() == METRICS.keys() and scores["dice"] == scores["jaccard"] == score
     levels[2, 0, 0] = 32768
-    assert score_trial(levels, masks, ["train", "validation", "test"])["collapsed"] is False
+    for splits in (["train", "validation", "test"], ["train", "test", "validation"]):
+        assert score_trial(levels, masks, splits)["collapsed"] is False
 
 
 def test_a_split_without_slices_has_no_score():
     found = score_trial(np.zeros((1, 2, 2), np.uint16), np.zeros((1, 2, 2), np.uint8), ["test"])
     assert found["scores"] == {"test": {name: metric.empty_value for name, metric in METRICS.items()}}
     assert (found["scores"]["test"]["dice"], found["scores"]["test"]["jaccard"]) == (1.0, 1.0)
+    assert found["highest_probability"] == 0
 
 
 def test_a_rule_that_is_none_chooses_nothing():
