@@ -8,6 +8,7 @@ import sys
 
 from hnscc.aggregation.build import TrialProblem, write_tables
 from hnscc.base.command import exit_code_of, leave
+from hnscc.base.in_words import as_typed
 from hnscc.base.option_help import RUN
 from hnscc.reporting.report import write_report
 from hnscc.searching.report import write_search_report
@@ -65,7 +66,7 @@ def _aggregate(run: str) -> int:
     folder = open_run(run)
     for problem in aggregate(folder):
         print(problem.text, file=sys.stderr)
-    print(f"wrote {folder.tables} and {folder.html}")
+    print(f"wrote {folder.tables} and {folder.html}\nnext:  hnscc tables {as_typed(folder.root)}")
     return 0
 
 

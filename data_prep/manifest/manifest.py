@@ -99,7 +99,7 @@ def examine_manifest(
         faults += [(line.number, fault) for fault in own]
         rows += [row] if row else []
     faults += elsewhere(cells, (*modalities, "mask"), path.parent)
-    faults += [*_cohort_faults(rows), *(_forgotten_masks(cells) if needed is None else [])]
+    faults += [*_cohort_faults(rows), *(_forgotten_masks(cells, rows) if needed is None else [])]
     faulty = {line for line, _ in faults}
     return [row for row in rows if row.line not in faulty], faults
 
@@ -137,10 +137,8 @@ def _row(
             faults.append(fault)
     region = values.get("roi") or None
     if region is not None and not names_mask:
-        expected = "an empty cell where the row has no mask"
-        faults.append(
-            refused("A region is named, and no mask.", f"{where}, column roi", expected, "a region")
-        )
+        at, expected = f"{where}, column roi", "an empty cell where the row has no mask"
+        faults.append(refused("A region is named, and no mask.", at, expected, "a region"))
     split = values.get("split") or None
     if split is not None and split not in SPLITS:
         found = f"another word, of {count_of(len(split), 'character')}"
@@ -208,8 +206,8 @@ def _scans_twice(rows: list[Row]) -> Iterator[Fault]:
         # Some file systems ignore capitals.
         first = scans.setdefault(row.scan_id.lower(), row)
         if first is not row:
-            found = f"also in row {first.line}"
-            yield row.line, refused("A scan_id stands twice.", row.where, "one row per scan", found)
+            where, found = f"{row.where}, column scan_id", f"also in row {first.line}"
+            yield row.line, refused("A scan_id stands twice.", where, "one row per scan", found)
 
 
 def _ids_alike(rows: list[Row]) -> Iterator[Fault]:
@@ -254,13 +252,14 @@ def _split_faults(rows: list[Row]) -> Iterator[Fault]:
             )
 
 
-def _forgotten_masks(cells: Cells) -> Iterator[Fault]:
+def _forgotten_masks(cells: Cells, rows: list[Row]) -> Iterator[Fault]:
     """Yield cells still to be filled in, and empty ones where other rows say that their scans have no lesion: a mask
-    may have been forgotten there."""
+    may have been forgotten there. rows: those with usable ids, which name their scans."""
     masks = cells.column(cells.names.index("mask"))
     some_free = any(cell_says(LESION_FREE, cell) for cell in masks)
+    named = {row.line: row.where for row in rows}
     for line, cell in zip(cells.rows, masks, strict=True):
-        where = f"manifest row {line.number}, column mask"
+        where = f"{named.get(line.number) or f'manifest row {line.number}'}, column mask"
         if cell_says(TO_FILL_IN, cell):
             expected = f"a mask, or `{LESION_FREE}` for a scan without lesion"
             yield line.number, refused("The mask is still to be filled in.", where, expected, TO_FILL_IN)

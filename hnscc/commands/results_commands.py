@@ -34,7 +34,7 @@ def report(run: Run) -> None:
     from hnscc.study.loading import open_run
 
     html = api.report(run)
-    print(f"wrote {html} and {open_run(run).markdown}")
+    print(f"wrote {html} and {open_run(run).markdown}\nnext:  open {as_typed(html)}")
 
 
 def tables(

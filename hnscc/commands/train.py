@@ -111,13 +111,14 @@ def _print_epoch(row: Epoch, before: str) -> None:
 def _tell_end(ready: ReadyRun, trial: Trial) -> int:
     """Print how the trial ended, and return 0 if it is completed, else 1."""
     state = ready.state(trial)
+    path = ready.folder.trial(trial.trial_id).record
     record = state.completed
     if record is None:
-        error = state.record and state.record.error
-        print(error or f"{trial.trial_id} left no record", file=sys.stderr)
+        # Without the traceback: this goes into a job's log, and a traceback may name a patient's file.
+        where = f"\n  traceback: {path}" if state.status == "failed" else ""
+        print(f"{state.status}: {trial.trial_id}: {state.reason}{where}", file=sys.stderr)
         return 1
     scores = f"best validation soft Jaccard {record.best_val_soft_jaccard:.4f}"
-    path = ready.folder.trial(trial.trial_id).record
     print(f"{scores}, validation Dice {record.scores['validation']['dice']:.4f}; wrote {path}")
     return 0
 

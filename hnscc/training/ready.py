@@ -83,12 +83,12 @@ class ReadyRun:
         self,
         trial: Trial,
         *,
-        gpus: float = 1.0,
+        gpus: float | None = None,
         attempts: Sequence[Attempt] = (),
         pause_after: int | None = None,
     ) -> Task:
         """Return a trial of the study as a task for this machine, with what was chosen for its variant; arguments as
-        in `Task`."""
+        in `Task`. gpus: None for a whole one where the trial is trained on one."""
         data, folder = self.folds[trial.fold], self.folder.trial(trial.trial_id)
         device, precision = self.computed_by[trial.variant]
         return Task(
@@ -98,7 +98,7 @@ class ReadyRun:
             folder=folder,
             device=device,
             precision=precision,
-            gpus=gpus,
+            gpus=float(device == "cuda") if gpus is None else gpus,
             attempts=attempts,
             pause_after=pause_after,
         )

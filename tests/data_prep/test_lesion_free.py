@@ -31,7 +31,12 @@ def test_where_one_row_says_none_an_empty_cell_is_a_forgotten_mask(tmp_path):
     manifest = cohort(tmp_path, 4)
     change(change(manifest, 2, "mask", "none"), 3, "mask", "")
     text = refused(manifest, "2 faults", "`none`", "an empty cell")
-    assert "row 3, column mask" in text and "row 5, column mask" in text and "row 2" not in text
+    assert "row 3, scan S1, column mask" in text and "row 5, scan S3, column mask" in text
+    assert "row 2" not in text
+    # Ids that cannot be used may be shifted cells, and are not repeated.
+    change(change(manifest, 3, "mask", "s1/mask.nii.gz"), 5, "scan_id", "Jane Doe")
+    text = refused(manifest, "2 faults", "row 5, column mask", "row 5, column scan_id")
+    assert "Jane" not in text
 
 
 @pytest.mark.parametrize("word", ["none", "NONE"])
@@ -47,8 +52,8 @@ def test_a_cohort_may_have_no_mask_at_all(tmp_path, word):
 def test_a_mask_that_is_to_be_filled_in_is_no_scan_without_lesion(tmp_path, others):
     """Whatever other rows say; and for predictions such a cell says nothing."""
     manifest = change(change(cohort(tmp_path, 2), 2, "mask", "fill-in"), 3, "mask", others)
-    text = refused(manifest, "still to be filled in", "row 2, column mask", "`none`")
-    assert ("row 3, column mask" in text) == (others == "FILL-IN")
+    text = refused(manifest, "still to be filled in", "row 2, scan S0, column mask", "`none`")
+    assert ("row 3, scan S1, column mask" in text) == (others == "FILL-IN")
     first, _ = list_scans(manifest, ["pet", "mri"])
     assert first.mask is None and not first.said_free
 

@@ -25,7 +25,7 @@ def test_missing_and_doubled_things_are_named(tmp_path):
         (3, "pet", "s1/nothing.nii.gz", ["row 3", "scan S1", "column pet", "does not exist"]),
         (3, "mask", "s1/nothing.nii.gz", ["row 3", "column mask", "does not exist"]),
         (3, "mri", "", ["row 3", "column mri", "empty cell"]),
-        (3, "scan_id", "S0", ["row 3", "scan S0", "row 2"]),
+        (3, "scan_id", "S0", ["row 3", "scan S0", "column scan_id", "row 2"]),
         (3, "scan_id", "s0", ["row 3", "row 2"]),
         (3, "scan_id", "", ["row 3", "column scan_id"]),
         (3, "scan_id", "../S1", ["row 3", "column scan_id"]),
@@ -224,7 +224,7 @@ def test_all_faulty_rows_are_told_at_once(tmp_path):
     assert [line.split(": ")[0] for line in told] == [
         "manifest row 2, scan S0, column pet",
         "manifest row 3, scan S1, column mri",
-        "manifest row 4, scan S1",
+        "manifest row 4, scan S1, column scan_id",
         "manifest row 5, column patient_id",
         "manifest row 6, scan S4, column mask",
         "manifest row 9",

@@ -15,7 +15,9 @@ import rayjobs.study
 from hnscc.commands import train
 from hnscc.commands.cli import app
 from hnscc.study.loading import dump_study
+from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import make_run_ready
+from hnscc.training.records import read_record
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,27 @@ def test_a_job_trains_no_trial_into_its_own_copy_of_the_working_directory(capsys
     (job / "scan.nii").write_bytes(b"a patient's")
     assert train.main(["study.yaml", "pet-f0-r00", "--out", str(tmp_path / "run")]) == 2
     assert "1 NIfTI file" in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_a_single_trial_that_fails_is_told_as_a_run_tells_it(capsys, tmp_path):
+    """Its traceback stood in the job's log, and may name a patient's file. On a processor it said that it had a GPU."""
+    study = study_of(make_store(tmp_path).location, training={"learning_rate": 1e30})
+    (tmp_path / "study.yaml").write_text(dump_study(study))
+    trial = RunFolder(tmp_path / "run").trial("pet-f0-r00")
+    assert train.main([str(tmp_path / "study.yaml"), trial.trial_id, "--out", str(tmp_path / "run")]) == 1
+    told = f"failed: {trial.trial_id}: Diverged\n  traceback: {trial.record}\n"
+    assert capsys.readouterr().err == told
+    record = read_record(trial)
+    assert "Traceback" in record.error and [each.gpus for each in record.attempts] == [0.0]
+
+
+def test_tables_and_report_are_followed_by_what_to_do_next(hnscc, capsys, tmp_path):
+    run = make_run_ready(study_of(make_store(tmp_path).location), tmp_path / "run").folder
+    following = f"next:  hnscc tables {run.root}\n"
+    assert hnscc("aggregate", run.root)[1].endswith(following)
+    assert rayjobs.aggregate.main([str(run.root)]) == 0
+    assert capsys.readouterr().out.endswith(following)
+    assert hnscc("report", run.root)[1].endswith(f"next:  open {run.html}\n")
 
 
 @pytest.mark.quick(1)
