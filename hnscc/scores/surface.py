@@ -113,7 +113,7 @@ def surface_dice(distances: SurfaceDistances, tolerance_mm: float) -> float:
         + distances.pred_size[distances.pred_mm <= near].sum()
     )
     total = distances.truth_size.sum() + distances.pred_size.sum()
-    return min(float(within / total), 1.0)
+    return float(within / total)
 
 
 @dataclass(frozen=True)

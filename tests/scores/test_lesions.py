@@ -69,6 +69,7 @@ def test_scans_are_put_together_by_counting():
     both = lesions_together([one, two, two])
     assert (len(both.lesions), both.found, both.false, both.scans) == (2, 2, 3, 3)
     assert (f1(both), false_per_scan(both)) == (4 / 7, 1.0)
+    assert lesions_together([both, one]).scans == 4
     assert (false_per_scan(lesions_together([])), f1(lesions_together([]))) == (None, 1.0)
 
 
