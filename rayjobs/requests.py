@@ -20,7 +20,8 @@ def check_study_requests(study: Study, machines: Sequence[Amounts]) -> None:
 
     machines: what each one has; empty while nobody knows.
     """
-    gpus, on_gpu = study.resources.gpus, _on_gpu(study)
+    gpus = study.resources.gpus
+    on_gpu = any(variant.training.device == "cuda" for variant in study.variants.values())
     if on_gpu and gpus == 0:
         raise InputError(
             "The trials are to be trained on a GPU, and reserve none.",
@@ -51,10 +52,6 @@ def more_threads_told(study: Study) -> list[str]:
         f"a trial computes with {most} threads (training.threads) and reserves {cpus:g} of a machine's cores "
         "(resources.cpus): trials side by side slow one another; set both alike"
     ]
-
-
-def _on_gpu(study: Study) -> bool:
-    return any(variant.training.device == "cuda" for variant in study.variants.values())
 
 
 def check_request(cpus: float, gpus: float, machines: Sequence[Amounts]) -> None:

@@ -205,6 +205,14 @@ def fault_of(error: Exception, damaged: InputError) -> InputError:
     return damaged
 
 
+def check_groups(header: Dataset, groups: Sequence[Any], most: int, where: str) -> None:
+    """Raise InputError unless each frame has its functional groups, and there are at most so many frames."""
+    count = whole_number(header, "NumberOfFrames", 1, most, where)
+    if len(groups) != count:
+        problem = "The functional groups do not fit the frames."
+        raise unusable(problem, where, count_of(count, "item"), f"{len(groups)}", EXPORT_AGAIN)
+
+
 def check_grey(header: Dataset, where: str) -> None:
     """Raise InputError unless the pixels are plain grey values."""
     kind = text_of(header, "PhotometricInterpretation", where)

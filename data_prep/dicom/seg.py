@@ -11,6 +11,7 @@ from data_prep.dicom.header import (
     EXPORT_AGAIN,
     UNREADABLE,
     WHOSE_TAGS,
+    check_groups,
     fault_of,
     first_item,
     lacking_attribute,
@@ -26,7 +27,6 @@ from data_prep.dicom.named_slices import Piece, slices_named_in
 from data_prep.dicom.regions import by_number, chosen
 from data_prep.volumes.volume import MAX_VOXELS, TO_RAS, Grid, Volume, Whose, degrees_apart
 from hnscc.base.arrays import Bools, Floats
-from hnscc.base.in_words import count_of
 
 TAGS = (
     *("SegmentSequence", "SegmentationType", "MaximumFractionalValue", *WHOSE_TAGS),
@@ -144,15 +144,7 @@ class _Frame:
 
 def _frames(header: Dataset, where: str) -> list[_Frame]:
     groups = value_of(header, "PerFrameFunctionalGroupsSequence", where) or []
-    count = whole_number(header, "NumberOfFrames", 1, _MOST_COUNT, where)
-    if len(groups) != count:
-        raise unusable(
-            "The functional groups do not fit the frames.",
-            where,
-            count_of(count, "item"),
-            f"{len(groups)}",
-            EXPORT_AGAIN,
-        )
+    check_groups(header, groups, _MOST_COUNT, where)
     labels = text_of(header, "SegmentationType", where) == "LABELMAP"
     frames = []
     for group in groups:

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from data_prep.dicom.header import (
     EXPORT_AGAIN,
     check_grey,
+    check_groups,
     first_item,
     lacking_attribute,
     maybe_numbers,
@@ -24,7 +25,6 @@ from data_prep.dicom.header import (
 )
 from data_prep.dicom.instances import Instance
 from hnscc.base.arrays import Floats
-from hnscc.base.in_words import count_of
 
 MAX_SIDE = 2**15  # pixels
 MAX_FRAMES = 2**16
@@ -103,15 +103,7 @@ def slices_of(instance: Instance, modality: str, where: str) -> list[Slice]:
                 "Export it again with a file for each slice, or take the scan out.",
             )
         return [_slice(instance, 0, [header], modality, where)]
-    count = whole_number(header, "NumberOfFrames", 1, MAX_FRAMES, where)
-    if len(frames) != count:
-        raise unusable(
-            "The functional groups do not fit the frames.",
-            where,
-            count_of(count, "item"),
-            f"{len(frames)}",
-            EXPORT_AGAIN,
-        )
+    check_groups(header, frames, MAX_FRAMES, where)
     shared = first_item(header, "SharedFunctionalGroupsSequence", where)
     rest = [*([shared] if shared else []), header]
     return [_slice(instance, at, [frame, *rest], modality, where) for at, frame in enumerate(frames)]

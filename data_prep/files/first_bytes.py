@@ -63,6 +63,18 @@ def no_volume(problem: str, where: str, expected: str, found: str, do: str = "")
     return InputError(problem, where=where, expected=expected, found=found, do=do)
 
 
+def unreadable(cause: Cause, where: str) -> InputError:
+    """Return the error of a file that cannot be read, which says what it is instead: a library's own text may hold the
+    file's name."""
+    return InputError(
+        "The file cannot be read.",
+        where=where,
+        expected="a whole, undamaged volume",
+        found=cause.found,
+        do=f"{cause.do} Or take the scan out of the manifest.",
+    )
+
+
 def shape_in_words(shape: Sequence[int]) -> str:
     """Return a shape in voxels as text, such as `20 x 16 x 5 voxels`."""
     return f"{' x '.join(map(str, shape)) or 'no'} voxels"

@@ -13,10 +13,12 @@ import SimpleITK as sitk
 from data_prep.files.first_bytes import (
     META_IMAGE,
     NRRD,
+    Cause,
     cause_of,
     check_one_volume,
     no_volume,
     shape_in_words,
+    unreadable,
 )
 from data_prep.files.itk_header import (
     Header,
@@ -168,13 +170,10 @@ def _affine(reader: sitk.ImageFileReader, where: str) -> Floats:
 
 
 def _unreadable(path: Path, where: str) -> InputError:
-    """Return the error that says what the file is instead; SimpleITK's own text contains the file's name."""
+    """Return the error that says what the file is instead."""
     cause = cause_of(path)
-    known = cause not in (NRRD, META_IMAGE)
-    return InputError(
-        "The file cannot be read.",
-        where=where,
-        expected="a whole, undamaged volume",
-        found=cause.found if known else "a header that is damaged, or does not fit the values",
-        do=f"{cause.do if known else 'Copy or export the file again.'} Or take the scan out of the manifest.",
-    )
+    if cause in (NRRD, META_IMAGE):
+        cause = Cause(
+            "a header that is damaged, or does not fit the values", "Copy or export the file again."
+        )
+    return unreadable(cause, where)

@@ -27,12 +27,12 @@ from data_prep.files.first_bytes import (
     places_itself,
     shape_in_words,
     unpacked_head,
+    unreadable,
     values_begin_at,
 )
 from data_prep.files.stated import placed_by, written_as
 from data_prep.volumes.padding import measured
 from data_prep.volumes.volume import MAX_BYTES, MAX_VOXELS, Grid, Volume
-from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
 MAX_HEADER_BYTES = 2**26  # bytes before the values, for a header and its extensions
@@ -93,7 +93,7 @@ def _open(path: Path, where: str) -> SpatialImage:
         return _by_library(lambda: _unzipped_header(path, where), path, where)
     image = _by_library(lambda: nib.load(path, mmap=False), path, where)
     if not isinstance(image, SpatialImage):
-        raise _unreadable(path, where)
+        raise unreadable(cause_of(path), where)
     return image
 
 
@@ -102,7 +102,7 @@ def _check_mgh(path: Path, where: str) -> None:
     head = unpacked_head(path)
     shape = mgh_shape(head)
     if not any(shape):
-        raise _unreadable(path, where)
+        raise unreadable(cause_of(path), where)
     _check_size(shape, 4, where)
     if not places_itself(head):
         raise no_volume("The volume does not say how it lies in space.", where, "goodRASFlag 1", "0")
@@ -122,7 +122,7 @@ def _by_library(read: Callable[[], Answer], path: Path, where: str) -> Answer:
         with quiet():
             return read()
     except _UNREADABLE:
-        raise _unreadable(path, where) from None
+        raise unreadable(cause_of(path), where) from None
 
 
 def _grid(image: SpatialImage, path: Path, where: str) -> Grid:
@@ -262,15 +262,3 @@ def _check_behind(behind: int, image: SpatialImage, where: str) -> None:
             f"less than a slice ({count_of(of_slice, 'byte')}) behind the last value",
             count_of(behind, "byte"),
         )
-
-
-def _unreadable(path: Path, where: str) -> InputError:
-    """Return the error that says what the file is instead; the library's own text contains the file's name."""
-    cause = cause_of(path)
-    return InputError(
-        "The file cannot be read.",
-        where=where,
-        expected="a whole, undamaged volume",
-        found=cause.found,
-        do=f"{cause.do} Or take the scan out of the manifest.",
-    )
