@@ -17,7 +17,10 @@ from trained_runs import scan_of
 
 import hnscc
 from data_prep.dicom.referred import write_referring
+from data_prep.dicom.rtstruct_out import save_rtstruct
 from data_prep.dicom.seg_out import save_seg
+from data_prep.files.read import read_grid
+from hnscc.base.errors import InputError
 
 OBLIQUE = (*(0.98, 0.199, 0.0), *(-0.199 * 0.96, 0.98 * 0.96, 0.28))
 # How the slices of the same scan lie: direction, how its voxels (x, y, z to left, posterior, superior) are turned into
@@ -115,12 +118,15 @@ def test_contours_filled_again_are_the_mask(predicted, trained, tmp_path):
         for contour in region.ContourSequence:
             (image,) = contour.ContourImageSequence
             source = sources[image.ReferencedSOPInstanceUID]
-            if name != "enhanced":
-                across = np.cross(source.ImageOrientationPatient[:3], source.ImageOrientationPatient[3:])
-                at = np.reshape(contour.ContourData, (-1, 3)) - np.array(source.ImagePositionPatient)
-                assert np.abs(at @ across).max() < 1e-3, "it lies in its slice"
+            if name == "enhanced":
+                frame = source.PerFrameFunctionalGroupsSequence[image.ReferencedFrameNumber - 1]
+                source = frame.PlanePositionSequence[0]
+                source.ImageOrientationPatient = list(AXIAL)
             else:
-                assert 1 <= image.ReferencedFrameNumber <= 4
+                assert "ReferencedFrameNumber" not in image
+            across = np.cross(source.ImageOrientationPatient[:3], source.ImageOrientationPatient[3:])
+            at = np.reshape(contour.ContourData, (-1, 3)) - np.array(source.ImagePositionPatient)
+            assert np.abs(at @ across).max() < 1e-3, "it lies in its slice"
 
 
 def test_nothing_of_the_patient_stands_in_what_is_written(predicted, trained, tmp_path):
@@ -136,6 +142,30 @@ def test_nothing_of_the_patient_stands_in_what_is_written(predicted, trained, tm
     for kind in ("seg", "rtstruct"):
         kept = dcmread(tmp_path / "out" / f"a.{kind}.dcm")
         assert str(kept.PatientName).startswith("SECRET") and kept.StudyDate == "20200102"
+        assert "PatientIdentityRemoved" not in kept
+
+
+def test_pixels_of_an_enhanced_object_that_are_not_square_keep_their_sides(tmp_path):
+    """Sagittal frames of 1 x 3 mm in an order of their own; the mask is asymmetric along each axis."""
+    made = series_of(scan_of(101)["pet"], "sagittal")
+    write_series(
+        tmp_path / "pet", [enhanced([made[at] for at in np.random.default_rng(4).permutation(len(made))])]
+    )
+    grid = read_grid(tmp_path / "pet", "scan a")
+    mask = np.zeros(grid.shape, np.uint8)
+    mask[2:5, 1:3, 3:9], mask[5, 1, 3] = 1, 1
+    whose = {"patient_id": "p001", "keep_identity": False, "where": "scan a"}
+    save_seg(tmp_path / "a.dcm", mask, tmp_path / "pet", **whose)
+    volume = hd.seg.segread(tmp_path / "a.dcm").get_volume(combine_segments=True)
+    found, expected = (
+        points(np.asarray(volume.array), volume.affine),
+        points(mask, np.diag([-1, -1, 1, 1]) @ grid.affine),
+    )
+    assert found.shape == expected.shape and np.abs(found - expected).max() < 1e-3
+    assert volume.spacing == pytest.approx((1, 3, 1))
+    with pytest.raises(InputError, match="nothing to outline"):
+        save_rtstruct(tmp_path / "b.dcm", np.zeros_like(mask), tmp_path / "pet", **whose)
+    assert not (tmp_path / "b.dcm").exists()
 
 
 def test_what_the_source_calls_its_modality_is_not_copied(tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scans import place, to_itk, volume
 from scipy.spatial.transform import Rotation
 
-from data_prep.volumes.resampling import resampled, resampled_by_voxels
+from data_prep.volumes.resampling import parts_of, resampled, resampled_by_voxels
 from data_prep.volumes.volume import Grid
 
 FINE = (0.64, 0.64, 1.0)
@@ -94,14 +94,28 @@ def test_a_grid_that_is_nowhere_coarser_is_sampled_as_before(angle, spacing):
 
 
 def test_a_voxel_is_inside_where_half_of_it_is():
-    """A volume of 4 mm along x; voxels of 4 mm, the second 1 mm further and the third 3 mm further out."""
+    """A volume of 4 mm along x; voxels of 4 mm that reach 1, 2 and 3 mm out of it."""
     data = np.full((4, 4, 4), 7.0)
     fine = volume(data, np.diag([-1.0, -1, 1, 1]))
-    for out, expected in ((1.0, True), (3.0, False)):
+    for out, expected in ((1.0, True), (2.0, True), (3.0, False)):
         grid = Grid((1, 1, 1), np.diag([-4.0, -4, 4, 1]), True)
         grid.affine[:3, 3] = (-1.5 - out, -1.5, 1.5)
         ((values, inside),) = resampled(fine, grid)
         assert values == 7.0 and bool(inside.all()) is expected
+
+
+def test_a_voxel_whose_centre_lies_on_the_outer_face_is_inside():
+    data = np.full((4, 4, 4), 7.0)
+    grid = Grid((5, 1, 1), np.diag([-1.0, -1, 1, 1]), True)
+    grid.affine[0, 3] = 0.5
+    ((_, inside),) = resampled(volume(data, np.diag([-1.0, -1, 1, 1])), grid)
+    assert inside.tolist() == [[True] * 5]
+
+
+@pytest.mark.parametrize("step, parts", [(0.4, 1), (1.009, 1), (1.02, 2), (1.3, 2), (2.009, 2), (2.5, 3)])
+def test_voxels_are_split_where_they_are_coarser_by_more_than_a_hundredth(step, parts):
+    fine, coarse = (Grid((9, 9, 9), np.diag([-each, -1.0, 1.0, 1.0]), True) for each in (1.0, step))
+    assert parts_of(fine, coarse) == (parts, 1, 1)
 
 
 def test_an_mri_on_the_grid_of_a_pet_is_stored_as_means():

@@ -202,6 +202,41 @@ def test_any_kind_of_slices_of_any_grid(axis):
     np.testing.assert_array_equal(mask, expected)
 
 
+def test_an_outline_may_leave_its_plane_by_a_tenth_of_a_slice():
+    for tilt, fits in ((0.19, True), (0.21, False)):
+        (points,) = at(box(2, 2, 3, 3), 2)
+        points[:2, 2] += tilt
+        if fits:
+            np.testing.assert_array_equal(drawn([points]), block(slice(2, 5), slice(2, 5), slice(2, 3)))
+        else:
+            assert "do not lie in the slices" in refusal([points])
+
+
+@pytest.mark.parametrize("step, thick", [(5.05, 5.05), (5.2, 1)])
+def test_planes_up_to_five_slices_apart_are_slabs(step, thick):
+    grid = Grid((10, 8, 40), GRID.affine, True)
+    mask = fill_contours(at(box(2, 2, 3, 3), *(6.5 + step * np.arange(4)), grid=grid), grid, "scan S")
+    assert abs(int(mask.voxels[3, 3].sum()) - 4 * thick) < 1
+
+
+@pytest.mark.parametrize(
+    "planes, held", [([2, 4, 6, 8, 10, 14], 12), ([2, 4, 6, 8, 12], 5), ([2, 4, 6, 9, 12], 5)]
+)
+def test_planes_are_slabs_where_four_of_five_steps_are_alike(planes, held):
+    grid = Grid((10, 8, 40), GRID.affine, True)
+    mask = drawn(at(box(2, 2, 3, 3), *planes, grid=grid), grid)
+    assert mask[3, 3].sum() == held
+
+
+@pytest.mark.parametrize("shared, fits", [(0.009, True), (0.011, False)])
+def test_outlines_that_overlap_by_a_hundredth_lie_side_by_side(shared, fits):
+    contours = at(box(1, 1, 4, 4), 2) + at(box(5 - 4 * shared, 1, 4, 4), 2)
+    if fits:
+        np.testing.assert_array_equal(drawn(contours), block(slice(1, 9), slice(1, 5), slice(2, 3)))
+    else:
+        assert "two that share 1% of the smaller one" in refusal(contours)
+
+
 def test_contours_in_no_slice_of_the_grid_are_refused():
     tilted = at(box(2, 2, 3, 3), 2)[0] @ Rotation.from_euler("xy", [30, 40], degrees=True).as_matrix()
     assert "do not lie in the slices" in refusal([tilted])

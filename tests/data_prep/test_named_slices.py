@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 
 from data_prep.dicom.mask_files import read_dicom_mask
 from data_prep.files.read import read_grid
-from data_prep.masks.mask_of_cell import Mask, MaskCell, drawn_on, read_mask
+from data_prep.masks.mask_of_cell import Mask, MaskCell, drawn_on, images_of, read_mask
+from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 
 SHAPE = (20, 16, 12)
@@ -60,6 +61,28 @@ def fault(path: Path) -> str:
         drawn_on(cell, {"mri": read_grid(images["mri"], "S")})
     assert str(early.value) == str(error.value) and "1.2.8" not in str(error.value)
     return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "frame, series, expected",
+    [
+        ("1.2", {"1.9"}, (["b"], True)),
+        ("1.2", set(), (["c", "d"], False)),  # those of its frame, and none that states no frame
+        ("1.7", {""}, (["a"], False)),  # none of its frame: one that states none
+        ("", {""}, (["a", "b", "c", "d"], False)),  # a UID that is not there is no UID
+    ],
+)
+def test_the_images_that_a_mask_may_lie_on(frame, series, expected):
+    stated = {"a": ("", ""), "b": ("1.9", "1.3"), "c": ("1.8", "1.2"), "d": ("1.7", "1.2")}
+    grids = {
+        name: Grid(SHAPE, np.eye(4), True, series=uid, frame_of_reference=own)
+        for name, (uid, own) in stated.items()
+    }
+    assert images_of(frame, frozenset(series), grids, "S") == expected
+    del grids["a"]
+    if frame == "1.7":
+        with pytest.raises(InputError, match="another frame of reference"):
+            images_of(frame, frozenset(series), grids, "S")
 
 
 @pytest.mark.parametrize("by", [-1, 1, 3, -2, 0.8])

@@ -124,6 +124,19 @@ def test_a_lesion_keeps_its_volume_on_slices_tilted_by_one_degree(offset):
     assert (amid >= 0.5).sum() == pytest.approx(6 * 16 * 16, rel=0.03)
 
 
+def test_on_coarse_tilted_voxels_less_than_half_is_no_lesion():
+    """Voxels of 3 mm, tilted by so little that it moves nothing, on a slab of which they hold 0.45 and 0.55 along z."""
+    slab = np.zeros((12, 12, 12))
+    slab[:, :, :6] = 1
+    for share, expected in ((0.45, False), (0.55, True)):
+        affine = np.diag([-3.0, -3, 3, 1])
+        affine[:3, :3] = Rotation.from_euler("x", 1e-3, degrees=True).as_matrix() @ affine[:3, :3]
+        affine[:3, 3] = (-1, -1, 5.5 + 3 * (0.5 - share))
+        found = covered(volume(slab, np.diag([-1.0, -1, 1, 1])), Grid((4, 4, 1), affine, True))
+        assert np.abs(found - share).max() <= 0.5 / 7
+        assert ((found >= 0.5) == expected).all()
+
+
 @pytest.mark.parametrize("shape", [(6, 5, 4), (6, 5, 1)])
 def test_a_lesion_that_fills_its_volume_keeps_the_outer_halves_of_its_voxels(shape):
     """On a finer, tilted grid, as a prediction is brought to the grid of a mask: the whole of it, or one slice."""

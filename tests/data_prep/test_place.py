@@ -11,10 +11,11 @@ from nibabel import orientations
 from scans import LPS, cohort, dice, place, refused, scan_arrays, to_itk, volume, write
 from scipy.spatial.transform import Rotation
 
-from data_prep.placing.way_back import in_file_order, lesion_back
+from data_prep.placing.way_back import back_as_drawn, in_file_order, lesion_back, sent_back
 from data_prep.volumes.resampling import resampled, resampled_by_voxels
 from data_prep.volumes.volume import Grid, Volume, to_lps
 from hnscc.base.errors import InputError
+from hnscc.cohort.store_format import DrawnMask
 
 
 @pytest.mark.parametrize("axes", ["RAS", "LPS", "LAS", "PIR", "SLA", "ARI"])
@@ -87,6 +88,17 @@ def test_sampling_by_lines_is_sampling_by_voxels(axes, angle, far):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("row, column", [(0, 1), (0, 2), (1, 0), (2, 0)])
+def test_a_skewed_volume_is_sampled_where_its_header_puts_it(row, column):
+    """Bit for bit as voxel by voxel: its lines along x are none of the grid's. It is told, not refused."""
+    affine = oblique(0, (2.1, 1.9, 2.5), (14.0, 13.0, -12.0))
+    affine[row, column] += 0.1
+    pet = volume(np.random.default_rng(4).random((14, 15, 12), np.float32), affine)
+    grid = Grid((12, 12, 7), oblique(0, (0.9, 0.8, 2.0), (8.0, 7.0, -6.0)), True)
+    for (one, _), (other, _) in zip(resampled(pet, grid), resampled_by_voxels(pet, grid), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_pixels_that_are_not_square_become_square():
     """Twice as wide as high: a square of 8 x 8 mm stays a square."""
     mask = np.zeros((8, 16, 1), np.uint8)
@@ -120,6 +132,39 @@ def test_a_stored_mask_survives_the_way_to_the_input_grid_and_back(width, height
     assert back.shape == shape
     again = place({"mri": mri}, volume(back, affine), **options)
     np.testing.assert_array_equal(again.mask, truth * _covered(width, height, size, factor))
+
+
+@pytest.mark.parametrize("axes", ["LPS", "RAS", "PIR"])
+def test_the_way_back_of_pixels_that_are_not_square(axes):
+    """Voxels of 2 x 1 mm, 6 of them along x and 16 along y; stored pixels of 2 mm are one of them wide and two high,
+    and the first and last column lie beside the grid. On a PET of 1 x 1 mm each pixel is four voxels."""
+    rng, turn = np.random.default_rng(5), _from_lps(axes)
+    affine = np.diag([-2.0, -1, 3, 1]) @ orientations.inv_ornt_aff(turn, (6, 16, 3))
+    mri = volume(orientations.apply_orientation(rng.random((6, 16, 3)), turn), affine)
+    placement = place({"mri": mri}, None, size=8, pixel_mm=2.0).placement
+    truth = rng.random((3, 8, 8)) > 0.5
+    inner = truth.copy()
+    inner[:, :, [0, 7]] = False
+    expected = inner[:, :, 1:7].repeat(2, axis=1)
+    back = lesion_back(truth, placement)
+    np.testing.assert_array_equal(back, expected)
+    np.testing.assert_array_equal(
+        in_file_order(back, placement), orientations.apply_orientation(expected.T, turn)
+    )
+    np.testing.assert_array_equal(sent_back(truth, back, placement), inner)
+    pet = np.diag([-1.0, -1, 3, 1])
+    pet[0, 3] = 0.5
+    drawn = DrawnMask(np.zeros((3, 16, 12), bool), tuple(map(tuple, pet.tolist())), "pet")
+    np.testing.assert_array_equal(back_as_drawn(truth, placement, drawn), expected.repeat(2, axis=2))
+
+
+def test_a_voxel_of_the_file_is_lesion_from_half_of_its_stored_pixels_on():
+    """Voxels of 2 x 2 mm, stored as 4 pixels each: of 4, 2 and 1 of them."""
+    mri = volume(np.random.default_rng(6).random((4, 4, 2)), np.diag([-2.0, -2, 3, 1]))
+    stored = np.zeros((2, 8, 8), bool)
+    stored[0, 0:2, 0:2], stored[0, 4:6, 2], stored[1, 7, 7] = True, True, True
+    back = lesion_back(stored, place({"mri": mri}, None, size=8).placement)
+    assert np.argwhere(back).tolist() == [[0, 0, 0], [0, 2, 1]]
 
 
 def _from_lps(axes: str) -> np.ndarray:

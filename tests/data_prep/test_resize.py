@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from scans import place, scan_arrays, volume
 
-from data_prep.volumes.resize import Window, area_weights, make_window, resize_image, resize_mask, weigh
+from data_prep.volumes.resize import (
+    Window,
+    area_weights,
+    make_window,
+    overlapped,
+    resize_image,
+    resize_mask,
+    stored_affine,
+    stored_spacing,
+    weigh,
+)
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 
@@ -31,6 +41,38 @@ def test_512_to_128_is_the_mean_of_four_by_four_for_masks():
     share = lesion.reshape(16, 4, 16, 4).mean(axis=(1, 3))
     window = make_window(Grid((64, 64, 1), np.eye(4), True), 16, None)
     np.testing.assert_array_equal(resize_mask(lesion, window), share >= 0.5)
+
+
+def test_a_half_counts_though_its_sum_is_rounded():
+    """Pixels of 0.4: the third spans 0.8 to 1.2, of which floats make 0.4999999999999999 covered."""
+    half = np.array([[1, 0]] * 2, bool)
+    np.testing.assert_array_equal(resize_mask(half, Window(5, (0.4, 0.4), (0.0, 0.0))), [[1, 1, 1, 0, 0]] * 5)
+
+
+def test_a_pixel_is_overlapped_by_any_part_of_it():
+    """Pixels from 0.95 to 1.95: a twentieth of the first."""
+    lesion = np.array([[1, 0, 0]] * 3, bool)
+    assert overlapped(lesion, Window(2, (1.0, 1.0), (0.95, 0.95))).tolist() == [[True, False]] * 2
+    assert not overlapped(lesion, Window(2, (1.0, 1.0), (0.95, 1.0))).any()
+
+
+def test_where_stored_pixels_lie_in_mm():
+    """Of 6 x 17 voxels of 2 x 0.5 mm, 8 x 8 pixels of 1 mm: along x the first spans 1 to 1.5 voxels from the outer
+    face, so that its middle is that of voxel 0.75; along y 0.5 to 2.5, and its middle is that of voxel 1."""
+    affine = np.diag([-2.0, -0.5, 3, 1])
+    affine[:3, 3] = 10, 20, 30
+    grid = Grid((6, 17, 4), affine, True)
+    window = make_window(grid, 8, 1.0)
+    expected = [[-1, 0, 0, 8.5], [0, -1, 0, 19.5], [0, 0, 3, 30], [0, 0, 0, 1]]
+    np.testing.assert_allclose(stored_affine(grid, window), expected)
+    assert stored_spacing(grid, window) == (3, 1, 1)
+
+
+def test_a_pixel_whose_middle_lies_on_the_border_is_no_padding():
+    window = Window(4, (1.0, 1.0), (-0.5, -0.5))
+    np.testing.assert_array_equal(resize_image(np.full((3, 3), 7.0), window, -1.0), np.full((4, 4), 7.0))
+    beside = resize_image(np.full((3, 3), 7.0), Window(4, (1.0, 1.0), (-0.6, -0.4)), -1.0)
+    np.testing.assert_array_equal(beside == -1, [[1, 1, 1, 1], *[[0, 0, 0, 1]] * 3])
 
 
 def test_images_keep_level_and_slope_and_do_not_alias():

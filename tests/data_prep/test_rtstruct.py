@@ -96,8 +96,14 @@ WRONG = {
     "points alone": ([contour([1, 2, 3], "POINT")], "no closed contour"),
     "never drawn": ([], "no region"),
     "count": ([contour(box(1, 1, 2, 2, 1), NumberOfContourPoints=5)], "damaged"),
+    "more than counted": ([contour(box(1, 1, 2, 2, 1), NumberOfContourPoints=3)], "damaged"),
     "no threes": ([contour(box(1, 1, 2, 2, 1)[:-1])], "damaged"),
+    "no threes, uncounted": ([contour(box(1, 1, 2, 2, 1)[:-1], NumberOfContourPoints=None)], "damaged"),
     "crossing": ([contour(box(1, 1, 4, 4, 1)), contour(box(3, 1, 4, 4, 1))], "cross one another"),
+    "crossing, one meant so": (
+        [contour(box(1, 1, 4, 4, 1)), contour(box(3, 1, 4, 4, 1), "CLOSEDPLANAR_XOR")],
+        "cross one another",
+    ),
     "far away": ([contour(box(4000, 1, 4, 4, 1))], "farther away"),
 }
 
@@ -143,6 +149,16 @@ def test_a_region_named_and_never_drawn_is_no_scan_without_lesion(tmp_path):
         "1 region of another name",
     )
     assert "Doe" not in text
+
+
+def test_regions_of_several_frames_of_reference_are_refused(tmp_path):
+    write(tmp_path / "mri.nii.gz", np.zeros(SHAPE, np.float32), LPS)
+    written = dcmread(structures(tmp_path / "a.dcm", {"GTV 1": LESION, "GTV 2": LESION[:1]}))
+    written.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "1.2.77"
+    written.save_as(tmp_path / "a.dcm")
+    with pytest.raises(InputError, match="several frames of reference"):
+        read(tmp_path / "a.dcm", "gtv*")
+    assert read(tmp_path / "a.dcm", "GTV 1").volume.data.sum() == 8 * 7 * 3
 
 
 def test_overlaps_are_taken_out_where_the_file_says_so(tmp_path):
