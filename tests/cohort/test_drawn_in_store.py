@@ -10,7 +10,7 @@ from filled_stores import EYE, shard, slices
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, verify_store
 from hnscc.cohort.store_building import begin_store, finish_store, write_scan
-from hnscc.cohort.store_format import DrawnMask, ScanFacts
+from hnscc.cohort.store_format import DrawnMask, ScanFacts, drawn_digest
 
 
 def with_drawn(final: Path, voxels: np.ndarray | None) -> Store:
@@ -35,6 +35,19 @@ def test_a_mask_as_drawn_is_read_back_on_a_grid_of_its_own(tmp_path):
     assert older.digest != store.digest
     voxels[0, 0, 0] ^= True
     assert with_drawn(tmp_path / "other.zarr", voxels).digest != store.digest
+    assert drawn_digest(np.zeros((7, 5, 3), np.uint8)) != drawn_digest(np.zeros((5, 7, 3), np.uint8))
+
+
+def test_spacing_of_a_turned_grid_is_the_length_of_its_steps():
+    """A step along x is 1 mm, along y 2 and along z 3; the axes are turned by 30 degrees in the plane."""
+    affine = (
+        (0.75**0.5, -1.0, 0.0, 7.0),
+        (0.5, 3**0.5, 0.0, 8.0),
+        (0.0, 0.0, 3.0, 9.0),
+        (0.0, 0.0, 0.0, 1.0),
+    )
+    drawn = DrawnMask(np.zeros((1, 1, 1), bool), affine, None)
+    assert drawn.spacing_mm == pytest.approx((3, 2, 1))
 
 
 @pytest.mark.parametrize("harm", ["lost", "flipped", "exchanged"])

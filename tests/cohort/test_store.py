@@ -13,8 +13,8 @@ from filled_stores import EYE, make, shard, slices
 
 from hnscc.base.errors import InputError
 from hnscc.cohort.store import Store, open_store, verify_store
-from hnscc.cohort.store_building import begin_store
-from hnscc.cohort.store_format import content_digest
+from hnscc.cohort.store_building import begin_store, write_scan
+from hnscc.cohort.store_format import ScanFacts, content_digest
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,23 @@ def test_what_is_written_is_read_back(tmp_path):
     assert scan.lesion_px == tuple(expected_mask.sum((1, 2))) and scan.lesion_px[0] == 0
     assert (scan.slices, scan.patient_id, scan.affine, scan.split) == (4, "P1", EYE, None)
     assert verify_store(store) == 12
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda images, mask: (images, mask[:, :8]),
+        lambda images, mask: (images, mask[:2]),
+        lambda images, mask: (images[:, 0], mask),
+        lambda images, mask: (images.astype(np.float64), mask),
+        lambda images, mask: (images, mask.astype(bool)),
+    ],
+)
+def test_arrays_of_another_shape_or_type_are_not_written(tmp_path, wrong):
+    unfinished = begin_store(tmp_path / "s.zarr", overwrite=False)
+    facts = {"scan_id": "A", "patient_id": "P", "source_lesion_px": (0,) * 4, "spacing_mm": (4.0, 1.5, 1.5)}
+    with pytest.raises(ValueError, match="uint8 of the same slices"):
+        write_scan(unfinished.folder, *wrong(*slices(0)), ScanFacts(**facts, affine=EYE, placement={}))
 
 
 def test_a_notebook_shows_a_store_in_a_line(original):
@@ -102,9 +119,16 @@ def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def _rewrite(path: Path, **attributes) -> None:
+    content = json.loads(path.read_text())
+    content["attributes"] |= attributes
+    path.write_text(json.dumps(content))
+
+
 @pytest.mark.parametrize(
     "harm",
     [
+        lambda store: _rewrite(Path(store.location, "scans", "B", "zarr.json"), patient_id="PA"),
         lambda store: shard(store, "B", "images").unlink(),
         lambda store: shard(store, "B", "mask").unlink(),
         lambda store: _truncate(shard(store, "B", "images")),
@@ -182,11 +206,13 @@ def test_absent_foreign_and_other_versions_are_refused(tmp_path, store):
     with pytest.raises(InputError, match="URL"):
         open_store("gs://bucket/store.zarr")
     path = Path(store.location, "zarr.json")
-    content = json.loads(path.read_text())
-    content["attributes"]["schema_version"] = 99
-    path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match="schema version 99"):
+    _rewrite(path, placed={"pixel_mm": float("nan")})
+    with pytest.raises(InputError, match="metadata that do not belong together"):
         open_store(store.location)
+    for version in (99, 0):
+        _rewrite(path, schema_version=version)
+        with pytest.raises(InputError, match=f"schema version {version}"):
+            open_store(store.location)
 
 
 def test_an_unknown_scan_is_named(original):
