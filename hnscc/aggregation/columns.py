@@ -170,6 +170,11 @@ COLUMNS: dict[str, tuple[pa.DataType, str]] = {
         f"why a value of whole scans ({', '.join(each.name for each in POOLED_METRICS)}) does not exist; null where "
         "all do. `reason` is of the other columns",
     ),
+    "pooled.reason": (
+        TEXT,
+        "why a value of the row does not exist, other than those of whole scans (scans_reason says it of these); null "
+        "where all do",
+    ),
     "repeats": (WHOLE, "number of repeats that are completed in every fold"),
     "failed": (WHOLE, "number of failed trials of the variant"),
     "missing": (WHOLE, "number of missing trials of the variant"),
