@@ -42,6 +42,7 @@ def test_collapsed_variant_with_a_threshold(tmp_path):
     assert (found["collapsed"], found["highest_probability"]) == (True, pytest.approx(0.02, abs=2e-5))
     assert (found["threshold"], found["dice_at_half"]) == (0.01, 0.0)
     assert found["dice"] == pytest.approx(2 * 32 / (32 + 256))
+    assert found["n_empty"] == 0, "no prediction is empty, where the truth is"
     flat = row(run, "regression", variant="odd", split="test")
     assert (flat["slope"], flat["r2"]) == (0.0, None) and "no r2" in flat["reason"]
     classified = row(run, "classification", variant="odd", split="test", convention="lesion")

@@ -104,11 +104,15 @@ def test_so_does_the_test_of_whole_scans(run):
     assert {each["paired"] for each in rows(run, "comparisons", method="wilcoxon")} == {None}
 
 
-def test_fewer_than_five_pairs_are_compared_as_unpaired_ones(tmp_path):
-    run = random_run(tmp_path, paired_study(4), patients=24)
+@pytest.mark.parametrize("paired", [True, False])
+def test_fewer_than_five_pairs_and_repeats_that_share_no_seeds_are_compared_as_unpaired_ones(
+    tmp_path, paired
+):
+    study = paired_study(4) if paired else small_study(("pet", "mri"), repeats=5)
+    run = random_run(tmp_path, study, patients=24)
     write_tables(run)
     found = row(run, "comparisons", metric="dice", slice_set="all", method="two_way_t")
-    a, b = (counted(run, variant, range(4)) for variant in ("pet", "mri"))
+    a, b = (counted(run, variant, range(study.most_repeats)) for variant in ("pet", "mri"))
     assert found["paired"] is False
     assert found["p"] == pytest.approx(pooled_difference(a, b).p)
 

@@ -9,7 +9,7 @@ import scipy.stats
 from simulated_pilots import PATIENTS, TOGETHER, TRAINING, TRUE, study
 from two_way import limit_of, variance_of
 
-from hnscc.scores.crossed import Estimate, mean_difference, pooled_difference
+from hnscc.scores.crossed import Estimate, mean_difference, mean_of_patients, pooled_difference
 from hnscc.scores.forecasts import (
     Design,
     design_of,
@@ -35,6 +35,15 @@ def test_parts_of_a_pilot_by_hand():
     assert design.joint == pytest.approx(50 * 0.0005)
     assert design.variance(10, 5) == pytest.approx(0.0025 + 0.002 + 0.0005)
     assert design.variance(20, 10) == pytest.approx(0.00125 + 0.001 + 0.000125)
+    # Pairs of repeats have one variance of both together.
+    paired = design_of(replace(pilot, repeat_variance=(0.0025,)), paired=True)
+    assert paired == replace(design, paired=True)
+    # Of patients who weigh alike one degree of freedom goes to their mean; of others their weight is left, but not less
+    # than 1.
+    assert [design.known(n) for n in (4, 10)] == [3, 9]
+    uneven = design_of(replace(pilot, effective_patients=2.0))
+    assert [uneven.known(n) for n in (4, 10, 30)] == [1, 2, pytest.approx(6)]
+    assert design_of(replace(pilot, effective_patients=12.0)).weight == 1
 
 
 @pytest.mark.quick(1)
@@ -127,6 +136,25 @@ def _pooled_pilot(rng, uneven):
     )
     size = np.tile(truth, (6, 1))
     return pooled_difference(*((np.round(dice * truth), size, size) for dice in (a, b)))
+
+
+def test_parts_that_come_out_below_nothing_are_nothing():
+    """What is joint was estimated as more than what patients, and what repeats, bring with it."""
+    pilot = Estimate(
+        0.1,
+        patients=10,
+        repeats=(5, 5),
+        patient_variance=0.0004,
+        repeat_variance=(0.0001, 0.0001),
+        joint_variance=0.0005,
+    )
+    design = design_of(pilot)
+    assert (design.patients, design.repeats, design.joint) == (0, 0, pytest.approx(0.025))
+
+
+def test_one_model_is_no_pilot():
+    one = mean_of_patients([0.5, 0.7, 0.9, 0.6], share=True)
+    assert one.patient_variance and design_of(one) == "the pilot has no difference over patients and repeats"
 
 
 def test_repeats_of_a_variant_count_as_many_as_they_are():

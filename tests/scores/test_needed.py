@@ -116,7 +116,7 @@ def test_what_more_repeats_cannot_do_is_said():
         (lambda pilot: repeats_needed(pilot, 0.3, patients=1), "at least 4 patients .*, not 1 and 2"),
         (lambda pilot: patients_needed(pilot, 0.3, repeats=1), "2 repeats of each variant, not 4 and 1"),
         (lambda pilot: power(design_of(pilot), 0.3, 1, 5), "not 1 and 5"),
-        (lambda pilot: smallest_seen(design_of(pilot), 5, 1), "not 5 and 1"),
+        (lambda pilot: smallest_seen(design_of(pilot), 5, (4, 1)), "not 5 and 1"),
         (lambda pilot: repeats_needed(pilot, 0.3, 8, 1.2), "from 0.5 to below 1, not 1.2"),
         (lambda pilot: patients_needed(pilot, 0.3, 5, math.nan), "from 0.5 to below 1, not nan"),
         (lambda pilot: smallest_study(pilot, 0.3, 0.01), "from 0.5 to below 1, not 0.01"),
