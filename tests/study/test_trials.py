@@ -116,6 +116,13 @@ def test_seeds_of_copies_that_are_not_made_are_no_difference(copies, differs):
     assert [each.path for each in changed_settings(before, now)] == differs
 
 
+def test_how_copies_are_altered_differs_where_one_of_two_trials_has_copies():
+    none, some = ({"augmentation": {"copies": n, "translate": n / 10}} for n in (0, 2))
+    changed = ["augmentation.copies", "augmentation.translate"]
+    for before, now in ((none, some), (some, none)):
+        assert [each.path for each in changed_settings(before, now)] == changed
+
+
 def test_open_run_refuses_other_folders(tmp_path):
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(InputError, match="not a run folder"):

@@ -111,6 +111,7 @@ def test_moves_stay_within_the_papers_bounds_and_reach_them():
     _, moved = augment(
         images, masks, choices(flip_left_right=0.0, flip_up_down=0.0, rotate_degrees=0.0), seed=2
     )
+    assert (moved.sum(axis=(1, 2)) == 64).all(), "nothing is scaled"
     for axis in (1, 2):
         along = moved.sum(axis=3 - axis)
         centres = (along * np.arange(64)).sum(axis=1) / along.sum(axis=1) - 31.5
@@ -131,6 +132,15 @@ def test_rotation_stays_within_15_degrees_and_reaches_them():
     assert np.abs(angles).max() < 16
     assert max(angles) > 13
     assert min(angles) < -13
+
+
+def test_what_comes_in_from_outside_is_0_and_images_are_interpolated_between_pixels():
+    """Slices of ones: borders that are turned inwards leave values between 0 and 1 in images, and none in masks."""
+    ones = np.ones((40, 1, 32, 32), np.float32), np.ones((40, 32, 32), np.uint8)
+    images, masks = augment(*ones, choices(), seed=3)
+    assert images.min() == 0 and images.max() == 1 and set(np.unique(masks)) == {0, 1}
+    assert ((images > 0) & (images < 1)).any(axis=(1, 2, 3)).mean() > 0.9
+    assert (images.min(axis=(1, 2, 3)) == 0).mean() > 0.9 and (masks.min(axis=(1, 2)) == 0).mean() > 0.9
 
 
 def test_choices_are_keyed():

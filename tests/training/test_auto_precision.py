@@ -5,7 +5,7 @@ from stores import make_store, study_of
 from trials import train_pet, train_trial
 
 from hnscc.base.errors import InputError
-from hnscc.base.files import write_sealed
+from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.earlier import choose_devices
@@ -35,6 +35,21 @@ def test_auto_precision_is_one_for_the_whole_folder_before_any_trial(store, tmp_
     assert set(first.computed_by.values()) == {("cpu", "bf16")}
     elsewhere = make_run_ready(study, tmp_path / "run", resolve=resolved("fp32"))
     assert elsewhere.computed_by == first.computed_by
+
+
+def test_a_number_format_that_is_given_stays_beside_auto_and_is_not_what_auto_stands_for(store, tmp_path):
+    variants = {
+        "auto": {"modalities": ["pet"]},
+        "given": {"modalities": ["pet"], "training": {"precision": "fp32"}},
+    }
+    study = study_of(store.location, training={"precision": "auto"}, variants=variants)
+    expected = {"auto": ("cpu", "bf16"), "given": ("cpu", "fp32")}
+    for now in ("bf16", "fp32"):
+        run = make_run_ready(study, tmp_path / "run", resolve=resolved(now))
+        assert run.computed_by == expected
+        assert read_sealed(run.folder.precision) == {"cpu": "bf16"}
+    alone = study_of(store.location, variants={"given": variants["given"]})
+    assert not make_run_ready(alone, tmp_path / "alone", resolve=resolved("fp32")).folder.precision.exists()
 
 
 def test_a_checkpoint_is_gone_on_from_where_auto_would_now_be_another(store, tmp_path):

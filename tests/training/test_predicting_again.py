@@ -1,8 +1,10 @@
 """A trained trial whose weights predict again: what its record says where that fails, and by which versions."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from stores import make_store, study_of
 from trials import train_trial
@@ -14,7 +16,7 @@ from hnscc.study.identity import identity, versions_here
 from hnscc.training.boundary import begin, write_failure
 from hnscc.training.ready import Task, make_run_ready
 from hnscc.training.records import read_record
-from hnscc.training.states import Why, trial_state
+from hnscc.training.states import Why, trial_state, with_weights
 from hnscc.training.trial import steps_of_trial
 
 SETTINGS = {"variants": {"pet": {"modalities": ["pet"]}}, "sampling": {"max_positive": 8}, "repeats": 1}
@@ -127,6 +129,9 @@ def test_damaged_scores_are_named_and_cured_without_training(store, tmp_path):
     folder = run.folder.trial(trial.trial_id)
     assert go(run, trial) == 1
     before = {path.name: path.read_bytes() for path in folder.root.iterdir() if path != folder.record}
+    assert read_record(folder).seconds >= sum(
+        row["seconds"] for row in pq.read_table(folder.history).to_pylist()
+    )
     folder.scores.write_bytes(before["scores.json"].replace(b"1", b"2"))
     (problem, _) = (each.text for each in write_tables(run.folder))
     assert problem.startswith(f"{trial.trial_id}: not used: scores.json is damaged")
@@ -135,6 +140,32 @@ def test_damaged_scores_are_named_and_cured_without_training(store, tmp_path):
     assert go(run, trial) == 0
     assert {path.name: path.read_bytes() for path in folder.root.iterdir() if path != folder.record} == before
     assert run.not_completed() == write_tables(run.folder) == []
+    assert read_record(folder).predicted_by == {}, "the same versions"
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "history.parquet"])
+def test_a_trial_whose_weights_or_history_are_damaged_is_trained_again(store, tmp_path, name):
+    """It predicts again only where both are whole: its record vouches for both."""
+    run = make_run_ready(study(store, "all"), tmp_path)
+    (trial,) = run.not_completed()
+    folder = run.folder.trial(trial.trial_id)
+    assert go(run, trial) == 1 and with_weights(folder)
+    whole = folder.file(name).read_bytes()
+    folder.file(name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert with_weights(folder) is None and run.not_completed() == [trial]
+    assert go(run, trial) == 1
+    assert run.not_completed() == []
+
+
+def test_weights_of_other_settings_predict_nothing(store, tmp_path):
+    run = make_run_ready(study(store, "all"), tmp_path)
+    (trial,) = run.not_completed()
+    assert go(run, trial) == 1
+    before = read_record(run.folder.trial(trial.trial_id))
+    other = study_of(store.location, **SETTINGS | {"training": {"epochs": 2}}, evaluation={"slices": "all"})
+    assert go(replace(run, study=other), trial) == 2
+    after = read_record(run.folder.trial(trial.trial_id))
+    assert before.identity != after.identity and after.epochs == 2
 
 
 def test_a_trial_that_predicts_and_scores_gives_signs_of_life_between_its_epochs_and_its_record(tmp_path):

@@ -12,7 +12,13 @@ from hnscc.cohort.slices import Slices
 from hnscc.study.identity import trial_seeds
 from hnscc.study.trials import Trial
 from hnscc.training.adam import Adam
-from hnscc.training.augment import training_slices, validation_slices
+from hnscc.training.augment import (
+    move,
+    random_moves,
+    training_count,
+    training_slices,
+    validation_slices,
+)
 from hnscc.training.boundary import begin
 from hnscc.training.feeding import batches_of
 from hnscc.training.fit import Fit
@@ -46,6 +52,39 @@ def test_as_written_copies_replace_originals_and_are_shared_by_repeats(small):
     assert not any((copy == original).all() for copy in first for original in originals)
     validation = validation_slices(variant, data, seeds[0])
     assert len(validation) == 5 * (data.rows["validation"].stop - data.rows["validation"].start)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "protocol", "keys"),
+    [
+        ({"copies": "fresh"}, "corrected", [("fresh", 3)]),
+        ({"copies": 2}, "corrected", [None, ("copy", 0), ("copy", 1)]),
+        ({"copies": 2}, "as_written", [("copy", 0), ("copy", 1)]),
+    ],
+)
+def test_copies_are_those_of_their_documented_keys(small, augmentation, protocol, keys):
+    """In epoch 3. Validation has copies by keys of its own as written, and else its own slices."""
+    study, data = study_of(small[0].store, protocol=protocol, augmentation=augmentation), small[1]
+    variant, seeds = study.variants["pet"], trial_seeds(study, TRIAL)
+
+    def moved(split, seed):
+        rows = data.rows[split]
+        images, masks = data.images[rows][:, [0]], data.masks[rows].copy()
+        if seed is not None:
+            move(images, masks, random_moves(variant.augmentation, len(images), 32, seed=seed))
+        return images, masks
+
+    def same(found, expected):
+        for ours, theirs in zip(found.batch(np.arange(len(found))), zip(*expected, strict=True), strict=True):
+            np.testing.assert_array_equal(ours, np.concatenate(theirs))
+
+    seed = seeds["augmentation"]
+    found = training_slices(variant, data, seeds)(3)
+    same(found, [moved("train", key and derive_seed(seed, *key)) for key in keys])
+    assert training_count(variant, len(data.masks[data.rows["train"]])) == len(found)
+    own = derive_seed(seed, "validation")
+    written = [derive_seed(own, *key) for key in keys] if protocol == "as_written" else [None]
+    same(validation_slices(variant, data, seeds), [moved("validation", key) for key in written])
 
 
 def test_monitored_jaccard_pooled_and_as_a_mean_over_batches(small, tmp_path):
