@@ -46,9 +46,7 @@ def paired_results(results: Results, a: str, b: str) -> tuple[Results, bool]:
     both = results.completed_in_all_folds(a).keys() & results.completed_in_all_folds(b).keys()
     if len(both) < fewest.PAIRED_REPEATS:
         return results, False
-    kept = tuple(
-        each for each in results.results if each.trial.variant not in (a, b) or each.trial.repeat in both
-    )
+    kept = tuple(each for each in results.results if each.trial.repeat in both)
     return replace(results, results=kept), True
 
 

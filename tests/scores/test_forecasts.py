@@ -1,5 +1,6 @@
 """What is forecast of the next study, by hand and against simulated studies."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -80,6 +81,34 @@ def test_forecasts_are_those_of_studies_simulated_one_by_one(effective, weight, 
     away = scipy.stats.norm(0.15 + 0.3 * np.sqrt(true) * wide, np.sqrt((1 - 0.3**2) * true))
     expected = np.mean(away.sf(reach) + away.cdf(-reach))
     assert power(design, 0.15, patients, repeats) == pytest.approx(expected, abs=0.015)
+
+
+@pytest.mark.parametrize("of_both", [(5, 5), (3, 6)])
+def test_a_forecast_is_the_mean_over_studies_that_are_equally_likely(of_both):
+    """8 estimates of the patients' part and 12 of each variant's repeats, one by one: each is the mean of an equal part
+    of the chi-square distribution. Patients weigh alike, so that no cohort differs from another."""
+    design, mean = Design(0.02, 0.008, 0.01), 2 / sum(1 / each for each in of_both)
+    joint = 0.01 / (10 * mean)
+    of_patients, of_one = 0.02 / 10 + joint, (0.008 + 0.01 / 10) / 2
+    found, reach = [], []
+    for own, *brought in itertools.product(_parts(8, 9), *(_parts(12, each - 1) for each in of_both)):
+        parts = of_patients * own, [of_one / each * part for each, part in zip(of_both, brought, strict=True)]
+        found.append(variance_of(*parts, joint))
+        reach.append(math.sqrt(found[-1]) * limit_of(*parts, 10, of_both))
+    true = of_patients + 0.008 / mean
+    away = 0.15 + 0.3 * math.sqrt(true) * scipy.stats.zscore(np.log(found))
+    study = scipy.stats.norm(away, math.sqrt((1 - 0.3**2) * true))
+    expected = np.mean(study.sf(reach) + study.cdf(np.negative(reach)))
+    assert power(design, 0.15, 10, of_both) == pytest.approx(expected, rel=1e-6)
+
+
+def _parts(number, degrees):
+    """Means of so many equally likely parts of a chi-square value over its degrees, by numerical integration."""
+    chi2 = scipy.stats.chi2(degrees)
+    edges = chi2.ppf(np.linspace(0, 1, number + 1))
+    return [
+        chi2.expect(lb=low, ub=high, conditional=True) / degrees for low, high in itertools.pairwise(edges)
+    ]
 
 
 @pytest.mark.slow
