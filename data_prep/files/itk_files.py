@@ -85,7 +85,7 @@ _NO_STANDARD_ERROR = WhileNeeded(_no_standard_error)
 
 def is_itk_file(path: Path) -> bool:
     """Return whether the name of a file has an ending that is read here."""
-    return path.suffix.lower() in READERS and not path.is_dir()
+    return path.suffix.lower() in READERS
 
 
 def _reader_of(path: str | Path) -> ItkReader:

@@ -159,15 +159,16 @@ def test_lesions_are_listed_with_place_volume_and_uptake(predicted):
         assert len(own) == scan["lesions"]
         assert sum(int(row["voxels"]) for row in own) == marked.sum()
         assert scan["volume_ml"] == pytest.approx(marked.sum() * 0.003, abs=1e-3)
-        if len(own) == 1:
-            pet = scan_of(int(scan["scan_id"][1:]))["pet"]
-            (row,) = own
-            at = nib.affines.apply_affine(mask.affine, np.argwhere(marked)).mean(axis=0)
-            assert [float(row[f"{axis}_mm"]) for axis in "xyz"] == pytest.approx(at.tolist(), abs=0.01)
-            assert float(row["suv_max"]) == pytest.approx(pet[marked].max(), rel=1e-5)
-            assert float(row["suv_mean"]) == pytest.approx(pet[marked].mean(), rel=1e-5)
-            assert float(row["tlg"]) == pytest.approx(pet[marked].mean() * marked.sum() * 0.003, rel=1e-4)
-            assert float(row["suv_peak"]) <= float(row["suv_max"])
+        pet = scan_of(int(scan["scan_id"][1:]))["pet"]
+        voxels, suv_mean, tlg, *at = (
+            np.array([float(row[name]) for row in own])
+            for name in ("voxels", "suv_mean", "tlg", "x_mm", "y_mm", "z_mm")
+        )
+        place = nib.affines.apply_affine(mask.affine, np.argwhere(marked)).mean(axis=0)
+        assert (np.array(at) @ voxels / voxels.sum()).tolist() == pytest.approx(place.tolist(), abs=0.01)
+        assert max(float(row["suv_max"]) for row in own) == pytest.approx(pet[marked].max(), rel=1e-5)
+        assert suv_mean @ voxels / voxels.sum() == pytest.approx(pet[marked].mean(), rel=1e-5)
+        assert tlg.sum() == pytest.approx(pet[marked].sum() * 0.003, rel=1e-4)
 
 
 def test_pet_is_called_suv_only_where_the_user_says_so(trained, tmp_path):

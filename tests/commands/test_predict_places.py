@@ -1,5 +1,7 @@
 """`hnscc predict`: a mask lies where its scan lies, however the scan's file is written."""
 
+import csv
+
 import matplotlib.image
 import nibabel as nib
 import numpy as np
@@ -79,6 +81,12 @@ def test_a_mask_lies_where_its_scan_lies(everywhere, number):
     expected = points(np.asarray(upright.dataobj), turn @ upright.affine)
     assert len(expected) > 10
     assert np.abs(points(np.asarray(mask.dataobj), mask.affine) - expected).max() < 1e-3
+    with (everywhere / "out" / "lesions.csv").open() as file:
+        lesions = [row for row in csv.DictReader(file) if row["scan_id"] == f"w{number}"]
+    voxels, *at = (
+        np.array([float(row[name]) for row in lesions]) for name in ("voxels", "x_mm", "y_mm", "z_mm")
+    )
+    assert np.abs(np.array(at) @ voxels / voxels.sum() - expected.mean(axis=0)).max() < 0.01
     image = sitk.ReadImage(everywhere / "out" / f"w{number}.nii.gz")
     voxels = np.argwhere(sitk.GetArrayFromImage(image))[:, ::-1]
     lps = np.array([image.TransformIndexToPhysicalPoint(list(map(int, each))) for each in voxels])

@@ -55,7 +55,9 @@ def test_a_name_that_a_metaimage_header_makes_up_is_not_repeated(tmp_path):
     assert "Jane" not in str(refused.value)
 
 
-@pytest.mark.parametrize("moved, mirrored, alike", [(0, False, True), (0, True, True), (20, False, False)])
+@pytest.mark.parametrize(
+    "moved, mirrored, alike", [(0, False, True), (0, True, True), (0.009, False, True), (0.02, True, False)]
+)
 def test_a_mat_of_spm(tmp_path, moved, mirrored, alike):
     """M and mat lay 20 mm apart, and mat counted, without a word."""
     nib.Spm99AnalyzeImage(DATA, LIES).to_filename(tmp_path / "a.img")
@@ -64,7 +66,7 @@ def test_a_mat_of_spm(tmp_path, moved, mirrored, alike):
     other[2, 3] += moved
     scipy.io.savemat(tmp_path / "a.mat", {"M": other, "mat": mat}, format="4")
     if alike:
-        np.testing.assert_allclose(read_grid(tmp_path / "a.hdr", "S").affine, LIES)
+        np.testing.assert_allclose(read_grid(tmp_path / "a.hdr", "S").affine, LIES)  # by mat
         return
     with pytest.raises(InputError, match=r"SPM's \.mat states several places"):
         read_grid(tmp_path / "a.hdr", "S")
