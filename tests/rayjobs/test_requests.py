@@ -17,6 +17,7 @@ from rayjobs.requests import (
     resolve_here,
     trials_at_once,
     trials_per_gpu,
+    with_share,
 )
 
 GIB = 2**30
@@ -109,12 +110,28 @@ def test_the_advice_of_every_refusal_works(store):
         check_study_requests(asking(store, followed[0], followed[1]), machines)
 
 
+def test_what_any_variant_asks_for_is_asked_of_one_machine(store):
+    """Nobody knows the machines yet; no GPU is needed; one of two variants is on a GPU, whose machine needs cores."""
+    check_study_requests(asking(store, {"cpus": 1}, "cuda"), [])
+    check_study_requests(asking(store, {"cpus": 1, "gpus": 0}, "cpu"), [BIG])
+    variants = {name: {"modalities": ["pet"], "training": {"device": name}} for name in ("cpu", "cuda")}
+    for cpus, problem in ((4, None), (8, "No machine has both")):
+        study = study_of(store, resources={"cpus": cpus}, variants=variants)
+        if problem is None:
+            check_study_requests(study, [SMALL, BIG])
+            continue
+        with pytest.raises(InputError, match=problem):
+            check_study_requests(study, [SMALL, BIG])
+
+
 def test_no_share_of_a_gpu_means_the_processor(store, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     study = asking(store, {"cpus": 1, "gpus": 0}, "auto")
     training = study.variants["pet"].training
     assert resolve_here(study)(training) == ("cpu", "fp32")
     assert resolve_here(asking(store, {"cpus": 1}, "auto"))(training) == ("cuda", "fp32")
+    given = training.model_copy(update={"device": "cuda"})
+    assert with_share(study, given) == given and with_share(study, training).device == "cpu"
 
 
 def test_machines_that_are_not_up_are_taken_at_the_settings_word(store):

@@ -16,15 +16,18 @@ from rayjobs.watch import FULL_ROUNDS, HOPELESS, AllDone, FullMemory, Watch
 
 
 @pytest.fixture(autouse=True)
-def without_waiting(monkeypatch):
-    monkeypatch.setattr(rayjobs.watch, "FULL_SECONDS", 0.0)
+def slept(monkeypatch):
+    """For how many seconds it would have waited."""
+    seconds: list[float] = []
+    monkeypatch.setattr(rayjobs.watch.time, "sleep", seconds.append)
+    return seconds
 
 
-def test_memory_that_stays_full_ends_the_study_with_exit_code_1():
+def test_memory_that_stays_full_ends_the_study_with_exit_code_1(slept):
     said, full = [], FullMemory()
     for _ in range(FULL_ROUNDS - 1):
         full.wait(OutOfMemoryError("a worker was ended\nmore"), [(False, 3)], said.append)
-    assert len(said) == FULL_ROUNDS - 1
+    assert len(said) == FULL_ROUNDS - 1 and slept == [5, 10, 20, 40, 80]
     with pytest.raises(WorkerError, match="The memory of a machine stays full") as ended:
         full.wait(OutOfMemoryError("a worker was ended\nmore"), [(False, 3)], said.append)
     assert ended.value.exit_code == 1
