@@ -87,6 +87,8 @@ def test_the_main_test_pairs_and_leaves_a_repeat_that_one_lacks_out_of_both(run)
         [expected.value, expected.low, expected.high, expected.p]
     )
     assert found["p"] != pytest.approx(pooled_difference(a, b).p), "not what the unpaired test would say"
+    seen = smallest_seen(design_of(expected, paired=True), expected.patients, 5)
+    assert found["smallest_seen"] == pytest.approx(seen)
 
 
 def test_so_does_the_test_of_whole_scans(run):

@@ -83,21 +83,24 @@ def test_forecasts_are_those_of_studies_simulated_one_by_one(effective, weight, 
     assert power(design, 0.15, patients, repeats) == pytest.approx(expected, abs=0.015)
 
 
-@pytest.mark.parametrize("of_both", [(5, 5), (3, 6)])
-def test_a_forecast_is_the_mean_over_studies_that_are_equally_likely(of_both):
-    """8 estimates of the patients' part and 12 of each variant's repeats, one by one: each is the mean of an equal part
-    of the chi-square distribution. Patients weigh alike, so that no cohort differs from another."""
-    design, mean = Design(0.02, 0.008, 0.01), 2 / sum(1 / each for each in of_both)
+@pytest.mark.parametrize(("of_both", "weight"), [((5, 5), 1.0), ((3, 6), 0.4)])
+def test_a_forecast_is_the_mean_over_studies_that_are_equally_likely(of_both, weight):
+    """4 cohorts, where patients weigh unlike, 8 estimates of the patients' part and 12 of each variant's repeats, one
+    by one: each is the mean of an equal part of the chi-square distribution."""
+    design, mean = Design(0.02, 0.008, 0.01, weight=weight), 2 / sum(1 / each for each in of_both)
+    cohorts = _parts(4, 3 / (1 - weight) ** 2) if weight < 1 else [1.0]
+    estimates = _parts(8, min(9, 10 * weight)), *(_parts(12, each - 1) for each in of_both)
     joint = 0.01 / (10 * mean)
     of_patients, of_one = 0.02 / 10 + joint, (0.008 + 0.01 / 10) / 2
-    found, reach = [], []
-    for own, *brought in itertools.product(_parts(8, 9), *(_parts(12, each - 1) for each in of_both)):
-        parts = of_patients * own, [of_one / each * part for each, part in zip(of_both, brought, strict=True)]
+    found, reach, true = [], [], []
+    for cohort, own, *brought in itertools.product(cohorts, *estimates):
+        repeats = [of_one / each * part for each, part in zip(of_both, brought, strict=True)]
+        parts = of_patients * cohort * own, repeats
         found.append(variance_of(*parts, joint))
         reach.append(math.sqrt(found[-1]) * limit_of(*parts, 10, of_both))
-    true = of_patients + 0.008 / mean
-    away = 0.15 + 0.3 * math.sqrt(true) * scipy.stats.zscore(np.log(found))
-    study = scipy.stats.norm(away, math.sqrt((1 - 0.3**2) * true))
+        true.append(of_patients * cohort + 0.008 / mean)
+    away = 0.15 + 0.3 * np.sqrt(true) * scipy.stats.zscore(np.log(np.divide(found, true)))
+    study = scipy.stats.norm(away, np.sqrt((1 - 0.3**2) * np.array(true)))
     expected = np.mean(study.sf(reach) + study.cdf(np.negative(reach)))
     assert power(design, 0.15, 10, of_both) == pytest.approx(expected, rel=1e-6)
 

@@ -1,6 +1,7 @@
 """How many patients and repeats a study needs, by the parts that a pilot found."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import scipy.stats
 from simulated_pilots import PATIENTS, study, true_pilot
 
 from hnscc.scores.crossed import mean_difference
-from hnscc.scores.forecasts import design_of, power, smallest_seen
+from hnscc.scores.forecasts import Design, design_of, designs_at_limits, power, smallest_seen
 from hnscc.scores.needed import patients_needed, repeats_needed, smallest_study
 
 
@@ -42,6 +43,27 @@ def test_numbers_needed_are_the_least_that_suffice():
     assert smallest_seen(design, 60, repeats.value) <= 0.08 < smallest_seen(design, 60, repeats.value - 1)
 
 
+@pytest.mark.parametrize(
+    ("of_both", "paired", "effective", "of_patients", "of_repeats"),
+    [((5, 5), False, None, 9, 8), ((6, 6), True, None, 9, 5), ((3, 9), False, 4.0, 4, 2 * 3.2)],
+)
+def test_the_range_of_a_pilot_s_parts_is_that_of_chi_square(
+    of_both, paired, effective, of_patients, of_repeats
+):
+    """Its middle 80 %. Of 3 and 9 repeats, degrees are twice the harmonic mean of 2 and 8."""
+    pilot = replace(true_pilot(10, 5), repeats=of_both, effective_patients=effective)
+    design = Design(0.02, 0.008, 0.01, paired, 0.4 if effective else 1.0)
+    for tail, found in zip((0.9, 0.1), designs_at_limits(pilot, design), strict=True):
+        patients, repeats, joint = (
+            degrees / scipy.stats.chi2.ppf(tail, degrees)
+            for degrees in (of_patients, of_repeats, of_patients * of_repeats)
+        )
+        assert (found.patients, found.repeats, found.joint) == pytest.approx(
+            (0.02 * patients, 0.008 * repeats, 0.01 * joint)
+        )
+        assert (found.paired, found.weight) == (paired, design.weight)
+
+
 def test_what_so_many_just_see_takes_so_many():
     """Rounding makes no more of them, and the most that are tried are among them."""
     pilot = true_pilot(20, 5)
@@ -49,6 +71,8 @@ def test_what_so_many_just_see_takes_so_many():
         seen = smallest_seen(design_of(pilot), patients, repeats)
         assert patients_needed(pilot, seen, repeats).value == patients
     assert repeats_needed(pilot, smallest_seen(design_of(pilot), 20, 1_000), 20).value == 1_000
+    seen = smallest_seen(design_of(pilot), 20, 5, 0.5)  # the least chance that is planned for
+    assert patients_needed(pilot, seen, 5, 0.5).value == 20
 
 
 @pytest.mark.parametrize("patients", [2, 3])
