@@ -110,7 +110,7 @@ def nrrd_header(start: bytes, where: str) -> Header | None:
     if not start.startswith(b"NRRD000") or not ends:
         return None
     lines = start[: min(ends)].decode("latin-1").splitlines()
-    pairs = [line.split(": ", 1) for line in lines if ": " in line and not line.startswith("#")]
+    pairs = [line.split(": ", 1) for line in lines if ": " in line]
     fields = {name.strip().lower(): value.strip() for name, value in pairs}
     if {"data file", "datafile"} & set(fields):
         raise _detached(where)

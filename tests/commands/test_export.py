@@ -1,5 +1,6 @@
 """`hnscc export`: the graph says what the study's own networks say, and is used without this package."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -15,7 +16,9 @@ from safetensors.numpy import load_file
 from trained_runs import scan_of, write_scans
 
 import hnscc
+from hnscc.aggregation.models import models_of
 from hnscc.base.errors import InputError
+from hnscc.commands.export import card_text
 from hnscc.study.variant_schema import Network
 from hnscc.training.export import check_pools
 from hnscc.training.network import build_network
@@ -71,6 +74,53 @@ def test_the_card_has_the_studys_numbers(exported, trained):
     assert "12 patients with 12 scans, 8 of them with lesion" in card
     assert "they alone say something about new patients" in card, "scores of training patients stand beside"
     assert "no medical device" in card and str(trained.root) not in card
+    assert len(re.findall(r"^\| (?!split|-)", card, re.M)) == 3, "of this variant alone"
+
+
+def test_settings_hold_what_each_model_was_trained_on(exported, trained):
+    settings, models = json.loads((exported / "settings.json").read_text()), models_of(trained, "pet_mri")
+    assert settings["usual"] == json.loads(json.dumps(models.usual)) and settings["usual"]
+    assert settings["precision"] == ["fp32"]
+    for name, digest in zip(settings["weights"], settings["weights_sha256"], strict=True):
+        assert hashlib.sha256((exported / name).read_bytes()).hexdigest() == digest
+    assert settings["bounds"] == [[list(pair) for pair in member.bounds] for member in models.members]
+
+
+def test_a_card_tells_scans_bounds_and_intervals_by_hand():
+    """Two patients with three scans, of which one has lesion; two trials with bounds of their own."""
+    settings = {
+        **{
+            "study": "S",
+            "variant": "V",
+            "modalities": ["pet", "mri"],
+            "trials": ["t0", "t1"],
+            "threshold": 0.5,
+        },
+        "bounds": [[[0, 10], [1, 20]], [[0, 30], [2, 40]]],
+        "placing": {"reference": "mri", "size": 64, "pixel_mm": 1.5},
+        "precision": ["bf16"],
+    }
+    row = {
+        "split": "test",
+        "dice": 0.7,
+        "dice_low": 0.61,
+        "dice_high": 0.78,
+        "threshold": None,
+        "patients": 9,
+    }
+    cohort = [
+        {"patient_id": patient, "scan_id": scan, "positive_slices": slices}
+        for patient, scan, slices in (("a", "a1", 3), ("a", "a2", 0), ("b", "b1", 0))
+    ]
+    card = card_text(settings, [row], cohort)
+    assert "| test | 0.700 (0.610 to 0.780) | – | 9 |" in card
+    assert "2 patients with 3 scans, 1 of them with lesion." in card
+    assert "- t0 was trained on values of pet 0 to 10, mri 1 to 20;" in card
+    assert "- t1 was trained on values of pet 0 to 30, mri 2 to 40;" in card
+    assert "grid of mri, pixels of 1.5 mm; rows" in card and "trained in bf16" in card
+    settings |= {"placing": settings["placing"] | {"pixel_mm": None}, "precision": ["fp32"]}
+    card = card_text(settings, [row], cohort)
+    assert "grid of mri, the whole field of view kept; rows" in card and "bf16" not in card
 
 
 def test_the_command_tells_what_it_wrote_and_refuses(hnscc, trained, tmp_path):

@@ -9,7 +9,7 @@ from scipy import ndimage
 from stores import scan
 
 from data_prep.oddities.odd_lesions import odd_drawn_lesions
-from data_prep.placing.drawn_shape import hollow
+from data_prep.placing.drawn_shape import hollow, is_box, skipped_slices, spanned
 
 PLAIN = {"hollow": 0.0, "drawn_ml": 2.0, "stored_ml": 2.0}
 
@@ -33,6 +33,48 @@ def test_what_a_ring_encloses_is_counted_by_hand():
     assert hollow(voxels) == pytest.approx(25 / 49)
     voxels[2, 2:9, 3:10] = True
     assert hollow(voxels) == pytest.approx(25 / 98)
+
+
+@pytest.mark.parametrize("shared, skipped", [(1, 1), (0, 0)])
+@pytest.mark.parametrize("size", [(10, 10), (10, 3), (3, 10)])
+def test_a_slice_is_skipped_where_its_neighbours_share_a_tenth_of_the_larger(size, shared, skipped):
+    """In one row, 10 pixels and as many or 3, of which one or none lie over one another; of 11, one is too little."""
+    voxels = np.zeros((3, 1, 30), bool)
+    voxels[0, 0, : size[0]], voxels[2, 0, size[0] - shared : size[0] - shared + size[1]] = True, True
+    assert skipped_slices(voxels) == skipped
+    voxels[size.index(10) * 2, 0, 29] = True
+    assert skipped_slices(voxels) == 0
+
+
+@pytest.mark.parametrize(
+    "sides, expected",
+    [
+        ([(5, 5)], True),
+        ([(4, 9)], False),
+        ([(5, 6)] * 2, True),
+        ([(5, 5), (5, 6)], False),  # of blocks that differ there must be three
+        ([(5, 5), (5, 6), (6, 6)], True),
+        ([(5, 5), (5, 6), (6, 6), None, None], True),
+        ([(5, 5), (5, 6), (6, 6), None, None, None], False),  # half of the slices
+    ],
+)
+def test_blocks_with_straight_edges_are_boxes(sides, expected):
+    """Slices of a block of these sides, or of a cross."""
+    voxels = np.zeros((len(sides) + 1, 12, 12), bool)
+    for z, each in enumerate(sides):
+        if each is None:
+            voxels[z, 3, 1:9] = voxels[z, 1:9, 3] = True
+        else:
+            voxels[z, 1 : 1 + each[0], 2 : 2 + each[1]] = True
+    assert is_box(voxels) is expected
+
+
+def test_lesion_that_touches_opposite_borders_spans_its_slice():
+    voxels = np.zeros((5, 6, 7), bool)
+    voxels[0, 2], voxels[1, :, 3] = True, True
+    voxels[2, 0], voxels[2, 1:, 0] = True, True  # three borders, of which two are opposite
+    voxels[3, 0, 3], voxels[3, 3, 0] = True, True  # two that are not
+    assert spanned(voxels) == 3
 
 
 HOLLOW = (

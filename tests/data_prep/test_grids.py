@@ -5,6 +5,7 @@ import pytest
 from scans import volume
 from scipy.spatial.transform import Rotation
 
+from data_prep.placing.drawn_shape import fits
 from data_prep.volumes.lying import check_place_known, is_piece, lying
 from data_prep.volumes.volume import CannotPlace, Grid, Volume, check_axes, same_grid
 
@@ -65,10 +66,10 @@ def test_slices_may_be_tilted_by_45_degrees(tilt, words):
 
 
 def test_axes_may_be_skewed_by_a_hundredth():
-    for skew, fits in ((0.0099, True), (0.0102, False)):
+    for skew, level in ((0.0099, True), (0.0102, False)):
         made = grid()
         made.affine[0, 1] = skew
-        if fits:
+        if level:
             check_axes(made, "S")
         else:
             with pytest.raises(CannotPlace, match=r"The grid is skewed[^$]*0.584 degrees"):
@@ -84,3 +85,11 @@ def test_two_analyze_pairs_of_the_same_voxels_need_no_place():
     laid, _ = lying({**pairs, "ct": volume(np.ones((9, 9, 9)), grid().affine)}, None, "mri", "S")
     with pytest.raises(CannotPlace, match="does not say where it lies"):
         check_place_known(laid, "mri", "S")
+
+
+def test_a_mask_without_orientation_fits_images_that_lie_apart_or_it_is_clear_where_it_lies():
+    mask = Volume(np.zeros((8, 7, 6), np.float32), grid(oriented=False))
+    apart = {"pet": grid(), "mri": grid(origin=(5, 0, 0)), "ct": grid((9, 7, 6))}
+    assert fits(mask, apart) == ["pet", "mri"]
+    assert fits(mask, {"pet": grid(), "mri": grid(), "ct": grid((9, 7, 6))}) == []
+    assert fits(Volume(mask.data, grid()), apart) == [] and fits(None, apart) == []

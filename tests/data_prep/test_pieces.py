@@ -71,6 +71,23 @@ def test_small_pieces_in_one_slice_far_beside_the_lesion_are_counted():
     assert found(deep)["stray"] == 0
 
 
+@pytest.mark.parametrize("rows, columns, stray", [(6, 0, 0), (7, 0, 1), (0, 4, 0), (0, 5, 1)])
+def test_a_stray_piece_lies_10_mm_beside_the_lesion(rows, columns, stray):
+    """Rows are 1.5 mm apart, columns 2 mm: 9, 10.5, 8 and 10 mm."""
+    voxels = np.zeros(SHAPE, bool)
+    voxels[1:6, 12:34, 14:36] = True
+    voxels[2, 20 + (13 + rows) * bool(rows), 20 + (15 + columns) * bool(columns)] = True
+    assert found(voxels)["stray"] == stray
+
+
+def test_what_sticks_out_of_a_thick_slice_lies_two_slices_beside():
+    """Slices of 6 mm: of a tongue of 20 mm, 8 mm lie farther than 12 mm from what the slices next to it hold."""
+    voxels = np.zeros((4, 40, 48), bool)
+    voxels[:, 10:20, 10:20], voxels[1, 12:16, 20:40] = True, True
+    affine = tuple(map(tuple, np.diag([1.0, 1.0, 6.0, 1.0]).tolist()))
+    assert pieces_of(DrawnMask(voxels, affine, "mri"))["over_mm"] == 8
+
+
 def test_a_thin_line_is_as_long_as_it_is_along_a_row_or_column():
     voxels = np.zeros(SHAPE, bool)
     voxels[4:7, 10:30, 20:34] = True
