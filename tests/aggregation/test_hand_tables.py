@@ -81,7 +81,7 @@ def test_hand_per_slice(hand):
     scores = {"true_positive": [6 / 7, 0], "lesion": [6 / 7, 2 / 3, 0], "all": [6 / 7, 1, 2 / 3, 0]}
     for slice_set, expected in scores.items():
         found = row(hand, "per_slice", variant="pet", split="test", slice_set=slice_set)
-        assert found["n"] == len(expected)
+        assert (found["n"], found["patients"]) == (len(expected), 2)
         assert found["n_empty"] == expected.count(1)
         assert found["dice_mean"] == pytest.approx(np.mean(expected))
         assert found["dice_sd"] == pytest.approx(np.std(expected, ddof=1))

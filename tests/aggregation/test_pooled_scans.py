@@ -100,7 +100,7 @@ def test_precision_and_its_interval_by_hand(tmp_path):
     assert (found["volume_precision_low"], found["volume_precision_high"]) == pytest.approx(
         (expit(logit(value) - half), expit(logit(value) + half))
     )
-    assert found["volume_precision_repeats_low"] is None
+    assert found["volume_precision_repeats_low"] is found["volume_precision_repeats_high"] is None
     assert found["scans_reason"].startswith("one repeat: no interval over repeats; ")
     assert found["lesion_sensitivity"] == 1 and "lesion sensitivity: every patient" in found["scans_reason"]
     assert found["reason"] == "one repeat: no sd and no interval over repeats", "of overlap alone"
@@ -111,7 +111,7 @@ def test_a_model_that_predicts_nothing_is_as_bad_as_can_be(tmp_path):
     found = pooled_of(tmp_path, [LESION] * 4, [()] * 4)
     for name in OF_SCANS:
         assert found[f"{name}_repeats_mean"] == 0.5, name
-    assert found["volume_precision_repeats_low"] is None
+    assert found["volume_precision_repeats_low"] is found["volume_precision_repeats_high"] is None
     assert "precision by ml: 2 patients with lesion have no value in some repeat" in found["scans_reason"]
 
 
