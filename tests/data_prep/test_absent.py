@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scans import LPS, prepare, refused, save, write
+from scans import LPS, place, prepare, refused, save, volume, write
 
 from data_prep.placing.absent import absent
 
@@ -270,3 +270,26 @@ def test_an_end_of_two_fifths_of_the_noise_is_found_and_one_of_two_thirds_or_of_
         data = (tissue + 30 * fresh * np.where(at, share, 1.0)).astype(np.float32)
         assert (absent(data) is not None) == found
     assert absent(np.round(data / 60).astype(np.float32)) is None
+
+
+def test_on_another_grid_the_slices_that_lie_there_are_no_image():
+    """PET of 3 mm, whose last 8 of 20 slices begin at 34.5 mm. Of MRI slices of 2 mm, of which the first lies at
+    -0.5 mm, slice 17 lies at 33.5 mm and slice 18 at 35.5 mm."""
+    data = body()
+    padded(data)
+    grid = np.diag([-1.0, -1, 2, 1])
+    grid[2, 3] = -0.5
+    pet, mri = (
+        volume(data, np.diag([-1.0, -1, 3, 1])),
+        volume(np.random.default_rng(2).random((40, 36, 30)), grid),
+    )
+    placed = place({"pet": pet, "mri": mri}, None, reference="mri", size=40)
+    assert placed.placement["outside"] == {"pet": list(range(18, 30)), "mri": []}
+
+
+def test_a_dim_run_of_more_than_half_of_the_slices_is_an_image():
+    data = body()
+    data[:, :, 5:15] /= 8
+    np.testing.assert_array_equal(np.flatnonzero(absent(data).all(axis=(0, 1))), range(5, 15))
+    data[:, :, 15] /= 8
+    assert absent(data) is None

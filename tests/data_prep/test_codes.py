@@ -34,6 +34,12 @@ def test_a_modality_in_a_template_and_another_in_none_is_told():
     assert told(("", "40")) == [] and told(("", "")) == []  # DICOM has no codes
 
 
+def test_every_code_from_3_on_is_a_template():
+    for code, name in ((2, None), (3, "Talairach's template"), (5, "a template")):
+        expected = f"pet lies {SCANNER}, mri lies in {name} (code {code}), {ASK}"
+        assert told(("11", "11"), ("11", f"{code}1")) == ([("p1_a", expected, False)] if name else [])
+
+
 def test_what_all_scans_have_is_told_once():
     assert told(*[("11", "41")] * 3) == [
         (None, f"in all scans pet lies {SCANNER}, mri lies {MNI}, {ASK}", False)

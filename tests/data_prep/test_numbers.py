@@ -86,12 +86,17 @@ def test_a_scan_that_is_spoilt_is_told_and_one_that_cannot_be_right_is_refused()
     assert wrapped[0] == "p1_a" and wrapped[2] and "pet falls from its highest to its lowest" in wrapped[1]
     (cut,) = told({}, {"highest": 0.01})
     assert cut[0] == "p1_a" and not cut[2] and "pet is cut off at its highest value" in cut[1]
+    assert len(told({}, {"highest": 3e-4})) == 1 and told({}, {"highest": 2.9e-4}) == []
+    assert len(told({}, {"slices_alike": 0.9})) == 1 and told({}, {"slices_alike": 0.89}) == []
     (slices,) = told({}, {"slices_alike": 0.95})
     assert slices[0] == "p1_a" and not slices[2] and "each slice has a scale of its own" in slices[1]
 
 
 def test_images_of_few_values_are_not_cut_off():
     assert told({"highest": 0.01, "below": 0.004}) == []
+    assert (
+        len(told({"highest": 0.012, "below": 0.004})) == 1 and told({"highest": 0.012, "below": 0.0041}) == []
+    )
     assert [text for _, text, _ in told({"highest": 0.01, "slices_alike": 1.0}) if "slice" in text] == []
 
 
