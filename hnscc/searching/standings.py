@@ -114,6 +114,7 @@ def _standing(ledger: Ledger, c: int, place: str, tests: dict[int, Paired]) -> S
         behind_low=behind.low,
         behind_high=behind.high,
         p_worse=test.p,
+        reason=found.reason or (behind.reason if test.p is None else None),
     )
 
 

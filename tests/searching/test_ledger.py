@@ -170,7 +170,7 @@ def test_places_and_numbers_of_the_standings():
     winner, second, third, *_, last = found
     assert winner.score == pytest.approx(0.6)
     assert winner.score_sd == pytest.approx((4 * 0.02**2 / 3) ** 0.5)
-    assert (winner.reason, third.reason) == (None, None)
+    assert (winner.reason, third.reason) == ("the winner is not compared with itself", None)
     assert found[3].reason == found[4].reason == "an interval needs at least 3 repeats"
     assert (found[4].score_sd, last.score, last.reason) == (None, None, "the budget was spent before")
     assert second.behind == pytest.approx(0.02) and third.behind == pytest.approx(0.4 + 0.02 / 3 - 0.02 / 3)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from races import EPOCHS, curve_from, finish, noisy, places, race_of, rules
 
+from hnscc.scores.intervals import ALL_ALIKE
 from hnscc.searching.ledger import Curve
 from hnscc.searching.race import Race
 from hnscc.study.search_schema import Search
@@ -78,6 +79,7 @@ def test_configurations_that_train_alike_are_not_told_apart():
     assert [(each.place, each.repeats, each.p_worse) for each in race.standings()] == [
         *(("winner", 20, None), ("not_distinguished", 20, None))
     ]
+    assert race.standings()[1].reason == ALL_ALIKE
 
 
 def test_successive_halving_stops_two_thirds_at_each_rung_by_the_mean_of_repeats():
