@@ -156,6 +156,7 @@ def test_patients_own_dice_stands_apart_from_the_pooled_one(run):
     assert own["difference"] != pytest.approx(pooled["difference"])
     assert own["effective_patients"] is None, "every patient weighs alike"
     assert pooled["effective_patients"] < pooled["n"]
+    assert pooled["better"] == own["better"], "on a patient with lesion, however the pixels are pooled"
 
 
 def test_a_patient_whose_lesion_is_not_touched_is_not_detected(tmp_path):
