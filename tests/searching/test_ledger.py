@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from races import rules
+from searches import searched
 
 from hnscc.scores.paired_tests import paired_t
 from hnscc.searching.ledger import UNLIMITED, Curve, Ledger
 from hnscc.searching.race import best_third, not_below_the_median
-from hnscc.searching.standings import alpha_of_a_test, standings
+from hnscc.searching.standings import alpha_of_a_test, chosen_of, standings
 from hnscc.study.search_schema import Budget
 
 
@@ -157,7 +158,7 @@ def test_places_and_numbers_of_the_standings():
     curves |= {
         (3, 0): whole(0.9),
         (4, 0): whole(0.95),
-        (5, 0): whole(0.9),
+        (5, 0): whole(0.99),
         (5, 1): Curve((), True, failed=True),
     }
     ledger = ledger_of(curves, out={4: "stopped", 5: "failed"}, rounds={0: 2, 1: 2, 2: 1})
@@ -174,4 +175,10 @@ def test_places_and_numbers_of_the_standings():
     assert found[3].reason == found[4].reason == "an interval needs at least 3 repeats"
     assert (found[4].score_sd, last.score, last.reason) == (None, None, "the budget was spent before")
     assert second.behind == pytest.approx(0.02) and third.behind == pytest.approx(0.4 + 0.02 / 3 - 0.02 / 3)
+    for share, place in ((0.99, "not_distinguished"), (1.01, "dismissed")):
+        level = rules(level=share * third.p_worse * 4 * 4)  # five of which one leads: four tests of four
+        assert standings(ledger, level)[2].place == place
+    assert [chosen_of(searched({"runners_up": most}), found) for most in (0, 1, 5)] == [[0], [0, 1], [0, 1]]
+    left = replace(ledger, out={**ledger.out, 0: "stopped"})
+    assert standings(left, rules())[0].configuration == 1, "who has left the race has not won it"
     assert second.behind_low < 0.02 < second.behind_high and third.pairs == 3
