@@ -80,7 +80,6 @@ COUNTED = (
 )
 KINDS = (
     *(
-        "bootstrap",
         "completed",
         "different",
         "finite",
