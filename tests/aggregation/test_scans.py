@@ -68,6 +68,13 @@ def test_the_readings_of_the_paper_leave_the_other_slices_out(tmp_path):
     ]
 
 
+def test_as_coded_takes_the_mean_of_sampled_slices_alone_at_one_half(tmp_path):
+    """One sampled slice and the one that is not sampled are found in part: Dice 2/3 and 1/2."""
+    run = three_patients(tmp_path, [{0: 900}, {0: 900}, {}, {15: 900, 14: 900, 13: 900}])
+    coded = row(run, "protocol", reading="as_coded")
+    assert (coded["n"], coded["dice"]) == (1, pytest.approx(2 / 3))
+
+
 def test_sampled_slices_make_no_scan(tmp_path):
     run = three_patients(
         tmp_path, [{0: 900}, {0: 900}, {}, {}], evaluation={"slices": "sampled", "cutoff_px": 2}

@@ -2,13 +2,29 @@
 
 from types import SimpleNamespace
 
+import pytest
 from ray.tune.experiment import Trial as TuneTrial
 from stores import make_store, study_of
 from trials import train_trial
 
+from hnscc.training.boundary import begin, write_failure
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import read_record
-from rayjobs.scheduling import InOrder, record_deaths
+from hnscc.training.records import OUT_OF_MEMORY, Attempt, read_record, write_record
+from rayjobs.scheduling import InOrder, _forget_failure, _with_more_memory, record_deaths
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run_ready(study_of(make_store(tmp_path, patients=10, size=16).location), tmp_path / "run")
+
+
+def epochs_of(run, trial):
+    folder = run.folder.trial(trial.trial_id)
+    return train_trial(run.study, trial, run.folds[trial.fold], folder, device="cpu", precision="fp32")
+
+
+def began(run, trial):
+    return begin(run.study, trial, run.folds[trial.fold].digest, device="cpu", precision="fp32")
 
 
 def test_the_first_that_waits_comes_next_and_one_that_paused_after_all_that_are_new():
@@ -26,12 +42,11 @@ def test_the_first_that_waits_comes_next_and_one_that_paused_after_all_that_are_
     assert order == [2, 3, 1]
 
 
-def test_a_trial_whose_process_died_too_often_keeps_where_it_was_trained(tmp_path):
+def test_a_trial_whose_process_died_too_often_keeps_where_it_was_trained(run):
     """Which machine and GPU they were is asked first of all; what was never trained for an epoch names none."""
-    run = make_run_ready(study_of(make_store(tmp_path, patients=10, size=16).location), tmp_path / "run")
     trained, never = run.not_completed()[:2]
     folder = run.folder.trial(trained.trial_id)
-    epochs = train_trial(run.study, trained, run.folds[trained.fold], folder, device="cpu", precision="fp32")
+    epochs = epochs_of(run, trained)
     next(epochs)
     epochs.close()
     record_deaths(run, {trained: "killed", never: "killed"})
@@ -42,3 +57,59 @@ def test_a_trial_whose_process_died_too_often_keeps_where_it_was_trained(tmp_pat
     (attempt,) = record.attempts
     assert attempt.node and attempt.hardware and attempt.from_epoch == 1
     assert read_record(run.folder.trial(never.trial_id)).attempts == ()
+
+
+def test_the_checkpoint_of_other_settings_does_not_say_where_a_trial_was_trained(run):
+    trial = run.not_completed()[0]
+    epochs = epochs_of(run, trial)
+    next(epochs)
+    epochs.close()
+    others = study_of(run.study.store, training={"learning_rate": 0.02})
+    record_deaths(run.__class__(**{**vars(run), "study": others}), {trial: "killed"})
+    assert read_record(run.folder.trial(trial.trial_id)).attempts == ()
+
+
+@pytest.mark.parametrize(
+    ("failure", "share", "again"),
+    [
+        (OUT_OF_MEMORY, 0.25, 0.5),
+        (OUT_OF_MEMORY, 0.6, 1.0),
+        (OUT_OF_MEMORY, 1.0, None),
+        (OUT_OF_MEMORY, 0, None),
+        ("ValueError", 0.25, None),
+        (None, 0.25, None),
+    ],
+)
+def test_a_trial_that_lacked_memory_is_given_twice_the_share_of_a_gpu(run, failure, share, again):
+    trial = run.not_completed()[0]
+    attempts = [Attempt(node="m1", pid=7, gpus=share, from_epoch=1, ended=failure)]
+    if failure:
+        write_failure(run.folder.trial(trial.trial_id), began(run, trial), attempts, failure, "text")
+    assignment = {"trial": vars(trial), "gpus": share, "weights": None, "attempts": [], "pause_after": 3}
+    found = _with_more_memory(run, assignment)
+    if again is None:
+        assert found is None
+    else:
+        assert found == {**assignment, "gpus": again, "attempts": [attempts[0].model_dump()]}
+
+
+def test_an_old_failure_is_forgotten_and_what_a_record_vouches_for_is_kept(run):
+    failed, trained = run.not_completed()[:2]
+    folder = run.folder.trial(failed.trial_id)
+    write_failure(folder, began(run, failed), [], "ValueError", "text")
+    _forget_failure(folder)
+    assert read_record(folder) is None
+    _forget_failure(folder)  # nothing is there
+
+    folder = run.folder.trial(trained.trial_id)
+    list(epochs_of(run, trained))
+    whole = read_record(folder)
+    _forget_failure(folder)
+    assert read_record(folder) == whole
+    folder.predictions.unlink()  # its weights are to predict again, and failed to
+    write_record(folder, whole.model_copy(update={"failure": "ValueError", "error": "text"}))
+    _forget_failure(folder)
+    assert read_record(folder) == whole
+    folder.weights.unlink()
+    _forget_failure(folder)
+    assert read_record(folder) is None, "it vouches for nothing any more"
