@@ -22,6 +22,7 @@ from scores_by_pandas import (
     empty,
     in_sets,
     judged,
+    resamples,
     scored,
 )
 
@@ -67,7 +68,7 @@ def pandas_tables(results: Results) -> dict[str, pd.DataFrame]:
         "thresholds": threshold_frame(results),
         "pooled": pooled_frame(results, per_trial, chosen),
         "per_slice": per_slice_frame(chosen),
-        "comparisons": comparison_frame(chosen),
+        "comparisons": comparison_frame(results, half, chosen),
         "classification": classification_frame(results, chosen),
         "regression": regression_frame(chosen),
         "protocol": protocol_frame(results),
@@ -176,7 +177,23 @@ def pooled_frame(results: Results, per_trial: pd.DataFrame, chosen: pd.DataFrame
         collapsed=[each.collapsed for each in of],
         highest_probability=[each.highest_probability for each in of],
     )
-    return frame.reset_index()
+    by_patient = chosen.groupby([*GROUP, "patient_id"], observed=True)[PIXELS].sum()
+    intervals = {key: interval(part, results) for key, part in by_patient.groupby(GROUP, observed=True)}
+    ends = pd.DataFrame.from_dict(intervals, orient="index").rename_axis(GROUP)
+    return frame.join(ends).reset_index()
+
+
+def interval(patients: pd.DataFrame, results: Results) -> dict[str, float]:
+    """Return 95 % intervals of pooled scores, by a bootstrap over patients."""
+    pixels = patients.to_numpy()
+    chosen = resamples(np.random.default_rng(0), pixels[:, 0] > 0, results.study.evaluation.bootstraps)
+    sums = scored(pd.DataFrame(pixels[chosen].sum(axis=1), columns=PIXELS))
+    ends = sums[SCORES].quantile([0.025, 0.975]).to_numpy()
+    return {
+        f"{score}_{end}": ends[i, j]
+        for j, score in enumerate(SCORES)
+        for i, end in enumerate(("low", "high"))
+    }
 
 
 def per_slice_frame(chosen: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ shares of the studies, the lowest to the highest of the simulations:
   simulation's size of lesions), over trainings (0.2) and over both (0.3); only the first spread differs by simulation;
 - `median`: the interval of `median_interval` holds the median over ever more trainings of the patients at hand (from 6
   repeats on);
-- `medians differ`: the interval of `median_difference` leaves out 0, as p below 0.05 says, for equal variants.
+- `bootstrap`: the interval of `median_differences` leaves out 0, as p below 0.05 says, for equal variants.
 
 Random numbers follow from the numbers of simulation, patients, repeats and study, so that the same command prints
 the same.
@@ -23,13 +23,15 @@ import numpy as np
 from simulated import NODES, POPULATION, SIMULATIONS, WEIGHTS, Simulation, cohort, trainings
 
 from hnscc.base.seeds import generator
+from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import mean_of_patients
+from hnscc.scores.differences import median_differences
 from hnscc.scores.intervals import median_interval
-from hnscc.scores.median_t import median_difference
-from hnscc.scores.metrics import dice, dice_fraction
+from hnscc.scores.metrics import dice
 
-COLUMNS = ("mean of shares", "mean of distances", "median", "medians differ")
+COLUMNS = ("mean of shares", "mean of distances", "median", "bootstrap")
 BY_TRAINING, BY_BOTH = 0.2, 0.3  # SD of the logarithm of distances
+RESAMPLES = 500
 
 
 def own_dice(counts: tuple[np.ndarray, ...], patients: int) -> np.ndarray:
@@ -82,9 +84,10 @@ def study(name: str, patients: int, repeats: int, number: int, mean: float) -> d
     # Trainings of the patients at hand differ only by their effects and noise, which are normal on some scale.
     of_median = median_interval(rng.normal(0, simulation.training, repeats).tolist())
     found["median"] = holds(of_median.low, of_median.high, 0)
-    compared = median_difference(a, b, dice_fraction)
+    of_a, of_b = (Counts(*(np.rint(1000 * each).astype(np.int64) for each in side)) for side in (a, b))
+    (compared,) = median_differences(of_a, of_b, (dice,), rng, RESAMPLES)
     equal = holds(compared.low, compared.high, 0)
-    found["medians differ"] = None if equal is None else not equal
+    found["bootstrap"] = None if equal is None else not equal
     return found
 
 

@@ -1,5 +1,6 @@
 """Scores of pixel counts by pandas, from which `aggregation_by_pandas.py` and its comparisons make their tables."""
 
+import numpy as np
 import pandas as pd
 
 from hnscc.scores.slice_sets import SLICE_SETS
@@ -28,6 +29,12 @@ def judged(frame: pd.DataFrame, cutoff_px: int) -> pd.DataFrame:
 
 def empty(frame: pd.DataFrame) -> pd.Series:
     return (frame.truth_px == 0) & (frame.pred_px == 0)
+
+
+def resamples(rng: np.random.Generator, lesion: np.ndarray, bootstraps: int) -> np.ndarray:
+    """Return positions of resampled patients, int (B, P). Those with and without lesion are resampled apart."""
+    strata = [np.flatnonzero(lesion), np.flatnonzero(~lesion)]
+    return np.hstack([rng.choice(each, (bootstraps, len(each))) for each in strata if len(each)])
 
 
 def in_sets(frame: pd.DataFrame) -> dict[str, pd.Series]:

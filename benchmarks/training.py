@@ -85,6 +85,7 @@ class Bench:
             "split": {"test": 0.2, "validation": 0.2},
             "training": training,
             "variants": {"pet_mri": {"modalities": ["pet", "mri"], "augmentation": self.augmentation}},
+            "evaluation": {"bootstraps": 100},  # done once per run, which is left out
         }
         path = self.folder / f"{precision}-{epochs}.yaml"
         path.write_text(yaml.safe_dump(study, sort_keys=False))

@@ -15,14 +15,15 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
         TEXT,
         "two_way_t: t test of the means over repeats, all repeats at 0.5, over patients and repeats together: the one "
         "to conclude from. wilcoxon: signed-rank test of the two median models at their chosen thresholds, which says "
-        "nothing of other trainings. median_t: the t test of the medians over repeats",
+        "nothing of other trainings. bootstrap: all repeats at 0.5, patients and repeats resampled together",
     ),
     "n_nonzero": (WHOLE, "number of pairs that differ (wilcoxon)"),
     "statistic": (REAL, "the smaller sum of signed ranks (wilcoxon)"),
     "p": (REAL, "two-sided p value, not corrected for the number of pairs of variants"),
     "smallest_p": (
         REAL,
-        "the smallest p that the test could have given, by its exact distribution 2 to the 1 - n_nonzero (wilcoxon)",
+        "the smallest p that the test could have given (wilcoxon, by its exact distribution 2 to the 1 - n_nonzero; "
+        "bootstrap)",
     ),
     "p_holm": (
         REAL,
@@ -32,10 +33,10 @@ COMPARISONS: dict[str, tuple[pa.DataType, str]] = {
     "difference": (
         REAL,
         "variant_a less variant_b: of the means over repeats (two_way_t), mean over pairs (wilcoxon), or of the "
-        "medians over repeats (median_t)",
+        "medians over repeats (bootstrap)",
     ),
-    "low": (REAL, "lower end of the 95 % interval of difference (two_way_t, median_t)"),
-    "high": (REAL, "upper end of the 95 % interval of difference (two_way_t, median_t)"),
+    "low": (REAL, "lower end of the 95 % interval of difference (two_way_t, bootstrap)"),
+    "high": (REAL, "upper end of the 95 % interval of difference (two_way_t, bootstrap)"),
     "repeats_a": (WHOLE, "number of repeats of variant_a (two_way_t)"),
     "repeats_b": (WHOLE, "number of repeats of variant_b (two_way_t)"),
     "effective_patients": (

@@ -19,12 +19,13 @@ from hnscc.aggregation.results import (
 )
 from hnscc.aggregation.whole_patients import WholeScans, as_comparison, patient_rows_of, whole_scans_of
 from hnscc.base import fewest
-from hnscc.base.arrays import Floats, Integers
+from hnscc.base.arrays import Floats
+from hnscc.base.seeds import generator
 from hnscc.scores.better import chance_of_better
 from hnscc.scores.counts import Counts
 from hnscc.scores.crossed import fraction_difference
-from hnscc.scores.median_t import median_difference
-from hnscc.scores.metrics import METRICS, Fraction, Metric, Unit, metrics_at
+from hnscc.scores.differences import median_differences
+from hnscc.scores.metrics import METRICS, Metric, Unit, metrics_at
 from hnscc.scores.paired_tests import Comparison, holm, signed_rank
 from hnscc.scores.slice_sets import SLICE_SETS, in_set
 from hnscc.study.schema import Study
@@ -148,48 +149,35 @@ def _pooled(a: Side, b: Side, slice_set: str) -> tuple[Counts, Counts] | str:
     return a.pooled[slice_set], b.pooled[slice_set]
 
 
-def _of_pooled(
-    compare: Callable[[Study, Counts, Counts, Metric, Fraction, bool], Comparison],
-    study: Study,
-    a: Side,
-    b: Side,
-    slice_set: str,
-) -> ByMetric:
-    """Compare all repeats at 0.5 by `compare`, in every metric that pools as a ratio of sums."""
+def _bootstrap(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
+    """Compare all repeats at 0.5, with patients and repeats resampled together."""
     pooled = _pooled(a, b, slice_set)
     if isinstance(pooled, str):
         return _none("pooled", pooled)
+    rng = generator(study.seed, "comparisons", a.variant, b.variant, slice_set)
+    metrics = metrics_at("pooled")
+    scores = [each.function for each in metrics]
+    found = median_differences(*pooled, scores, rng, study.evaluation.bootstraps)
+    return {each.name: comparison for each, comparison in zip(metrics, found, strict=True)}
+
+
+def _two_way_t(study: Study, a: Side, b: Side, slice_set: str) -> ByMetric:
+    """Compare the means over all repeats at 0.5, by the t test over patients and repeats."""
+    pooled = _pooled(a, b, slice_set)
+    if isinstance(pooled, str):
+        return _none("pooled", pooled)
+    counts_a, counts_b = ((each.overlap, each.pred, each.truth) for each in pooled)
     found: ByMetric = {}
     for metric in metrics_at("pooled"):
         if metric.fraction is None:
             found[metric.name] = Comparison(n=0, reason=f"{metric.label} does not pool as a ratio of sums")
         else:
-            found[metric.name] = compare(study, *pooled, metric, metric.fraction, a.paired)
+            estimate = fraction_difference(counts_a, counts_b, metric.fraction, paired=a.paired)
+            better = chance_of_better(*(_of_patients(each, metric) for each in pooled))
+            patients, margin = pooled[0].truth.shape[-1], study.evaluation.margin
+            most = metric.range[1] - metric.range[0]
+            found[metric.name] = as_comparison(patients, estimate, better, most, margin, paired=a.paired)
     return found
-
-
-def _two_way_t(
-    study: Study, a: Counts, b: Counts, metric: Metric, fraction: Fraction, paired: bool
-) -> Comparison:
-    """Compare the means over repeats, (R, P) counts each, by the t test over patients and repeats."""
-    estimate = fraction_difference(_parts(a), _parts(b), fraction, paired=paired)
-    better = chance_of_better(*(_of_patients(each, metric) for each in (a, b)))
-    patients, most = a.truth.shape[-1], metric.range[1] - metric.range[0]
-    return as_comparison(patients, estimate, better, most, study.evaluation.margin, paired=paired)
-
-
-def _median_t(
-    study: Study, a: Counts, b: Counts, metric: Metric, fraction: Fraction, paired: bool
-) -> Comparison:
-    """Compare the medians over repeats, (R, P) counts each, by the t test over patients and repeats, never in pairs."""
-    own = median_difference(_parts(a), _parts(b), fraction)
-    patients = a.truth.shape[-1]
-    return Comparison(patients, p=own.p, difference=own.value, low=own.low, high=own.high, reason=own.reason)
-
-
-def _parts(counts: Counts) -> tuple[Integers, Integers, Integers]:
-    """Return overlap, prediction and truth of counts (R, P), each (R, P), in pixels."""
-    return counts.overlap, counts.pred, counts.truth
 
 
 def _of_patients(counts: Counts, metric: Metric) -> Floats:
@@ -203,6 +191,6 @@ def _of_patients(counts: Counts, metric: Metric) -> Floats:
 TESTS: dict[tuple[str, str], Callable[[Study, Side, Side, str], ByMetric]] = {
     ("slice", "wilcoxon"): partial(_wilcoxon, "slice"),
     ("patient", "wilcoxon"): partial(_wilcoxon, "patient"),
-    ("patient", "two_way_t"): partial(_of_pooled, _two_way_t),
-    ("patient", "median_t"): partial(_of_pooled, _median_t),
+    ("patient", "two_way_t"): _two_way_t,
+    ("patient", "bootstrap"): _bootstrap,
 }

@@ -137,7 +137,7 @@ def fraction_difference(a: Counts3, b: Counts3, fraction: Fraction, *, paired: b
     if lacking := lacking or _without_value(den_b, lesion):
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
     parts = pooled_parts([num_a, num_b], [den_a, den_b], lesion, (1, -1), paired=paired)
-    return difference_interval(parts, repeats, bounds=(-1.0, 1.0))
+    return _difference(parts, repeats, bounds=(-1.0, 1.0))
 
 
 def mean_difference(
@@ -163,7 +163,7 @@ def mean_difference(
     lacking = too_few(patients, "patients") or few_repeats(repeats)
     if lacking:
         return Estimate(value, reason=lacking, patients=patients, repeats=repeats)
-    return difference_interval(mean_parts([first, second], (1, -1), paired=paired), repeats, bounds=bounds)
+    return _difference(mean_parts([first, second], (1, -1), paired=paired), repeats, bounds=bounds)
 
 
 def _fraction_of(metric: str) -> Fraction:
@@ -195,7 +195,7 @@ def logit_interval(parts: VarianceParts, repeats: tuple[int, ...], extreme: str)
     return _estimate(parts, repeats, low, high, spread=spread)
 
 
-def difference_interval(
+def _difference(
     parts: VarianceParts, repeats: tuple[int, ...], bounds: tuple[float, float] | None
 ) -> Estimate:
     if not parts.varies:

@@ -1,8 +1,8 @@
 """95 % intervals of a median and of a mean over repeats, the reasons why too few have none, and how many repeats a
 narrower one takes.
 
-Nothing is resampled. The unit of evidence is the patient: repeats are never counted as patients. What does not exist is
-None with a reason; nothing here returns NaN.
+Nothing is resampled here (the bootstrap is in scores.differences). The unit of evidence is the patient: repeats are
+never counted as patients. What does not exist is None with a reason; nothing here returns NaN.
 """
 
 import math

@@ -32,11 +32,9 @@ def load_study(path: str | Location) -> Study:
 
 
 def kept_study(folder: RunFolder) -> Study:
-    """Return the study that a run folder holds. It may be an older one, with settings that change nothing, or that
-    there are no more, which `load_study` refuses."""
+    """Return the study that a run folder holds. It may be an older one with settings that change nothing, which
+    `load_study` now refuses."""
     document = read_yaml(_text(folder.study), str(folder.study))
-    if isinstance(document.value, dict) and isinstance(own := document.value.get("evaluation"), dict):
-        own.pop("bootstraps", None)  # until 30 November 2026
     return _checked(document.value, str(folder.study), document.lines)
 
 

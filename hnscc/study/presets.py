@@ -38,6 +38,7 @@ CORRECTED: dict[str, Any] = {
         "slices": "all",
         "cutoff_px": 9,
         "tolerance_mm": 5.0,
+        "bootstraps": 2000,
         "margin": None,
     },
     "resources": {"cpus": 1, "gpus": "auto", "hung_after": 1800},

@@ -204,6 +204,15 @@ class Evaluation(Settings):
             PAPER_EVALUATION,
         ),
     ]
+    bootstraps: Annotated[
+        int,
+        Field(ge=100, le=100_000),
+        says(
+            "So many resamples give an interval and a p of `comparisons` where its `method` is bootstrap; no other "
+            "interval uses them.",
+            OURS,
+        ),
+    ]
     margin: Annotated[
         Annotated[float, Field(gt=0, lt=1)] | None,
         says(

@@ -25,13 +25,13 @@ def test_collapsed_variant_without_a_threshold(tmp_path):
     coded = row(run, "protocol", variant="odd", reading="as_coded")
     assert (coded["threshold"], coded["slice_threshold"], coded["n"]) == (None, 0.5, 0)
     compared = rows(run, "comparisons", metric="dice", slice_set="lesion")
-    # The t tests need no threshold, but here no patient and no repeat varies.
-    assert [each["p"] is None for each in compared] == [True, True, True, True]
-    for each in compared:
-        if each["method"] != "wilcoxon":
-            assert (each["difference"], each["low"], each["high"]) == (1.0, None, None)
-            assert "neither patients nor repeats are seen to vary" in each["reason"]
+    # The bootstrap needs no threshold; nor does the t test, but here no patient and no repeat varies.
+    assert [each["p"] is None for each in compared] == [True, True, True, False]
+    crossed = next(each for each in compared if each["method"] == "two_way_t")
+    assert (crossed["difference"], crossed["low"], crossed["high"]) == (1.0, None, None)
+    assert "neither patients nor repeats are seen to vary" in crossed["reason"]
     assert compared[0]["reason"].startswith("odd: no threshold")
+    assert compared[2]["difference"] == 1.0 and compared[2]["p"] == compared[2]["smallest_p"]
 
 
 def test_collapsed_variant_with_a_threshold(tmp_path):
@@ -69,7 +69,7 @@ def test_all_masks_empty(tmp_path):
     assert (good["dice_at_half"], good["dice"], good["collapsed"]) == (1.0, None, True)
     assert "no lesion pixel" in good["reason"]
     assert row(run, "pooled", variant="odd", split="test")["dice_at_half"] == 0.0
-    assert row(run, "comparisons", metric="dice", slice_set="lesion", method="median_t")["reason"]
+    assert row(run, "comparisons", metric="dice", slice_set="lesion", method="bootstrap")["reason"]
 
 
 def test_a_variant_without_any_trial(tmp_path):
@@ -98,9 +98,8 @@ def test_equal_variants_do_not_differ(tmp_path):
     for found in rows(run, "comparisons", method="wilcoxon"):
         assert (found["difference"], found["p"]) == (0.0, None)
         assert "differs" in found["reason"]
-    found = row(run, "comparisons", metric="dice", slice_set="all", method="median_t")
-    assert (found["difference"], found["p"], found["low"]) == (0.0, None, None)
-    assert "neither patients nor repeats are seen to vary" in found["reason"]
+    found = row(run, "comparisons", metric="dice", slice_set="all", method="bootstrap")
+    assert (found["p"], found["p_holm"], found["low"], found["high"]) == (1.0, 1.0, 0.0, 0.0)
 
 
 def test_nothing_run_at_all_still_gives_every_table(tmp_path):

@@ -60,7 +60,7 @@ def test_what_does_not_exist_has_its_reason(tmp_path):
 
 
 def test_thresholds_that_differ_do_not_hide_why_nothing_exists(tmp_path):
-    settings = {"split": {"folds": 3}, "evaluation": {"slices": "sampled", "cutoff_px": 2}}
+    settings = {"split": {"folds": 3}, "evaluation": {"slices": "sampled", "cutoff_px": 2, "bootstraps": 100}}
     run = random_run(tmp_path, small_study(("pet",), repeats=1, **settings))
     write_tables(run)
     of_medians = rows(run, "detection", repeat=None)

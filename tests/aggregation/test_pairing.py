@@ -18,7 +18,7 @@ from hnscc.study.identity import trial_seeds
 from hnscc.study.trials import Trial, trials_of
 
 # What stands in brackets in the meaning of a column, and names methods of `comparisons`.
-METHODS = re.compile(r"\((?=[^()]*(?:two_way_t|wilcoxon|median_t))[^()]*\)")
+METHODS = re.compile(r"\((?=[^()]*(?:two_way_t|wilcoxon|bootstrap))[^()]*\)")
 
 
 def paired_study(number, **settings):
@@ -133,7 +133,7 @@ def test_forecasts_know_pairs(run):
     )
 
 
-@pytest.mark.parametrize("method", ["two_way_t", "wilcoxon", "median_t"])
+@pytest.mark.parametrize("method", ["two_way_t", "wilcoxon", "bootstrap"])
 def test_what_a_method_does_not_give_is_said_in_the_meaning_of_the_column(run, method):
     """Rows by wilcoxon had no interval and no reason, and the table said that one stands beside every null."""
     whole = [each for each in rows(run, "comparisons", method=method) if each["reason"] is None]

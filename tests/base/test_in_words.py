@@ -80,6 +80,7 @@ COUNTED = (
 )
 KINDS = (
     *(
+        "bootstrap",
         "completed",
         "different",
         "finite",

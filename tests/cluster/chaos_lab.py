@@ -163,6 +163,7 @@ def lab(repeats: int, epochs: int, gpus: float = 0) -> Iterator[Lab]:
             store.location,
             repeats=repeats,
             training={"epochs": epochs, "patience": epochs},
+            evaluation={"bootstraps": 200},
             resources={"cpus": 1, "gpus": 0, "hung_after": HUNG_AFTER},
         )
         faults = {"PYTHONPATH": str(FAULTS), "FAULTS": str(folder / "faults.json")}

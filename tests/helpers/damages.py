@@ -53,7 +53,7 @@ class Sound:
 
 def make_sound(root: Path) -> Sound:
     store = make_store(root, patients=6, slices=2, size=16)
-    study = study_of(store.location, training={"epochs": EPOCHS})
+    study = study_of(store.location, training={"epochs": EPOCHS}, evaluation={"bootstraps": 100})
     run = make_run_ready(study, root / "run")
     data = run.folds[0]
     for trial in trials_of(study):

@@ -39,7 +39,7 @@ def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings: Any)
         "store": "none.zarr",
         "variants": {name: {"modalities": ["pet"]} for name in variants},
     }
-    return parse_study({**raw, "evaluation": {"cutoff_px": 2}, **settings})
+    return parse_study({**raw, "evaluation": {"cutoff_px": 2, "bootstraps": 200}, **settings})
 
 
 def write_run(

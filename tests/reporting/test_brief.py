@@ -214,7 +214,7 @@ def test_what_a_difference_allows_to_say(difference, low, high, p, p_holm, p_equ
 
 def test_a_plain_difference_holds_up(tmp_path):
     """One variant finds all, the other a quarter, in every repeat, but for noise."""
-    study = small_study(repeats=3, evaluation={"cutoff_px": 2, "margin": 0.1})
+    study = small_study(repeats=3, evaluation={"cutoff_px": 2, "bootstraps": 200, "margin": 0.1})
     run = random_run(tmp_path, study, patients=24)
     masks = np.load(run.fold(0).truth)["masks"]
     for trial in trials_of(study):
@@ -230,7 +230,7 @@ def test_a_plain_difference_holds_up(tmp_path):
 
 def test_two_variants_that_find_hardly_anything_are_not_called_equal(tmp_path):
     """Both mark three pixels of a hundred of each lesion: equal up to a margin of 0.1, and from 0.0 on seen."""
-    study = small_study(repeats=4, evaluation={"cutoff_px": 2, "margin": 0.1})
+    study = small_study(repeats=4, evaluation={"cutoff_px": 2, "bootstraps": 200, "margin": 0.1})
     run = random_run(tmp_path, study, patients=24)
     masks = np.load(run.fold(0).truth)["masks"]
     for trial in trials_of(study):

@@ -116,7 +116,7 @@ def test_what_resampling_costs_is_shown(tmp_path):
 
 
 def test_sampled_slices_are_called_so(tmp_path):
-    study = small_study(repeats=2, evaluation={"slices": "sampled", "cutoff_px": 2})
+    study = small_study(repeats=2, evaluation={"slices": "sampled", "cutoff_px": 2, "bootstraps": 200})
     text = Page(words(random_run(tmp_path, study), whole_scans)[0]).text
     assert "nothing is known of whole scans" in text
     assert "sampled slices of the test scans" in text

@@ -145,7 +145,7 @@ def test_an_empty_name_is_no_second_spelling_of_none(name):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"sampling": {"ratio": 1e9}}, {"sampling": {"ratio": -1}}],
+    [{"evaluation": {"bootstraps": 10**9}}, {"sampling": {"ratio": 1e9}}, {"sampling": {"ratio": -1}}],
 )
 def test_numbers_that_no_study_needs_are_out_of_range(settings):
     ((section, given),) = settings.items()

@@ -124,11 +124,3 @@ def test_a_line_is_named_with_what_changes_nothing(tmp_path):
     assert caught.value.where == f"{file}, line 5" and caught.value.found == "test: 0.3"
     # A run folder of before may hold it.
     assert kept_study(RunFolder(tmp_path)).split.test == 0.3
-
-
-def test_a_setting_of_before_is_passed_over_in_a_run_folder_alone(tmp_path):
-    file = tmp_path / "study.yaml"
-    file.write_text(dump_study(study()).replace("evaluation:\n", "evaluation:\n  bootstraps: 2000\n"))
-    assert kept_study(RunFolder(tmp_path)) == study()
-    with pytest.raises(InputError, match="bootstraps"):
-        load_study(file)

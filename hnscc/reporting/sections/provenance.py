@@ -62,7 +62,8 @@ def _settings(source: Source) -> Iterator[str]:
         f"{training.batch_size}, at most {count_of(training.epochs, 'epoch')}, patience {training.patience}, monitor "
         f"`{training.monitor}`"
     )
-    yield f"cut-off {count_of(study.evaluation.cutoff_px, 'pixel')}"
+    resamples = count_of(study.evaluation.bootstraps, "bootstrap resample")
+    yield f"cut-off {count_of(study.evaluation.cutoff_px, 'pixel')}; {resamples}"
 
 
 def _variants(source: Source) -> Iterator[str]:
