@@ -48,7 +48,9 @@ KIND_BY_ENDING = {
     ),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "spreadsheet"),
     **dict.fromkeys((".pdf", ".doc", ".docx", ".odt", ".rtf", ".pptx"), "document"),
-    **dict.fromkeys((".sav", ".sas7bdat", ".dta", ".rds", ".rdata"), "table of a statistics program"),
+    **dict.fromkeys(
+        (".sav", ".sas7bdat", ".dta", ".rds", ".rdata", ".rda", ".zsav"), "table of a statistics program"
+    ),
     **dict.fromkeys((".db", ".sqlite", ".sqlite3", ".duckdb", ".mdb", ".accdb"), "database"),
     **dict.fromkeys((".h5", ".hdf5", ".mat", ".pkl", ".pt", ".pth"), "array file"),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"), "picture"),

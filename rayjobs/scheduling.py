@@ -106,7 +106,7 @@ def _begin_round(
         state = ready.state(trial)
         if state.unusable:
             shown.say(f"{trial.trial_id}: {state.reason}")
-        _forget_failure(ready.folder.trial(trial.trial_id))
+        forget_failure(ready.folder.trial(trial.trial_id))
     return shown
 
 
@@ -115,7 +115,7 @@ def _once_more(ready: ReadyRun, assignment: Assignment, memory_full: bool) -> As
     share of a GPU was too small."""
     if memory_full and not _has_ended(ready, Trial(**assignment["trial"])):
         return assignment
-    return _with_more_memory(ready, assignment)
+    return with_more_memory(ready, assignment)
 
 
 def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> Reached:
@@ -133,7 +133,7 @@ def _has_ended(ready: ReadyRun, trial: Trial) -> bool:
     return ready.state(trial).status != "missing"
 
 
-def _with_more_memory(ready: ReadyRun, assignment: Assignment) -> Assignment | None:
+def with_more_memory(ready: ReadyRun, assignment: Assignment) -> Assignment | None:
     """Return the assignment with twice the share of a GPU, if the trial failed for lack of memory and a larger
     share exists."""
     record = read_record(ready.folder.trial(Trial(**assignment["trial"]).trial_id))
@@ -145,7 +145,7 @@ def _with_more_memory(ready: ReadyRun, assignment: Assignment) -> Assignment | N
     return {**assignment, "gpus": min(1.0, 2 * share), "attempts": attempts}
 
 
-def _forget_failure(folder: TrialFolder) -> None:
+def forget_failure(folder: TrialFolder) -> None:
     """Delete the record of an old failure, so that it is not taken for a failure of this attempt.
 
     The record of a trained trial stays: it vouches for weights that are to predict again, or for predictions of

@@ -56,8 +56,9 @@ def read_cells(path: Path) -> Cells:
     first, separator = text.split("\n", 1)[0].strip(' "\r'), ""
     if first[:4].lower() == "sep=":  # only Excel writes such a line, and it does not count as a row
         separator = first[4:5]
-    # A title above the header has none.
-    header = next((line for line in text.splitlines() if any(sign in line for sign in _SEPARATORS)), "")
+    # A title above the header has no separator, and a row that Excel left empty has nothing else.
+    named = (line for line in text.splitlines() if any(sign.isalnum() for sign in line))
+    header = next((line for line in named if any(sign in line for sign in _SEPARATORS)), "")
     lines = _lines(text, separator or max(_SEPARATORS, key=header.count))[bool(separator) :]
     if not lines:
         return Cells([], [], [], [], 0)

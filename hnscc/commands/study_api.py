@@ -85,7 +85,7 @@ def run(
 
     study, out: as for `check`. address: a running Ray cluster; RAY_ADDRESS unless given. Without either, Ray is started
     on this machine and ended with the call. limit: train at most so many of the missing trials. accept_versions: go on
-    beside trained trials of other versions. Progress is printed. Call it from the main thread, where Ctrl-C ends it.
+    beside trained trials of other versions. Progress is printed. Ctrl-C ends it; from another thread it is refused.
 
     The result has folder (which `status`, `tables` and the others take as their `run`), completed (trial ids), missing
     (how many), failed (kind of error by trial id), lost, interrupted and unused; a trial that fails raises nothing.

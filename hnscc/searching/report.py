@@ -122,7 +122,7 @@ def _settings(study: Study, row: TableRow) -> str:
 
 def _p(row: TableRow) -> Cell:
     value = row["p_worse"]
-    return Cell(DASH, "the winner, or too few pairs") if value is None else Cell(p_value(value))
+    return Cell(DASH, row["reason"]) if value is None else Cell(p_value(value))
 
 
 def _with_interval(row: TableRow, name: str, write: Callable[[float], str]) -> Cell:

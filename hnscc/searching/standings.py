@@ -21,6 +21,8 @@ NO_SCORE = {
     "untrained": "the budget was spent before",
 }
 
+NOT_COMPARED = {"winner": "the winner is not compared with itself", "failed": NO_SCORE["failed"]}
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -125,8 +127,8 @@ def _reason(place: str, repeats: int) -> str | None:
     reasons = []
     if repeats < fewest.VALUES_FOR_MEAN:
         reasons.append(f"an interval needs at least {fewest.VALUES_FOR_MEAN} repeats")
-    if place == "winner":
-        reasons.append("the winner is not compared with itself")
+    if place in NOT_COMPARED:
+        reasons.append(NOT_COMPARED[place])
     return "; ".join(reasons) or None
 
 

@@ -150,7 +150,7 @@ def test_a_scan_without_a_mask_is_not_taken_as_free_of_lesion(hnscc, exports, tm
     assert [rows[scan]["mask"] == "FILL-IN" for scan in ("p001_1", "p002_1")] == [True, False]
     options = ("--size", 16, "--workers", 1, "--accept-odd", "noise")
     error = refused(hnscc("prepare", manifest, tmp_path / "s.zarr", *options))
-    assert "The mask is still to be filled in." in error and "row 2, column mask" in error
+    assert "The mask is still to be filled in." in error and "row 2, scan p001_1, column mask" in error
     assert "a mask, or `none` for a scan without lesion" in error and "row 3" not in error
     assert not (tmp_path / "s.zarr").exists()
     manifest.write_text(manifest.read_text().replace("FILL-IN", "none"))

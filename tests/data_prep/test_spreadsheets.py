@@ -46,7 +46,8 @@ def test_signs_that_show_nothing_around_a_cell_count_for_nothing(tmp_path, sign)
 
 
 @pytest.mark.parametrize(
-    "above", ["SECRET of 2024", "# SECRET, of Anna", ",,Images,,", "SECRET,,,,", "SECRET\n,,Images,,"]
+    "above",
+    ["SECRET of 2024", "# SECRET, of Anna", ",,Images,,", "SECRET,,,,", "SECRET\n,,Images,,", "\t\t\nSECRET"],
 )
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_a_header_below_a_title_or_merged_cells_is_told_by_its_row(tmp_path, above, separator):

@@ -10,7 +10,7 @@ from trials import train_trial
 from hnscc.training.boundary import begin, write_failure
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import OUT_OF_MEMORY, Attempt, read_record, write_record
-from rayjobs.scheduling import InOrder, _forget_failure, _with_more_memory, record_deaths
+from rayjobs.scheduling import InOrder, forget_failure, record_deaths, with_more_memory
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_a_trial_that_lacked_memory_is_given_twice_the_share_of_a_gpu(run, failu
     if failure:
         write_failure(run.folder.trial(trial.trial_id), began(run, trial), attempts, failure, "text")
     assignment = {"trial": vars(trial), "gpus": share, "weights": None, "attempts": [], "pause_after": 3}
-    found = _with_more_memory(run, assignment)
+    found = with_more_memory(run, assignment)
     if again is None:
         assert found is None
     else:
@@ -97,19 +97,19 @@ def test_an_old_failure_is_forgotten_and_what_a_record_vouches_for_is_kept(run):
     failed, trained = run.not_completed()[:2]
     folder = run.folder.trial(failed.trial_id)
     write_failure(folder, began(run, failed), [], "ValueError", "text")
-    _forget_failure(folder)
+    forget_failure(folder)
     assert read_record(folder) is None
-    _forget_failure(folder)  # nothing is there
+    forget_failure(folder)  # nothing is there
 
     folder = run.folder.trial(trained.trial_id)
     list(epochs_of(run, trained))
     whole = read_record(folder)
-    _forget_failure(folder)
+    forget_failure(folder)
     assert read_record(folder) == whole
     folder.predictions.unlink()  # its weights are to predict again, and failed to
     write_record(folder, whole.model_copy(update={"failure": "ValueError", "error": "text"}))
-    _forget_failure(folder)
+    forget_failure(folder)
     assert read_record(folder) == whole
     folder.weights.unlink()
-    _forget_failure(folder)
+    forget_failure(folder)
     assert read_record(folder) is None, "it vouches for nothing any more"

@@ -173,6 +173,7 @@ def test_places_and_numbers_of_the_standings():
     assert winner.score_sd == pytest.approx((4 * 0.02**2 / 3) ** 0.5)
     assert (winner.reason, third.reason) == ("the winner is not compared with itself", None)
     assert found[3].reason == found[4].reason == "an interval needs at least 3 repeats"
+    assert found[5].reason == "an interval needs at least 3 repeats; a training failed"
     assert (found[4].score_sd, last.score, last.reason) == (None, None, "the budget was spent before")
     assert second.behind == pytest.approx(0.02) and third.behind == pytest.approx(0.4 + 0.02 / 3 - 0.02 / 3)
     for share, place in ((0.99, "not_distinguished"), (1.01, "dismissed")):
