@@ -18,14 +18,6 @@ from hnscc.cohort.store_format import ScanFacts
 from hnscc.study.run_folder import RunFolder
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    store = make_store(tmp_path_factory.mktemp("store"))
-    study = study_of(store.location)
-    division = divide_cohort(store, study, 0)
-    return store, study, division, read_folds(store, study, [division])[0]
-
-
 def test_slices_are_those_of_the_division_in_order(small):
     store, _, division, data = small
     order = [(split, each) for split in SPLITS for each in division.slices[split]]

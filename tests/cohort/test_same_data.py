@@ -13,14 +13,6 @@ from hnscc.cohort.store import open_store
 from hnscc.study.run_folder import RunFolder
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    store = make_store(tmp_path_factory.mktemp("store"))
-    study = study_of(store.location)
-    division = divide_cohort(store, study, 0)
-    return store, study, division, read_folds(store, study, [division])[0]
-
-
 def test_digest_follows_the_content_and_not_the_place(small, tmp_path):
     store, study, division, data = small
     twin = make_store(tmp_path)

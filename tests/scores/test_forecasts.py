@@ -20,31 +20,32 @@ from hnscc.scores.forecasts import (
     smallest_seen_by,
 )
 
+PILOT = Estimate(
+    0.1,
+    patients=10,
+    repeats=(5, 5),
+    patient_variance=0.003,
+    repeat_variance=(0.001, 0.0015),
+    joint_variance=0.0005,
+)
+
 
 def test_parts_of_a_pilot_by_hand():
-    pilot = Estimate(
-        0.1,
-        patients=10,
-        repeats=(5, 5),
-        patient_variance=0.003,
-        repeat_variance=(0.001, 0.0015),
-        joint_variance=0.0005,
-    )
-    design = design_of(pilot)
+    design = design_of(PILOT)
     assert design.patients == pytest.approx(10 * 0.0025)
     assert design.repeats == pytest.approx(5 * 0.002)
     assert design.joint == pytest.approx(50 * 0.0005)
     assert design.variance(10, 5) == pytest.approx(0.0025 + 0.002 + 0.0005)
     assert design.variance(20, 10) == pytest.approx(0.00125 + 0.001 + 0.000125)
     # Pairs of repeats have one variance of both together.
-    paired = design_of(replace(pilot, repeat_variance=(0.0025,)), paired=True)
+    paired = design_of(replace(PILOT, repeat_variance=(0.0025,)), paired=True)
     assert paired == replace(design, paired=True)
     # Of patients who weigh alike one degree of freedom goes to their mean; of others their weight is left, but not less
     # than 1.
     assert [design.known(n) for n in (4, 10)] == [3, 9]
-    uneven = design_of(replace(pilot, effective_patients=2.0))
+    uneven = design_of(replace(PILOT, effective_patients=2.0))
     assert [uneven.known(n) for n in (4, 10, 30)] == [1, 2, pytest.approx(6)]
-    assert design_of(replace(pilot, effective_patients=12.0)).weight == 1
+    assert design_of(replace(PILOT, effective_patients=12.0)).weight == 1
 
 
 @pytest.mark.quick(1)
@@ -172,15 +173,7 @@ def _pooled_pilot(rng, uneven):
 
 def test_parts_that_come_out_below_nothing_are_nothing():
     """What is joint was estimated as more than what patients, and what repeats, bring with it."""
-    pilot = Estimate(
-        0.1,
-        patients=10,
-        repeats=(5, 5),
-        patient_variance=0.0004,
-        repeat_variance=(0.0001, 0.0001),
-        joint_variance=0.0005,
-    )
-    design = design_of(pilot)
+    design = design_of(replace(PILOT, patient_variance=0.0004, repeat_variance=(0.0001, 0.0001)))
     assert (design.patients, design.repeats, design.joint) == (0, 0, pytest.approx(0.025))
 
 
@@ -191,15 +184,7 @@ def test_one_model_is_no_pilot():
 
 def test_repeats_of_a_variant_count_as_many_as_they_are():
     """Of a variant with 2 repeats and one with 50: what one repeat of each brings, not the fewer of both for both."""
-    pilot = Estimate(
-        0.1,
-        patients=10,
-        repeats=(2, 50),
-        patient_variance=0.003,
-        repeat_variance=(0.001, 0.0002),
-        joint_variance=0.0005,
-    )
-    design = design_of(pilot)
+    design = design_of(replace(PILOT, repeats=(2, 50), repeat_variance=(0.001, 0.0002)))
     # One repeat of both together: 0.0005 = joint / 10 x (1/2 + 1/50) / 2.
     joint = 0.0005 * 10 * 2 / (1 / 2 + 1 / 50)
     assert design.joint == pytest.approx(joint)
