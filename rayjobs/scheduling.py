@@ -21,7 +21,15 @@ from hnscc.study.identity import hash_of_weights
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.trials import Trial
 from hnscc.training.ready import ReadyRun
-from hnscc.training.records import OUT_OF_MEMORY, Failed, Trained, newest_facts, read_record, write_record
+from hnscc.training.records import (
+    OUT_OF_MEMORY,
+    Failed,
+    Trained,
+    newest_facts,
+    read_record,
+    saved_epoch,
+    write_record,
+)
 from hnscc.training.states import is_completed, with_weights
 from rayjobs.cluster import machines_of_cluster
 from rayjobs.gpu_shares import gpu_shares
@@ -121,11 +129,7 @@ def _once_more(ready: ReadyRun, assignment: Assignment, memory_full: bool) -> As
 def _so_far(ready: ReadyRun, trials: Sequence[Trial]) -> Reached:
     """Return how far each trial has come: whether it has ended, and the epoch of its newest checkpoint (0
     without one)."""
-    saved = (newest_facts(ready.folder.trial(trial.trial_id)) for trial in trials)
-    return [
-        (_has_ended(ready, trial), each.epoch if each else 0)
-        for trial, each in zip(trials, saved, strict=True)
-    ]
+    return [(_has_ended(ready, trial), saved_epoch(ready.folder.trial(trial.trial_id))) for trial in trials]
 
 
 def _has_ended(ready: ReadyRun, trial: Trial) -> bool:

@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from hnscc.base.errors import WorkerError
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
-from hnscc.training.records import OUT_OF_MEMORY, newest_facts
+from hnscc.training.records import OUT_OF_MEMORY, saved_epoch
 from rayjobs.progress import study_trial
 
 # A full memory is waited for, each time twice as long; so often without an epoch ended in between.
@@ -168,8 +168,7 @@ class Watch(tune.Callback):
 
     def _saved_epoch(self, trial: TuneTrial) -> int:
         """Return the epoch of the trial's newest checkpoint, 0 without one."""
-        saved = newest_facts(self.folder.trial(study_trial(trial).trial_id))
-        return saved.epoch if saved else 0
+        return saved_epoch(self.folder.trial(study_trial(trial).trial_id))
 
     def _machine_lost(self, trial_id: str) -> bool:
         """Return whether the machine of a trial's process is gone. If the process died before it could name its

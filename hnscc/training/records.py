@@ -165,6 +165,12 @@ def newest_facts(folder: TrialFolder) -> SlotFacts | None:
     return newest and newest[0]
 
 
+def saved_epoch(folder: TrialFolder) -> int:
+    """Return the epoch of the newest checkpoint of a running or interrupted trial; 0 without a checkpoint."""
+    newest = newest_facts(folder)
+    return newest.epoch if newest else 0
+
+
 def newest_slot(folder: TrialFolder) -> tuple[SlotFacts, Slot] | None:
     """Return the facts that `newest_facts` returns, and the slot that they belong to."""
     found, _ = slots_by_epoch(folder)

@@ -3,17 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from stores import cohort, scan, study_of
+from stores import cohort, scan, store_of, study_of
 
 from hnscc.base.seeds import generator
 from hnscc.cohort.patients import assign_patients
 from hnscc.cohort.sampled_slices import share_of
 from hnscc.cohort.splits import divide_cohort
-from hnscc.cohort.store import Store
-
-
-def store_of(scans) -> Store:
-    return Store("s", ("pet", "mri"), 32, "0" * 64, tuple(scans), {})
 
 
 @pytest.mark.parametrize(("folds", "fold", "tested"), [(1, 0, {0}), (3, 1, {1, 4, 7, 10})])

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stores import cohort, scan, study_of
+from stores import cohort, scan, store_of, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.cohort.patients import assign_patients
@@ -14,12 +14,7 @@ from hnscc.cohort.sampled_slices import (
     sample_with_lesion,
 )
 from hnscc.cohort.splits import Division, check_disjoint, divide_cohort
-from hnscc.cohort.store import Store
 from hnscc.study.section_schema import Split
-
-
-def store_of(scans) -> Store:
-    return Store("s", ("pet", "mri"), 32, "0" * 64, tuple(sorted(scans, key=lambda each: each.scan_id)), {})
 
 
 def split(**settings) -> Split:

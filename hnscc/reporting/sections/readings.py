@@ -39,10 +39,14 @@ def _blocks(source: Source) -> Iterator[Block]:
     yield Points("Of `as coded`, not reproduced in evaluation", paper.NOT_REPRODUCED_IN_EVALUATION)
 
 
+def _reading(row: TableRow) -> str:
+    return str(row["reading"]).replace("_", " ")
+
+
 def _overlap_block(source: Source) -> ReportTable:
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
-        "Reading": lambda row: row["reading"].replace("_", " "),
+        "Reading": _reading,
         "Model and threshold chosen on": _chosen_on,
         "Threshold": scores("threshold"),
         **{f"Pooled {metric.label}": scores(f"pooled_{metric.name}") for metric in metrics_at("pooled")},
@@ -82,7 +86,7 @@ def _published_dice(row: TableRow) -> Cell | str:
 def _outcome_block(source: Source) -> ReportTable:
     columns: dict[str, Callable[[TableRow], Cell | str]] = {
         "Variant": source.label,
-        "Reading": lambda row: row["reading"].replace("_", " "),
+        "Reading": _reading,
         "Counted by": lambda row: row["convention"],
         **{head: wholes(name) for name, head in OUTCOMES.items()},
         **{name.capitalize(): scores(name) for name in RATES},
