@@ -1,4 +1,8 @@
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,3 +191,40 @@ def test_copies_are_the_same_in_whatever_order_they_are_read():
     for batch in np.split(order, [7, 8, 15]):
         for found, whole in zip(copies.batch(batch), expected, strict=True):
             np.testing.assert_array_equal(found, whole[batch])
+
+
+MOVED = """
+import hashlib
+from test_augment import augment, choices, slices
+for channels in (1, 2, 3):
+    for each in augment(*slices(100, channels), choices(), seed=5):
+        print(hashlib.sha256(each.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPENCV_IPP", "disabled"),
+        ("OPENCV_IPP", "sse42"),
+        ("OPENCV_CPU_DISABLE", "AVX512_SKX"),
+        ("NPY_DISABLE_CPU_FEATURES", "X86_V4 AVX512_ICL"),
+        ("OPENBLAS_CORETYPE", "Haswell"),
+        ("PYTHONHASHSEED", "1"),
+    ],
+)
+def test_copies_have_the_same_bits_whichever_instructions_of_the_processor_are_used(name, value):
+    """Half of the demo's augmented trainings once came out otherwise on another machine: none of these was why."""
+    known = _moved_with({})
+    assert len(known.split()) == 6
+    assert _moved_with({name: value}) == known
+
+
+def _moved_with(variables):
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONPATH": paths} | variables
+    done = subprocess.run(
+        [sys.executable, "-c", MOVED], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout
