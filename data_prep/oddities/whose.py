@@ -42,9 +42,8 @@ def _one_under_two(rows: Sequence[Row], files: Sequence[Files]) -> Iterator[Odd]
     for kind, share in _KINDS.items():
         bearing: dict[tuple[str, str], list[Row]] = {}
         for row, of in known:
-            for key in {share(each) for each in of.values() if each.patient}:
-                if all(key):
-                    bearing.setdefault(key, []).append(row)
+            for key in filter(all, {share(each) for each in of.values()}):
+                bearing.setdefault(key, []).append(row)
         for alike in bearing.values():
             ids = frozenset(row.patient_id for row in alike)
             pairs = {frozenset(pair) for pair in combinations(ids, 2)}

@@ -28,7 +28,9 @@ def faults_of(
     for each in errors:
         # Pydantic reports a misspelt setting twice: as unknown, and as missing under its right name.
         if each["type"] != "missing" or _path_of(each, resolved)[:-1] not in misspelt:
-            found.setdefault(_in_base(_faulty(each, resolved)), []).append(each)
+            path = _faulty(each, resolved)
+            # What a variant gives itself is no fault of the base.
+            found.setdefault(path if path in lines else _in_base(path), []).append(each)
     in_order = sorted(found.values(), key=lambda each: line_of(_path_of(each[0], resolved), lines) or 0)
     return several([_fault(each, resolved, where, lines) for each in in_order])
 

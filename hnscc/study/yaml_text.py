@@ -142,7 +142,7 @@ class _Reader:
             if key.value in own:
                 raise self._error(key, f"the key {key.value!r}, which is given twice")
             own[key.value] = (key, value)
-        return {**{name: pair for name, pair in merged.items() if name not in own}, **own}
+        return merged | own
 
     def _merged(self, value: Node) -> Iterator[MappingNode]:
         for each in value.value if isinstance(value, SequenceNode) else [value]:

@@ -70,6 +70,10 @@ def test_all_masks_empty(tmp_path):
     assert "no lesion pixel" in good["reason"]
     assert row(run, "pooled", variant="odd", split="test")["dice_at_half"] == 0.0
     assert row(run, "comparisons", metric="dice", slice_set="lesion", method="bootstrap")["reason"]
+    detected = row(run, "detection", variant="odd", split="test", unit="scan", repeat=0)
+    assert detected["reason"] == "no scan holds lesion: no sensitivity, no AUC", (
+        "nor are sizes of lesions told"
+    )
 
 
 def test_a_variant_without_any_trial(tmp_path):
@@ -163,3 +167,6 @@ def test_a_fold_without_a_completed_trial_is_said(tmp_path):
     found = row(run, "pooled", variant="pet", split="test")
     assert found["dice"] is None and found["repeats"] == 0
     assert "no completed trial in fold f1" in found["reason"]
+    # Of some folds alone it would not be the detection of the study.
+    detected = row(run, "detection", variant="pet", split="test", unit="scan", repeat=None)
+    assert (detected["n"], detected["reason"]) == (None, "no completed trial in fold f1")

@@ -80,6 +80,55 @@ def test_median_models_stand_at_their_threshold_and_share_the_auc(tmp_path):
     assert median["tp"] + median["fp"] == sum(called)
 
 
+def two_folds(root, *tested):
+    """Patient v is validated on in both folds; tested: of each fold, the patient, scan, mask and prediction of each of
+    its test slices."""
+    study = small_study(("pet",), repeats=1, split={"folds": 2})
+    found = mask(0), {0: 900}
+    parts = [[("train", "t", "a", *found), ("validation", "v", "a", *found)] for _ in tested]
+    for part, own in zip(parts, tested, strict=True):
+        part += [("test", *each) for each in own]
+    slices = [[Slice(*each[:2], each[3], scan=each[2]) for each in part] for part in parts]
+    run = write_run(root, study, slices)
+    for trial, part in zip(trials_of(study), parts, strict=True):
+        add_trial(run, study, trial, levels(*(each[4] for each in part)))
+    assert write_tables(run) == []
+    check_tables(run)
+    return run
+
+
+def test_a_patient_counts_once_in_each_fold_whatever_its_scans(tmp_path):
+    """Of `a` the lesion of the second scan is found alone, that of `c` is missed beside an alarm; `b` and `d` have
+    alarms. The highest probabilities are 0.9 against 0.6, and, of the other fold's model, 0.65 against 0.7."""
+    run = two_folds(
+        tmp_path,
+        [("a", "a", mask(0), {0: 300}), ("a", "b", mask(0), {0: 900}), ("b", "a", mask(), {5: 600})],
+        [("c", "a", mask(0), {5: 650}), ("d", "a", mask(), {5: 700})],
+    )
+    names = ("n", "with_lesion", "tp", "fn", "fp", "tn", "misplaced", "auc")
+    for unit, expected in (("scan", [5, 3, 2, 1, 2, 0, 1]), ("patient", [4, 2, 2, 0, 2, 0, 1])):
+        found = row(run, "detection", split="test", unit=unit, repeat=0)
+        # 0.9 and 0.3 against 0.6 are in order once of two pairs, those of patients always; 0.65 against 0.7 is not.
+        assert [found[name] for name in names] == [*expected, 1 / 3 if unit == "scan" else 1 / 2]
+    of_validation = row(run, "detection", split="validation", unit="patient", repeat=0)
+    assert (of_validation["n"], of_validation["tp"]) == (2, 2)
+    assert of_validation["reason"] == (
+        "every patient holds lesion: no specificity, no AUC; no lesion is of the size whose sensitivity is null"
+    )
+    ill = row(run, "patients", patient_id="a", threshold=0.5)
+    assert (ill["scans"], ill["lesion"], ill["detected"]) == (2, True, True)
+    assert (ill["lesions"], ill["lesions_found"], ill["overlap_px"]) == (2, 1, 1)
+
+
+def test_where_no_fold_has_both_kinds_there_is_no_auc(tmp_path):
+    """The probabilities of two models are not compared."""
+    run = two_folds(tmp_path, [("a", "a", mask(0), {0: 900})], [("d", "a", mask(), {5: 100})])
+    for unit in ("scan", "patient"):
+        found = row(run, "detection", split="test", unit=unit, repeat=0)
+        assert (found["sensitivity"], found["specificity"], found["auc"]) == (1, 1, None)
+        assert found["reason"].startswith(f"no fold has {unit}s both with lesion and without: no AUC; ")
+
+
 def random_study(root, folds):
     """Twelve patients, every other without lesion; of the others one lesion in each size class at least."""
     rng = np.random.default_rng(3)

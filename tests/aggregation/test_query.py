@@ -60,6 +60,12 @@ def test_sums_are_whole_numbers(run, printed):
     expected = sum(row["pred_px"] for row in read_table(run, "slices").to_pylist())
     assert json.loads(printed(sql, "json")) == [{"n": expected, "none": None}]
     assert [str(field.type) for field in query(run, sql).schema] == ["int64", "int64"]
+    most = "SELECT {}9223372036854775807::HUGEINT AS most, {}9223372036854775808::HUGEINT AS more"
+    for sign, fitting in (("", [True, False]), ("-", [True, True])):  # int64 ends at 2^63 - 1 and at -2^63
+        schema = query(run, most.format(sign, sign)).schema
+        assert [str(field.type) == "int64" for field in schema] == fitting
+    beyond = query(run, "SELECT -9223372036854775809::HUGEINT AS less")
+    assert str(beyond.schema.field("less").type) != "int64"
     huge = "SELECT 170141183460469231731687303715884105727::HUGEINT AS n, 0.25::DECIMAL(4, 2) AS part"
     assert json.loads(printed(huge, "json"))[0]["part"] == 0.25
 

@@ -131,12 +131,19 @@ def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
     assert {each["trial_id"] for each in rows(run, "slices")} == {"pet-f0-r00", "pet-f0-r05"}
 
 
+def scores_of(run, probabilities):
+    """The scores of these probabilities of a run's first fold, uint16 (N, H, W), as its trials store them."""
+    fold = load_fold(run, 0)
+    scores = at_once(scoring_at_half(probabilities, fold.masks, fold.scan_rows, fold.spacing_mm, 5.0))
+    return scores_to_bytes(scores, fold.spacing_mm, 5.0)
+
+
 @pytest.mark.quick(4)
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"trial_id": "pet-f0-r09"},
         {"settings": {"data": "other"}},
+        {"trial_id": "pet-f0-r09"},
         {"settings": None},
         {"settings": {}},
         {"files": {}},
@@ -150,9 +157,13 @@ def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
     ],
 )
 def test_a_record_that_does_not_belong_is_not_used(tmp_path, wrong):
+    """Nor are the scores that it vouches for."""
     run = repeats_run(tmp_path, [3, 2])
-    record = run.trial("pet-f0-r01").record
-    write_sealed(record, read_sealed(record) | wrong)
+    trial = run.trial("pet-f0-r01")
+    trial.scores.write_bytes(scores_of(run, np.load(trial.predictions)["probabilities"]))
+    right = read_sealed(trial.record)
+    right["files"][trial.scores.name] = sha256(trial.scores.read_bytes())
+    write_sealed(trial.record, right | wrong)
     assert write_tables(run)[0].text.startswith("pet-f0-r01: not used: ")
     check_tables(run)
     found = row(run, "trials", trial_id="pet-f0-r01")
@@ -246,10 +257,8 @@ def test_a_median_trial_whose_predictions_cannot_be_used_gives_way_to_the_next(t
     """Its scores are whole and say it is the median one; its predictions, as recorded, are of another shape."""
     run = repeats_run(tmp_path, [4, 1, 2])
     median = run.trial("pet-f0-r02")
-    fold = load_fold(run, 0)
     good = np.load(median.predictions)["probabilities"]
-    scores = at_once(scoring_at_half(good, fold.masks, fold.scan_rows, fold.spacing_mm, 5.0))
-    median.scores.write_bytes(scores_to_bytes(scores, fold.spacing_mm, 5.0))
+    median.scores.write_bytes(scores_of(run, good))
     median.predictions.write_bytes(npz_bytes(probabilities=good[:, :2]))
     record = read_sealed(median.record)
     files = {path.name: sha256(path.read_bytes()) for path in (median.scores, median.predictions)}

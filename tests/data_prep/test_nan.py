@@ -21,6 +21,7 @@ def blanks() -> dict[str, np.ndarray]:
         "a cylinder": (x - 9.5) ** 2 + (y - 7.5) ** 2 > 60,
         "a tilted end": z * 4 + y > 22,
         "a corner": (x > 17) & (y > 13) & (z == 4),
+        "pieces that touch by corners": x == y,
         "all sides": (x < 2) | (x > 17) | (y < 2) | (y > 13) | (z < 1) | (z > 3),
     }
 
@@ -33,6 +34,9 @@ def holes() -> dict[str, np.ndarray]:
         "one voxel": one,
         "one voxel of the last slice": (x == 9) & (y == 8) & (z == 4),
         "a rod along the slices": (abs(x - 9) < 2) & (abs(y - 8) < 2),
+        "a rod along the columns": (abs(x - 9) < 2) & (z == 2),
+        "a rod along the rows": (abs(y - 8) < 2) & (z == 2),
+        "a voxel beside a blank slice": (x == 9) & (y == 8) & (z == 3) | (z == 4),
         "beside a border": one | (z == 4),
     }
 

@@ -8,6 +8,7 @@ from facts import PLAIN_NUMBERS
 from scans import LPS, prepare, refused, save, write
 from stores import scan
 
+from data_prep.oddities.highest import odd_highest
 from data_prep.oddities.numbers import emptied, odd_numbers, rounded, scaled_by_themselves
 from data_prep.placing.numbers import number_facts
 from data_prep.volumes.volume import Grid, Volume
@@ -232,3 +233,30 @@ def test_scans_whose_low_values_were_set_to_one_are_told():
         "in 2 scans (p2_a, p5_a), 1 of 4 with lesion, 1 of 4 without, pet holds no low values"
     )
     assert not list(emptied([scans[2]] * 8, ["pet"])) and not list(emptied([scans[0]] * 8, ["pet"]))
+
+
+def reaching(*heights: float, bright: float = 5.0) -> list[tuple[str | None, str]]:
+    """What is said of scans that reach from 0 so high; bright: of the first one's tissue, of the others 5."""
+    scans = [
+        replace(
+            scan(f"p{at}", (0, 4)),
+            placement={
+                "values": {
+                    "pet": {"low": 0, "high": high, "first": 0, "tissue": {"last": 5 if at else bright}}
+                }
+            },
+        )
+        for at, high in enumerate(heights)
+    ]
+    return [(odd.scan_id, odd.text.partition(":")[0]) for odd in odd_highest(scans, "pet")]
+
+
+def test_scans_that_reach_three_times_as_high_as_all_others_are_told_by_hand():
+    """Of five at most two; also relative to the tissue's brightness. Scans that show nothing are none of them."""
+    assert reaching(30, 10, 10, 10, 9) == [("p0_a", "pet reaches 30, 3 times as high as all other scans")]
+    assert reaching(29.9, 10, 10, 10, 9) == reaching(30, 10, 10, 9) == []
+    assert reaching(30, 10, 10, 10, 9, bright=5.1) == reaching(30, 10, 10, 10, 9, bright=0) == []
+    ((scan_id, text),) = reaching(90, 10, 10, 30, 9)
+    assert scan_id is None and text.startswith("in 2 scans (p0_a, p3_a), ")
+    assert text.endswith(" pet reaches 90, 3 times as high as all other scans")
+    assert reaching(90, 10, 30, 30, 9) == [("p0_a", "pet reaches 90, 3 times as high as all other scans")]

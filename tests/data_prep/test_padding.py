@@ -73,6 +73,74 @@ def test_a_value_that_stands_for_nothing_within_the_volume_is_refused():
     assert "-32768 in 25 voxels within it (25 in all)" in str(caught.value)
 
 
+def padding_of(data: np.ndarray) -> Padding | None:
+    """What is found in values (x, y, z) of SHAPE, or in so many values in that order."""
+    return measured(data.reshape(SHAPE).astype(np.float32), GRID, "S").padding
+
+
+def around(value: float, voxels: int, rest: np.ndarray) -> np.ndarray:
+    """The values of SHAPE in order: one value in the first voxels, which reach the border, then the rest, repeated."""
+    return np.concatenate([np.full(voxels, value), np.resize(rest, np.prod(SHAPE) - voxels)])
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_from_a_hundredth_to_half_of_the_voxels_may_stand_for_nothing(sign):
+    """16 to 800 of 1,600 voxels. Half of them are filled still, and one more is told alone."""
+    for voxels, filled in ((15, None), (16, True), (800, True), (801, False)):
+        value = sign * 2000.0 * (1 if sign < 0 else 10)
+        expected = None if filled is None else Padding(value, voxels, filled)
+        assert padding_of(around(value, voxels, np.arange(101))) == expected
+
+
+def test_padding_has_sixteen_other_values_beside_it():
+    """A label map with -1 around it has fewer."""
+    assert padding_of(around(-1000, 80, np.arange(15))) is None
+    assert padding_of(around(-1000, 80, np.arange(16))) == Padding(-1000.0, 80, True)
+
+
+@pytest.mark.parametrize(("sign", "ranges"), [(-1, 0.25), (1, 2.0)])
+def test_padding_lies_a_quarter_of_the_others_range_below_them_or_two_above(sign, ranges):
+    """The others are 0 to 100, and their range is that of 98 % of them, by NumPy's percentiles."""
+    rest = np.resize(np.arange(101), np.prod(SHAPE) - 80)
+    least = ranges * np.subtract(*np.percentile(rest, [99, 1]))
+    beside = 0 if sign < 0 else 100
+    for apart, told in ((least - 0.2, False), (least + 0.2, True)):
+        found = padding_of(around(beside + sign * apart, 80, rest))
+        assert (found is not None) == told
+
+
+def mixed(lowest=-1000.0, pure=100, between=(-600.0,) * 9, ends=(0.0, 8.0)):
+    """Padding and values within a thousandth of it, of which there are half as many, then mixtures with the image."""
+    rounded = np.full(pure // 2, lowest * 0.9995)
+    first = np.concatenate([np.full(pure - len(rounded), lowest), rounded, between])
+    return np.concatenate([first, np.resize(np.linspace(*ends, 17), np.prod(SHAPE) - len(first))])
+
+
+def test_what_interpolation_mixed_with_padding_is_told_from_it_and_from_the_image():
+    """-998 is 0.2 % off; and so is all below 0, where a fifth of the rest, from 0 to 8, lies at 1.5 or less."""
+    assert padding_of(mixed(between=(-998.0, *[-600.0] * 8, -3.0))) == Padding(-1000.0, 110, True, 10)
+    # Where an image has values below 0: what lies as far below the lowest fifth of them as its range.
+    assert padding_of(mixed(ends=(-4.0, 4.0))) == Padding(-1000.0, 109, True, 9)
+    # 16 of 1,600 voxels, and half of them.
+    assert padding_of(mixed(pure=15)) is None
+    assert padding_of(mixed(pure=16)) == Padding(-1000.0, 25, True, 9)
+    assert padding_of(mixed(pure=791)) == Padding(-1000.0, 800, True, 9)
+    assert padding_of(mixed(pure=792)) == Padding(-1000.0, 801, False, 9)
+
+
+def test_what_lies_between_is_a_mixture_where_a_quarter_of_it_is_near_the_padding():
+    """At 0.55 of the way from -1,000 to the lowest fifth of the image, at about 1.5, or before: up to -449."""
+    assert padding_of(mixed(between=(-455.0,) * 9)) == Padding(-1000.0, 109, True, 9)
+    assert padding_of(mixed(between=(-440.0,) * 9)) is None
+    assert padding_of(mixed(between=(-455.0,) * 4 + (-10.0,) * 8)) == Padding(-1000.0, 112, True, 12)
+
+
+def test_mixed_padding_lies_twenty_ranges_of_the_image_below_it():
+    """The range is that from the lowest fifth to the highest hundredth: about 6.5, so that 130 are asked."""
+    assert padding_of(mixed(lowest=-120.0, between=(-70.0,) * 9)) is None
+    assert padding_of(mixed(lowest=-140.0, between=(-80.0,) * 9)) == Padding(-140.0, 109, True, 9)
+
+
 def test_padding_in_all_scans_is_no_duplicate(tmp_path):
     """It made 99.99 % of the contrast of every slice, so that all scans seemed to be one."""
     rows = [["patient_id", "scan_id", "mri", "mask"]]

@@ -8,7 +8,11 @@ from dicom_files import classic_series, write
 from dicom_masks import box, contour, structures
 from pydicom import dcmread
 from scans import prepare, refused, save
+from stores import scan
 
+from data_prep.manifest.manifest import Row
+from data_prep.oddities.whose import odd_whose
+from data_prep.volumes.volume import Whose
 from hnscc.cohort.store import Store
 
 SHAPE = (16, 16, 6)
@@ -85,6 +89,36 @@ def test_one_patient_and_study_or_frame_under_two_ids_is_refused(tmp_path, share
     assert "Doe" not in text and "1.2.4" not in text and "1.2.5" not in text
     ((_, sentence),) = told(prepared(tmp_path / "accepted", one, {}, one, {}))
     assert sentence.startswith("2 scans (S0, S2) of 2 patients bear one patient id and one")
+
+
+def of_headers(*patients: str, study: str = "", frame: str = "") -> list[tuple[str, bool]]:
+    """What is said of the manifest's patients with one file each, by the ids in its header, and if it is refused."""
+    rows = [Row(2 + at, f"P{at}", f"S{at}", {"mri": Path("s")}, None, None) for at in range(len(patients))]
+    files = [{"mri": Whose(each, study, frame)} for each in patients]
+    return [
+        (odd.text, odd.refused)
+        for odd in odd_whose(rows, [scan(each.patient_id, ()) for each in rows], files)
+    ]
+
+
+def test_what_two_share_is_told_once_and_by_the_surest_of_it():
+    both = "2 scans (S0, S2) of 2 patients bear one patient id and one {} in DICOM: are they one patient?"
+    four = ("a", "b", "a", "c")
+    assert of_headers(*four, study="s", frame="f") == [(both.format("study"), True)]
+    assert of_headers(*four, frame="f") == [(both.format("frame of reference"), True)]
+    alone = "2 scans (S0, S2) of 2 patients bear one patient id in DICOM: are they one patient?"
+    assert of_headers(*four) == [(alone, False)], "an id that is absent is none that is shared"
+    assert of_headers("", "", "b", "c", study="s", frame="f") == []
+
+
+def test_an_id_that_three_of_five_patients_bear_is_an_anonymisers():
+    """Of six it is told, and of two, where one may stand twice. Those without an id are not counted."""
+    assert of_headers("a", "a", "a", "b", "c") == of_headers("a", "a", "a", "b", "c", "", "") == []
+    assert len(of_headers("a", "a", "a", "b", "c", "d")) == len(of_headers("a", "a")) == 1
+    assert of_headers("a", "a", "a") == []
+    for patients, refused_ in (("aaabc", False), ("aaabcd", True), ("aa", True)):
+        ((_, found),) = of_headers(*patients, study="s")
+        assert found == refused_
 
 
 def test_one_patient_id_alone_is_told_unless_most_bear_it(tmp_path):

@@ -22,15 +22,18 @@ from hnscc.study.trials import Trial, trials_of
 
 @dataclass(frozen=True)
 class Slice:
-    """One scored slice: its split, patient, its mask (H, W) of 0 and 1, and whether it is used.
-
-    Each patient has one scan.
-    """
+    """One scored slice: its split, patient, its mask (H, W) of 0 and 1, whether it is used, and which of the patient's
+    scans it is of."""
 
     split: str
     patient: str
     mask: np.ndarray
     used: bool = True
+    scan: str = "a"
+
+    @property
+    def scan_id(self) -> str:
+        return f"{self.patient}-{self.scan}"
 
 
 def small_study(variants: tuple[str, ...] = ("pet", "pet_mri"), **settings: Any) -> Study:
@@ -65,7 +68,7 @@ def _write_fold(run: RunFolder, number: int, slices: list[Slice], drawn: dict[st
             "row": pa.array(range(len(slices)), pa.int32()),
             "split": [each.split for each in slices],
             "patient_id": [each.patient for each in slices],
-            "scan_id": [f"{each.patient}-a" for each in slices],
+            "scan_id": [each.scan_id for each in slices],
             "z": pa.array(range(len(slices)), pa.int32()),
             "positive": truth_px > 0,
             "used": [each.used for each in slices],
@@ -85,7 +88,7 @@ def _write_fold(run: RunFolder, number: int, slices: list[Slice], drawn: dict[st
     hashes = {path.name: sha256(content) for path, content in files.items()}
     split = {"fold": number, "digest": f"digest{number}", "files": hashes, "warnings": [], "slices": "all"}
     split |= {"others_digest": "" if all(each.used for each in slices) else f"others{number}"}
-    whole = {f"{each.patient}-a" for each in slices if each.split != "train"}
+    whole = {each.scan_id for each in slices if each.split != "train"}
     split |= {"spacing_mm": {scan: [3.0, 1.0, 1.0] for scan in sorted(whole)}}
     split |= {"drawn": {scan: dict(mask.lies) for scan, mask in drawn.items()}}
     split |= {"store_digest": "store", "bounds": {"pet": [0.0, 1.0]}}
@@ -98,15 +101,17 @@ def _write_fold(run: RunFolder, number: int, slices: list[Slice], drawn: dict[st
 def _scans(number: int, slices: list[Slice]) -> pa.Table:
     rows = []
     for split in SPLITS:
-        for patient in sorted({each.patient for each in slices if each.split == split}):
-            used = [each.mask.any() for each in slices if (each.split, each.patient) == (split, patient)]
+        for patient, scan_id in sorted(
+            {(each.patient, each.scan_id) for each in slices if each.split == split}
+        ):
+            used = [each.mask.any() for each in slices if (each.split, each.scan_id) == (split, scan_id)]
             counts = {
                 "used_positive": sum(map(bool, used)),
                 "used_negative": len(used) - sum(map(bool, used)),
             }
             named: dict[str, Any] = {
                 "patient_id": patient,
-                "scan_id": f"{patient}-a",
+                "scan_id": scan_id,
                 "fold": number,
                 "split": split,
             }

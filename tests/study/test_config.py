@@ -1,9 +1,12 @@
 """Settings as a study gives them: defaults, differences of variants, and which values are refused."""
 
 import pytest
+from pydantic import ValidationError
 from small_settings import one_network, refused, study
 
 from hnscc.study.presets import merge
+
+UNET_WITHOUT_ENCODER = {"pet": {"modalities": ["pet"], **one_network("unet")}}
 
 
 def test_corrected_is_the_default_and_leak_free():
@@ -82,6 +85,32 @@ def test_each_wrong_setting_is_named_by_its_path(settings, named):
             {"augmentation": {"copies": "fresh", "originals": "dropped"}},
             "copies: fresh, originals: dropped",
             "copies: fresh goes with originals: kept",
+        ),
+        *(
+            (
+                {"augmentation": {"copies": "fresh", name: True}},
+                f"copies: fresh, {name}: true",
+                f"{name}: false",
+            )
+            for name in ("validation", "shared_by_repeats")
+        ),
+        (
+            {"training": {"network": {"architecture": "paper", "width": 4, "encoder_weights": "x"}}},
+            "architecture: paper, encoder_weights: x",
+            "no encoder",
+        ),
+        (
+            {
+                "training": {"network": {"architecture": "paper", "width": 4}},
+                "variants": UNET_WITHOUT_ENCODER,
+            },
+            "architecture: unet, encoder: null",
+            "architecture unet needs an encoder, for example resnet18",
+        ),
+        (
+            {"repeats": {"max": 8, "until": 0.1, "enough": {"pet": 9}}},
+            "enough: {pet: 9}, max: 8",
+            "enough is at most max for each variant",
         ),
         (
             {"training": {"network": {"width": 4}}},
@@ -169,9 +198,20 @@ def test_settings_that_are_nested_too_deep_are_one_message(key, wrap):
     assert "nested too deep" in refused(**{key: within})
 
 
-@pytest.mark.parametrize("gpus", [0, 0.25, 1, 1.0, 2, 8.0, "auto"])
+def test_the_most_repeats_may_be_the_first_ones_and_enough():
+    made = study(repeats={"max": 6, "until": 0.1, "first": 6, "enough": {"pet": 6}})
+    assert made.repeats_of("pet") == made.most_repeats == 6
+
+
+def test_a_checked_study_cannot_be_changed():
+    """It could be made one that was never checked."""
+    with pytest.raises(ValidationError, match="frozen"):
+        study().training.epochs = 0
+
+
+@pytest.mark.parametrize("gpus", [0, 0.0001, 0.25, 1, 1.0, 2, 8.0, "auto"])
 def test_a_share_of_a_gpu_or_whole_gpus_may_be_asked_for(gpus):
-    assert study(resources={"gpus": gpus}).resources.gpus == gpus
+    assert study(resources={"gpus": gpus, "cpus": 0.0001}).resources.gpus == gpus
 
 
 @pytest.mark.parametrize("resources", [{"cpus": 0.00009}, {"gpus": 1e-9}])

@@ -69,14 +69,42 @@ def _magnitude(settings) -> float:
     return math.log10(settings["training.learning_rate"])
 
 
-def test_settings_that_are_valid_only_together_can_be_searched():
+@pytest.mark.parametrize(
+    "network", [{"architecture": "unet", "encoder": "resnet18"}, {"architecture": "paper", "width": 2}]
+)
+def test_settings_that_are_valid_only_together_can_be_searched(network):
+    """Beside the paper's network, which has no encoder, neither is valid alone."""
     ranges = {
         "training.network.architecture": ["unet", "fpn"],
         "training.network.encoder": ["resnet18", "resnet34"],
     }
-    study = searched({"ranges": ranges, "configurations": 4})
+    study = searched({"ranges": ranges, "configurations": 4}, training={"network": network})
     check_search(study)
     assert len(with_configurations(study, proposer(study)([], 4)).variants) == 4
+
+
+def test_a_range_of_shares_holds_more_than_its_whole_numbers():
+    ranges = {"augmentation.flip_left_right": {"low": 0.0, "high": 1.0}}
+    check_search(searched({"ranges": ranges, "configurations": 5}, augmentation={"copies": 2}))
+
+
+@pytest.mark.parametrize("budget", [{"hours": 1.0}, {"gpu_hours": 1.0}, {"trials": 14.0}])
+def test_one_limit_is_a_budget_and_the_first_repeats_may_be_all(budget):
+    """Twice six configurations, and two trainings more to decide."""
+    check_search(searched({"budget": budget, "repeats": {"first": 2, "most": 2}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "winners"),
+    [
+        ("s", "s_winners"),
+        ("x" * 60, "x" * 52 + "_winners"),
+        ("x" * 52 + "_winners", "x" * 51 + "_winners"),
+    ],
+)
+def test_the_study_of_the_winners_has_another_name_of_at_most_60_letters(name, winners):
+    written = winners_file(searched(name=name), {"c00": {"training.batch_size": 4}}, {"c00": ""})
+    assert yaml.safe_load(written)["name"] == winners
 
 
 def test_too_few_different_configurations_is_said():
@@ -136,8 +164,13 @@ def test_a_bad_range_is_one_clear_error(ranges, said):
         ({"rangs": {}}, "search.rangs is unknown"),
         ({"ranges": {"training.learning_rate": {"low": 1.0, "high": 0.1}}}, "low lies below high"),
         ({"ranges": {"training.learning_rate": {"low": 0.0, "high": 0.1, "log": True}}}, "low above 0"),
+        ({"ranges": {"training.learning_rate": {"low": 0.1, "high": 0.1}}}, "low lies below high"),
         ({"ranges": {"training.batch_size": [4]}}, "at least two different values"),
         ({"ranges": {"training.batch_size": [4, 8]}, "configurations": 3}, "at most 2"),
+        (
+            {"ranges": {"training.batch_size": [4, 8, 16], "training.patience": [1, 2]}, "configurations": 7},
+            "at most 6",
+        ),
         ({"repeats": {"first": 9, "most": 4}}, "most is at least first"),
         ({"ranges": {"training.batch_size": {"low": 4, "high": 6}}, "configurations": 4}, "at most 3"),
     ],
@@ -172,6 +205,7 @@ def test_a_study_without_a_search_is_refused():
 
 def test_repeats_of_all_configurations_share_their_seeds_and_none_with_the_winners_study(tmp_path):
     study = with_configurations(searched(), proposer(searched())([], 6))
+    assert base_of(study) == base_of(searched()), "and not the first configuration"
     seeds = [trial_seeds(study, Trial(name, 0, repeat)) for name in ("c00", "c05") for repeat in (0, 1)]
     assert seeds[0] == seeds[2] != seeds[1] == seeds[3]
     settings = {"training.learning_rate": 0.002, "augmentation.copies": "fresh"}

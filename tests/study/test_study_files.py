@@ -1,5 +1,6 @@
 """Study files: those that are shipped, what YAML makes of one, and the line that a message names."""
 
+from codecs import BOM_UTF16_BE
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,9 @@ def test_all_wrong_settings_are_told_at_once_each_with_its_line(tmp_path):
     file.write_text(
         "name: x\nstore: s\nrepeats: 0\ntraining:\n  epochs: -3\n  learning_rate: fast\nseeds: 3\n"
         "variants:\n  pet: {modalities: [pet]}\n  mri: {modalities: []}\n"
+        "  both: {modalities: [pet, mri], repeats: 2, training: {epochs: -4}}\n"
     )
-    with pytest.raises(InputError, match="5 faults were found") as caught:
+    with pytest.raises(InputError, match="7 faults were found") as caught:
         load_study(file)
     named = [line.partition(", ")[2] for line in str(caught.value).splitlines() if f"{file}, line" in line]
     assert [line.partition(" Expected")[0] for line in named] == [
@@ -62,6 +64,9 @@ def test_all_wrong_settings_are_told_at_once_each_with_its_line(tmp_path):
         "line 6: The setting training.learning_rate is not valid.",
         "line 7: The setting seeds is unknown.",
         "line 10: The setting variants.mri.modalities is not valid.",
+        # They were told once those of the same names at the top of the file were corrected.
+        "line 11: The setting variants.both.repeats is unknown.",
+        "line 11: The setting variants.both.training.epochs is not valid.",
     ]
     assert str(caught.value).count("correct it in the study file") == 1
 
@@ -75,6 +80,11 @@ def test_all_wrong_settings_are_told_at_once_each_with_its_line(tmp_path):
         ("training: {epochs: 3,\n  patience: 0}", 8, "training.patience"),
         ("sampling: 3", 7, "sampling"),
         ("  mri:\n    modalities: [mri]\n    training:\n      lr: 1", 10, "variants.mri.training.lr"),
+        (
+            "  mri:\n    modalities: [mri]\n    training:\n      epochs: 0\ntraining:\n  epochs: 3",
+            10,
+            "variants.mri.training.epochs",
+        ),
         ("  mri:\n    training: {epochs: 3}", 7, "variants.mri.modalities is missing"),
         ("  mri:\n    <<: *pet\n    modalities: []", 9, "variants.mri.modalities"),
     ],
@@ -154,8 +164,9 @@ def test_yaml_pitfalls(tmp_path):
 def test_a_file_in_utf_16_is_read_by_its_mark_and_another_is_told_to_be_saved_as_utf_8(tmp_path):
     """As Windows' editors write it; manifests in it are taken, too. Of others the path was to be checked."""
     text = "name: kn\u00f6del\nstore: x.zarr\nvariants: {pet: {modalities: [pet]}}\n".replace("\u00f6", "o")
-    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        (tmp_path / "x.yaml").write_bytes(text.encode(encoding))
+    big_endian = BOM_UTF16_BE + text.encode("utf-16-be")
+    for content in (*(text.encode(each) for each in ("utf-8", "utf-8-sig", "utf-16")), big_endian):
+        (tmp_path / "x.yaml").write_bytes(content)
         assert load_study(tmp_path / "x.yaml").name == "knodel"
     for content in ("# \u00e4\n".encode("latin-1") + text.encode(), b"\xff\xfea"):
         (tmp_path / "x.yaml").write_bytes(content)

@@ -23,11 +23,11 @@ SEARCH = {
 COPIES = {"copies": 2}
 # Settings of a file, which of them change nothing, and the same without what they stand beside.
 WITHOUT_EFFECT = [
-    ({"split": {"folds": 5, "test": 0.3}}, ["split.test"], {"split": {"folds": 1, "test": 0.3}}),
+    ({"split": {"folds": 2, "test": 0.3}}, ["split.test"], {"split": {"folds": 1, "test": 0.3}}),
     (
         {"sampling": {"ratio": 0, "negatives": "any_scan"}},
         ["sampling.negatives"],
-        {"sampling": {"ratio": 1, "negatives": "any_scan"}},
+        {"sampling": {"ratio": 0.5, "negatives": "any_scan"}},
     ),
     (
         {"evaluation": {"slices": "sampled", "tolerance_mm": 3}},
@@ -39,7 +39,11 @@ WITHOUT_EFFECT = [
         ["evaluation.tolerance_mm"],
         {"protocol": "as_written", "evaluation": {"slices": "all", "tolerance_mm": 3}},
     ),
-    ({"modalities": ["mri"]}, ["modalities"], {"modalities": ["mri"], "variants": {"mri": None}}),
+    (
+        {"modalities": ["mri"]},
+        ["modalities"],
+        {"modalities": ["mri"], "variants": {"mri": None, "pet": {"modalities": ["pet"]}}},
+    ),
     ({"modalities": 12}, ["modalities"], {}),
     (
         {"repeats": {"max": 50, "until": 0.02, "enough": {"pet": 6, "mri": 6}}},

@@ -63,7 +63,9 @@ def refused(text: str) -> InputError:
         ("null", None),
         ("'1e-3'", "1e-3"),
         ('"yes"', "yes"),
-        ("y", "y"),
+        *((each, each) for each in "yYnN"),
+        ("1:30.5", "1:30.5"),
+        ("1_000.5", 1000.5),
         ("1:30", "1:30"),
         ("2026-01-01", "2026-01-01"),
         ("pet", "pet"),
@@ -111,6 +113,11 @@ def test_merged_keys_stand_where_they_were_written_and_own_ones_count_before_the
     assert (document.lines["c", "q"], document.lines["c", "r"]) == (1, 4)
     # PyYAML is the other judge of what a merge means.
     assert document.value == yaml.safe_load(text)
+    assert list(document.value["c"]) == list(yaml.safe_load(text)["c"])
+
+
+def test_lists_may_be_nested_as_deep_as_is_said():
+    assert read_yaml("a: " + "[" * 20 + "]" * 20, "study.yaml").value["a"]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +139,7 @@ def test_merged_keys_stand_where_they_were_written_and_own_ones_count_before_the
         ("a: 1\n<<: 3\n", 2, "no mapping"),
         ("a: &a [*a]\n", 1, "an alias within itself"),
         ("a: &a {<<: *a}\n", 1, "an alias within itself"),
-        ("a: " + "[" * 30 + "]" * 30, 1, "more than 20 levels"),
+        ("a: " + "[" * 21 + "]" * 21, 1, "more than 20 levels"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(text, line, said):
