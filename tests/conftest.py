@@ -34,6 +34,7 @@ TOGETHER = (
     (
         *("training/test_network.py", "training/test_resizing.py", "training/test_subpixel.py"),
         *("training/test_arithmetic.py", "training/test_feeding.py", "training/test_adam.py"),
+        *("training/test_network_tried.py", "training/test_inference.py"),
     ),
     # A trained study, and that library.
     (

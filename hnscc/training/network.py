@@ -112,8 +112,9 @@ def _sizes_near(layers: nn.Module, in_channels: int, size: int) -> tuple[int | N
     """
     for step in (8, 16, 32, 64):
         below, above = size // step * step, size // step * step + step
-        tried = [each for each in (below, above) if each and each != size]
-        if size % step and not any(_refused(layers, in_channels, each) for each in tried):
+        # The size itself, where it is a multiple, is among these, and is refused once more.
+        tried = [each for each in (below, above) if each]
+        if not any(_refused(layers, in_channels, each) for each in tried):
             return step, tried
     return None, []
 

@@ -1,5 +1,7 @@
 """How many trials go onto a GPU, by what one takes of its memory."""
 
+from types import SimpleNamespace
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from hnscc.study.trials import trials_of
 from hnscc.training.boundary import begin
 from hnscc.training.inference import EVALUATION_BATCH
 from hnscc.training.ready import make_run_ready
-from hnscc.training.trial import train_first_batches
+from hnscc.training.trial import measure_gpu, train_first_batches
 from rayjobs.gpu_shares import share_for
 
 GIB = 2**30
@@ -31,6 +33,24 @@ def test_as_many_trials_as_ray_places_by_the_share_fit_into_the_memory(peak, tot
     placed = 10_000 // round(share * 10_000)
     assert 0 < share <= 1
     assert placed == 1 or placed * peak <= total
+
+
+def test_a_trial_is_measured_alone_on_its_gpu_in_its_own_format(monkeypatch):
+    """Of 80 GiB 76 are free, 3 reserved for tensors (5 at their peak): the context has 1. Without a GPU, what would be
+    asked of one."""
+    asked = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (76 * GIB, 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 3 * GIB)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 5 * GIB)
+    monkeypatch.setattr(
+        "hnscc.training.trial.set_up_torch", lambda *given, **named: asked.append((given, named))
+    )
+    monkeypatch.setattr("hnscc.training.trial.train_first_batches", lambda *given: asked.append(given))
+    study = study_of("s", training={"threads": 3})
+    trial, data = trials_of(study)[0], SimpleNamespace(digest="d")
+    assert measure_gpu(study, trial, data, precision="bf16") == (6 * GIB, 80 * GIB)
+    began = begin(study, trial, "d", device="cuda", precision="bf16")
+    assert asked == [(("cuda", 3), {"gpus": 1.0, "precision": "bf16"}), (study, trial, data, began)]
 
 
 def test_what_is_measured_is_two_full_batches_and_leaves_nothing_behind(tmp_path, monkeypatch):

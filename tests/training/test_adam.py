@@ -53,6 +53,20 @@ def test_one_step_by_hand():
     assert torch.equal(unused.detach(), torch.ones(2))
 
 
+def test_three_steps_by_the_papers_algorithm():
+    """Algorithm 1 of Kingma and Ba 2015, in Python's numbers; epsilon is so large that its place counts."""
+    weight, value, first, second = torch.nn.Parameter(torch.tensor([2.0])), 2.0, 0.0, 0.0
+    optimiser = Adam([weight], learning_rate=0.1, epsilon=0.5)
+    for step, gradient in enumerate((0.5, -4.0, 1.5), start=1):
+        weight.grad = torch.tensor([gradient])
+        optimiser.step()
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
+        unbiased = first / (1 - 0.9**step), second / (1 - 0.999**step)
+        value -= 0.1 * unbiased[0] / (unbiased[1] ** 0.5 + 0.5)
+        assert weight.item() == pytest.approx(value, rel=1e-5)
+
+
 def test_a_copy_of_its_state_continues_to_the_same_bits():
     torch.manual_seed(0)
     start = torch.randn(6, 3, 3, 3).to(memory_format=torch.channels_last)

@@ -139,10 +139,11 @@ def test_rotation_stays_within_15_degrees_and_reaches_them():
 
 
 def test_what_comes_in_from_outside_is_0_and_images_are_interpolated_between_pixels():
-    """Slices of ones: borders that are turned inwards leave values between 0 and 1 in images, and none in masks."""
-    ones = np.ones((40, 1, 32, 32), np.float32), np.ones((40, 32, 32), np.uint8)
+    """Slices of ones: borders that are turned inwards leave values between 0 and 1 in images. Masks of 200, so that
+    what lies between could be told, have none."""
+    ones = np.ones((40, 1, 32, 32), np.float32), np.full((40, 32, 32), 200, np.uint8)
     images, masks = augment(*ones, choices(), seed=3)
-    assert images.min() == 0 and images.max() == 1 and set(np.unique(masks)) == {0, 1}
+    assert images.min() == 0 and images.max() == 1 and set(np.unique(masks)) == {0, 200}
     assert ((images > 0) & (images < 1)).any(axis=(1, 2, 3)).mean() > 0.9
     assert (images.min(axis=(1, 2, 3)) == 0).mean() > 0.9 and (masks.min(axis=(1, 2)) == 0).mean() > 0.9
 

@@ -170,16 +170,23 @@ def test_a_gpu_gets_slices_anew_where_they_are_chosen_anew(data, monkeypatch, co
     assert isinstance(first, Held) and len(second) == len(first)
 
 
-def test_what_is_measured_holds_what_a_training_holds(data, monkeypatch):
-    """Of the slices for training and validation, all; measured on the processor by what is asked to be held."""
-    study = study_of(data[0].store, augmentation={"copies": 3})
+@pytest.mark.parametrize(("batch_size", "measured"), [(4, 2 * 32), (40, 2 * 40)])
+def test_what_is_measured_holds_what_a_training_holds(data, monkeypatch, batch_size, measured):
+    """Of the slices for training and validation, all; measured on the processor by what is asked to be held. An epoch
+    of two full batches, of training or of evaluation, whichever are larger, is trained, and predicted too."""
+    study = study_of(data[0].store, augmentation={"copies": 3}, training={"batch_size": batch_size})
     trial = Trial("pet", 0, 0)
     began = begin(study, trial, data[1].digest, device="cpu", precision="fp32")
     asked = []
     monkeypatch.setattr(
         "hnscc.training.trial.hold", lambda slices, device: asked.append(len(slices)) or slices
     )
+    predicted, predicting = [], Fit.predicting
+    monkeypatch.setattr(
+        Fit, "predicting", lambda fit, slices: predicted.append(len(slices)) or predicting(fit, slices)
+    )
     train_first_batches(study, trial, data[1], began)
     seeds, variant = trial_seeds(study, trial), study.variants["pet"]
     training = len(training_slices(variant, data[1], seeds)(1))
-    assert asked[:2] == [training, len(validation_slices(variant, data[1], seeds))]
+    assert asked == [training, len(validation_slices(variant, data[1], seeds)), measured]
+    assert predicted == [measured]

@@ -1,5 +1,7 @@
 """What a training's state makes of the scores of its epochs, which are made up here, and of a checkpoint."""
 
+import os
+import platform
 import time
 
 import pytest
@@ -11,6 +13,7 @@ from hnscc.study.run_folder import TrialFolder
 from hnscc.training.boundary import begin
 from hnscc.training.checkpoint import save_checkpoint
 from hnscc.training.fit import Diverged, Fit
+from hnscc.training.hardware import hardware
 from hnscc.training.network import build_network
 from hnscc.training.records import Attempt
 
@@ -78,22 +81,31 @@ def test_an_epochs_seconds_are_those_since_it_began():
 FIRST, LATER = (
     Attempt(node=name, pid=1, gpus=0.5, from_epoch=epoch) for name, epoch in (("one", 1), ("two", 3))
 )
+ENDED = FIRST.model_copy(update={"ended": "OutOfMemoryError"})
 
 
 @pytest.mark.parametrize(("scores", "best"), [((0.2, 0.5, 0.4), 2.0), ((0.2, 0.3, 0.4), 3.0)])
-@pytest.mark.parametrize("known", [(), (FIRST,), (FIRST, LATER)])
+@pytest.mark.parametrize("known", [(), (FIRST,), (ENDED,), (FIRST, LATER)])
 def test_a_checkpoint_brings_back_weights_best_weights_and_who_trained_it(tmp_path, scores, best, known):
-    """An attempt that the checkpoint does not know of was told by the record of a failure. The best weights stand in it
-    only where they are not those of its own epoch."""
+    """An attempt that the checkpoint does not know of was told by the record of a failure, and so was the error that
+    ended one. The best weights stand in it only where they are not those of its own epoch."""
     saved, folder = after(started([FIRST]), *scores), TrialFolder(tmp_path / TRIAL.trial_id)
     so_far, tensors = saved.checkpoint()
     assert any(name.startswith("best.") for name in tensors) == (best != 3.0)
     save_checkpoint(folder.slot(0), so_far, tensors)
     folder.slot(1).facts.write_text("torn")
-    fit = started([*known])
+    told = [*known]
+    fit = started(told)
     fit.resume(folder, 0.25)
+    assert fit.attempts is told, "where the training fails, its record names them"
     assert (fit.history, fit.next_slot) == (saved.history, 1)
     assert weights_of(fit.network.state_dict(), fit) == {3.0} and weights_of(fit.best, fit) == {best}
     *earlier, now = fit.attempts
-    assert earlier == [FIRST, LATER][: max(1, len(known))]
+    assert earlier == [*(known or (FIRST,))]
     assert (now.gpus, now.from_epoch, now.not_used) == (0.25, 4, ("slot-1.json is damaged",))
+    assert (now.node, now.pid, now.hardware) == (platform.node(), os.getpid(), hardware())
+
+
+def test_it_is_trained_by_the_settings_of_its_optimiser():
+    adam = started(learning_rate=0.25, adam_epsilon=0.5).optimiser
+    assert (adam.learning_rate, adam.epsilon) == (0.25, 0.5)

@@ -1,13 +1,22 @@
-"""What models say of slices, where they say nothing that could be stored."""
+"""What models say of slices, also where they say nothing that could be stored."""
 
 import numpy as np
 import pytest
 import torch
+from stores import make_store, study_of
+from trials import train_trial
 
 from hnscc.base.errors import InputError
 from hnscc.base.steps import at_once
 from hnscc.cohort.slices import Slices
-from hnscc.training.inference import predicting
+from hnscc.study.run_folder import RunFolder
+from hnscc.study.trials import Trial
+from hnscc.study.variant_schema import Network
+from hnscc.training.export import onnx_of
+from hnscc.training.inference import TrainedModels, logits_of, predicting
+from hnscc.training.members import Member
+from hnscc.training.ready import make_run_ready
+from hnscc.training.records import read_record
 
 
 class Given(torch.nn.Module):
@@ -31,6 +40,64 @@ def test_no_number_is_no_probability():
     """NaN was stored as a probability of 0."""
     with pytest.raises(InputError, match=r"found: +NaN in 2 of 3 slices"):
         said(0.0, float("nan"), float("nan"))
+
+
+class Sums(torch.nn.Linear):
+    """A layer that is computed in the format of a training, and notes which."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 1)
+        self.seen = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        sums = super().forward(images)
+        self.seen.append(sums.dtype)
+        return sums
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_a_network_computes_in_the_format_of_its_trial_and_its_logits_are_float32(precision, dtype):
+    model = Sums()
+    assert logits_of(model, torch.ones(2, 1, 3, 1), device="cpu", precision=precision).dtype == torch.float32
+    assert model.seen == [dtype]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_trained_model_says_of_raw_values_what_its_trial_stored_of_them(tmp_path, precision):
+    """To the bit: by the bounds of its fold, in its own number format, whatever model was asked before it."""
+    study = study_of(make_store(tmp_path).location, training={"epochs": 1, "precision": precision}, repeats=1)
+    run = make_run_ready(study, tmp_path / "run")
+    data, trial = run.folds[0], Trial("pet_mri", 0, 0)
+    folder = run.folder.trial(trial.trial_id)
+    list(train_trial(study, trial, data, folder, device="cpu", precision=precision))
+    digest = read_record(folder).files["weights.safetensors"]
+    scored = data.scored_slices(("pet", "mri"))
+    other = {"fp32": "bf16", "bf16": "fp32"}[precision]
+    members = [
+        Member(trial.trial_id, bounds, number_format, digest)
+        for bounds, number_format in (
+            (scored.bounds, precision),
+            (((0.0, 9.0), (0.0, 9.0)), precision),
+            (scored.bounds, other),
+            (scored.bounds, precision),
+        )
+    ]
+    models = TrainedModels(run.folder, study.training.network, members, threads=1)
+    stored = np.load(folder.predictions)["probabilities"]
+    same = [np.array_equal(each, stored) for each in models.probabilities(scored.images[scored.rows])]
+    assert same == [True, False, False, True]
+
+
+def test_trained_weights_need_no_file_of_the_encoders(tmp_path, monkeypatch):
+    """Which the user may have deleted since: they already include them. The number of threads is the one given."""
+    told = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    network = Network(architecture="unet", encoder="resnet18", encoder_weights=str(tmp_path / "gone"))
+    run, members = RunFolder(tmp_path), [Member("pet-f0-r00", ((0.0, 1.0),), "fp32", "")]
+    assert TrainedModels(run, network, members, threads=3).model and told == [3]
+    # They are read after the network was built.
+    with pytest.raises(InputError, match="weights of a trial cannot be used"):
+        onnx_of(run, network, members, 32)
 
 
 def test_infinite_logits_are_probabilities_of_0_and_1():

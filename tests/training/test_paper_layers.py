@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 
 from hnscc.study.variant_schema import Network
 from hnscc.training.network import build_network
@@ -14,18 +15,51 @@ PAPER = Network(architecture="paper", width=16)
 def test_dropout_drops_its_share_and_keeps_the_mean(dtype):
     source = torch.Generator()
     layer = Dropout(0.3, source=source)
-    ones = torch.ones(8, 5, 33, 31, dtype=dtype).to(memory_format=torch.channels_last)
+    ones = torch.ones(7, 5, 33, 31, dtype=dtype).to(memory_format=torch.channels_last)
     source.manual_seed(1)
     out = layer(ones)
     assert out.dtype == dtype and out.stride() == ones.stride()
-    scale = torch.tensor(1 / 0.7, dtype=dtype).item()
-    assert out.unique().tolist() == [0.0, pytest.approx(scale, rel=1e-4)]
+    scale = torch.tensor(65536 / (65536 - 19661), dtype=dtype).item()  # 0.3 of 65536 are 19660.8
+    assert out.unique().tolist() == [0.0, scale]
     n = ones.numel()
     assert (out == 0).float().mean().item() == pytest.approx(0.3, abs=4 * (0.3 * 0.7 / n) ** 0.5)
     source.manual_seed(1)
     assert torch.equal(layer(ones), out)
     assert not torch.equal(layer(ones), out)
     assert torch.equal(layer.eval()(ones), ones)
+
+
+def test_dropout_that_keeps_one_value_of_65536_keeps_that_one():
+    """Of 2**22 values 64 are kept, give or take 8, and each is multiplied by 65536."""
+    out = Dropout(65535 / 65536, source=torch.Generator().manual_seed(3))(torch.ones(2**22))
+    assert out.unique().tolist() == [0.0, 65536.0]
+    assert 32 <= (out != 0).sum() <= 96
+
+
+def test_the_network_computes_what_its_layers_say():
+    """By PyTorch's functions and the weights' names: what was trained before is read as it was."""
+    model, images = build_network(PAPER, 2, seed=4).eval(), torch.rand(2, 2, 32, 48)
+    with torch.no_grad():
+        for bias in (each for name, each in model.named_parameters() if name.endswith("bias")):
+            bias.normal_(std=0.1)
+        weights = model.state_dict()
+
+        def block(name, features):
+            for layer in (0, 3):
+                given = weights[f"{name}.{layer}.weight"], weights[f"{name}.{layer}.bias"]
+                features = functional.relu(functional.conv2d(features, *given, padding=1))
+            return features
+
+        skips = [block("down.0", images)]
+        for level in (1, 2, 3, 4):
+            skips.append(block(f"down.{level}", functional.max_pool2d(skips[-1], 2)))
+        features = skips.pop()
+        for level in range(4):
+            given = weights[f"up.{level}.weight"], weights[f"up.{level}.bias"]
+            doubled = functional.conv_transpose2d(features, *given, stride=2)
+            features = block(f"merge.{level}", torch.cat([doubled, skips.pop()], dim=1))
+        expected = functional.conv2d(features, weights["output.weight"], weights["output.bias"])
+        torch.testing.assert_close(model(images), expected)
 
 
 def test_dropout_chooses_from_its_own_source_alone():

@@ -71,7 +71,7 @@ def test_an_error_while_predicting_again_is_told_and_keeps_what_vouches_for_the_
     monkeypatch.undo()
     assert go(run, trial) == 0
     assert run.not_completed() == []
-    assert read_record(folder).failure is None
+    assert read_record(folder).failure is None and read_record(folder).error is None
     assert read_record(folder).files["weights.safetensors"] == before.files["weights.safetensors"]
 
 

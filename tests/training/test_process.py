@@ -2,8 +2,10 @@
 
 import json
 import platform
+import re
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -15,7 +17,9 @@ from hnscc.training.process import (
     memory_fraction,
     memory_is_full,
     peak_gpu_bytes,
+    raise_if_memory_ran_out,
     seeded,
+    without_compiler,
 )
 from hnscc.training.records import Attempt
 
@@ -28,7 +32,9 @@ warnings.simplefilter("error")
 from hnscc.training.process import set_up_torch
 
 told = []
-torch.cuda.empty_cache = torch.cuda.reset_peak_memory_stats = lambda: None
+begun = []
+torch.cuda.empty_cache = lambda: begun.append("emptied")
+torch.cuda.reset_peak_memory_stats = lambda: begun.append("reset")
 torch.cuda.mem_get_info = lambda: (70 * 2**30, 80 * 2**30)
 torch.cuda.set_per_process_memory_fraction = told.append
 tf32 = []
@@ -43,6 +49,7 @@ print(json.dumps({
     "cublas": os.environ["CUBLAS_WORKSPACE_CONFIG"],
     "tf32": tf32,
     "fractions": told,
+    "begun": begun,
 }))
 """
 
@@ -53,7 +60,6 @@ def prepared():
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
 def test_a_gpu_computes_deterministically_without_the_compiler_and_without_filling_new_memory(prepared):
     assert prepared["deterministic"] and not prepared["only_warns"]
     assert prepared["compiler"] == []
@@ -61,7 +67,6 @@ def test_a_gpu_computes_deterministically_without_the_compiler_and_without_filli
     assert prepared["cublas"] == ":4096:8"
 
 
-@pytest.mark.slow
 def test_fp32_on_a_gpu_is_not_tf32(prepared):
     assert prepared["tf32"] == [True, False, False, False]
 
@@ -70,6 +75,7 @@ def test_every_trial_of_a_reused_process_gets_its_own_limit_of_memory(prepared):
     """A quarter of 80 GiB less the context, then all of it; a share below the context leaves nothing, never more."""
     quarter = 0.25 - CUDA_CONTEXT_BYTES / (80 * GIB)
     assert prepared["fractions"] == pytest.approx([quarter, 1.0, 0.0, 1.0], abs=1e-12)
+    assert prepared["begun"] == ["emptied", "reset"] * 4, "the peak that is recorded is each trial's own"
 
 
 @pytest.mark.parametrize("gpus", [0.0001, 0.01, 0.1, 0.5, 0.9999])
@@ -109,6 +115,44 @@ def test_a_full_gpu_is_known_by_whatever_library_says_it(error):
 def test_other_errors_are_neither(error):
     assert not memory_is_full(error)
     assert not gpu_is_lost(error)
+    raise_if_memory_ran_out(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("of Python"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: 17 bytes"),
+    ],
+)
+def test_memory_that_ran_out_is_told_as_that_whoever_found_it(error):
+    with pytest.raises(MemoryError, match=re.escape(str(error))) as raised:
+        raise_if_memory_ran_out(error)
+    assert raised.value.__cause__ is error
+
+
+COMPILER = ("torch._dynamo", "torch._dynamo.utils")
+
+
+def test_the_compiler_is_an_empty_one_within_and_gone_afterwards(monkeypatch):
+    for name in COMPILER:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(KeyError), without_compiler():
+        compiler, helpers = (sys.modules[name] for name in COMPILER)
+        assert compiler.disable(len, recursive=False) is len
+        assert helpers.is_compile_supported("cpu") is False
+        raise KeyError
+    assert not sys.modules.keys() & {*COMPILER}
+
+
+def test_a_compiler_that_is_loaded_already_stays(monkeypatch):
+    loaded = [ModuleType(name) for name in COMPILER]
+    for module in loaded:
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    with without_compiler():
+        assert [sys.modules[name] for name in COMPILER] == loaded
+    assert [sys.modules[name] for name in COMPILER] == loaded
 
 
 def test_a_cuda_error_stays_for_the_process():

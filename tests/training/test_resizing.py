@@ -100,6 +100,8 @@ FUNCTIONS = {
     "pooled to 6": nn.AdaptiveAvgPool2d(6),
     "pooled along one axis": nn.AdaptiveAvgPool2d((None, 4)),
     "pooled by area": lambda x: functional.interpolate(x, size=(3, 2), mode="area"),
+    "pooled by area, by a factor": lambda x: functional.interpolate(x, scale_factor=0.5, mode="area"),
+    "pooled by area, along one axis": lambda x: functional.interpolate(x.flatten(2), size=5, mode="area"),
     "nearest": lambda x: functional.interpolate(x, scale_factor=2, mode="nearest"),
 }
 
@@ -119,6 +121,19 @@ def test_outputs_and_gradients_are_pytorchs_own(function):
     assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
     assert (ours - theirs).abs().max().item() < 1e-14
     assert (our_gradient - their_gradient).abs().max().item() < 5e-14
+
+
+def test_each_of_many_calls_is_by_its_own_matrices():
+    """All in one network, which meets slices of other sides, and numbers of another precision, later on."""
+    functions = {name: each for name, each in FUNCTIONS.items() if name != "pooled by area, along one axis"}
+    network = Called(lambda x: [each(x) for each in functions.values()])
+    ours = resize_by_products(Called(network.function))
+    for sides in ((9, 7), (8, 8), (7, 9), (9, 7)):
+        for dtype in (torch.float64, torch.float32):
+            images = torch.rand(1, 2, *sides, dtype=dtype)
+            for name, found, expected in zip(functions, ours(images), network(images), strict=True):
+                torch.testing.assert_close(found, expected, msg=f"{name}, {sides}, {dtype}")
+            assert "forward" in vars(ours), "it goes on by products"
 
 
 @pytest.mark.parametrize("name", ["twice, corners aligned", "by a module", "pooled to 3"])

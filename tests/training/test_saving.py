@@ -133,6 +133,19 @@ def test_a_pause_leaves_its_checkpoint(small, undisturbed, tmp_path, monkeypatch
     assert ended_as(undisturbed, folder)
 
 
+def test_the_last_epoch_leaves_its_checkpoint_before_anything_is_predicted(
+    small, undisturbed, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(SECONDS, "cpu", AT_THE_END)
+    folder = RunFolder(tmp_path).trial(TRIAL.trial_id)
+    rows = training(small, folder)
+    assert [next(rows)["epoch"] for _ in range(5)] == [1, 2, 3, 4, 5]
+    rows.close()
+    assert epochs_on_disk(folder) == [5]
+    assert list(training(small, folder)) == []
+    assert ended_as(undisturbed, folder)
+
+
 def test_what_is_written_is_the_epochs_own_though_training_goes_on(small, tmp_path, monkeypatch):
     monkeypatch.setitem(SECONDS, "cpu", ALWAYS)
     go_on, save = threading.Event(), saving.save_checkpoint

@@ -1,14 +1,19 @@
 """What an epoch is trained on, and the score that is monitored."""
 
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_trials import TRIAL, fit
 from stores import make_store, study_of
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from hnscc.base.seeds import derive_seed, generator
 from hnscc.cohort.slices import Slices
+from hnscc.scores.thresholds import score_trial
 from hnscc.study.identity import trial_seeds
 from hnscc.study.trials import Trial
 from hnscc.training.adam import Adam
@@ -60,6 +65,7 @@ def test_as_written_copies_replace_originals_and_are_shared_by_repeats(small):
         ({"copies": "fresh"}, "corrected", [("fresh", 3)]),
         ({"copies": 2}, "corrected", [None, ("copy", 0), ("copy", 1)]),
         ({"copies": 2}, "as_written", [("copy", 0), ("copy", 1)]),
+        ({"copies": 0}, "as_written", [None]),  # no copies replace nothing
     ],
 )
 def test_copies_are_those_of_their_documented_keys(small, augmentation, protocol, keys):
@@ -83,7 +89,7 @@ def test_copies_are_those_of_their_documented_keys(small, augmentation, protocol
     same(found, [moved("train", key and derive_seed(seed, *key)) for key in keys])
     assert training_count(variant, len(data.masks[data.rows["train"]])) == len(found)
     own = derive_seed(seed, "validation")
-    written = [derive_seed(own, *key) for key in keys] if protocol == "as_written" else [None]
+    written = [key and derive_seed(own, *key) for key in keys] if protocol == "as_written" else [None]
     same(validation_slices(variant, data, seeds), [moved("validation", key) for key in written])
 
 
@@ -186,21 +192,67 @@ def test_an_epoch_is_what_pytorch_makes_of_its_own_order():
         assert fit.network.seen == [(part, True, seed, seed) for part in parts]
 
 
-@pytest.mark.parametrize(
-    ("monitor", "batches"),
-    [
-        ("soft_jaccard_pooled", [range(13)]),
-        ("soft_jaccard_batch_mean", [range(5), range(5, 10), range(10, 13)]),
-    ],
-)
-def test_validation_is_in_order_without_dropout_and_by_the_mean_over_slices(monitor, batches):
-    fit = noting(monitor=monitor)
+@pytest.mark.parametrize(("monitor", "size"), [("soft_jaccard_pooled", 32), ("soft_jaccard_batch_mean", 15)])
+def test_validation_is_in_order_without_dropout_and_by_the_mean_over_slices(monitor, size):
+    """Of 40 slices: all at once though in two batches, or the mean over batches as large as those of training. Nothing
+    is kept for a gradient."""
+    fit = noting(monitor=monitor, batch_size=15)
     with torch.no_grad():
         fit.network.weight.fill_(3.0)
-    loss, jaccard = validate(fit, OF_VALUES)
-    assert [(each[:2]) for each in fit.network.seen] == [([*batch], False) for batch in batches]
-    expected = binary_cross_entropy_with_logits(3 * VALUES, LESION)
+    rows = np.arange(40) % 13
+    loss, jaccard = validate(fit, replace(OF_VALUES, rows=rows))
+    batches = np.split(rows, range(size, 40, size))
+    assert [each[:2] for each in fit.network.seen] == [(batch.tolist(), False) for batch in batches]
+    assert not loss.requires_grad and not jaccard.requires_grad
+    expected = binary_cross_entropy_with_logits(3 * VALUES[rows], LESION[rows])
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
     p, t = torch.sigmoid(3 * VALUES).double().numpy(), LESION.numpy()
-    scores = [(p[b] * t[b]).sum() / (p[b] + t[b] - p[b] * t[b]).sum() for b in map(list, batches)]
+    at_once = [rows] if monitor == "soft_jaccard_pooled" else batches
+    scores = [(p[b] * t[b]).sum() / (p[b] + t[b] - p[b] * t[b]).sum() for b in at_once]
     assert jaccard.item() == pytest.approx(np.mean(scores), rel=1e-6)
+
+
+def test_a_training_starts_from_the_weights_of_its_key(small, tmp_path):
+    """It moves them by 1e-30 at most."""
+    study = study_of(small[0].store, training={"epochs": 1, "learning_rate": 1e-30})
+    folder, record, _ = fit(study, small[1], tmp_path)
+    assert record.seeds == trial_seeds(study, TRIAL)
+    first = build_network(study.training.network, 2, seed=record.seeds["initialisation"]).state_dict()
+    found = load_file(folder.weights)
+    torch.testing.assert_close(found, dict(first), rtol=0, atol=1e-29)
+
+
+def test_each_epoch_of_a_trial_is_trained_on_copies_of_its_own(small, tmp_path, monkeypatch):
+    study, data, found = study_of(small[0].store, augmentation={"copies": "fresh"}), small[1], []
+
+    def _noting(state, epoch, slices):
+        found.append(slices.batch(np.arange(len(slices)))[0])
+        return train_epoch(state, epoch, slices)
+
+    monkeypatch.setattr("hnscc.training.trial.train_epoch", _noting)
+    fit(study, data, tmp_path)
+    of = training_slices(study.variants[TRIAL.variant], data, trial_seeds(study, TRIAL))
+    expected = [of(epoch).batch(np.arange(len(of(epoch))))[0] for epoch in (1, 2, 3)]
+    np.testing.assert_array_equal(found, expected)
+    assert not np.array_equal(found[0], found[1])
+
+
+def test_seconds_are_those_of_an_epochs_training_and_validation_and_of_all_that_a_trial_does(
+    small, tmp_path, monkeypatch
+):
+    """Training, validation and scoring are each made to take a tenth of a second more."""
+
+    def slower(whole):
+        def _slower(*given):
+            time.sleep(0.1)
+            return whole(*given)
+
+        return _slower
+
+    monkeypatch.setattr("hnscc.training.trial.train_epoch", slower(train_epoch))
+    monkeypatch.setattr("hnscc.training.trial.validate", slower(validate))
+    monkeypatch.setattr("hnscc.training.results_of_trial.score_trial", slower(score_trial))
+    study, started = study_of(small[0].store, training={"epochs": 2}), time.monotonic()
+    _, record, rows = fit(study, small[1], tmp_path)
+    taken, epochs = time.monotonic() - started, [row["seconds"] for row in rows]
+    assert min(epochs) >= 0.2 and sum(epochs) + 0.1 <= record.seconds <= taken

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from stores import make_store, study_of
 
 from hnscc.base.errors import StorageError
@@ -10,7 +11,7 @@ from hnscc.commands.train import main
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.ready import Task, make_run_ready
-from hnscc.training.records import newest_facts, read_record
+from hnscc.training.records import Attempt, newest_facts, read_record
 from hnscc.training.states import is_completed
 from hnscc.training.trial import side_by_side, steps_of_trial
 
@@ -81,7 +82,7 @@ def test_bits_are_those_of_each_alone(small, alone, tmp_path):
 
 
 def test_a_place_goes_to_the_next_trial_and_none_is_begun_before():
-    """Of three trials of 2, 5 and 1 steps, two at a time; the last begins where the first has ended."""
+    """Of four trials of 2, 5, 1 and 1 steps, two at a time; each later one begins where one has ended."""
     said = []
 
     def _steps(name, count):
@@ -90,10 +91,45 @@ def test_a_place_goes_to_the_next_trial_and_none_is_begun_before():
             yield f"{name}{number}"
         said.append(f"{name} ends")
 
-    for _, row in side_by_side([("a", _steps("a", 2)), ("b", _steps("b", 5)), ("c", _steps("c", 1))], 2):
+    trials = [(name, _steps(name, count)) for name, count in (("a", 2), ("b", 5), ("c", 1), ("d", 1))]
+    for _, row in side_by_side(trials, 2):
         said.append(row)
-    expected = "a begins, a0, b begins, b0, a1, b1, a ends, b2, c begins, c0, b3, c ends, b4, b ends"
-    assert said == expected.split(", ")
+    expected = "a begins, a0, b begins, b0, a1, b1, a ends, b2, c begins, c0, b3, c ends, b4, d begins, d0, "
+    assert said == f"{expected}b ends, d ends".split(", ")
+
+
+def test_who_leaves_them_closes_all_that_have_begun():
+    """Whoever else still names them: a training that is not closed may go on writing its checkpoints."""
+    closed = []
+
+    def _steps(name):
+        try:
+            yield 1
+            yield 2
+        finally:
+            closed.append(name)
+
+    trials = [(name, _steps(name)) for name in "abc"]
+    turns = side_by_side(trials, 2)
+    assert [next(turns), next(turns)] == [("a", 1), ("b", 1)]
+    turns.close()
+    assert sorted(closed) == ["a", "b"]
+
+
+def test_a_trial_computes_with_what_its_task_gives_it_and_keeps_who_worked_on_it_before(
+    small, tmp_path, monkeypatch
+):
+    study, told = study_of(small[0].store, training={"threads": 2}), []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    folder = RunFolder(tmp_path).trial(NAMES[0])
+    before = Attempt(node="m", pid=1, gpus=0.125, from_epoch=1, ended="OutOfMemoryError")
+    task = Task(study, TRIALS[0], small[1], folder, "cpu", "fp32", gpus=0.25, attempts=[before])
+    rows = steps_of_trial(task)
+    next(rows)
+    rows.close()
+    first, now = newest_facts(folder).attempts
+    assert told == [2] and first == before
+    assert (now.gpus, now.from_epoch, now.ended) == (0.25, 1, None)
 
 
 def test_interrupted_they_go_on_from_their_checkpoints_to_the_same_bits(small, alone, tmp_path):

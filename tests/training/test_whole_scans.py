@@ -245,11 +245,17 @@ def test_stored_scores_are_those_of_the_predictions(whole, tmp_path):
 
 
 def test_another_tolerance_needs_no_training(whole, store, tmp_path):
+    """Whether the scores stored before are left aside, or are stored again by the new one."""
     loose = study_of(store.location, **ONE, evaluation={"tolerance_mm": 50.0})
-    copied(whole, tmp_path)
-    run, _ = train_all(loose, tmp_path)
-    scans = read_table(run.folder, "scans").to_pylist()
-    assert {row["nsd"] for row in scans if row["truth_ml"] and row["pred_ml"]} <= {1.0}
+    strict = read_table(copied(whole, tmp_path).folder, "scans").to_pylist()
+    assert min(row["nsd"] for row in strict if row["truth_ml"] and row["pred_ml"]) < 1
+    for _ in range(2):
+        run, problems = train_all(loose, tmp_path)
+        scans = read_table(run.folder, "scans").to_pylist()
+        assert problems == [] == run.not_completed()
+        assert {row["nsd"] for row in scans if row["truth_ml"] and row["pred_ml"]} <= {1.0}
+        for each in trials_of(loose):
+            run.folder.trial(each.trial_id).scores.write_text("damaged")
     assert {len(read_record(run.folder.trial(each.trial_id)).attempts) for each in trials_of(loose)} == {1}
 
 
