@@ -28,8 +28,9 @@ def faults_of(
     for each in errors:
         # Pydantic reports a misspelt setting twice: as unknown, and as missing under its right name.
         if each["type"] != "missing" or _path_of(each, resolved)[:-1] not in misspelt:
-            path = _faulty(each, resolved)
+            # It reports a mistake in the base again for every variant, and a value of several forms once for each form.
             # What a variant gives itself is no fault of the base.
+            path = _path_of(each, resolved)
             found.setdefault(path if path in lines else _in_base(path), []).append(each)
     in_order = sorted(found.values(), key=lambda each: line_of(_path_of(each[0], resolved), lines) or 0)
     return several([_fault(each, resolved, where, lines) for each in in_order])
@@ -79,21 +80,6 @@ def without_effect_of(
         )
         for path, value, reason in given
     ]
-
-
-def _faulty(error: ErrorDetails, resolved: Any) -> KeyPath:
-    """Return the path of the setting that an error is about.
-
-    Several errors may share one path: a mistake in the base is reported again for every variant, and a value that may
-    have several forms is refused once for each form.
-    """
-    value: Any = resolved
-    for depth, part in enumerate(error["loc"]):
-        if part not in _keys(value):
-            whole = error["type"] == "missing" and depth == len(error["loc"]) - 1
-            return error["loc"] if whole else error["loc"][:depth]
-        value = value[part]
-    return error["loc"]
 
 
 def _keys(value: Any) -> Collection[Any]:

@@ -68,6 +68,13 @@ def test_a_value_that_no_image_has_is_refused(tmp_path, value):
     assert "1e+15" in str(caught.value) and "in 1 voxel" in str(caught.value)
 
 
+def test_a_volume_without_a_number_is_refused(tmp_path):
+    write(tmp_path / "a.nii.gz", with_nan(np.ones(BLANK_SHAPE, bool)))
+    with pytest.raises(InputError, match="holds no number") as caught:
+        read_volume(tmp_path / "a.nii.gz", "S")
+    assert caught.value.found == "NaN everywhere"
+
+
 def test_values_in_a_small_or_a_large_unit_are_read(tmp_path):
     for times in (1e-9, 1e12):  # ADC in m2/s; counts
         write(tmp_path / "a.nii.gz", scan_arrays()[0] * np.float32(times))

@@ -125,9 +125,9 @@ def test_how_far_one_mask_of_twelve_must_lie_off_by_hand():
     )
     # A mask without a border, of either sign, is not counted, nor one whose move is unknown.
     assert len(of_moves((2.1, 0, 0), others=11, own=-0.2)) == 1
-    assert (
-        of_moves((2.1, 0, 0), others=11, own=0.19) == of_moves((np.nan, 0, 0), (2.1, 0, 0), others=10) == []
-    )
+    assert of_moves((2.1, 0, 0), others=11, own=0.19) == []
+    assert of_moves((np.nan, 0, 0), (2.1, 0, 0), others=10) == []
+    assert of_moves((np.nan, 0, 0), (2.1, 0, 0), others=11) == ["p01_a: 2.1 mm farther to the head"]
 
 
 def test_half_of_sixteen_masks_are_off_by_more_than_the_others_by_hand():
@@ -142,4 +142,8 @@ def test_half_of_sixteen_masks_are_off_by_more_than_the_others_by_hand():
     assert (
         of_moves(*off(1.5, 0.3), others=8, spread=0.3) == of_moves(*off(3, 0.3), others=7, spread=0.3) == []
     )
+    assert of_moves(*off(-3.0, 0.3), others=8, spread=0.3) == ["None: 3.0 mm farther to the right"]
     assert of_moves(*off(3, 0.338), others=8, spread=0.338) == []
+    # Of 1.5 mm beside 2 x 3 mm, and 0 beside 2 x -1.5 mm, 3/4 of the variance lies between: 0.8 is asked.
+    halves = [(0, 0, by) for by in (*[1.5] * 6, 3, 3, -1.5, -1.5)]
+    assert of_moves(*halves, others=6) == []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from facts import facts, scaled, told
 
-from data_prep.oddities.oddity import grouped
+from data_prep.oddities.oddity import grouped, of_some
 
 
 def test_a_factor_in_half_of_the_scans_names_both_halves_and_blames_none():
@@ -200,3 +200,12 @@ def test_groups_need_gaps_that_are_wide_beside_their_spread():
     assert grouped([0, 1.1, 2.2, 3.3, 4.4, 5.5], 1) == [[at] for at in range(6)]
     assert grouped([0, 0.9, 1.8, 2.7, 3.8, 4.7, 5.6], 1) == [[0, 1, 2, 3, 4, 5, 6]]
     assert grouped([0, 9, 0, 9], 1) == [[0, 2, 1, 3]]
+    # The spread is 0.5, and a gap of three times that is wide.
+    assert grouped([0, 1, 0, 1, 2.45, 3.45, 2.45, 3.45], 1.1) == [[0, 2, 1, 3, 4, 6, 5, 7]]
+    assert grouped([0, 1, 0, 1, 2.55, 3.55, 2.55, 3.55], 1.1) == [[0, 2, 1, 3], [4, 6, 5, 7]]
+
+
+def test_a_sentence_on_some_scans_names_them_and_one_on_all_none():
+    scans = facts(3)
+    (some,), (all_,) = (of_some(scans, scans[:number], "x", files=("pet",)) for number in (2, 3))
+    assert (some.among, all_.among) == (("p0_a", "p1_a"), ())

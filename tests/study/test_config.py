@@ -57,6 +57,8 @@ def test_merge_changes_neither_side():
         ),
         ({"variants": {"a": {"modalities": []}}}, "variants.a.modalities"),
         ({"variants": {"A-1": {"modalities": ["pet"]}}}, "variants.A-1"),
+        ({"variants": {"_a": {"modalities": ["pet"]}}}, "variants._a"),
+        ({"name": ".x"}, "The setting name is not valid"),  # its run folder would be hidden
         ({"variants": {}}, "variants is not valid"),
         ({"variants": {"a": {"modalities": ["pet"], "seed": 3}}}, "variants.a.seed is unknown"),
         ({"repeats": 0}, "repeats is not valid"),

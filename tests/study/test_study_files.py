@@ -85,6 +85,7 @@ def test_all_wrong_settings_are_told_at_once_each_with_its_line(tmp_path):
             10,
             "variants.mri.training.epochs",
         ),
+        ("  mri:\n    modalities:\n      - mri\n      - 3", 10, "variants.mri.modalities.1"),
         ("  mri:\n    training: {epochs: 3}", 7, "variants.mri.modalities is missing"),
         ("  mri:\n    <<: *pet\n    modalities: []", 9, "variants.mri.modalities"),
     ],
@@ -126,6 +127,31 @@ def test_what_a_missing_setting_is_is_said(left_out, expected):
     with pytest.raises(InputError, match=f"search.{left_out} is missing") as caught:
         parse_study({"name": "x", "store": "s", "modalities": ["pet"], "search": search})
     assert (caught.value.expected, caught.value.do) == (expected, "add it to the study file")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"search": {"ranges": {"training.epochs": [1, 2]}}}, ["search.method", "search.budget"]),
+        *(
+            (
+                {"method": "grid", "budget": {"trials": 9}, "ranges": {"training.learning_rate": values}},
+                [f"search.ranges.training.learning_rate.{end}" for end in ("low", "high")],
+            )
+            for values in ({}, {"low": "a", "high": "b"})
+        ),
+        (
+            {"variants": {"A": {"modalities": ["pet"]}, "B": {"modalities": ["pet"]}}},
+            ["variants.A", "variants.B"],
+        ),
+    ],
+)
+def test_each_of_two_faults_in_a_section_is_told(settings, told):
+    """Of a range the first was told alone."""
+    settings = settings if "ranges" not in settings else {"search": settings}
+    with pytest.raises(InputError, match="2 faults were found") as caught:
+        parse_study({"name": "x", "store": "s", "modalities": ["pet"], **settings})
+    assert all(f"The setting {each} is " in str(caught.value) for each in told)
 
 
 def test_variants_may_share_settings_by_merge_keys(tmp_path):

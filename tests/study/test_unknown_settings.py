@@ -42,6 +42,11 @@ def test_a_misspelt_key_is_counted_once_and_the_right_one_is_offered():
     assert "one of unit, folds" in refused(split={"xyz": 1})
 
 
+def test_what_a_variant_expects_is_not_told_of_the_base():
+    own = {"pet": {"modalities": ["pet"], "training": {"epochs": "x"}}}
+    assert "expected:   at least 1\n" in refused(training={"epochs": 0}, variants=own)
+
+
 @pytest.mark.parametrize(
     ("settings", "meant"),
     [
