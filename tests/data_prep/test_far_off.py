@@ -108,3 +108,49 @@ def test_prepare_tells_two_of_six_masks(tmp_path):
         "in 2 scans (S1, S4), 2 of 6 with lesion, 0 of 0 without, the lesion does not stand out on pet where the mask "
         "lies, but about 29 mm beside it as lesions of the other scans do: does the mask belong here?"
     ]
+
+
+def of_block(
+    own: float = 0.0,
+    fall: float = 2.0,
+    voxels: tuple[int, int, int] = (3, 4, 0),
+    shown: int = 4,
+    sign: int = 1,
+    **facts,
+) -> list[str]:
+    """What is said by the second of two modalities, the first of which shows nothing, of a mask across whose border
+    values fall by `own` of a brightness of 4, beside scans in which they fall by 2; the lesion's, by `fall`, lies so
+    many voxels of 4 mm beside the mask. Of four scans besides, so many show their lesion. sign: -1 for darker ones."""
+    mask = np.zeros((20, 22, 24), bool)
+    mask[3:7, 4:8, 5:9] = True
+    image = np.where(np.roll(mask, voxels, (0, 1, 2)), 20 + 4 * sign * fall, 20).astype(np.float32)
+    scans = []
+    for at in range(5):
+        edge = {"own": sign * (own if at == 0 else 2.0 if at <= shown else 0.1), "sides": {}, "elsewhere": {}}
+        placement = {
+            "values": {"mri": {"first": 20.0, "tissue": {"last": 24.0}} | facts},
+            "lesion": {"edges": {"pet": None, "mri": edge}},
+        }
+        scans.append(replace(scan(f"p{at}", (0, 4)), spacing_mm=(4.0, 4.0, 4.0), placement=placement))
+    both = np.stack([np.full_like(image, 20), image], axis=1)
+    plain = both[:, :1].repeat(2, axis=1)
+    found = far_off(scans, ["pet", "mri"], (), lambda at: (plain if at else both, mask))
+    return [
+        f"{str(odd.scan_id)[:2]}: {odd.text.partition('about ')[2].partition(' beside')[0]}" for odd in found
+    ]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_how_clear_a_border_some_cm_away_must_be_by_hand(sign):
+    """0.3 of the 2 that is usual, and four times what falls where the mask lies, which itself is less than a quarter of
+    the most in any scan; up to 60 mm away."""
+    assert of_block(sign=sign) == ["p0: 20 mm"] == of_block(fall=0.61, sign=sign)
+    assert of_block(fall=0.59, sign=sign) == []
+    assert of_block(0.15, 0.62, sign=sign) == ["p0: 20 mm"] and of_block(0.16, 0.62, sign=sign) == []
+    assert of_block(0.49, 2.5, sign=sign) == ["p0: 20 mm"] and of_block(0.5, 2.5, sign=sign) == []
+    assert of_block(voxels=(0, 0, 10), sign=sign) == ["p0: 40 mm"]
+
+
+def test_three_scans_and_half_of_all_must_show_their_lesion_by_hand():
+    assert of_block(shown=3) == ["p0: 20 mm"] and of_block(shown=2) == []
+    assert of_block(tissue=None) == [], "nothing but the lesion is shown"

@@ -35,8 +35,20 @@ def scans_of(*edges: dict) -> list:
     ]
 
 
+def darker(edge: dict) -> dict:
+    """The same falls of a lesion that is darker than its surroundings."""
+    turned = {part: {name: -fall for name, fall in edge[part].items()} for part in ("sides", "elsewhere")}
+    return {"own": -edge["own"], **turned}
+
+
 def told(*edges: dict) -> list[tuple[str | None, str]]:
-    return [(odd.scan_id, odd.text) for odd in off_border(scans_of(*edges), "pet")]
+    """What is said, which is the same where all lesions are darker than their surroundings."""
+    found, other = (
+        [(odd.scan_id, odd.text) for odd in off_border(scans_of(*each), "pet")]
+        for each in (edges, map(darker, edges))
+    )
+    assert found == other
+    return found
 
 
 @pytest.mark.parametrize(
@@ -52,6 +64,9 @@ def test_six_of_six_masks_that_fit_better_elsewhere_are_told_and_nine_turned_one
         return [each for each in told(*edges) if each[1].startswith("the masks fit pet better ")]
 
     assert fits(*[fitting] * most_without) == fits(*[fitting] * 7, falls()) == []  # 7 of 8: 9/256
+    # Nor are those that rise where the others fall, or whose border where they lie is clearer, of either sign.
+    for how in ({name: -fall for name, fall in elsewhere.items()}, dict.fromkeys(elsewhere, 0.5)):
+        assert fits(*[fitting] * (most_without - 1), *[falls(-1.0, **how)] * 2) == []
     ((scan_id, text),) = fits(*[fitting] * (most_without + 1))
     way = TURNED if "turned" in elsewhere else MOVED
     assert scan_id is None and f" {way}: in {most_without + 1} of {most_without + 1} scans" in text
@@ -214,6 +229,8 @@ def test_a_mask_is_larger_than_its_lesion_beyond_what_chance_and_every_other_mas
     for largest, found in ((0.73, ["p0_a"]), (0.74, [])):
         assert told_resized([falls(inside=0.955)], [largest] * 12) == found
     assert told_resized([falls(inside=1.1), falls(inside=0.955)], [0.74] * 12) == []
+    # Of two that differ by 0.2, too: 0.4 + 8.61 x (5/4 x 0.02/4) ** 0.5 is 1.08.
+    assert told_resized([falls(inside=1.0), falls(inside=1.2)], [0.4] * 4) == []
     # However much clearer, a ratio counts as 1.2: two of them do not differ.
     assert told_resized([falls(inside=5.0), falls(inside=1.2)], [0.4] * 3) == [None]
 

@@ -1,12 +1,14 @@
 """Units, scales and levels of a cohort's scans: single outliers are told by scan, groups without a majority by name."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from facts import facts, scaled, told
+from stores import scan
 
-from data_prep.oddities.oddity import grouped, of_some
+from data_prep.oddities.oddity import cut_short, grouped, has_majority, of_some
 
 
 def test_a_factor_in_half_of_the_scans_names_both_halves_and_blames_none():
@@ -203,9 +205,21 @@ def test_groups_need_gaps_that_are_wide_beside_their_spread():
     # The spread is 0.5, and a gap of three times that is wide.
     assert grouped([0, 1, 0, 1, 2.45, 3.45, 2.45, 3.45], 1.1) == [[0, 2, 1, 3, 4, 6, 5, 7]]
     assert grouped([0, 1, 0, 1, 2.55, 3.55, 2.55, 3.55], 1.1) == [[0, 2, 1, 3], [4, 6, 5, 7]]
+    assert grouped([0, 1, 0, 1, 2.45, 3.45, 9, 10], 1.1) == [[0, 2, 1, 3, 4, 5, 6, 7]], "so is only one"
+    assert grouped([0, 1, 0, 1, 0], 1) == [[0, 2, 4], [1, 3]]
+
+
+def test_six_tenths_of_the_scans_are_most_and_more_than_a_tenth_of_the_slices_are_cut_off():
+    assert has_majority([[1, 2, 3], [4, 5]]) and not has_majority([[1, 2, 3, 4], [5, 6, 7]])
+    for outside, cut in (([0], False), ([0, 9], True)):
+        of = replace(scan("p0", (0,) * 10), placement={"outside": {"pet": outside, "mri": []}})
+        assert cut_short(of) == cut_short(of, "pet") == cut and not cut_short(of, "mri")
 
 
 def test_a_sentence_on_some_scans_names_them_and_one_on_all_none():
     scans = facts(3)
-    (some,), (all_,) = (of_some(scans, scans[:number], "x", files=("pet",)) for number in (2, 3))
+    (some,), (all_,) = (
+        of_some(scans, scans[:number], "x", files=("pet",), shown_in="pet") for number in (2, 3)
+    )
     assert (some.among, all_.among) == (("p0_a", "p1_a"), ())
+    assert some.shown == (("p0_a", "pet"), ("p1_a", "pet"))

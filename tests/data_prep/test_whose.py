@@ -91,10 +91,10 @@ def test_one_patient_and_study_or_frame_under_two_ids_is_refused(tmp_path, share
     assert sentence.startswith("2 scans (S0, S2) of 2 patients bear one patient id and one")
 
 
-def of_headers(*patients: str, study: str = "", frame: str = "") -> list[tuple[str, bool]]:
+def of_headers(*patients: str | Whose, study: str = "", frame: str = "") -> list[tuple[str, bool]]:
     """What is said of the manifest's patients with one file each, by the ids in its header, and if it is refused."""
     rows = [Row(2 + at, f"P{at}", f"S{at}", {"mri": Path("s")}, None, None) for at in range(len(patients))]
-    files = [{"mri": Whose(each, study, frame)} for each in patients]
+    files = [{"mri": each if isinstance(each, Whose) else Whose(each, study, frame)} for each in patients]
     return [
         (odd.text, odd.refused)
         for odd in odd_whose(rows, [scan(each.patient_id, ()) for each in rows], files)
@@ -109,6 +109,12 @@ def test_what_two_share_is_told_once_and_by_the_surest_of_it():
     alone = "2 scans (S0, S2) of 2 patients bear one patient id in DICOM: are they one patient?"
     assert of_headers(*four) == [(alone, False)], "an id that is absent is none that is shared"
     assert of_headers("", "", "b", "c", study="s", frame="f") == []
+    # A third who shares the id alone is told with them.
+    three = of_headers(Whose("a", "s"), "b", Whose("a", "s"), "c", Whose("a", "t"), "d")
+    assert three == [
+        (both.format("study"), True),
+        (f"3 scans (S0, S2, S4) of 3{alone.partition(' of 2')[2]}", False),
+    ]
 
 
 def test_an_id_that_three_of_five_patients_bear_is_an_anonymisers():
