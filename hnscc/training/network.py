@@ -108,9 +108,9 @@ def _refused(layers: nn.Module, in_channels: int, size: int) -> str | None:
 def _sizes_near(layers: nn.Module, in_channels: int, size: int) -> tuple[int | None, list[int]]:
     """Return a number whose multiples the network takes, and its multiples next to this size, which were tried.
 
-    (None, []) where the refusal is not explained by layers that halve an image three to six times.
+    (None, []) where the refusal is not explained by layers that halve an image three to five times.
     """
-    for step in (8, 16, 32, 64):
+    for step in (8, 16, 32):
         below, above = size // step * step, size // step * step + step
         # The size itself, where it is a multiple, is among these, and is refused once more.
         tried = [each for each in (below, above) if each]

@@ -13,7 +13,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Network
 from hnscc.training.export import onnx_of
-from hnscc.training.inference import TrainedModels, logits_of, predicting
+from hnscc.training.inference import TrainedModels, device_here, logits_of, predicting
 from hnscc.training.members import Member
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
@@ -30,16 +30,35 @@ class Given(torch.nn.Module):
         return self.logits[:, None, None, None].expand(-1, 1, *images.shape[2:])
 
 
-def said(*logits: float) -> np.ndarray:
-    images, masks = np.zeros((len(logits), 1, 4, 4), np.float32), np.zeros((len(logits), 4, 4), np.uint8)
-    slices = Slices(images, masks, np.arange(len(logits)), range(1), [(0.0, 1.0)])
-    return at_once(predicting(Given(*logits), slices, device="cpu", precision="fp32"))
+class Holed(Given):
+    """The same, but for one pixel of the second slice."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(images).clone()
+        logits[1, 0, 2, 3] = torch.nan
+        return logits
 
 
-def test_no_number_is_no_probability():
-    """NaN was stored as a probability of 0."""
-    with pytest.raises(InputError, match=r"found: +NaN in 2 of 3 slices"):
-        said(0.0, float("nan"), float("nan"))
+def said(model: Given) -> np.ndarray:
+    count = len(model.logits)
+    images, masks = np.zeros((count, 1, 4, 4), np.float32), np.zeros((count, 4, 4), np.uint8)
+    slices = Slices(images, masks, np.arange(count), range(1), [(0.0, 1.0)])
+    return at_once(predicting(model, slices, device="cpu", precision="fp32"))
+
+
+@pytest.mark.parametrize(
+    ("model", "lacking"), [(Given(0.0, float("nan"), float("nan")), 2), (Holed(0.0, 0.0, 0.0), 1)]
+)
+def test_no_number_is_no_probability(model, lacking):
+    """NaN was stored as a probability of 0. A single pixel is enough."""
+    with pytest.raises(InputError, match=rf"found: +NaN in {lacking} of 3 slices"):
+        said(model)
+
+
+@pytest.mark.parametrize(("usable", "device"), [(True, "cuda"), (False, "cpu")])
+def test_predictions_are_made_on_a_gpu_where_one_can_be_used(monkeypatch, usable, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
+    assert device_here() == device
 
 
 class Sums(torch.nn.Linear):
@@ -101,4 +120,4 @@ def test_trained_weights_need_no_file_of_the_encoders(tmp_path, monkeypatch):
 
 
 def test_infinite_logits_are_probabilities_of_0_and_1():
-    assert said(-float("inf"), float("inf"), 0.0)[:, 0, 0].tolist() == [0, 65535, 32768]
+    assert said(Given(-float("inf"), float("inf"), 0.0))[:, 0, 0].tolist() == [0, 65535, 32768]

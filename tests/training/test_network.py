@@ -123,6 +123,7 @@ def test_a_size_that_does_not_fit_is_refused():
         (PAPER, 100, 16, (96, 112)),
         (Network(architecture="linknet", encoder="resnet18"), 100, 32, (96, 128)),
         (Network(architecture="deeplabv3plus", encoder="resnet18"), 90, 16, (80, 96)),
+        (Network(architecture="pspnet", encoder="resnet18"), 100, 8, (96, 104)),
         (PAPER, 12, 16, (16,)),
     ],
 )
