@@ -203,7 +203,7 @@ def _first_cost(study: Study, search: Search) -> float:
         cost, before = 0.0, 0
         for rung in (*rungs_of(epochs), epochs):
             cost += n * (rung - before) / epochs
-            n, before = min(n, number_kept(n)), rung
+            n, before = number_kept(n), rung
     return cost * search.repeats.first
 
 

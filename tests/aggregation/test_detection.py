@@ -118,6 +118,7 @@ def test_a_patient_counts_once_in_each_fold_whatever_its_scans(tmp_path):
     ill = row(run, "patients", patient_id="a", threshold=0.5)
     assert (ill["scans"], ill["lesion"], ill["detected"]) == (2, True, True)
     assert (ill["lesions"], ill["lesions_found"], ill["overlap_px"]) == (2, 1, 1)
+    assert row(run, "patients", patient_id="c", threshold=0.5)["detected"] is False
 
 
 def test_where_no_fold_has_both_kinds_there_is_no_auc(tmp_path):

@@ -43,7 +43,7 @@ SLICES = [
     Slice("test", "a", mask()),
     Slice("test", "b", mask()),
 ]
-FOUND = levels({0: 900}, {0: 900}, {0: 900, 1: 900}, {}, {})
+FOUND = levels({0: 900}, {0: 900}, {0: 900, 1: 470}, {}, {})  # 0.45 is chosen
 
 
 def run_of(folder, predicted, masks=MASKS, **settings):
@@ -97,6 +97,19 @@ def test_there_is_a_row_per_scan_and_median_model_alone(tmp_path):
     ill = row(run, "drawn_scans", scan_id="a-a")
     assert (ill["threshold"], ill["dice"], ill["dice_stored"], ill["pred_ml"]) == (0.5, 0, 0, 0)
     assert ill["dice_of_mask_sent_back"] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("tolerance_mm", "agree"), [(5.0, True), (0.5, False)])
+def test_surfaces_agree_up_to_the_study_s_tolerance(tmp_path, tolerance_mm, agree):
+    """Beside the lesion a pixel more is marked, of 1 mm on the stored slices."""
+    evaluation = {"cutoff_px": 2, "tolerance_mm": tolerance_mm}
+    run = run_of(
+        tmp_path, [levels({0: 900}, {0: 900}, {0: 900, 1: 470, 2: 470}, {}, {})], evaluation=evaluation
+    )
+    drawn = row(run, "drawn_scans", scan_id="a-a")
+    stored = row(run, "scans", scan_id="a-a", threshold=drawn["threshold"])
+    assert (stored["nsd"] == 1) == agree and drawn["threshold"] != 0.5
+    assert (drawn["nsd"] > 0.7) == agree, "one of two lesions is missed"
 
 
 def test_without_masks_as_drawn_all_is_null_and_says_what_to_do(tmp_path):

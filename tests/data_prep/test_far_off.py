@@ -115,17 +115,18 @@ def of_block(
     fall: float = 2.0,
     voxels: tuple[int, int, int] = (3, 4, 0),
     shown: int = 4,
+    of: int = 5,
     sign: int = 1,
     **facts,
 ) -> list[str]:
     """What is said by the second of two modalities, the first of which shows nothing, of a mask across whose border
     values fall by `own` of a brightness of 4, beside scans in which they fall by 2; the lesion's, by `fall`, lies so
-    many voxels of 4 mm beside the mask. Of four scans besides, so many show their lesion. sign: -1 for darker ones."""
+    many voxels of 4 mm beside the mask. Of `of` scans, so many others show their lesion. sign: -1 if it is darker."""
     mask = np.zeros((20, 22, 24), bool)
     mask[3:7, 4:8, 5:9] = True
     image = np.where(np.roll(mask, voxels, (0, 1, 2)), 20 + 4 * sign * fall, 20).astype(np.float32)
     scans = []
-    for at in range(5):
+    for at in range(of):
         edge = {"own": sign * (own if at == 0 else 2.0 if at <= shown else 0.1), "sides": {}, "elsewhere": {}}
         placement = {
             "values": {"mri": {"first": 20.0, "tissue": {"last": 24.0}} | facts},
@@ -152,5 +153,6 @@ def test_how_clear_a_border_some_cm_away_must_be_by_hand(sign):
 
 
 def test_three_scans_and_half_of_all_must_show_their_lesion_by_hand():
-    assert of_block(shown=3) == ["p0: 20 mm"] and of_block(shown=2) == []
+    assert of_block(shown=3) == of_block(shown=3, of=6) == ["p0: 20 mm"]
+    assert of_block(shown=2, of=4) == of_block(shown=3, of=7) == []
     assert of_block(tissue=None) == [], "nothing but the lesion is shown"

@@ -182,7 +182,7 @@ def test_a_voxel_far_above_all_others_is_told_alone(tmp_path):
         data[15, 10, 2] = 1e10
         return data
 
-    (text,) = prepared(tmp_path, damaged, scans=6, words=("holds", "does not show", "rounded"))
+    (text,) = prepared(tmp_path, damaged, scans=6, words=("holds", "does not show", "rounded", "reaches"))
     assert text.startswith(
         "scan S1: pet holds up to 1e+10 in 1 voxel (at (15, 10, 2) of the file, from 0 on), "
     )
@@ -256,7 +256,7 @@ def test_scans_that_reach_three_times_as_high_as_all_others_are_told_by_hand():
     assert reaching(30, 10, 10, 10, 9) == [("p0_a", "pet reaches 30, 3 times as high as all other scans")]
     assert reaching(29.9, 10, 10, 10, 9) == reaching(30, 10, 10, 9) == []
     assert reaching(30, 10, 10, 10, 9, bright=5.1) == reaching(30, 10, 10, 10, 9, bright=0) == []
-    ((scan_id, text),) = reaching(90, 10, 10, 30, 9)
+    ((scan_id, text),) = reaching(30, 10, 10, 90, 9)
     assert scan_id is None and text.startswith("in 2 scans (p0_a, p3_a), ")
     assert text.endswith(" pet reaches 90, 3 times as high as all other scans")
     assert reaching(90, 10, 30, 30, 9) == [("p0_a", "pet reaches 90, 3 times as high as all other scans")]

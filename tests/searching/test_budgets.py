@@ -46,6 +46,27 @@ def test_budgets_of_time_are_spent_at_the_price_of_a_training(budget, trainings)
     assert trainings - 2 <= len(race.curves) <= trainings
 
 
+@pytest.mark.parametrize(
+    ("search", "epochs", "least"),
+    [
+        # Two trainings of 30 epochs, and two more to decide, where 10 are a whole one.
+        ({"ranges": {"training.epochs": [10, 30]}, "configurations": 2}, 10, 12),
+        ({"ranges": {"training.epochs": [10, 30]}, "configurations": 2}, 200, 4),
+        # Of 9 configurations for 1 epoch of 9, 3 for 2 more, 2 for the other 6: 3 trainings; of 4: 2.2 of them.
+        ({"stopping": "successive_halving", "configurations": 9}, 9, 5),
+        ({"stopping": "successive_halving", "configurations": 4}, 9, 5),
+        ({"stopping": "successive_halving", "configurations": 9, "method": "tpe"}, 9, 11),
+        ({"stopping": "median", "configurations": 9}, 9, 11),
+    ],
+)
+def test_the_least_budget_by_hand(search, epochs, least):
+    def asked(trials):
+        return searched(search | {"budget": {"trials": trials}}, training={"epochs": epochs})
+
+    check_search(asked(least))
+    assert f"at least {least}: " in error_of(lambda: check_search(asked(least - 0.5)))
+
+
 def test_a_budget_is_told_in_words():
     """One hour stood as `1 hours`."""
     budget = {"trials": 30, "hours": 1.0, "gpu_hours": 0.5}

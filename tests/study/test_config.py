@@ -36,9 +36,19 @@ def test_a_variant_is_a_difference_from_the_base():
 
 
 def test_merge_changes_neither_side():
-    base, difference = {"a": {"b": 1, "c": 2}}, {"a": {"b": 3}}
-    assert merge(base, difference) == {"a": {"b": 3, "c": 2}}
-    assert (base, difference) == ({"a": {"b": 1, "c": 2}}, {"a": {"b": 3}})
+    base, difference = {"a": {"b": 1, "c": 2}, "d": {"e": [1]}}, {"a": {"b": 3}, "f": {"g": [2]}}
+    merged = merge(base, difference)
+    assert merged == {"a": {"b": 3, "c": 2}, "d": {"e": [1]}, "f": {"g": [2]}}
+    for values in (merged["a"], merged["d"]["e"], merged["f"]["g"]):
+        values.clear()
+    assert base == {"a": {"b": 1, "c": 2}, "d": {"e": [1]}} and difference == {"a": {"b": 3}, "f": {"g": [2]}}
+
+
+def test_another_architecture_replaces_a_network_alone():
+    base, difference = {"x": {"architecture": "fpn", "b": 1}}, {"x": {"architecture": "unet"}}
+    assert merge(base, difference) == {"x": {"architecture": "unet", "b": 1}}
+    base, difference = ({"network": each["x"]} for each in (base, difference))
+    assert merge(base, difference) == difference
 
 
 @pytest.mark.parametrize(

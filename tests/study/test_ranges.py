@@ -10,7 +10,15 @@ from hnscc.searching.configurations import columns_of
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study, parse_study
 from hnscc.study.range_checks import check_search
-from hnscc.study.ranges import base_of, nested, winners_file, with_configurations
+from hnscc.study.ranges import (
+    base_of,
+    nested,
+    number_kept,
+    rungs_of,
+    variants_to_try,
+    winners_file,
+    with_configurations,
+)
 from hnscc.study.trials import Trial
 from hnscc.study.variant_schema import Variant
 from rayjobs.proposals import proposer
@@ -81,6 +89,23 @@ def test_settings_that_are_valid_only_together_can_be_searched(network):
     study = searched({"ranges": ranges, "configurations": 4}, training={"network": network})
     check_search(study)
     assert len(with_configurations(study, proposer(study)([], 4)).variants) == 4
+
+
+def test_when_stopping_decides_and_how_many_go_on_by_hand():
+    """After a ninth and a third of the epochs, rounded: 5.6 and 16.7 of 50; never at the end. A third, rounded up."""
+    assert [rungs_of(epochs) for epochs in (50, 9, 2, 1)] == [[6, 17], [1, 3], [1], []]
+    assert [number_kept(reached) for reached in (2, 4, 7, 9)] == [2, 2, 3, 3]
+
+
+def test_networks_and_sizes_of_batches_are_tried_before_anything_is_trained():
+    """Two networks, both ends of the sizes of batches, and three numbers of copies; no learning rate."""
+    tried = variants_to_try(searched())
+    named = {
+        (each.training.network.architecture, each.training.batch_size, each.augmentation.copies)
+        for each in tried
+    }
+    assert len(named) == len(tried) == 12 and {size for _, size, _ in named} == {4, 16}
+    assert {each.training.learning_rate for each in tried} == {0.001}
 
 
 def test_a_range_of_shares_holds_more_than_its_whole_numbers():
@@ -247,11 +272,13 @@ def test_the_winners_study_is_taken_whatever_was_searched_beside_no_copies(tmp_p
 def test_what_the_search_of_too_few_configurations_advises_is_taken():
     """`method: grid` was advised, which refuses the number of configurations that stands there; to a grid that costs
     too much, fewer configurations, whose number it refuses too."""
-    ranges = {"training.batch_size": [4, 8], "augmentation.copies": [0, 2]}
-    few = {"ranges": ranges, "configurations": 6, "budget": {"trials": 60}}
+    ranges = {"training.batch_size": [4, 8, 16], "augmentation.copies": [0, 2]}
+    few = {"ranges": ranges, "configurations": 7, "budget": {"trials": 60}}
     told = error_of(lambda: check_search(searched(few)))
     assert "`method: grid` without `configurations`" in told
     grid = few | {"method": "grid", "configurations": None}
     check_search(searched(grid))
-    told = error_of(lambda: check_search(searched(grid | {"budget": {"trials": 5}})))
+    check_search(searched(grid | {"budget": {"trials": 8}}))
+    told = error_of(lambda: check_search(searched(grid | {"budget": {"trials": 7.5}})))
+    assert "at least 8: first repeats of 6 configurations, and 2 to decide" in told
     assert "leave values out of the ranges" in told and "fewer configurations" not in told
