@@ -92,4 +92,4 @@ def _gpu_driver() -> str | None:
         first = DRIVER.read_text().partition("\n")[0]
     except OSError:
         return None
-    return next((word for word in first.split() if word[0].isdigit() and "." in word), None)
+    return next((word for word in first.split() if word[0].isdigit()), None)

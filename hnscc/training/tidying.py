@@ -14,10 +14,11 @@ def tidy(folder: TrialFolder) -> None:
     for slot in folder.slots:
         delete(slot.facts)
         delete(slot.tensors)
-    if isinstance(folder.checkpoint, Path) and folder.checkpoint.is_dir():
-        for each in folder.half_written():
-            delete(each)
-        with contextlib.suppress(OSError):  # a process that was taken for lost still writes there
+    for each in folder.half_written():
+        delete(each)
+    if isinstance(folder.checkpoint, Path):
+        # It is gone, or a process that was taken for lost still writes there.
+        with contextlib.suppress(OSError):
             folder.checkpoint.rmdir()
 
 

@@ -1,6 +1,8 @@
 """What `precision: auto` stands for is chosen once for a run folder, and kept in precision.json."""
 
+import numpy as np
 import pytest
+from run_folders import add_failure, add_trial
 from stores import make_store, study_of
 from trials import train_pet, train_trial
 
@@ -8,7 +10,7 @@ from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
-from hnscc.training.earlier import choose_devices
+from hnscc.training.earlier import choose_devices, keep_precision
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import newest_facts, read_record
 
@@ -76,6 +78,25 @@ def test_a_folder_of_before_goes_on_by_what_its_first_trial_was(store, tmp_path)
     assert set(make_run_ready(study, run.root, resolve=resolved(other)).computed_by.values()) == {
         ("cpu", was)
     }
+
+
+def test_what_auto_stands_for_in_a_folder_of_before_is_of_the_first_trial_that_auto_trained(tmp_path):
+    """Not of one whose format was given, of a failed one, or of a later one. What the other device has stays."""
+    variants = {
+        "given": {"modalities": ["pet"], "training": {"precision": "fp32"}},
+        "auto": {"modalities": ["pet"]},
+    }
+    study = study_of("s", training={"precision": "auto"}, variants=variants, repeats=3)
+    run, none = RunFolder(tmp_path), np.zeros((1, 4, 4), np.uint16)
+    add_trial(run, study, Trial("given", 0, 0), none, precision="fp32")
+    add_failure(run, Trial("auto", 0, 0), "ValueError: no")  # in fp32, as its helper writes it
+    add_trial(run, study, Trial("auto", 0, 1), none, precision="bf16")
+    add_trial(run, study, Trial("auto", 0, 2), none, precision="fp32")
+    chosen = choose_devices(study, run, resolved("fp32"))
+    assert chosen == {"given": ("cpu", "fp32"), "auto": ("cpu", "bf16")}
+    write_sealed(run.precision, {"cuda": "fp32"})
+    keep_precision(study, run, chosen)
+    assert read_sealed(run.precision) == {"cuda": "fp32", "cpu": "bf16"}
 
 
 def test_a_damaged_precision_json_is_refused_and_the_advice_works(store, tmp_path):

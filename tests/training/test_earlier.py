@@ -4,25 +4,26 @@ import json
 import re
 from importlib.metadata import version
 
+import numpy as np
 import pytest
 import yaml
 from forked import Forked
-from run_folders import random_run, small_study
+from run_folders import add_trial, random_run, small_study
 from stores import make_store, study_of
 from trials import train_pet, train_trial
 
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import read_table
 from hnscc.base.errors import InputError
-from hnscc.base.files import read_sealed, write_sealed
+from hnscc.base.files import read_sealed, write_sealed, write_text
 from hnscc.reporting.report import write_report
 from hnscc.study import identity
-from hnscc.study.loading import load_study
+from hnscc.study.loading import dump_study, load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.boundary import begin, write_failure
-from hnscc.training.earlier import check_same_folds
-from hnscc.training.provenance import add_invocation, read_invocations
+from hnscc.training.earlier import check_same_folds, with_enough
+from hnscc.training.provenance import read_invocations
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record, write_record
 from hnscc.training.states import trial_state
@@ -93,7 +94,9 @@ def test_a_share_of_test_patients_beside_folds_is_no_other_split(store, tmp_path
 def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_path, monkeypatch):
     """Weights have changed between versions before: a folder that would be mixed is no longer mixed unseen."""
     study = study_of(store.location, training={"epochs": 1, "patience": 1}, repeats=2)
-    run = train_pet(study, tmp_path / "run").folder
+    first = train_pet(study, tmp_path / "run")
+    assert first.versions["torch"] == version("torch"), "every machine that trains must have it"
+    run = first.folder
     monkeypatch.setattr(identity, "ARITHMETIC", 99)
     with pytest.raises(InputError, match="other versions") as caught:
         make_run_ready(study, tmp_path / "run")
@@ -103,6 +106,7 @@ def test_trials_of_other_versions_are_refused_or_accepted_and_told(store, tmp_pa
     )
     assert "--accept-versions" in caught.value.do and "pet-f0-r00" in caught.value.where
     ready = make_run_ready(study, tmp_path / "run", accept_versions=True)
+    assert ready.versions is None, "machines may have others, too"
     left = ready.not_completed()
     assert {trial.variant for trial in left} == {"pet_mri"}
     device, precision = ready.computed_by["pet_mri"]
@@ -162,6 +166,42 @@ def test_another_split_is_refused_by_trained_trials_and_not_by_failed_ones(store
     assert caught.value.found == "seed: 2023 -> 7"
 
 
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"seed": 7}, "seed: 2023 -> 7"),
+        ({"sampling": {"max_positive": 6}}, "sampling.max_positive: "),
+        ({"split": {"test": 0.25, "validation": 0.4}}, "split.validation: 0.34 -> 0.4"),
+        ({"normalisation": {"bounds": "training_and_validation"}}, "normalisation.bounds: training -> "),
+        ({"name": "other", "evaluation": {"cutoff_px": 5}, "repeats": 5}, None),
+    ],
+)
+def test_the_settings_that_divide_a_cohort_are_told_by_name(tmp_path, changed, found):
+    study, run = study_of("s"), RunFolder(tmp_path)
+    write_text(run.study, dump_study(study))
+    add_trial(run, study, TRIAL, np.zeros((1, 4, 4), np.uint16))
+    if found is None:
+        check_same_folds(study_of("s", **changed), run)
+        return
+    with pytest.raises(InputError, match="another division") as caught:
+        check_same_folds(study_of("s", **changed), run)
+    assert caught.value.found.startswith(found) and ";" not in caught.value.found
+
+
+def test_repeats_that_are_enough_here_are_those_of_the_same_rule_and_of_variants_that_are_left(tmp_path):
+    run, rule = RunFolder(tmp_path), {"max": 8, "until": 0.5, "first": 6}
+    study = study_of("s", repeats=rule, variants={"pet": {"modalities": ["pet"]}})
+    assert with_enough(study, run) == study, "a new folder"
+    for kept, enough in (
+        (rule | {"enough": {"pet": 6, "pet_mri": 8}}, {"pet": 6}),
+        (rule | {"until": 0.4, "enough": {"pet": 6}}, {}),
+        (8, {}),
+    ):
+        write_text(run.study, dump_study(study_of("s", repeats=kept)))
+        assert with_enough(study, run).repeats.enough == enough
+        assert with_enough(study_of("s", repeats=9), run) == study_of("s", repeats=9)
+
+
 @pytest.mark.parametrize("unseen", [None, {"pet": [], "mri": [0]}], ids=["none", "by MRI"])
 def test_variants_of_another_modality_are_named_where_other_slices_are_sampled_for_them(tmp_path, unseen):
     """Nothing of what was to be restored had changed. Where all slices are shown, variants come and go."""
@@ -216,25 +256,6 @@ def _by_process(found):
     for each in found:
         groups.setdefault(each.process, []).append(each)
     return groups
-
-
-DAMAGED = {
-    "{ not whole": "text that is no JSON, or cut short",
-    "[]": "JSON without such a list",
-    '{"invocations": ["x"]}': "a list whose entry 1 of 1 is no invocation",
-    '{"invocations": [{}, {"versions": 1}]}': "a list whose entry 2 of 2 is no invocation",
-    '{"invocations": [{"versions": 1}]}': "a list whose entry 1 of 1 is no invocation",
-}
-
-
-@pytest.mark.parametrize("content", DAMAGED)
-def test_a_damaged_provenance_is_refused_and_kept(tmp_path, content):
-    run = RunFolder(tmp_path)
-    run.provenance.write_text(content)
-    with pytest.raises(InputError, match="provenance is damaged") as caught:
-        add_invocation(run)
-    assert caught.value.found == DAMAGED[content]
-    assert run.provenance.read_text() == content
 
 
 def test_one_reader_gives_a_typed_record_that_cannot_be_changed(store, tmp_path):

@@ -4,18 +4,22 @@ import os
 import platform
 import time
 
+import google_crc32c
 import pytest
 import torch
+from safetensors.torch import load as load_safetensors
 from small_trials import TRIAL
 from stores import study_of
 
+from hnscc.base.errors import StorageError
+from hnscc.base.files import read_sealed
 from hnscc.study.run_folder import TrialFolder
 from hnscc.training.boundary import begin
-from hnscc.training.checkpoint import save_checkpoint
+from hnscc.training.checkpoint import DTYPES, PIECE, load_checkpoint, save_checkpoint
 from hnscc.training.fit import Diverged, Fit
 from hnscc.training.hardware import hardware
 from hnscc.training.network import build_network
-from hnscc.training.records import Attempt
+from hnscc.training.records import Attempt, newest_facts
 
 
 def started(attempts=(), **training):
@@ -109,3 +113,33 @@ def test_a_checkpoint_brings_back_weights_best_weights_and_who_trained_it(tmp_pa
 def test_it_is_trained_by_the_settings_of_its_optimiser():
     adam = started(learning_rate=0.25, adam_epsilon=0.5).optimiser
     assert (adam.learning_rate, adam.epsilon) == (0.25, 0.5)
+
+
+def test_a_checkpoints_file_is_safetensors_and_its_sum_that_of_all_bytes(tmp_path):
+    """Read by safetensors' own reader, and summed up at once: tensors of each type, of lengths about one and two pieces
+    (4 bytes a value), of none and in other orders than memory's."""
+    folder, kept = TrialFolder(tmp_path), after(started([FIRST]), 0.5)
+    tensors = {str(each): torch.tensor([0, 1, 3]).to(each) for each in DTYPES}
+    for count in (0, PIECE // 4 - 1, PIECE // 4, PIECE // 4 + 1, PIECE // 2, PIECE // 2 + 1):
+        tensors[f"{count} values"] = torch.arange(count, dtype=torch.float32)
+    tensors |= {"number": torch.tensor(5), "turned": torch.arange(6.0).reshape(2, 3).T}
+    tensors["every second"] = torch.arange(6.0)[::2]
+    save_checkpoint(folder.slot(0), kept.checkpoint()[0], tensors)
+    content = folder.slot(0).tensors.read_bytes()
+    assert read_sealed(folder.slot(0).facts)["crc32c"] == google_crc32c.value(content)
+    for found in (load_safetensors(content), load_checkpoint(folder, kept.began.identity)[0].tensors):
+        assert found.keys() == tensors.keys()
+        for name, value in tensors.items():
+            assert found[name].dtype == value.dtype and torch.equal(found[name], value), name
+
+
+def test_while_a_slots_tensors_are_overwritten_no_facts_vouch_for_them(tmp_path):
+    """Those of its earlier checkpoint said that the trial had come that far, after a write that was cut short."""
+    folder, kept = TrialFolder(tmp_path), after(started([FIRST]), 0.5)
+    slot = folder.slot(0)
+    save_checkpoint(slot, *kept.checkpoint())
+    slot.tensors.unlink()
+    slot.tensors.symlink_to("/dev/full")
+    with pytest.raises(StorageError, match="The disk is full"):
+        save_checkpoint(slot, *after(kept, 0.6).checkpoint())
+    assert newest_facts(folder) is None

@@ -19,14 +19,12 @@ from forked import Forked
 from processes import ROOT
 from stores import make_store, study_of
 
-from hnscc.base.errors import InputError
 from hnscc.base.locks import locked
 from hnscc.commands.train import main as train_one
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import trials_of
-from hnscc.training import in_use
-from hnscc.training.in_use import alone, one_trial
+from hnscc.training.in_use import alone
 from hnscc.training.ready import make_run_ready
 from hnscc.training.states import recorded_state, trial_state
 from rayjobs.aggregate import main as aggregate
@@ -192,27 +190,6 @@ def test_a_run_that_is_refused_leaves_the_first_ones_new_folder(
     assert (run.root / "folds").is_dir() and run.lock.is_file()
 
 
-def test_of_a_new_folder_nothing_is_left_and_of_an_old_one_everything(tmp_path):
-    def fail(folder: Path) -> None:
-        with alone(RunFolder(folder)):
-            (folder / "folds" / "f0").mkdir(parents=True)
-            (folder / "folds" / "f0" / "truth.npz").write_bytes(b"half")
-            raise InputError("No.", where="here", expected="a", found="b", do="c")
-
-    with pytest.raises(InputError):
-        fail(tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError):
-        fail(tmp_path / "mine")
-    assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError):
-        fail(tmp_path / "empty")
-    assert list((tmp_path / "empty").iterdir()) == []
-
-
 def test_a_bad_study_leaves_no_folder_behind_single_trials_either(store, here, tmp_path):
     study = write_study(tmp_path, store, SHORT, variants={"ct": {"modalities": ["ct"]}})
     code, _, error = here(train_one, study, "ct-f0-r00", "--out", tmp_path / "run")
@@ -264,26 +241,3 @@ def test_folds_that_another_process_may_read_are_not_replaced(begun, store, home
     assert code == 2 and "Traceback" not in error and "other data or another division" in error
     assert run.fold(0).split.read_bytes() == before
     assert living.poll() is None
-
-
-def test_one_trial_of_a_folder_is_held_beside_another_and_not_twice(tmp_path):
-    run = RunFolder(tmp_path / "run")
-    with one_trial(run, "pet-f0-r00"), one_trial(run, "pet-f0-r01"):
-        with pytest.raises(InputError, match="Another process is training"), one_trial(run, "pet-f0-r01"):
-            pass
-        with pytest.raises(InputError, match="Single trials are being trained"), alone(run):
-            pass
-
-
-def test_the_end_of_a_trial_keeps_no_other_out(tmp_path, monkeypatch):
-    """It held the folder alone for a moment, to see whether it is empty: a trial that began just then was refused."""
-    run, asked = RunFolder(tmp_path / "run"), []
-
-    def noted(path, **how):
-        asked.append((path, how.get("shared", False)))
-        return locked(path, **how)
-
-    monkeypatch.setattr(in_use, "locked", noted)
-    with one_trial(run, "pet-f0-r00"):
-        run.study.write_text("kept")
-    assert [shared for path, shared in asked if path == run.lock] == [True]

@@ -1,5 +1,4 @@
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,9 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from hnscc.base.errors import InputError
-from hnscc.study.presets import CORRECTED
-from hnscc.study.variant_schema import ARCHITECTURES, Network, Training
-from hnscc.training.devices import resolve_device
+from hnscc.study.variant_schema import ARCHITECTURES, Network
 from hnscc.training.network import build_network, check_network
 from hnscc.training.paper_unet import PaperUNet
 
@@ -196,48 +193,6 @@ def test_encoder_weights_come_from_a_named_file_only(tmp_path):
     path.unlink()
     with pytest.raises(InputError, match="no such weights file"):
         build_network(network, 2, seed=1)
-
-
-def test_what_auto_chooses_here():
-    training = Training(**CORRECTED["training"])
-    device, precision = resolve_device(training)
-    assert device == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert precision in ("fp32", "bf16")
-    named = training.model_copy(update={"device": "cpu", "precision": "fp32"})
-    assert resolve_device(named) == ("cpu", "fp32")
-
-
-def test_a_gpu_that_auto_cannot_take_is_told_once_with_why_and_what_to_do(monkeypatch, tmp_path, capsys):
-    """A study for the GPU was trained on the processor, and nothing that was printed named a device."""
-
-    def _init():
-        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).")
-
-    monkeypatch.setattr("hnscc.training.hardware.GPU_FILES", (str(tmp_path),))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "init", _init)
-    training = Training(**CORRECTED["training"])
-    asked = [training, training.model_copy(update={"precision": "fp32"})]
-    assert [resolve_device(each)[0] for each in asked] == ["cpu", "cpu"]
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "`device: auto` trains on its processor" in line and "set training.device to cpu" in line
-    assert f"PyTorch {torch.__version__}: The NVIDIA driver on your system is too old" in line
-    assert resolve_device(training.model_copy(update={"device": "cpu"}))[0] == "cpu"
-    assert capsys.readouterr().err == ""
-
-
-@pytest.mark.parametrize(("major", "precision"), [(7, "fp32"), (8, "bf16")])
-def test_auto_takes_no_format_that_the_gpu_would_emulate(monkeypatch, major, precision):
-    """A V100 or T4 (7.0, 7.5) computes bf16 by float32, slower than that; an A100 (8.0) has it."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
-    monkeypatch.setattr(
-        torch.cuda, "get_device_properties", lambda device: SimpleNamespace(major=major, name="a GPU")
-    )
-    # What torch would find by trying: the emulation works.
-    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda device: True)
-    training = Training(**CORRECTED["training"] | {"device": "cuda", "precision": "auto"})
-    assert resolve_device(training) == ("cuda", precision)
 
 
 def test_batch_items_do_not_mix():

@@ -62,7 +62,7 @@ def test_an_error_while_predicting_again_is_told_and_keeps_what_vouches_for_the_
     monkeypatch.setattr("hnscc.training.results_of_trial.scoring_at_half", fails)
     assert go(run, trial) == 0
     state = run.state(trial)
-    assert (state.status, state.reason) == ("failed", "RuntimeError")
+    assert (state.status, state.reason, state.completed) == ("failed", "RuntimeError", None)
     assert "CUDA out of memory" in state.record.error
     assert state.record.files == before.files
     problem = write_tables(run.folder)[0].text
@@ -82,6 +82,10 @@ def test_a_process_that_dies_while_predicting_again_keeps_the_record(store, tmp_
     write_failure(folder, began, (), "its process died 6 times", "killed")
     assert (run.state(trial).status, run.state(trial).reason) == ("failed", "its process died 6 times")
     assert read_record(folder).files == files
+    folder.predictions.write_bytes(b"damaged")
+    assert run.state(trial).reason == "its process died 6 times", (
+        "it failed, whatever is wrong with its files"
+    )
     folder.weights.unlink()
     write_failure(folder, began, (), "its process died 6 times", "killed")
     assert read_record(folder).status == "failed", "without weights there is nothing to vouch for"
@@ -153,6 +157,8 @@ def test_a_trial_whose_weights_or_history_are_damaged_is_trained_again(store, tm
     whole = folder.file(name).read_bytes()
     folder.file(name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert with_weights(folder) is None and run.not_completed() == [trial]
+    unread = run.state(trial, just_trained=True)  # its worker has compared the weights, which are most of it
+    assert (unread.status == "completed") == (name == "weights.safetensors")
     assert go(run, trial) == 1
     assert run.not_completed() == []
 

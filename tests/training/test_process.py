@@ -10,7 +10,6 @@ from types import ModuleType
 import pytest
 import torch
 
-from hnscc.training.hardware import hardware
 from hnscc.training.process import (
     CUDA_CONTEXT_BYTES,
     gpu_is_lost,
@@ -21,7 +20,6 @@ from hnscc.training.process import (
     seeded,
     without_compiler,
 )
-from hnscc.training.records import Attempt
 
 GIB = 2**30
 
@@ -172,28 +170,6 @@ def test_an_error_by_another_name_asks_the_gpu_whether_it_stays(monkeypatch, sta
     assert gpu_is_lost(RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED")) is stays
 
 
-def test_the_hardware_names_gpu_driver_and_libraries(monkeypatch, tmp_path):
-    driver = tmp_path / "version"
-    driver.write_text(
-        "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.65.06  Release Build  (dvs-builder)\n"
-        "GCC version:  gcc version 12.2.0\n"
-    )
-    monkeypatch.setattr("hnscc.training.hardware.DRIVER", driver)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda each: ["NVIDIA L4", "NVIDIA H100"][each])
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91002)
-    found = hardware()
-    assert found["gpus"] == "NVIDIA L4, NVIDIA H100"
-    assert (found["gpu_driver"], found["cuda"], found["cudnn"]) == ("580.65.06", "13.0", "91002")
-    assert found["cpus"] and found["machine"]
-    attempt = Attempt(node="n", pid=1, gpus=1.0, from_epoch=1, hardware=found)
-    assert Attempt.model_validate(attempt.model_dump(mode="json")) == attempt
-    driver.unlink()
-    assert hardware()["gpu_driver"] is None
-
-
 KEEP_AND_GIVE_BACK = """
 import json, torch
 from hnscc.training.process import give_back_memory, set_up_torch
@@ -222,11 +198,6 @@ def test_freed_memory_is_kept_until_it_is_given_back():
     before, kept, given_back = json.loads(done.stdout)
     assert kept > before + 90
     assert given_back < before + 20
-
-
-def test_without_a_gpu_the_hardware_names_none(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert sorted(hardware()) == ["cpus", "machine", "processor", "system"]
 
 
 def test_choices_within_follow_the_seed_and_leave_those_around_as_they_were():

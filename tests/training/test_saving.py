@@ -26,7 +26,7 @@ from hnscc.training.fit import Fit
 from hnscc.training.network import build_network
 from hnscc.training.process import set_up_torch
 from hnscc.training.ready import make_run_ready
-from hnscc.training.records import newest_facts, newest_slot, read_record
+from hnscc.training.records import newest_facts, newest_slot, read_record, saved_epoch
 from hnscc.training.saving import SECONDS, Saving
 from hnscc.training.trial import train_epoch, validate
 
@@ -77,10 +77,12 @@ def fitted(small):
     return fit, _epoch
 
 
-def epoch_saved(folder):
-    """The epoch of the newest checkpoint, 0 without one."""
-    saved = newest_facts(folder)
-    return saved.epoch if saved else 0
+def full_slot(root):
+    """The folder of a trial whose first checkpoint meets a full disk."""
+    folder = TrialFolder(root)
+    folder.checkpoint.mkdir()
+    folder.slot(1).tensors.symlink_to("/dev/full")
+    return folder
 
 
 def epochs_on_disk(folder):
@@ -89,23 +91,25 @@ def epochs_on_disk(folder):
 
 @pytest.mark.quick(1)
 @pytest.mark.parametrize(
-    ("device", "written"), [("cpu", [1, 2, 3, 4, 5, 6, 7, 8]), ("cuda", [4, 7, 8])], ids=["processor", "GPU"]
+    ("device", "written"), [("cuda", [4, 7, 8]), ("cpu", [1, 2, 3, 4, 5, 6, 7, 8])], ids=["GPU", "processor"]
 )
 def test_a_processor_writes_after_every_epoch_and_a_gpu_after_twenty_seconds(
-    small, tmp_path, monkeypatch, device, written
+    small, tmp_path, device, written
 ):
-    monkeypatch.setitem(SECONDS, "cpu", SECONDS[device])
+    """By the device of the record; here a processor trains all the same."""
     fit, epoch = fitted(small)
-    folder, now, found = TrialFolder(tmp_path), [100.0], []
+    folder, now, found, began = TrialFolder(tmp_path), [100.0], [], fit.began
+    fit.began = began.model_copy(update={"device": device})
     with Saving(fit, folder, clock=lambda: now[0]) as ours:
+        fit.began = began
         for number, seconds in enumerate([105, 112, 119.9, 120, 125, 139.9, 140.1, 141], start=1):
             epoch()
             now[0] = seconds
             ours.epoch_ended(last=number == 8)
             if number in written and number < 8:
-                while epoch_saved(folder) < number:  # a thread is at it
+                while saved_epoch(folder) < number:  # a thread is at it
                     time.sleep(0.01)
-            found.append(epoch_saved(folder))
+            found.append(saved_epoch(folder))
     assert [max([0, *(each for each in written if each <= number)]) for number in range(1, 9)] == found
 
 
@@ -116,7 +120,7 @@ def test_an_interrupted_trial_continues_to_the_same_bits(small, undisturbed, tmp
     rows = training(small, folder)
     next(rows), next(rows), next(rows)
     rows.close()
-    assert epoch_saved(folder) == (3 if seconds == ALWAYS else 0)
+    assert saved_epoch(folder) == (3 if seconds == ALWAYS else 0)
     list(training(small, folder))
     assert [each.from_epoch for each in read_record(folder).attempts] == (
         [1, 4] if seconds == ALWAYS else [1]
@@ -203,6 +207,39 @@ def test_a_full_disk_ends_the_trial_and_it_goes_on_once_there_is_room(
     list(training(small, folder))
     assert read_record(folder).attempts[-1].from_epoch == 2
     assert ended_as(undisturbed, folder)
+
+
+@pytest.mark.parametrize("due", [True, False])
+def test_a_checkpoint_that_could_not_be_written_is_told_once_the_next_epoch_ends(
+    small, tmp_path, monkeypatch, due
+):
+    """Whether that epoch's own is due, which waits for the write before it, or not yet."""
+    monkeypatch.setitem(SECONDS, "cpu", 20.0)
+    go_on, save, now = threading.Event(), saving.save_checkpoint, [0.0]
+    monkeypatch.setattr(saving, "save_checkpoint", lambda *given: go_on.wait() and save(*given))
+    fit, epoch = fitted(small)
+    folder = full_slot(tmp_path)
+    epoch()
+    with Saving(fit, folder, clock=lambda: now[0]) as ours:
+        now[0] = 20.0
+        ours.epoch_ended(last=False)
+        threading.Timer(0.1, go_on.set).start()
+        now[0] = 40.0 if due else 21.0
+        with pytest.raises(StorageError, match="The disk is full"):
+            for _ in range(1 if due else 500):
+                ours.epoch_ended(last=False)
+                time.sleep(0.01)
+
+
+def test_that_the_last_checkpoint_could_not_be_written_is_told_before_the_training_ends(
+    small, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(SECONDS, "cpu", AT_THE_END)
+    fit, epoch = fitted(small)
+    folder = full_slot(tmp_path)
+    epoch()
+    with Saving(fit, folder) as ours, pytest.raises(StorageError, match="The disk is full"):
+        ours.epoch_ended(last=True)
 
 
 def test_a_disk_that_is_lost_where_a_file_is_deleted_is_no_fault_of_the_trial(small, tmp_path, monkeypatch):

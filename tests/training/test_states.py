@@ -33,6 +33,27 @@ def test_a_record_that_may_not_be_read_is_no_damaged_one(trial, judge):
     )
 
 
+@pytest.mark.parametrize("name", ["record.json", "weights.safetensors", "history.parquet"])
+def test_a_folder_in_a_files_place_is_none_that_the_trial_wrote(trial, name):
+    path = trial.file(name)
+    trial.weights.write_bytes(b"weights")
+    path.unlink()
+    path.mkdir()
+    assert with_weights(trial) is None
+    expected = {"record.json": "its record cannot be read"}
+    found = expected.get(name, f"{name} cannot be read (IsADirectoryError)")
+    assert trial_state(trial).reason == f"not used: {found}"
+    assert (read_record(trial) is None) == (name == "record.json")
+
+
+def test_a_record_must_vouch_for_each_file_that_tables_need(trial):
+    record = read_sealed(trial.record)
+    for name in ("history.parquet", "predictions.npz"):
+        files = {each: digest for each, digest in record["files"].items() if each != name}
+        write_sealed(trial.record, record | {"files": files})
+        assert trial_state(trial).reason == f"not used: its record does not vouch for {name}"
+
+
 def test_a_record_of_before_others_digest_had_that_name_is_read(trial):
     record = read_sealed(trial.record)
     assert "scored" not in record
