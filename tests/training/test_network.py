@@ -190,6 +190,9 @@ def test_encoder_weights_come_from_a_named_file_only(tmp_path):
         # It is tried again, though it was with the file that was there before.
         with pytest.raises(InputError, match=r"no whole safetensors file[^$]*git lfs pull"):
             check_network(network, 2, 64, loss=BCE)
+    cannot_be_mapped = network.model_copy(update={"encoder_weights": "/proc/self/mem"})
+    with pytest.raises(InputError, match="no whole safetensors file"):
+        build_network(cannot_be_mapped, 2, seed=1)
     path.unlink()
     with pytest.raises(InputError, match="no such weights file"):
         build_network(network, 2, seed=1)

@@ -25,37 +25,51 @@ def test_the_step_that_is_tried_is_by_the_loss_that_the_study_names(monkeypatch)
 
 
 class Shy(torch.nn.Module):
-    """A network that looks at its values, which are not there on PyTorch's device without data."""
+    """A network that looks at its values, which are not there on PyTorch's device without data, and that does not train
+    on batches of some sizes."""
 
-    def __init__(self, least: int) -> None:
+    def __init__(self, refused: range) -> None:
         super().__init__()
-        self.inner, self.least = torch.nn.Conv2d(1, 1, 3, padding=1), least
+        self.inner, self.refused = torch.nn.Conv2d(1, 1, 3, padding=1), refused
 
     def forward(self, images):
-        if images.sum().item() != 0 or (self.training and len(images) < self.least):
-            raise ArithmeticError("too few")
+        if images.sum().item() != 0 or (self.training and len(images) in self.refused):
+            raise ArithmeticError("so many")
         return self.inner(images)
 
 
 @pytest.mark.parametrize(
-    ("least", "batch", "refusal"),
+    ("refused", "batch", "refusal"),
     [
-        (2, 3, None),
-        (2, 1, "cannot be trained on a batch of 1 slice"),
-        (9, 3, "cannot be trained."),
-        (9, 1, "cannot be trained."),
+        (range(1, 2), 3, None),
+        (range(1, 2), 1, "cannot be trained on a batch of 1 slice"),
+        (range(1, 9), 3, "cannot be trained."),
+        (range(1, 9), 1, "cannot be trained."),
+        (range(3, 4), 3, "cannot be trained."),
     ],
 )
-def test_what_fails_without_data_is_tried_in_full(monkeypatch, least, batch, refusal):
+def test_what_fails_without_data_is_tried_in_full(monkeypatch, refused, batch, refusal):
     """Whatever a library's network raises. The encoder tells the two apart: what was tried is not tried again."""
-    monkeypatch.setattr("hnscc.training.library.smp.create_model", lambda *_, **__: Shy(least))
-    network = Network(architecture="linknet", encoder=f"resnet{least}")
+    monkeypatch.setattr("hnscc.training.library.smp.create_model", lambda *_, **__: Shy(refused))
+    network = Network(architecture="linknet", encoder=f"{refused}")
     if refusal is None:
         assert check_network(network, 1, 16, [batch], loss=BCE) == 10
     else:
-        with pytest.raises(InputError, match=re.escape(refusal)) as refused:
+        with pytest.raises(InputError, match=re.escape(refusal)) as told:
             check_network(network, 1, 16, [batch], loss=BCE)
-        assert refused.value.found == "ArithmeticError: too few"
+        assert told.value.found == "ArithmeticError: so many"
+
+
+@pytest.mark.parametrize("within", ["create_model", "Unet.forward"])
+def test_memory_that_is_too_little_to_try_a_network_is_no_fault_of_it(monkeypatch, within):
+    def full(*given, **named):
+        raise RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+        )
+
+    monkeypatch.setattr(f"hnscc.training.library.smp.{within}", full)
+    with pytest.raises(MemoryError, match="tried to allocate 9 bytes"):
+        check_network(Network(architecture="unet", encoder="resnet18"), 7, 32, loss=BCE)
 
 
 class Overwriting(torch.nn.Module):

@@ -244,19 +244,25 @@ def test_stored_scores_are_those_of_the_predictions(whole, tmp_path):
     assert {name: run.folder.table(name).read_bytes() for name in names} == before
 
 
-def test_another_tolerance_needs_no_training(whole, store, tmp_path):
-    """Whether the scores stored before are left aside, or are stored again by the new one."""
-    loose = study_of(store.location, **ONE, evaluation={"tolerance_mm": 50.0})
-    strict = read_table(copied(whole, tmp_path).folder, "scans").to_pylist()
-    assert min(row["nsd"] for row in strict if row["truth_ml"] and row["pred_ml"]) < 1
-    for _ in range(2):
-        run, problems = train_all(loose, tmp_path)
-        scans = read_table(run.folder, "scans").to_pylist()
+@pytest.mark.parametrize("tolerance", [50.0, 0.5])
+def test_another_tolerance_needs_no_training(whole, store, tmp_path, tolerance):
+    """Whether the scores stored before are left aside, or are stored again by the new one. All surfaces lie within 50
+    mm, and many do not within half a mm."""
+    other = study_of(store.location, **ONE, evaluation={"tolerance_mm": tolerance})
+    trials, found = copied(whole, tmp_path).folder, []
+    for damaged in (False, True):
+        for each in trials_of(other) if damaged else ():
+            trials.trial(each.trial_id).scores.write_text("damaged")
+        run, problems = train_all(other, tmp_path)
         assert problems == [] == run.not_completed()
-        assert {row["nsd"] for row in scans if row["truth_ml"] and row["pred_ml"]} <= {1.0}
-        for each in trials_of(loose):
-            run.folder.trial(each.trial_id).scores.write_text("damaged")
-    assert {len(read_record(run.folder.trial(each.trial_id)).attempts) for each in trials_of(loose)} == {1}
+        scans = read_table(run.folder, "scans").to_pylist()
+        found.append([row["nsd"] for row in scans])
+    assert found[0] == found[1]
+    of_both = {row["nsd"] for row in scans if row["truth_ml"] and row["pred_ml"]}
+    assert (of_both == {1.0}) is (tolerance == 50.0)
+    before = train_all(whole[0], tmp_path)[0].folder.table("scans")
+    assert before.read_bytes() == whole[1].folder.table("scans").read_bytes()
+    assert {len(read_record(trials.trial(each.trial_id)).attempts) for each in trials_of(other)} == {1}
 
 
 def test_a_corrected_spacing_reaches_every_score_without_a_training(whole, store, tmp_path):
