@@ -119,6 +119,8 @@ def test_a_patient_counts_once_in_each_fold_whatever_its_scans(tmp_path):
     assert (ill["scans"], ill["lesion"], ill["detected"]) == (2, True, True)
     assert (ill["lesions"], ill["lesions_found"], ill["overlap_px"]) == (2, 1, 1)
     assert row(run, "patients", patient_id="c", threshold=0.5)["detected"] is False
+    # Both median models, of which each is the only one, have the middle of 0.001 to 0.9.
+    assert row(run, "detection", split="test", unit="scan", repeat=None)["threshold"] == 0.45
 
 
 def test_where_no_fold_has_both_kinds_there_is_no_auc(tmp_path):

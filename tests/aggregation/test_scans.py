@@ -101,7 +101,7 @@ def test_sampled_slices_make_no_scan(tmp_path):
     assert rows(run, "scans") == rows(run, "lesions") == []
     ill = row(run, "patients", patient_id="a", threshold=0.5)
     assert (ill["truth_px"], ill["overlap_px"], ill["hd95_mm"], ill["volume_precision"]) == (3, 2, None, None)
-    assert "sampled" in ill["reason"]
+    assert "sampled" in ill["reason"] and ill["scans"] == 1
     assert {(each["lesion"], each["detected"]) for each in rows(run, "patients")} == {(None, None)}
 
 

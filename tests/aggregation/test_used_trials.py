@@ -23,7 +23,7 @@ from hnscc.commands.status import run_status
 from hnscc.scores.counts import Counts
 from hnscc.scores.slice_sets import in_set
 from hnscc.scores.stored import scores_to_bytes, scoring_at_half
-from hnscc.study.identity import other_settings
+from hnscc.study.identity import other_settings, trial_seeds
 from hnscc.study.trials import Trial, trials_of
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
@@ -268,4 +268,7 @@ def test_a_median_trial_whose_predictions_cannot_be_used_gives_way_to_the_next(t
     assert problems[0].startswith("pet-f0-r02: not used: ") and "uint16 (3, 4, 4)" in problems[0]
     assert [each["status"] for each in rows(run, "trials")] == ["completed", "completed", "missing"]
     assert [each["repeat"] for each in rows(run, "trials", is_median=True)] == [1]
+    study = small_study(("pet",), repeats=3)
+    seeds = [trial_seeds(study, each)["trial"] for each in trials_of(study)]
+    assert [each["seed"] for each in rows(run, "trials")] == seeds
     assert row(run, "pooled", split="test")["repeats"] == 2

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from searches import error_of, searched
 
+from hnscc.base.errors import InputError
 from hnscc.searching.configurations import columns_of
 from hnscc.study.identity import trial_seeds
 from hnscc.study.loading import load_study, parse_study
@@ -139,6 +140,7 @@ def test_too_few_different_configurations_is_said():
 
 
 COPIES = {"augmentation.copies": [2, 3]}
+MANY = [each / 1000 for each in range(1, 71)]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,8 @@ COPIES = {"augmentation.copies": [2, 3]}
         ({"training.learning_rate": [1e-3, "fast"]}, "search.ranges.training.learning_rate"),
         ({"training.batch_size": {"low": 2.5, "high": 8}}, "search.ranges.training.batch_size"),
         (COPIES | {"augmentation.flip_left_right": {"low": 0.2, "high": 1.4}}, "at most 1"),
+        # More combinations than are tried: each value alone.
+        ({"training.adam_epsilon": MANY, "training.learning_rate": [*MANY, -1.0]}, "expected:   above 0\n"),
         ({"augmentation.flip_left_right": {"low": 0.2, "high": 0.4}}, "copies: 0 alters no slice"),
         ({"training.network.encoder": ["resnet18", "resnet34"], "training.network.width": [2, 4]}, "width"),
         (
@@ -209,6 +213,7 @@ def test_a_bad_search_is_one_clear_error(search, said):
     [
         ({"split": {"folds": 3}}, "folds 3"),
         ({"protocol": "as_written"}, "soft_jaccard_batch_mean"),
+        ({"augmentation": {"copies": 2, "validation": True}}, "validation True"),
         ({"variants": {"pet": {}}}, "A study with a search has variants"),
     ],
 )
@@ -219,8 +224,15 @@ def test_studies_that_cannot_be_searched_are_refused(study, said):
 def test_epochs_can_be_searched_only_where_nobody_is_stopped_by_them():
     ranges = {"training.epochs": [10, 20]}
     check_search(searched({"ranges": ranges, "configurations": 2}))
-    study = searched({"ranges": ranges, "configurations": 2, "stopping": "median"})
-    assert "cannot be stopped by their epochs" in error_of(lambda: check_search(study))
+    for stopping in ("median", "successive_halving"):
+        study = searched({"ranges": ranges, "configurations": 2, "stopping": stopping})
+        with pytest.raises(InputError, match="cannot be stopped by their epochs"):
+            check_search(study)
+
+
+def test_a_setting_whose_name_begins_as_that_of_another_is_not_within_it():
+    ranges = {"training.network.encoder": ["a", "b"], "training.network.encoder_weights": ["c", "d"]}
+    check_search(searched({"ranges": ranges, "configurations": 4}))
 
 
 def test_a_study_without_a_search_is_refused():

@@ -147,3 +147,16 @@ BY_SLICE = {"split": {"test": 0.25, "validation": 0.34, "validation_unit": "slic
 )
 def test_which_splits_are_scored_whole_and_which_are_read(study, whole, read):
     assert (study.whole_splits, study.read_splits) == (whole, read)
+
+
+@pytest.mark.parametrize(
+    ("repeats", "paired"), [(3, False), ({"paired": True}, True), ({"number": 3, "paired": False}, False)]
+)
+def test_repeats_are_paired_where_the_study_says_so_and_searches_nothing(repeats, paired):
+    assert study_of("s", repeats=repeats).paired == paired and not searched(repeats=repeats).paired
+
+
+def test_the_repeats_of_a_search_are_its_own():
+    """Those of the study are for its winners."""
+    found = searched({"repeats": {"most": 9}}, repeats={"max": 40, "until": 0.1, "enough": {"searched": 6}})
+    assert found.repeats_of("searched") == found.most_repeats == 9
