@@ -22,7 +22,8 @@ MRI = {"variants": {"mri": {"modalities": ["mri"]}}, "repeats": 1}
 
 def trained(folder, units):
     store = make_store(folder, patients=8, slices=5, size=16, units=units)
-    study = study_of(store.location, **MRI, training={"epochs": 8, "learning_rate": 0.05})
+    training = {"epochs": 8, "learning_rate": 0.05, "loss": "dice"}  # by it, many pixels reach 0.5
+    study = study_of(store.location, **MRI, training=training)
     run = make_run_ready(study, folder / "run")
     (trial,) = run.not_completed()
     where = run.folder.trial(trial.trial_id)
@@ -61,7 +62,10 @@ def test_of_scans_patients_and_every_threshold(suv):
         expected = by_hand(store, run, trial, row["scan_id"], row["threshold"])
         assert [row["tlg_truth"], row["tlg_pred"]] == pytest.approx(expected, rel=1e-6), row
         assert row["reason"] is None
-    assert sum(row["tlg_pred"] > 0 for row in found) > 2 and sum(row["tlg_truth"] > 0 for row in found) > 2
+    at_half = [row for row in found if row["threshold"] == 0.5]
+    assert (
+        sum(row["tlg_pred"] > 0 for row in at_half) > 2 and sum(row["tlg_truth"] > 0 for row in at_half) > 1
+    )
     for row in rows(run, "patients"):
         own = [
             each
