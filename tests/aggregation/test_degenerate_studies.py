@@ -8,6 +8,7 @@ from run_folders import add_trial, random_run, small_study, write_run
 from small_tables import at, check_tables, levels, many_slices, perfect, row, rows, two_variants
 
 from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.results import join_reasons, load_results
 from hnscc.study.trials import trials_of
 
 
@@ -20,6 +21,9 @@ def test_collapsed_variant_without_a_threshold(tmp_path):
     assert (found["dice_at_half"], found["dice_repeats_mean"], found["dice_repeats_sd"]) == (0.0, 0.0, 0.0)
     assert (found["collapsed"], found["highest_probability"]) == (True, 0.0)
     assert "0 at every threshold" in found["reason"]
+    results = load_results(run)
+    assert [results.number_collapsed(each) for each in ("odd", "good")] == [4, 0]
+    assert [results.mostly_collapsed(each) for each in ("odd", "good")] == [True, False]
     classified = row(run, "classification", variant="odd", split="test", convention="lesion")
     assert classified["sensitivity"] is None and "no threshold on validation" in classified["reason"]
     coded = row(run, "protocol", variant="odd", reading="as_coded")
@@ -170,3 +174,7 @@ def test_a_fold_without_a_completed_trial_is_said(tmp_path):
     # Of some folds alone it would not be the detection of the study.
     detected = row(run, "detection", variant="pet", split="test", unit="scan", repeat=None)
     assert (detected["n"], detected["reason"]) == (None, "no completed trial in fold f1")
+
+
+def test_reasons_are_joined_in_order_each_once():
+    assert join_reasons(["b", None, "a", "", "b"]) == "b; a" and join_reasons([None]) is None

@@ -157,8 +157,8 @@ def scores_of(run, probabilities):
     ],
 )
 def test_a_record_that_does_not_belong_is_not_used(tmp_path, wrong):
-    """Nor are the scores that it vouches for."""
-    run = repeats_run(tmp_path, [3, 2])
+    """Nor are the scores that it vouches for, though no median model's predictions are asked for."""
+    run = repeats_run(tmp_path, [2, 3, 1])
     trial = run.trial("pet-f0-r01")
     trial.scores.write_bytes(scores_of(run, np.load(trial.predictions)["probabilities"]))
     right = read_sealed(trial.record)
@@ -197,23 +197,34 @@ def test_a_failure_is_told_without_its_message(tmp_path):
 def test_predictions_of_another_shape_are_not_used(tmp_path):
     run = repeats_run(tmp_path, [3, 2])
     study = small_study(("pet",), repeats=2)
-    add_trial(run, study, Trial("pet", 0, 1), np.zeros((2, 4, 4), np.uint16))
-    assert "not uint16 (3, 4, 4)" in write_tables(run)[0].text
+    for shape, kind in (((2, 4, 4), np.uint16), ((3, 4, 4), np.float32)):
+        add_trial(run, study, Trial("pet", 0, 1), np.zeros(shape, kind))
+        assert "not uint16 (3, 4, 4)" in write_tables(run)[0].text
+
+
+def store_glycolysis(trial, shape: tuple[int, int]) -> None:
+    """Write glycolysis of this shape beside a trial's probabilities."""
+    probabilities = np.load(trial.predictions)["probabilities"]
+    trial.predictions.write_bytes(npz_bytes(probabilities=probabilities, glycolysis=np.ones(shape)))
+    record = read_sealed(trial.record)
+    hashes = {trial.predictions.name: sha256(trial.predictions.read_bytes())}
+    write_sealed(trial.record, record | {"files": record["files"] | hashes})
 
 
 def test_glycolysis_of_another_shape_is_not_used(tmp_path):
     """Of three scans, where the fold has two: whose they are nothing says. It was dropped in silence."""
     run = repeats_run(tmp_path, [3, 2])
-    trial = run.trial("pet-f0-r01")
-    probabilities = np.load(trial.predictions)["probabilities"]
     for shape, used in (((2, 1001), True), ((3, 1001), False), ((2, 1000), False)):
-        trial.predictions.write_bytes(npz_bytes(probabilities=probabilities, glycolysis=np.ones(shape)))
-        record = read_sealed(trial.record)
-        hashes = {trial.predictions.name: sha256(trial.predictions.read_bytes())}
-        write_sealed(trial.record, record | {"files": record["files"] | hashes})
+        store_glycolysis(run.trial("pet-f0-r01"), shape)
         problems = write_tables(run)
         expected = f"predictions.npz holds glycolysis of {shape}, not (2, 1001)"
         assert problems == [] if used else expected in problems[0].text
+
+
+def test_glycolysis_is_not_asked_for_where_no_whole_scan_is_scored(tmp_path):
+    run = repeats_run(tmp_path, [3, 2], evaluation={"slices": "sampled", "cutoff_px": 2})
+    store_glycolysis(run.trial("pet-f0-r01"), (2, 1001))
+    assert write_tables(run) == []
 
 
 def test_there_is_no_completed_trial_without_counts(tmp_path):

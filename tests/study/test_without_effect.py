@@ -54,7 +54,7 @@ WITHOUT_EFFECT = [
         (
             {"augmentation": {name: value}},
             [f"augmentation.{name}"],
-            {"augmentation": {name: value} | COPIES},
+            {"augmentation": {name: value} | ({"copies": "fresh"} if name == "translate" else COPIES)},
         )
         for name, value in {
             "originals": "dropped",
