@@ -205,10 +205,25 @@ def test_predictions_of_another_shape_are_not_used(tmp_path):
 def store_glycolysis(trial, shape: tuple[int, int]) -> None:
     """Write glycolysis of this shape beside a trial's probabilities."""
     probabilities = np.load(trial.predictions)["probabilities"]
-    trial.predictions.write_bytes(npz_bytes(probabilities=probabilities, glycolysis=np.ones(shape)))
+    replaced(trial, trial.predictions, npz_bytes(probabilities=probabilities, glycolysis=np.ones(shape)))
+
+
+def replaced(trial, path, content: bytes) -> None:
+    """Write a file of a trial, and its hash into the trial's record."""
+    path.write_bytes(content)
     record = read_sealed(trial.record)
-    hashes = {trial.predictions.name: sha256(trial.predictions.read_bytes())}
-    write_sealed(trial.record, record | {"files": record["files"] | hashes})
+    write_sealed(trial.record, record | {"files": record["files"] | {path.name: sha256(content)}})
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\3\4 junk", npz_bytes(other=np.zeros(1))])
+def test_predictions_that_cannot_be_read_are_not_used_and_scores_of_them_are(tmp_path, content):
+    run = repeats_run(tmp_path, [2, 3, 1])
+    trial = run.trial("pet-f0-r01")
+    scores = scores_of(run, np.load(trial.predictions)["probabilities"])
+    replaced(trial, trial.predictions, content)
+    assert "holds no readable probabilities" in write_tables(run)[0].text
+    replaced(trial, trial.scores, scores)
+    assert write_tables(run) == []
 
 
 def test_glycolysis_of_another_shape_is_not_used(tmp_path):
@@ -269,11 +284,8 @@ def test_a_median_trial_whose_predictions_cannot_be_used_gives_way_to_the_next(t
     run = repeats_run(tmp_path, [4, 1, 2])
     median = run.trial("pet-f0-r02")
     good = np.load(median.predictions)["probabilities"]
-    median.scores.write_bytes(scores_of(run, good))
-    median.predictions.write_bytes(npz_bytes(probabilities=good[:, :2]))
-    record = read_sealed(median.record)
-    files = {path.name: sha256(path.read_bytes()) for path in (median.scores, median.predictions)}
-    write_sealed(median.record, record | {"files": record["files"] | files})
+    replaced(median, median.scores, scores_of(run, good))
+    replaced(median, median.predictions, npz_bytes(probabilities=good[:, :2]))
     problems = [each.text for each in write_tables(run)]
     check_tables(run)
     assert problems[0].startswith("pet-f0-r02: not used: ") and "uint16 (3, 4, 4)" in problems[0]
