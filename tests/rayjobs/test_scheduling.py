@@ -1,5 +1,6 @@
 """In which order Tune is told to train a study's trials, and what is recorded of those whose processes died."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -40,6 +41,16 @@ def test_the_first_that_waits_comes_next_and_one_that_paused_after_all_that_are_
         order.append(trials.index(chosen))
         chosen.set_status(TuneTrial.RUNNING)
     assert order == [2, 3, 1]
+
+
+def test_trials_are_trained_repeat_by_repeat_and_on_a_gpu_they_take_it_whole_unless_a_share_is_told(run):
+    left = run.not_completed()
+    assert [(each.variant, each.repeat) for each in left] == [
+        *(("pet", 0), ("pet_mri", 0), ("pet", 1), ("pet_mri", 1)),
+    ]
+    assert (run.task(left[0]).gpus, run.task(left[0]).device) == (0.0, "cpu")
+    on_gpu = replace(run, computed_by={"pet": ("cuda", "bf16")})
+    assert [on_gpu.task(left[0], gpus=each).gpus for each in (None, 0.25)] == [1.0, 0.25]
 
 
 def test_a_trial_whose_process_died_too_often_keeps_where_it_was_trained(run):

@@ -22,7 +22,7 @@ from hnscc.study.loading import dump_study, load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.boundary import begin, write_failure
-from hnscc.training.earlier import check_same_folds, with_enough
+from hnscc.training.earlier import check_identities, check_same_folds, with_enough
 from hnscc.training.provenance import read_invocations
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record, write_record
@@ -186,6 +186,18 @@ def test_the_settings_that_divide_a_cohort_are_told_by_name(tmp_path, changed, f
     with pytest.raises(InputError, match="another division") as caught:
         check_same_folds(study_of("s", **changed), run)
     assert caught.value.found.startswith(found) and ";" not in caught.value.found
+
+
+def test_a_trial_is_compared_with_the_data_of_its_own_fold(tmp_path):
+    """The second fold's digest is "b"."""
+    study, run, trial = study_of("s", split={"folds": 2}), RunFolder(tmp_path), Trial("pet", 1, 0)
+    began = begin(study, trial, "b", device="cpu", precision="fp32")
+    none, facts = np.zeros((1, 4, 4), np.uint16), {"identity": began.identity, "settings": began.settings}
+    add_trial(run, study, trial, none, **facts)
+    by = dict.fromkeys(study.variants, ("cpu", "fp32"))
+    check_identities(study, run, by, {0: "a", 1: "b"})
+    with pytest.raises(InputError, match="now train otherwise"):
+        check_identities(study, run, by, {0: "b", 1: "a"})
 
 
 def test_repeats_that_are_enough_here_are_those_of_the_same_rule_and_of_variants_that_are_left(tmp_path):

@@ -5,7 +5,8 @@ import json
 import pytest
 import yaml
 from rich.console import Console
-from run_folders import random_run, small_study
+from run_folders import add_failure, random_run, small_study
+from searches import searched
 from stores import make_store, study_of
 from trials import train_trial
 
@@ -17,7 +18,7 @@ from hnscc.commands.printing import print_status
 from hnscc.commands.status import run_status
 from hnscc.reporting.report import write_report
 from hnscc.study.loading import dump_study, parse_study
-from hnscc.study.trials import trials_of
+from hnscc.study.trials import Trial, trials_of
 from hnscc.training.earlier import left_out
 from hnscc.training.ready import make_run_ready
 from rayjobs.study import main as run_study
@@ -52,11 +53,13 @@ def test_fewer_repeats_and_a_dropped_variant_are_told_by_aggregate_and_the_repor
 
 def test_a_single_trial_is_one_trial(tmp_path):
     run = random_run(tmp_path / "run", small_study(("pet",), repeats=2))
+    add_failure(run, Trial("pet", 0, 2), "ValueError: no")  # it was not trained
     write_text(run.study, dump_study(small_study(("pet",), repeats=1)))
     assert [each.text for each in write_tables(run)] == [
         "1 trained trial of pet (pet-f0-r01) stands in no table, since the study has fewer repeats or folds now; "
         "to use it again, raise `repeats` or `folds`"
     ]
+    assert left_out(searched(), run) == {}, "no study names a search's trials"
 
 
 @pytest.fixture

@@ -1,15 +1,18 @@
 """What becomes of a network that fails where it is tried before training."""
 
 import re
+import time
 
 import pytest
 import torch
+from stores import make_store, study_of
 
 from hnscc.base.errors import InputError
 from hnscc.study.variant_schema import Network
 from hnscc.training.losses import LOSSES
 from hnscc.training.network import check_network
 from hnscc.training.paper_unet import PaperUNet
+from hnscc.training.ready import make_run_ready
 
 BCE = "binary_cross_entropy"
 
@@ -97,3 +100,15 @@ def test_a_fault_of_our_own_network_is_not_told_as_a_size_that_it_does_not_take(
     monkeypatch.setattr(PaperUNet, "forward", lambda self, images: self.no_such_thing(images))
     with pytest.raises(AttributeError, match="no_such_thing"):
         check_network(Network(architecture="paper", width=5), 1, 16, [3], loss=BCE)
+
+
+def test_networks_that_do_not_fit_are_told_though_all_slices_are_read_by_then(tmp_path):
+    store = make_store(tmp_path)
+
+    def slow(*networks):
+        time.sleep(0.3)
+        raise InputError("It does not fit.", where="here", expected="a", found="b", do="c")
+
+    with pytest.raises(InputError, match="It does not fit"):
+        make_run_ready(study_of(store.location), tmp_path / "run", check=slow)
+    assert not (tmp_path / "run").exists()
