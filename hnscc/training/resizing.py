@@ -65,15 +65,12 @@ class _Products(TorchFunctionMode):
         size: int | Sequence[int] | None = None,
         scale_factor: float | Sequence[float] | None = None,
         mode: str = "nearest",
-        *arguments: Any,
         **named: Any,
     ) -> torch.Tensor:
         """Do what torch.nn.functional.interpolate does, whose arguments these are: float features (N, C, H, W) of any
-        values -> (N, C, height, width)."""
-        if mode == "area" and input.dim() == 4 and size is not None:  # the same as adaptive pooling
-            return self._pool(input, size)
+        values -> (N, C, height, width). It hands all but the first on by name."""
         if mode != "bilinear":
-            return functional.interpolate(input, size, scale_factor, mode, *arguments, **named)
+            return functional.interpolate(input, size, scale_factor, mode, **named)
 
         def _along(axis: int, pixels: int) -> torch.Tensor:
             """Return the identity matrix of H pixels, resized to W as the axis of this number: float64 (1, 1, W, H),
@@ -81,15 +78,15 @@ class _Products(TorchFunctionMode):
             # The other axis keeps its size. Each column is resized by itself, so the identity becomes the matrix.
             to = None if size is None else (_of_axis(size, axis), pixels)
             by = None if scale_factor is None else (_of_axis(scale_factor, axis), 1.0)
-            return functional.interpolate(_identity(pixels), to, by, mode, *arguments, **named)
+            return functional.interpolate(_identity(pixels), to, by, mode, **named)
 
-        settings = (_hashable(size), _hashable(scale_factor), arguments, tuple(sorted(named.items())))
+        settings = (_hashable(size), _hashable(scale_factor), tuple(sorted(named.items())))
         return self._apply(input, _along, ("bilinear", *settings))
 
     def _pool(self, input: torch.Tensor, output_size: int | Sequence[int | None]) -> torch.Tensor:
         """Do what torch.nn.functional.adaptive_avg_pool2d does: float features (N, C, H, W) of any values -> (N, C,
         height, width)."""
-        sizes = [_of_axis(output_size, axis) or pixels for axis, pixels in enumerate(input.shape[-2:])]
+        sizes = [_of_axis(output_size, axis) for axis in (0, 1)]  # None keeps an axis as it is
         if sizes == [1, 1]:
             return functional.adaptive_avg_pool2d(input, 1)
 

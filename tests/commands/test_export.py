@@ -42,6 +42,13 @@ def test_the_graph_says_what_the_networks_say(exported, trained, tmp_path):
     assert probability.shape == expected.shape and probability.std() > 1e-3
     assert np.abs(probability - expected).max() < 1e-4
     settings = json.loads((exported / "settings.json").read_text())
+    low, high = (np.array(settings["bounds"])[..., at, None, None] for at in (0, 1))
+    # They are clipped at the bounds of each model.
+    beyond = 5 * images - 2 * images.mean(axis=(0, 2, 3), keepdims=True)
+    within = np.clip(beyond, low.min(axis=0), high.max(axis=0)).astype(np.float32)
+    assert (beyond < within).any(axis=(0, 2, 3)).all() and (beyond > within).any(axis=(0, 2, 3)).all()
+    of_both = [session.run(None, {"images": each})[0] for each in (beyond, within)]
+    np.testing.assert_allclose(*of_both, atol=1e-6)
     assert settings["threshold"] == found.facts["threshold"] and settings["trials"] == found.facts["trials"]
     for name, trial in zip(settings["weights"], settings["trials"], strict=True):
         assert (exported / name).read_bytes() == trained.trial(trial).weights.read_bytes()
@@ -149,3 +156,7 @@ def test_a_network_that_onnx_has_no_words_for_is_refused(architecture, size, fou
 def test_pools_that_divide_are_no_hindrance():
     model = build_network(Network(architecture="pspnet", encoder="resnet18"), 2, seed=0).eval()
     check_pools(model, torch.zeros(1, 2, 96, 96), "pspnet")
+    along_one_axis = torch.nn.AdaptiveAvgPool2d((None, 4))
+    check_pools(along_one_axis, torch.zeros(1, 2, 7, 8), "other")
+    with pytest.raises(InputError, match="9 into 4"):
+        check_pools(along_one_axis, torch.zeros(1, 2, 7, 9), "other")

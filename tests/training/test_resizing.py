@@ -90,6 +90,9 @@ FUNCTIONS = {
         x, scale_factor=1.7, mode="bilinear", recompute_scale_factor=True
     ),
     "to a size, corners aligned": lambda x: functional.interpolate(x, (17, 5), None, "bilinear", True),
+    "to that size, corners not aligned": lambda x: functional.interpolate(
+        x, (17, 5), None, "bilinear", False
+    ),
     "to a size": lambda x: functional.interpolate(x, size=x.new_empty(20, 3).shape, mode="bilinear"),
     "smaller, smoothed": lambda x: functional.interpolate(x, (4, 3), mode="bilinear", antialias=True),
     "by a module": nn.UpsamplingBilinear2d(scale_factor=8),
@@ -99,9 +102,6 @@ FUNCTIONS = {
     "pooled to 3": nn.AdaptiveAvgPool2d((3, 3)),
     "pooled to 6": nn.AdaptiveAvgPool2d(6),
     "pooled along one axis": nn.AdaptiveAvgPool2d((None, 4)),
-    "pooled by area": lambda x: functional.interpolate(x, size=(3, 2), mode="area"),
-    "pooled by area, by a factor": lambda x: functional.interpolate(x, scale_factor=0.5, mode="area"),
-    "pooled by area, along one axis": lambda x: functional.interpolate(x.flatten(2), size=5, mode="area"),
     "nearest": lambda x: functional.interpolate(x, scale_factor=2, mode="nearest"),
 }
 
@@ -125,13 +125,12 @@ def test_outputs_and_gradients_are_pytorchs_own(function):
 
 def test_each_of_many_calls_is_by_its_own_matrices():
     """All in one network, which meets slices of other sides, and numbers of another precision, later on."""
-    functions = {name: each for name, each in FUNCTIONS.items() if name != "pooled by area, along one axis"}
-    network = Called(lambda x: [each(x) for each in functions.values()])
+    network = Called(lambda x: [each(x) for each in FUNCTIONS.values()])
     ours = resize_by_products(Called(network.function))
     for sides in ((9, 7), (8, 8), (7, 9), (9, 7)):
         for dtype in (torch.float64, torch.float32):
             images = torch.rand(1, 2, *sides, dtype=dtype)
-            for name, found, expected in zip(functions, ours(images), network(images), strict=True):
+            for name, found, expected in zip(FUNCTIONS, ours(images), network(images), strict=True):
                 torch.testing.assert_close(found, expected, msg=f"{name}, {sides}, {dtype}")
             assert "forward" in vars(ours), "it goes on by products"
 
@@ -190,6 +189,9 @@ def test_a_network_that_resizes_nothing_so_is_left_as_it_was():
     assert "forward" in vars(model)
     model(torch.zeros(1, 2, 32, 32))
     assert "forward" not in vars(model)
+    pooled = resize_by_products(Called(FUNCTIONS["pooled to 1"]))
+    pooled(torch.zeros(1, 2, 32, 32))
+    assert "forward" not in vars(pooled)
 
 
 @pytest.mark.quick(2)
