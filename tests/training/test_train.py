@@ -236,7 +236,7 @@ def test_weights_are_finite_and_whole(small, undisturbed):
     assert record.seconds > 0
 
 
-@pytest.mark.parametrize("name", ["history.parquet", "predictions.npz", "weights.safetensors"])
+@pytest.mark.parametrize("name", ["history.parquet", "predictions.npz", "scores.json", "weights.safetensors"])
 def test_damage_to_a_trained_trial_is_named(undisturbed, tmp_path, name):
     whole = undisturbed[0]
     folder = TrialFolder(shutil.copytree(whole.root, tmp_path / whole.root.name))
@@ -246,7 +246,7 @@ def test_damage_to_a_trained_trial_is_named(undisturbed, tmp_path, name):
     path.write_bytes(content)
     assert name in trial_state(folder).reason
     path.unlink()
-    assert is_completed(folder) is (name == "weights.safetensors")  # weights may be pruned
+    assert is_completed(folder) is (name in ("scores.json", "weights.safetensors"))  # both may be gone
 
 
 def test_one_trial_without_ray(store, tmp_path, capsys):
