@@ -35,7 +35,7 @@ from hnscc.training.trial import train_epoch, validate
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    return make_store(tmp_path_factory.mktemp("store"))
+    return make_store(tmp_path_factory.mktemp("store"), slices=5)  # more slices than a side has pixels
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def test_networks_without_such_blocks_stay(model, blocks):
         (16, 128, [8, 16, 32, 64]),  # 4 x 4 x 16 are 256 pixels
         (8, 128, [16, 32, 64]),
         (1, 128, [32, 64]),
-        (4, 100, [25, 50]),  # 13 becomes 25, which is not the double
+        (16, 100, [25, 50]),  # 13 becomes 25, which is not the double
     ],
 )
 def test_few_pixels_are_convolved_as_before(batch, size, sides):
