@@ -13,14 +13,17 @@ import pytest
 import torch
 from commands import refused
 from safetensors.numpy import load_file
+from safetensors.torch import save
 from trained_runs import scan_of, write_scans
 
 import hnscc
 from hnscc.aggregation.models import models_of
 from hnscc.base.errors import InputError
 from hnscc.commands.export import card_text
+from hnscc.study.run_folder import RunFolder
 from hnscc.study.variant_schema import Network
-from hnscc.training.export import check_pools
+from hnscc.training.export import check_pools, onnx_of
+from hnscc.training.members import Member
 from hnscc.training.network import build_network
 
 
@@ -141,14 +144,31 @@ def test_the_command_tells_what_it_wrote_and_refuses(hnscc, trained, tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+def graph_of(network, model, size, monkeypatch):
+    """What is exported of a model that no trial has left."""
+    monkeypatch.setattr("hnscc.training.export.read_weights", lambda run, member: save(model.state_dict()))
+    members = [Member("pet_mri-f0-r00", ((0.0, 1.0), (0.0, 1.0)), "fp32", "")]
+    return onnx_of(RunFolder("nowhere"), network, members, size)
+
+
+def test_a_graph_normalises_by_what_training_kept_of_its_batches(monkeypatch):
+    network, images = Network(architecture="unet", encoder="resnet18"), torch.rand(3, 2, 32, 32)
+    model = build_network(network, 2, seed=0)
+    with torch.no_grad():
+        expected = torch.sigmoid(model.eval()(images))[:, 0]
+    session = onnxruntime.InferenceSession(graph_of(network, model, 32, monkeypatch))
+    (probability,) = session.run(None, {"images": images.numpy()})
+    np.testing.assert_allclose(probability, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "architecture, size, found", [("pspnet", 64, "8 into 3, 8 into 6"), ("upernet", 96, "3 into 2")]
 )
-def test_a_network_that_onnx_has_no_words_for_is_refused(architecture, size, found, capfd):
+def test_a_network_that_onnx_has_no_words_for_is_refused(architecture, size, found, capfd, monkeypatch):
     """They take means over thirds and sixths of a slice; PyTorch's exporter would end in a traceback, and the graph."""
-    model = build_network(Network(architecture=architecture, encoder="resnet18"), 2, seed=0).eval()
+    network = Network(architecture=architecture, encoder="resnet18")
     with pytest.raises(InputError, match="ONNX has no words for the network") as error:
-        check_pools(model, torch.zeros(1, 2, size, size), architecture)
+        graph_of(network, build_network(network, 2, seed=0), size, monkeypatch)
     assert found in str(error.value) and f"{architecture}, slices of ({size}, {size})" in str(error.value)
     assert capfd.readouterr() == ("", "")
 
