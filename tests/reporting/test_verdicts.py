@@ -29,6 +29,10 @@ def test_a_difference_that_is_found_is_never_called_the_same(tmp_path):
     (said,) = compared(source)
     assert "+0.000 (95 % interval +0.000 to +0.000; p 0.001" in said and VERDICTS["clear"] in said
     assert "PET scored higher; " in said and "the same" not in said
+    row |= {"p": 0.06, "p_holm": 0.06}  # which of them scored higher, three decimals do not show
+    assert "both scored alike; no difference is shown." in next(compared(source))
+    row |= {"difference": -0.0006}
+    assert "pet_mri scored higher; no difference is shown." in next(compared(source))
 
 
 @pytest.mark.parametrize(("variants", "told"), [(("pet", "mri"), False), (("pet", "mri", "ct"), True)])

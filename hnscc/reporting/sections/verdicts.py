@@ -85,7 +85,7 @@ def verdict(row: TableRow) -> str:
 
 
 def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
-    """Say which variants of the pair mostly collapsed, and which one scored higher."""
+    """Say which variants of the pair mostly collapsed, and which one scored higher, if three decimals show it."""
     if row["difference"] is None:
         return ""
     if len(collapsed) == 2:
@@ -94,6 +94,8 @@ def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
     hardly = "both hardly overlap the lesions; " if both_hardly_overlap(source, row) else ""
     if signed(row["difference"]) == signed(0.0):
         return f"{hardly or 'both scored the same; '}{alone}"
+    if not round(row["difference"], 3) and verdict(row) not in ("clear", "suggestive"):
+        return f"{hardly or 'both scored alike; '}{alone}"
     better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]
     return f"{hardly}{source.appearances[better].label} scored higher; {alone}"
 
