@@ -45,7 +45,7 @@ def compared(source: Source) -> Iterator[str]:
         elif said in ("equal", "open") and not tells_of_others(source, row):
             said = "hardly"
         found.add(said)
-        yield f"{_difference(source, row)}: {_higher(source, row, collapsed)}{VERDICTS[said]}"
+        yield f"{_difference(source, row)}: {_higher(source, row, collapsed, said)}{VERDICTS[said]}"
     if "open" in found:
         yield (
             "Where no difference is shown there may be one all the same: the interval says how large, and `seen from`, "
@@ -84,18 +84,18 @@ def verdict(row: TableRow) -> str:
     return "equal" if row["p_equal_holm"] is not None and row["p_equal_holm"] < ALPHA else "open"
 
 
-def _higher(source: Source, row: TableRow, collapsed: list[str]) -> str:
-    """Say which variants of the pair mostly collapsed, and which one scored higher, if three decimals show it."""
+def _higher(source: Source, row: TableRow, collapsed: list[str], said: str) -> str:
+    """Say which variants of the pair mostly collapsed, and which one scored higher, if a test or three decimals
+    show it. said: the name of the pair's verdict."""
     if row["difference"] is None:
         return ""
     if len(collapsed) == 2:
         return "both mostly collapsed; "
     alone = f"{source.appearances[collapsed[0]].label} mostly collapsed; " if collapsed else ""
     hardly = "both hardly overlap the lesions; " if both_hardly_overlap(source, row) else ""
-    if signed(row["difference"]) == signed(0.0):
-        return f"{hardly or 'both scored the same; '}{alone}"
-    if not round(row["difference"], 3) and verdict(row) not in ("clear", "suggestive"):
-        return f"{hardly or 'both scored alike; '}{alone}"
+    if not round(row["difference"], 3) and said not in ("clear", "suggestive"):
+        alike = "the same" if signed(row["difference"]) == signed(0.0) else "alike"
+        return f"{hardly or f'both scored {alike}; '}{alone}"
     better = row["variant_a"] if row["difference"] > 0 else row["variant_b"]
     return f"{hardly}{source.appearances[better].label} scored higher; {alone}"
 
