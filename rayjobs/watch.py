@@ -5,8 +5,10 @@ Where a machine's memory is full, Ray ends workers, and Tune ends with an error.
 """
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -28,6 +30,7 @@ Reached = list[tuple[bool, int]]
 RESTARTS = 5
 # So many deaths in a row without a word from any trial end the study.
 HOPELESS = 50
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # escapes by which Ray colours its errors
 
 
 @contextlib.contextmanager
@@ -129,7 +132,7 @@ class Watch(tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.left -= 1
         self.running.pop(trial.trial_id, None)
-        self.dead[study_trial(trial)] = str(trial.get_pickled_error())
+        self.dead[study_trial(trial)] = _last_error(trial)
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         if self.error:
@@ -164,7 +167,7 @@ class Watch(tune.Callback):
             trial.max_failures = 0  # the next one is its last
         self.say(f"{name}: its process died; it goes on after epoch {epoch}")
         if self.in_a_row >= HOPELESS:
-            self.error = _hopeless(str(trial.get_pickled_error()))
+            self.error = _hopeless(_last_error(trial))
 
     def _saved_epoch(self, trial: TuneTrial) -> int:
         """Return the epoch of the trial's newest checkpoint, 0 without one."""
@@ -177,6 +180,16 @@ class Watch(tune.Callback):
         if node := self.node.get(trial_id):
             return node in lost
         return len(lost) > self.lost.get(trial_id, self.lost_before)
+
+
+def _last_error(trial: TuneTrial) -> str:
+    """Return what Ray said of the trial's last death.
+
+    Tune adds it to this file, below a headline of its own, before it calls `Watch`. What Tune offers for reading it
+    (`get_pickled_error`) looks into its storage, where a copy arrives later, or never.
+    """
+    deaths = Path(trial.error_file).read_text(encoding="utf-8")
+    return _COLOURS.sub("", deaths.rpartition("Failure # ")[2].partition("\n")[2]).strip()
 
 
 def _hopeless(error: str) -> WorkerError:

@@ -75,6 +75,7 @@ def test_a_crashing_trial_fails_by_name_and_one_without_memory_gets_a_larger_sha
     assert f"failed: pet-f0-r01: its process died {RESTARTS + 1} times" in said
     assert "5 trials completed, 1 failed, 0 missing" in said
     assert [trial for trial, *_ in lab.logged("start")].count("pet-f0-r01") == RESTARTS + 1
+    assert "its worker process has died" in read_record(RunFolder(out).trial("pet-f0-r01")).error
     attempts = read_record(RunFolder(out).trial("pet_mri-f0-r00")).attempts
     assert [(each.gpus, each.ended) for each in attempts] == [
         (0.25, "OutOfMemoryError"),

@@ -3,7 +3,7 @@ own trials are told what becomes of their processes, and Ray is told which machi
 
 import pytest
 import ray
-from ray.exceptions import OutOfMemoryError
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial as TuneTrial
 
 import rayjobs.watch
@@ -40,6 +40,12 @@ def test_an_epoch_finished_in_between_counts_from_the_start():
         full.wait(OutOfMemoryError("full"), [(False, epoch)], lambda text: None)
 
 
+class Filed(TuneTrial):
+    """Keeps its errors in this folder, as Tune does in one of the running Ray."""
+
+    local_path = ""
+
+
 class Dying:
     """One trial whose process dies again and again, on machine `one` of two, in a study of so many trials."""
 
@@ -47,9 +53,11 @@ class Dying:
         self.nodes = [{"NodeID": name, "Alive": True} for name in ("one", "two")]
         monkeypatch.setattr(ray, "nodes", lambda: self.nodes)
         self.trial = Trial("pet", 0, 0)
-        self.tune_trial = TuneTrial(
+        (root / "tune").mkdir()
+        self.tune_trial = Filed(
             "none", stub=True, config={"assignment": {"trial": vars(self.trial)}}, max_failures=-1
         )
+        self.tune_trial.local_path = str(root / "tune")
         self.folder, self.said = RunFolder(root), []
         self.watch = Watch(self.folder, trials, 600.0, self.said.append)
 
@@ -61,9 +69,9 @@ class Dying:
         slot = self.folder.trial(self.trial.trial_id).slot(epoch % 2)
         save_checkpoint(slot, SoFar(identity="i", epoch=epoch, history=[], attempts=()), {})
 
-    def die(self) -> bool:
+    def die(self, error: str = "killed") -> bool:
         """Return whether Tune begins another process, as it decides it."""
-        self.tune_trial.run_metadata.num_failures += 1
+        self.tune_trial.handle_error(RayActorError(error_msg=error))
         if again := self.tune_trial.should_recover():
             self.watch.on_trial_recover(0, [], self.tune_trial)
         else:
@@ -77,8 +85,8 @@ def dying(tmp_path, monkeypatch):
 
 
 def test_six_deaths_without_an_epoch_give_a_trial_up(dying):
-    assert [dying.die() for _ in range(6)] == [True] * 5 + [False]
-    assert list(dying.watch.dead) == [dying.trial]
+    assert [dying.die(f"death {number},\nits causes") for number in range(6)] == [True] * 5 + [False]
+    assert dying.watch.dead == {dying.trial: "death 5,\nits causes"}
     assert dying.said == ["pet-f0-r00: its process died; it goes on after epoch 0"] * 5
 
 
@@ -127,9 +135,10 @@ def test_deaths_of_all_trials_in_a_row_end_the_study_unless_an_epoch_ends(dying)
         dying.watch.deaths.clear()  # as of ever other trials
         dying.tune_trial.max_failures = -1
         dying.watch.on_step_end(0, [])
-    dying.die()
-    with pytest.raises(WorkerError, match="No trial gets anywhere"):
+    dying.die("raised in \x1b[36mray::__init__()\x1b[39m\n  No module named 'hnscc'")
+    with pytest.raises(WorkerError, match="No trial gets anywhere") as ended:
         dying.watch.on_step_end(0, [])
+    assert ended.value.found.endswith("last with: raised in ray::__init__() No module named 'hnscc'")
 
 
 @pytest.mark.parametrize("failed", [None, OUT_OF_MEMORY])
