@@ -5,6 +5,7 @@ While a question or a trial waits for a free machine, the user is told so.
 
 import contextlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,10 @@ from rayjobs.surroundings import folder_for_ray, no_cluster, refuse_silent
 
 # After so many seconds without an answer the user is told; then after twice as many, up to the longest.
 TOLD_AFTER, LONGEST = 10.0, 600.0
+# How Python begins to say that a module, or a function or class in it, is not there.
+_NOT_LOADED = re.compile(r"(ModuleNotFound|Import)Error: |AttributeError: Can't get attribute ")
+# The machine, as Ray's errors name it.
+_MACHINE = re.compile(r"\bip=([^,)\s]+)")
 # Read by glibc when a process starts: with its caches of small pieces off, they join their free neighbours at once
 # (`_keep_freed_memory` of hnscc/training/process.py says why). A tenth of a trial's memory on a processor.
 GLIBC = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
@@ -44,7 +49,33 @@ def answer_to(question: ray.ObjectRef[Any], what: str) -> Any:
     wait = Wait(lambda line: print(line, flush=True))
     while not ray.wait([question], timeout=wait.left())[0]:
         wait.tell(what)
-    return ray.get(question)
+    return answer_of(question)
+
+
+def answer_of(question: ray.ObjectRef[Any]) -> Any:
+    """Return the answer of a task, waiting for it. InputError where its machine has no hnscc that could answer."""
+    try:
+        return ray.get(question)
+    except ray.exceptions.RayTaskError as error:
+        if refusal := cannot_load(str(error)):
+            raise refusal from None
+        raise
+
+
+def cannot_load(error: str) -> InputError | None:
+    """Return the refusal of a machine where hnscc, or a library that it needs, is missing or another one. error: what
+    Ray says of the task or process that could not begin there; None where it says something else."""
+    cause = error.rstrip().rpartition("\n")[2].strip()
+    if not _NOT_LOADED.match(cause):
+        return None
+    machine = _MACHINE.search(error)
+    return InputError(
+        "A machine cannot load hnscc, or a library that it needs.",
+        where=f"machine {machine[1]}" if machine else "a machine of the cluster",
+        expected="hnscc and its libraries, in the environment that Ray's processes run in there",
+        found=cause,
+        do="install the same versions on every machine, then give the same command again",
+    )
 
 
 class Wait:
@@ -141,6 +172,16 @@ def _join(address: str) -> None:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, ValueError, ray.exceptions.RayError) as error:
         raise no_cluster(str(error)) from None
+    except RuntimeError as error:
+        if not str(error).startswith("Version mismatch: "):
+            raise
+        raise InputError(
+            "The cluster runs another version of Ray or of Python than this command.",
+            where="the cluster at --address or RAY_ADDRESS, and the environment of this command",
+            expected="the same versions of both",
+            found=" ".join(str(error).removeprefix("Version mismatch: ").split()),
+            do="run the command in the environment that the cluster was started from, or the reverse",
+        ) from None
 
 
 def machines_that_train() -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import storage_errors, write_text
 from hnscc.study.run_folder import RunFolder
-from rayjobs.cluster import address_here, machines_that_train
+from rayjobs.cluster import address_here, answer_of, machines_that_train
 from rayjobs.patient_files import refuse_lost_with_job
 
 # How long a machine may take to answer that it sees the run folder.
@@ -22,7 +22,8 @@ ANSWER_SECONDS = 120
 def prove_shared(folder: RunFolder) -> Iterator[str]:
     """Let every machine that may train read what this one writes to the run folder, and answer there.
 
-    Yields the token by which machines that join later prove it too. InputError names the machine that cannot.
+    Yields the token by which machines that join later prove it too. InputError names the machine that cannot, or that
+    cannot load hnscc.
     """
     refuse_lost_with_job(folder)
     token = secrets.token_hex(16)
@@ -95,9 +96,10 @@ def _why(error: OSError | InputError | StorageError) -> str:
 
 
 def _lost(answer: ray.ObjectRef[str | None]) -> bool:
-    """Return whether the machine that was asked is gone. Nothing is trained on such a machine."""
+    """Return whether the machine that was asked is gone. Nothing is trained on such a machine. InputError where it
+    cannot load hnscc."""
     try:
-        ray.get(answer)
+        answer_of(answer)
     except ray.exceptions.RayTaskError:
         raise
     except ray.exceptions.RayError:

@@ -20,6 +20,7 @@ from hnscc.base.errors import WorkerError
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.records import OUT_OF_MEMORY, saved_epoch
+from rayjobs.cluster import cannot_load
 from rayjobs.progress import study_trial
 
 # A full memory is waited for, each time twice as long; so often without an epoch ended in between.
@@ -166,8 +167,11 @@ class Watch(tune.Callback):
         if deaths >= RESTARTS:
             trial.max_failures = 0  # the next one is its last
         self.say(f"{name}: its process died; it goes on after epoch {epoch}")
-        if self.in_a_row >= HOPELESS:
-            self.error = _hopeless(_last_error(trial))
+        error = _last_error(trial)
+        if refusal := cannot_load(error):  # as it will be for every trial there
+            self.error = refusal
+        elif self.in_a_row >= HOPELESS:
+            self.error = _hopeless(error)
 
     def _saved_epoch(self, trial: TuneTrial) -> int:
         """Return the epoch of the trial's newest checkpoint, 0 without one."""

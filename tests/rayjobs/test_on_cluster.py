@@ -3,7 +3,9 @@ measured is not shared, and the process that trains tells of a trial while it go
 train it."""
 
 import contextlib
+import importlib
 import socket
+import sys
 import time
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ import yaml
 from ray import tune
 from stores import make_store, study_of
 
+import rayjobs.scheduling
 import rayjobs.study
 import rayjobs.worker
 from hnscc.base.errors import InputError
@@ -88,6 +91,54 @@ def test_a_machine_that_does_not_answer_in_time_is_not_told_to_share_its_disk(cl
     ):
         pass
     assert "share the run folder" not in str(late.value)
+
+
+@pytest.fixture
+def here_alone(tmp_path, monkeypatch):
+    """A module that this process has, and no machine of a cluster that it joined before, whose last line of an error is
+    the one where hnscc is missing."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def written():
+        (tmp_path / "here_alone.py").write_text(
+            "from rayjobs.worker import TrialWorker\n"
+            "class Worker(TrialWorker):\n    pass\n"
+            "def answer(*asked):\n    pass\n"
+        )
+        return importlib.import_module("here_alone")
+
+    yield written
+    sys.modules.pop("here_alone", None)
+
+
+def test_a_machine_that_lacks_hnscc_is_named_when_asked_and_when_it_is_to_train(
+    cluster, store, tmp_path, monkeypatch, here_alone
+):
+    """The first gave a traceback of Ray's; by the second each trial failed, for its process had died six times."""
+    run = make_run_ready(study_of(store, repeats=1, training={"epochs": 1}), tmp_path / "run")
+    trials = trials_of(run.study)
+    with connected(cluster[0]):
+        module = here_alone()
+        monkeypatch.setattr(shared, "_answer", module.answer)
+        monkeypatch.setattr(rayjobs.scheduling, "TrialWorker", module.Worker)
+        with pytest.raises(InputError, match="cannot load hnscc") as asked, prove_shared(run.folder):
+            pass
+        with pytest.raises(InputError, match="cannot load hnscc") as trained:
+            train_trials(run, trials, None, all_trials=trials, left=trials, pause_after={})
+        machine = f"machine {ray.util.get_node_ip_address()}"
+    assert asked.value.where == trained.value.where == machine
+    assert asked.value.found == trained.value.found == "ModuleNotFoundError: No module named 'here_alone'"
+    assert run.not_completed() == list(trials)
+
+
+def test_a_cluster_of_another_ray_is_told_in_one_message(cluster, monkeypatch):
+    monkeypatch.setattr(ray, "__version__", "2.0.0")
+    with (
+        pytest.raises(InputError, match="another version of Ray or of Python") as told,
+        connected(cluster[0]),
+    ):
+        pass
+    assert "Ray: 2.0.0" in told.value.found
 
 
 def test_storage_that_is_unmounted_between_two_trials_is_told(cluster, store, tmp_path):

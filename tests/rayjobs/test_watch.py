@@ -7,7 +7,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.experiment import Trial as TuneTrial
 
 import rayjobs.watch
-from hnscc.base.errors import WorkerError
+from hnscc.base.errors import InputError, WorkerError
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.checkpoint import save_checkpoint
@@ -135,10 +135,23 @@ def test_deaths_of_all_trials_in_a_row_end_the_study_unless_an_epoch_ends(dying)
         dying.watch.deaths.clear()  # as of ever other trials
         dying.tune_trial.max_failures = -1
         dying.watch.on_step_end(0, [])
-    dying.die("raised in \x1b[36mray::__init__()\x1b[39m\n  No module named 'hnscc'")
+    dying.die("raised in \x1b[36mray::__init__()\x1b[39m\n  a full disk")
     with pytest.raises(WorkerError, match="No trial gets anywhere") as ended:
         dying.watch.on_step_end(0, [])
-    assert ended.value.found.endswith("last with: raised in ray::__init__() No module named 'hnscc'")
+    assert ended.value.found.endswith("last with: raised in ray::__init__() a full disk")
+
+
+def test_a_machine_that_cannot_load_hnscc_ends_the_study_at_its_first_death(dying):
+    """It has free places for ever, so that trial after trial failed there, each with its process dead six times."""
+    dying.die(
+        "The actor died because of an error raised in its creation task, "
+        "\x1b[36mray::Worker.__init__()\x1b[39m (pid=12, ip=10.0.0.7, actor_id=ab)\n"
+        "ModuleNotFoundError: No module named 'torch'\n"
+    )
+    with pytest.raises(InputError, match="cannot load hnscc") as ended:
+        dying.watch.on_step_end(0, [])
+    assert ended.value.where == "machine 10.0.0.7"
+    assert ended.value.found == "ModuleNotFoundError: No module named 'torch'"
 
 
 @pytest.mark.parametrize("failed", [None, OUT_OF_MEMORY])
