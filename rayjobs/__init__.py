@@ -5,8 +5,8 @@ Commands use `study`, `search`, `aggregate`, `cluster`, `doctor`, `requests`, `s
 
 It may import base, study, scores, cohort, training, aggregation, reporting and searching. Inside, imports
 point one way: search -> study -> scheduling -> watch, worker -> gpu_shares, inside_tune, progress, search_end,
-shared -> aggregate, cluster, doctor, run_end, standby_here -> inside_ray, patient_files, proposals, requests,
-shadowed, standby, surroundings.
+shared -> aggregate, cluster, doctor, run_end, standby_here -> surroundings -> inside_ray, patient_files,
+proposals, requests, shadowed, standby.
 """
 
 import os

@@ -1,4 +1,5 @@
 """Changes inside Ray, for which Ray has no setting: a Ray that we start ourselves starts no process that only watches.
+And what a Ray looks for, without a word, before it joins a cluster.
 
 Nothing else depends on it. If another version of Ray is built differently, studies still begin, a few seconds later;
 tests/rayjobs/test_inside_ray.py then fails and names what is missing.
@@ -36,3 +37,10 @@ def without_onlookers() -> Iterator[None]:
 def _change(changed: contextlib.ExitStack, module: ModuleType, name: str, instead: Any) -> None:
     changed.callback(setattr, module, name, getattr(module, name))
     setattr(module, name, instead)
+
+
+def ray_is_here() -> bool:
+    """Return whether a Ray runs on this machine. `ray.init` waits a minute for that before it joins a cluster. True,
+    too, where this version of Ray looks for it in another way."""
+    find = getattr(services, "find_node_ids", None)
+    return find is None or bool(find())

@@ -83,13 +83,17 @@ def given_or_set(address: str | None) -> str | None:
 
 
 def refuse_silent(address: str) -> None:
-    """Raise InputError where no Ray answers at this address. Ray itself would try to join it for many minutes without
-    a word."""
+    """Raise InputError where no Ray answers at this address, or none runs on this machine, so that it is not one of the
+    cluster's. Ray itself would try to join it for minutes without a word."""
     if address.startswith("ray://"):
         _call(address, address.removeprefix("ray://"))
     elif address != "local" and "://" not in address:
         _call(address, address)
         _ask_ray(address)
+        from rayjobs.inside_ray import ray_is_here  # here, for commands that need no Ray ask this module too
+
+        if not ray_is_here():
+            raise _outside(address)
 
 
 def _host_and_port(address: str) -> tuple[str, int] | None:
@@ -118,13 +122,24 @@ def _ask_ray(address: str) -> None:
         raise no_cluster(said[-1])
 
 
+def _outside(address: str) -> InputError:
+    return InputError(
+        "This machine is not one of the cluster's.",
+        where="--address or RAY_ADDRESS",
+        expected=f"the command to run on a machine of the cluster at {address}",
+        found="a machine on which no Ray runs",
+        do="submit the study as a job (docs/how-to/cluster.md), run the command on the cluster's head, or leave the "
+        "address out for a local run",
+    )
+
+
 def no_cluster(found: str) -> InputError:
     """Return the error of an address that no cluster can be joined at."""
     return InputError(
         "No Ray cluster can be joined at this address.",
         where="--address or RAY_ADDRESS",
-        expected="the address of a running cluster, such as auto or 10.0.0.5:6379 (not the dashboard's, which "
-        "`ray job submit` takes), and its token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
+        expected="the address of a running cluster that this machine belongs to, such as auto or 10.0.0.5:6379 (not "
+        "the dashboard's, which `ray job submit` takes), and its token in RAY_AUTH_TOKEN or ~/.ray/auth_token",
         found=" ".join(found.split())[:300],
         do="start the cluster, correct the address, or leave it out for a local run",
     )

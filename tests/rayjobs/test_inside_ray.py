@@ -34,9 +34,10 @@ with connected(None):
         (node.Node.start_api_server, ("services", "start_api_server")),
         (node.Node.start_head_processes, ("no_monitor",)),
         (node.Node.start_ray_processes, ("include_log_monitor",)),
+        (services.get_node_to_connect_for_driver, ("find_node_ids",)),
     ],
 )
-def test_ray_looks_up_what_is_changed(function, names):
+def test_ray_looks_up_what_is_changed_or_asked(function, names):
     assert set(names) <= set(inspect.unwrap(function).__code__.co_names), MEND
 
 

@@ -4,7 +4,10 @@ train it."""
 
 import contextlib
 import importlib
+import os
+import shutil
 import socket
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -30,6 +33,7 @@ from rayjobs.cluster import connected, resolve_on_cluster
 from rayjobs.gpu_shares import gpu_shares
 from rayjobs.scheduling import train_trials
 from rayjobs.shared import prove_shared
+from rayjobs.surroundings import refuse_silent
 from rayjobs.worker import TrialWorker
 
 pytestmark = pytest.mark.slow
@@ -139,6 +143,27 @@ def test_a_cluster_of_another_ray_is_told_in_one_message(cluster, monkeypatch):
     ):
         pass
     assert "Ray: 2.0.0" in told.value.found
+
+
+OUTSIDE = "import sys; from rayjobs.surroundings import refuse_silent; refuse_silent(sys.argv[1])"
+OWN_PROCESSES = ("unshare", "--fork", "--pid", "--mount-proc")
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare") or subprocess.run([*OWN_PROCESSES, "true"], capture_output=True).returncode,
+    reason="a process can have no processes of its own around it here",
+)
+def test_a_machine_outside_of_the_cluster_is_told_so(cluster):
+    """From a laptop, Ray looked for itself there for a minute, and the message then did not say why."""
+    address, environment = cluster
+    done = subprocess.run(
+        [*OWN_PROCESSES, sys.executable, "-c", OUTSIDE, address],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert "This machine is not one of the cluster's" in done.stderr
+    refuse_silent(address)
 
 
 def test_storage_that_is_unmounted_between_two_trials_is_told(cluster, store, tmp_path):
