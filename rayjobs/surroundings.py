@@ -46,7 +46,8 @@ def folder_for_ray() -> Iterator[str | None]:
 
 def _fault_of(folder: str) -> str | None:
     """Return why Ray cannot have its sockets and logs in a folder; None where it can. The path must be absolute, since
-    Ray's processes have other working directories, and in ASCII, in which Ray writes it."""
+    Ray's processes have other working directories, and in ASCII, in which Ray writes it. A folder `ray` in it may be
+    another user's."""
     if not Path(folder).is_absolute():
         return "a relative path"
     if not folder.isascii():
@@ -54,8 +55,9 @@ def _fault_of(folder: str) -> str | None:
     length = len(os.fsencode(folder))
     if length + BELOW_BYTES > SOCKET_BYTES:
         return f"a path of {count_of(length, 'character')}"
+    below = Path(folder, "ray")
     try:
-        with tempfile.TemporaryDirectory(dir=folder):
+        with tempfile.TemporaryDirectory(dir=below if below.exists() else folder):
             free = shutil.disk_usage(folder).free
     except OSError as error:
         return os.strerror(error.errno or 0)

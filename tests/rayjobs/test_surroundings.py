@@ -154,13 +154,16 @@ def test_a_script_that_uses_ray_itself_is_told(study, home, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("relative", [True, False])
-def test_row_13_a_path_that_rays_processes_would_not_find_is_gone_round(monkeypatch, relative):
-    """They ended in a traceback of its encoding, or did not start, and `ulimit` was blamed."""
+@pytest.mark.parametrize("kind", ["relative", "letters", "taken"])
+def test_row_13_a_folder_that_ray_cannot_use_is_gone_round(monkeypatch, kind):
+    """Ray ended in a traceback of its encoding, or did not start, and `ulimit` was blamed: for a relative path, for
+    one with other letters, and where another user's folder lies in Ray's place."""
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    with tempfile.TemporaryDirectory(prefix="tmp" if relative else "é", dir="/tmp") as short:
+    with tempfile.TemporaryDirectory(prefix="é" if kind == "letters" else "tmp", dir="/tmp") as short:
         monkeypatch.chdir(short)
-        monkeypatch.setenv("TMPDIR", "." if relative else short)
+        monkeypatch.setenv("TMPDIR", "." if kind == "relative" else short)
+        if kind == "taken":
+            Path(short, "ray").touch()  # root may write into any folder
         with folder_for_ray() as folder:
             assert folder is not None and Path(folder).parent == Path("/tmp")
 
