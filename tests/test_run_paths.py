@@ -129,6 +129,7 @@ def test_what_killed_processes_left_is_found_at_every_depth(tmp_path):
     left = {
         run.root / ".study.yaml.0000000000000001.tmp",
         run.tables / ".trials.0000000000000002.tmp",
+        run.figures / ".overlap.png.0000000000000007.tmp",
         trial.file(".record.json.0000000000000003.tmp"),
     }
     below = trial.checkpoint / ".slot-0.json.0000000000000004.tmp"
@@ -137,7 +138,8 @@ def test_what_killed_processes_left_is_found_at_every_depth(tmp_path):
         run.winners_run / each
         for each in (".study.yaml.0000000000000005.tmp", "tables/.x.0000000000000006.tmp")
     ]
-    for path in [*left, *others, below, trial.record, trial.slot(0).facts, run.proof("machine")]:
+    kept = [trial.record, trial.scores, trial.slot(0).facts, run.proof("machine")]
+    for path in [*left, *others, below, *kept]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     assert set(run.half_written()) == left
@@ -146,5 +148,6 @@ def test_what_killed_processes_left_is_found_at_every_depth(tmp_path):
     assert run.checkpoints({"mri-f0-r00"}) == []
     assert run.proofs() == [run.proof("machine")]
     assert set(run.passing()) == {trial.checkpoint, run.proof("machine").parent}
+    assert [each.trial_id for each in run.recorded] == ["pet-f0-r00"]
     assert inside(trial.root) == "trials/pet-f0-r00"
     assert inside(run.table("pooled")) == "tables/pooled.parquet"

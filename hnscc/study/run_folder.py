@@ -68,7 +68,7 @@ class RunFolder:
 
     @property
     def locks(self) -> tuple[Location, ...]:
-        """The locks of the folder, of which some may exist. The last one is held throughout a run."""
+        """The locks of the folder, of which some may exist."""
         return self.provenance_lock, self.preparing_lock, self.tables_lock, self.lock
 
     @property
@@ -108,7 +108,7 @@ class RunFolder:
         There are none on S3, where a write is one request. Those of a search's winners are not among them: the winners
         have a run folder of their own.
         """
-        below = ("", ".shared/", "tables/", "figures/", "folds/*/", "trials/*/")
+        below = ("", "tables/", "figures/", "folds/*/", "trials/*/")
         return _below(self.root, *(f"{each}{HALF_WRITTEN}" for each in below))
 
     def passing(self) -> list[Path]:

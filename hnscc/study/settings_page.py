@@ -18,7 +18,7 @@ from hnscc.study.schema import Study
 from hnscc.study.variant_schema import Variant
 
 # The word that stands in a path for a name that the user chooses: that of a variant, or of a searched setting.
-NAMED: Final = {"variants": "NAME", "search.ranges": "PATH", "repeats.enough": "NAME"}
+NAMED: Final = {"variants": "NAME", "search.ranges": "PATH"}
 # Two names at least this much alike (0..1) are taken for one with a typing error of a letter or two.
 CLOSE: Final = 0.7
 OF_A_VARIANT: Final = "variants.NAME."
@@ -103,16 +103,19 @@ def names_in(section: str) -> tuple[str, ...]:
 
 
 def nearest(path: str, section: str = "") -> tuple[str, ...]:
-    """Return the paths that an unknown path seems to mean. Their last name is alike or has it as a word ("batch" of
-    batch_size), and they share most with the unknown path.
+    """Return the paths that an unknown path seems to mean. Their last name is alike or, in the section that the unknown
+    path names, has its last name as a word ("batch" of batch_size); and they share most with the unknown path.
 
     "architecture" -> ("training.network.architecture",); several where nothing tells them apart, none where no name is
     alike. section: only paths below it are returned.
     """
     below = [row.path for row in all_settings() if row.path.startswith(section)]
+    above, _, last = path.rpartition(".")
     scores = {known: _likeness(path, known) for known in below}
     close = {known: score for known, score in scores.items() if score[0] >= CLOSE} or {
-        known: scores[known] for known in below if path in known.rpartition(".")[2].split("_")
+        known: scores[known]
+        for known in below
+        if known.startswith(above) and last in known.rpartition(".")[2].split("_")
     }
     return tuple(known for known, score in close.items() if score == max(close.values()))
 
@@ -192,7 +195,7 @@ def _setting(path: str, field: Schema, required: bool, below: Schema | None) -> 
         defaults={
             name: None if value is MUST or type_ == SECTION else value for name, value in values.items()
         },
-        meaning=field.get("description") or (below or {})["description"].partition("\n\n")[0],
+        meaning=field.get("description") or (below or {})["description"],
         source=field["source"],
     )
 

@@ -173,7 +173,7 @@ def _boolean(text: str) -> bool | str:
 
 
 def _whole(text: str) -> int | str:
-    digits = text.replace("_", "").lower()
+    digits = text.replace("_", "")
     # YAML 1.1 would read 1:30 as 90, and 0100 as 64. They stay text, since they may be names of patients, and
     # not numbers.
     return text if ":" in text or re.fullmatch("[-+]?0[0-9]+", digits) else int(digits, 0)

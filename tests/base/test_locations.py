@@ -115,7 +115,11 @@ def test_places_are_values():
 
 def test_a_run_folder_is_placed_by_its_text(tmp_path):
     study = study_of(tmp_path / "cohort.zarr")
-    assert run_folder_of(study.name, None).root == Path("runs/small")
+    for nothing in (None, ""):
+        assert run_folder_of(study.name, nothing).root == Path("runs/small")
+    for given in (3, b"x", ["x"]):
+        with pytest.raises(InputError, match="out names no place"):
+            run_folder_of(study.name, given)
     folder = run_folder_of(study.name, "s3://my-bucket/runs/x")
     assert str(folder.trial(Trial("pet", 0, 3).trial_id).record) == (
         "s3://my-bucket/runs/x/trials/pet-f0-r03/record.json"

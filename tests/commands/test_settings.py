@@ -31,6 +31,8 @@ def test_one_setting_has_type_defaults_meaning_and_source(settings):
         "    So many slices make one step of training; a single one that is left joins the last step. (the",
         "    paper's code)",
     ]
+    first, second, *_ = settings("split")[1].splitlines()
+    assert first == "split: section" and "default" not in second
 
 
 def test_a_branch_as_json(settings):
@@ -41,6 +43,9 @@ def test_a_branch_as_json(settings):
     assert (found["architecture"]["corrected"], found["architecture"]["as_written"]) == ("unet", "paper")
     assert (found["width"]["corrected"], found["width"]["as_written"]) == (None, 16)
     assert found["width"]["source"] == "the paper's code"
+    assert (found["network"]["corrected"], found["network"]["as_written"]) == (None, None), (
+        "a section has none"
+    )
 
 
 def test_the_page_of_documentation(settings):
@@ -48,17 +53,22 @@ def test_the_page_of_documentation(settings):
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "said", "do"),
     [
-        ("architecture", "training.network.architecture?"),
-        ("training.epoch", "training.epochs?"),
-        ("validation", "split.validation or augmentation.validation?"),
-        ("training.network.depth", "of training.network: architecture, encoder"),
-        ("xyz", "one of name, store"),
+        ("architecture", "training.network.architecture?", "hnscc settings training.network.architecture"),
+        ("training.epoch", "training.epochs?", "hnscc settings training.epochs"),
+        ("validation", "split.validation or augmentation.validation?", "hnscc settings split.validation"),
+        (
+            "training.network.depth",
+            "of training.network: architecture, encoder",
+            "hnscc settings training.network",
+        ),
+        ("xyz", "one of name, store", "`hnscc settings` prints all of them"),
     ],
 )
-def test_an_unknown_key_names_the_nearest_path(settings, key, said):
+def test_an_unknown_key_names_the_nearest_path(settings, key, said, do):
     code, out, error = settings(key)
     assert (code, out) == (2, "")
     assert said in error
     assert f"found:      {key}" in error
+    assert f"what to do: {do}\n" in error

@@ -11,6 +11,7 @@ from hnscc.reporting.sections.published import other_studies
 from hnscc.reporting.sections.readings import readings
 from hnscc.study import paper
 from hnscc.study.loading import parse_study
+from hnscc.study.yaml_text import read_yaml
 
 TABLES = (overlap_over_all_test_slices, overlap_slice_by_slice, lesion_slices, readings, other_studies)
 
@@ -80,6 +81,22 @@ def test_what_a_variant_alone_does_otherwise_than_the_paper_is_told(changed, tol
     assert paper.departures_of_variants(study) == told
 
 
+def test_what_a_study_does_otherwise_than_its_preset_is_told_of_every_section():
+    """Its resources train nothing otherwise. A variant of other modalities has its own name."""
+    text = """
+        {name: x, store: x, variants: {pet: {modalities: [ct]}}, resources: {gpus: 0}, repeats: 9,
+        sampling: {ratio: 2.0}, split: {test: 0.3}, normalisation: {bounds: training_and_validation},
+        augmentation: {copies: 3}, training: {epochs: 3}, evaluation: {cutoff_px: 7}}"""
+    study = parse_study(read_yaml(text, "x").value)
+    told = paper.departures(study)
+    assert [line.partition(":")[0] for line in told] == [
+        *("augmentation.copies", "evaluation.cutoff_px", "normalisation.bounds", "repeats", "sampling.ratio"),
+        *("split.test", "training.epochs"),
+    ]
+    assert told[3] == "repeats: 50 -> 9"
+    assert paper.label("pet", study.variants["pet"]) == "pet"
+
+
 def test_what_variants_do_otherwise_and_whose_numbers_are_of_scans_is_told(tmp_path):
     """Table 4 of the paper counts its 62 scans as patients, of whom it had 44."""
     copies = {"originals": "kept", "copies": 1}
@@ -95,3 +112,7 @@ def test_published_counts_give_the_published_rates():
         assert round(found.tp / (found.tp + found.fn), 2) == found.sensitivity
         assert abs(found.tn / (found.tn + found.fp) - found.specificity) < 0.01  # 26 / 34 is printed as 0.77
         assert abs((found.tp + found.tn) / 66 - found.accuracy) < 0.01
+        # Of one overlap Jaccard is Dice / (2 - Dice); of means it is at least that, since the curve is convex.
+        assert abs(found.pooled_dice / (2 - found.pooled_dice) - found.pooled_jaccard) < 0.011
+        dice, jaccard = found.slice_dice[0], found.slice_jaccard[0]
+        assert dice / (2 - dice) - 0.01 < jaccard < dice

@@ -102,6 +102,7 @@ def test_every_key_of_the_presets_and_of_a_study_file_is_in_the_reference():
 )
 def test_types_and_defaults_in_words(path, type_, defaults):
     assert ROWS[path].type == type_
+    assert ROWS[path].required == (defaults == "none: must be given")
     assert defaults_of(ROWS[path]) == defaults
 
 
@@ -114,6 +115,9 @@ def test_types_and_defaults_in_words(path, type_, defaults):
         ("epoch", ("training.epochs",)),
         ("sede", ("seed",)),
         ("batch", ("training.batch_size",)),
+        ("training.batch", ("training.batch_size",)),  # as a study file may have it: none was found
+        ("split.size", ()),
+        ("tolerxnc", ("evaluation.tolerance_mm",)),  # 7 letters of 8 and of 12: 14 / 20 is alike enough
         ("validation", ("split.validation", "augmentation.validation")),
         ("search.first", ("search.repeats.first",)),
         ("resources.gpu", ("resources.gpus",)),

@@ -53,6 +53,7 @@ def test_what_a_variant_expects_is_not_told_of_the_base():
         ({"architecture": "unet"}, "training.network.architecture?"),
         ({"validation": 0.2}, "split.validation or augmentation.validation?"),
         ({"training": {"copies": 5}}, "augmentation.copies?"),
+        ({"training": {"rate": 0.1}}, "   training.learning_rate?\n"),
         ({"modality": ["pet"]}, "modalities or variants.NAME.modalities?"),
         ({"training.epochs": 3}, "`training: {epochs: 40}`"),
         ({"variants": {"a": {"modalities": ["pet"], "epochs": 3}}}, "variants.a.training.epochs?"),

@@ -48,7 +48,8 @@ def refused(text: str) -> InputError:
         ("1.e2", 100.0),
         (".5", 0.5),
         ("1_000", 1000),
-        ("0x1f", 31),
+        ("0x1F", 31),
+        ("[=, <<]", ["=", "<<"]),
         ("0", 0),
         ("010", "010"),
         ("-0_17", "-0_17"),
@@ -103,6 +104,7 @@ def test_each_setting_has_the_line_of_its_key():
     assert lines["training", "network", "width"] == 5
     assert lines["variants", "both", "modalities"] == 11
     assert lines["variants", "both", "modalities", 1] == 13
+    assert read_yaml("a:\n- b: 1\n  c: 2\n- d\n", "study.yaml").lines["a", 0] == 2
 
 
 def test_merged_keys_stand_where_they_were_written_and_own_ones_count_before_them():
@@ -114,6 +116,7 @@ def test_merged_keys_stand_where_they_were_written_and_own_ones_count_before_the
     # PyYAML is the other judge of what a merge means.
     assert document.value == yaml.safe_load(text)
     assert list(document.value["c"]) == list(yaml.safe_load(text)["c"])
+    assert read_yaml("a: &x 1\nb: &x 2\nc: *x\n", "study.yaml").value["c"] == 2, "of two the last before it"
 
 
 def test_lists_may_be_nested_as_deep_as_is_said():
@@ -134,6 +137,7 @@ def test_lists_may_be_nested_as_deep_as_is_said():
         ("a: 1\n---\nb: 2\n", 2, "single document"),
         ("a: 1\nb: !!python/object/apply:os.getcwd []\n", 2, "the tag"),
         ("a: 1\nb: !!binary YQ==\n", 2, "the tag"),
+        ("a: 1\nb: !!set {a, b}\n", 2, "the tag"),
         ("a: 1\nb: !!int x\n", 2, "'x' as int"),
         ("a: 1\nb: !!bool maybe\n", 2, "'maybe' as bool"),
         ("a: 1\n<<: 3\n", 2, "no mapping"),
@@ -257,6 +261,7 @@ PLAIN = st.recursive(
 @given(st.dictionaries(NAMES, PLAIN, min_size=1, max_size=5))
 @example({"0000": "000¡¡¡¡¡¡¡¡¡¡𐀀𐀀𐀀0 0"})
 def test_what_is_written_is_read_back(value):
+    assert write_yaml(value).isascii()
     assert read_yaml(write_yaml(value), "x").value == value
 
 

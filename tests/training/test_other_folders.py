@@ -50,7 +50,14 @@ def test_a_folder_of_something_else_is_refused_and_stays_as_it_is(tmp_path, hold
     [
         [],
         [".lock"],
-        [".lock", ".preparing.lock", "trials/pet-f0-r00/.lock"],
+        [
+            ".lock",
+            ".preparing.lock",
+            ".provenance.lock",
+            ".tables.lock",
+            "trials/pet-f0-r00/.lock",
+            ".shared/n",
+        ],
         [".study.yaml.0123456789abcdef.tmp"],
         [".nfs0000000000a1b2c3"],
     ],
@@ -65,9 +72,12 @@ def test_what_killed_processes_left_of_a_new_folder_is_in_nobodys_way(tmp_path, 
 
 
 def test_notes_beside_a_run_are_its_users(tmp_path):
-    folder = RunFolder(tmp_path)
-    for name in ("provenance.json", "notes.txt"):
-        (tmp_path / name).write_text("{}")
-    with alone(folder):
-        pass
-    assert (tmp_path / "notes.txt").exists()
+    for begun in ("provenance.json", "search.json", "folds/f0/split.json"):
+        folder = RunFolder(tmp_path / begun.partition(".")[0])
+        notes = folder.root / "notes.txt"
+        for path in (folder.root / begun, notes):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("{}")
+        with alone(folder):
+            pass
+        assert notes.exists()
