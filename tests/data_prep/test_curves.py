@@ -171,3 +171,78 @@ def test_where_the_other_scans_own_tissue_differs_no_curve_is_told():
     count as 1.2 / 1.15 s: 0.13 and 0.26, of which 0.15 is the limit."""
     assert [odd.scan_id for odd in curved(of_unlike(0.125), "pet")] == ["p3_a"]
     assert list(curved(of_unlike(0.25), "pet")) == []
+
+
+def of_powers(*scans: dict[str, float]) -> list[str | None]:
+    """The scans that are told of a curve, whose middle and brighter tissue lie 1 apart in logarithms, raised to
+    `power`; darker and brightest tissue, what the modality itself shows, and the highest value as if raised to powers
+    of their own."""
+    changed = {}
+    for number, scan_ in enumerate(scans):
+        power = scan_.get("power", 1.0)
+        dark, top, own = (scan_.get(name, power) for name in ("dark", "top", "own"))
+        elsewhere = {"middle": np.exp(-power), "dark": np.exp(-2 * dark)}
+        elsewhere |= {"bright": 1.0, "top": np.exp(2 * top - power)}
+        tissue = {"median": 0.1, "upper": np.exp(-own), "last": 1.0, "high": np.exp(own)}
+        highest = float(np.exp(3 * scan_.get("highest", 1.0)))
+        changed[f"s{number}"] = {"elsewhere": elsewhere, "tissue": tissue, "high": highest}
+    return [odd.scan_id for odd in curved(facts(len(scans), **changed), "pet")]
+
+
+def test_how_strong_a_curve_must_be_by_hand():
+    """A power of 1.5, or its inverse; of 1.25 by each other ratio and by the tissue that the modality itself shows."""
+    usual = [{}] * 8
+    for power in (1.51, 1 / 1.51):
+        assert of_powers({"power": power}, *usual) == ["p0_a"]
+    assert of_powers({"power": 1.49}, *usual) == of_powers({"power": 1 / 1.49}, *usual) == []
+    assert of_powers({"power": 2}, *usual[:4]) == ["p0_a"] and of_powers({"power": 2}, *usual[:3]) == []
+    for name in ("dark", "top", "own"):
+        assert of_powers({"power": 2, name: 1.26}, *usual) == ["p0_a"]
+        assert of_powers({"power": 2, name: 1.24}, *usual) == []
+    # A logarithm: 1.05 by all of the tissue, and 1.5 by the highest value.
+    assert of_powers({"power": 1 / 1.06, "highest": 1 / 1.51}, *usual) == ["p0_a"]
+    assert of_powers({"power": 1 / 1.06, "highest": 1 / 1.49}, *usual) == []
+    for name in ("power", "dark", "top", "own"):
+        logarithm = {"power": 1 / 1.06, "highest": 0.5} | {name: 1 / 1.04}
+        assert of_powers(logarithm, *usual) == []
+
+
+def test_how_strong_a_curve_must_be_where_scans_differ_by_hand():
+    """Three of eight others lie so far to either side, which makes a robust deviation of 1.4826 times that: five are
+    asked, 0.593 of 0.08, and nothing is said from 0.15 on."""
+
+    def beside(power: float, apart: float) -> list[str | None]:
+        others = [{"power": float(np.exp(side * apart)), "own": 1.0} for side in (-1, -1, -1, 0, 0, 1, 1, 1)]
+        return of_powers({"power": float(np.exp(power))}, *others)
+
+    assert beside(0.6, 0.08) == ["p0_a"] and beside(0.58, 0.08) == []
+    assert beside(1, 0.1) == ["p0_a"] and beside(1, 0.102) == []
+    # By tissue of its own, 0.15 of the deviation within which three quarters lie, seven of nine, divided by 1.15.
+    for apart, names in ((0.17, ["p0_a"]), (0.175, [])):
+        sides = (0, 0.05, -0.05, 0.05, -0.05, apart, -apart, 0.4, -0.4)
+        assert of_powers({"power": 2}, *[{"own": float(np.exp(side))} for side in sides]) == names
+
+
+def test_how_much_brighter_one_half_must_be_by_hand():
+    """By 1.35 times; where others differ, by six robust deviations of 1.4826 times 0.05, 0.445 as a logarithm; nothing
+    is said from 0.12 on."""
+
+    def told_of(*logs: float) -> list[str]:
+        scans = [
+            {
+                "elsewhere": dict.fromkeys(("foot", "back", "front", "left", "right"), 1.0)
+                | {"head": np.exp(each)}
+            }
+            for each in logs
+        ]
+        found = fading(facts(len(logs), **{f"s{at}": each for at, each in enumerate(scans)}), "pet")
+        return [f"{odd.scan_id}: {odd.text.partition(',')[0]}" for odd in found]
+
+    def beside(log: float, apart: float) -> list[str]:
+        return told_of(log, *[side * apart for side in (-1, -1, -1, 0, 0, 1, 1, 1)])
+
+    text = ["p0_a: pet is brighter to the head than to the foot"]
+    assert told_of(np.log(1.36), 0, 0, 0, 0) == text
+    assert told_of(np.log(1.34), 0, 0, 0, 0) == told_of(1, 0, 0, 0) == []
+    assert beside(0.46, 0.05) == text and beside(0.43, 0.05) == []
+    assert beside(1, 0.08) == text and beside(1, 0.082) == []

@@ -8,6 +8,7 @@ from scipy import ndimage
 from stores import scan
 
 from data_prep.oddities.exchanged import exchanged
+from data_prep.oddities.oddity import MASK, Odd
 from data_prep.oddities.off_border import off_border
 from data_prep.placing.edges import edges_of
 
@@ -112,3 +113,56 @@ def test_only_scans_of_as_many_slices_are_read():
     }
     assert len(twins) < SCANS
     assert sorted(read) == sorted(twins)
+
+
+def by_hand(
+    own: tuple[float, float], there: tuple[float, float], others: list[float], unseen: int = 0
+) -> list[str]:
+    """Which of two scans are told whose images are brighter by so much within the other's mask than around it, where
+    the mask of each has a border so clear; other scans have other numbers of slices, and the last ones, so many, are
+    told to have masks without a border."""
+    scans = []
+    for at, each in enumerate([*own, *others]):
+        edges = {"own": each, "sides": {}, "elsewhere": {}}
+        placement = {
+            "values": {"pet": {"first": 0.0, "tissue": {"last": 1.0}}},
+            "lesion": {"edges": {"pet": edges}},
+        }
+        slices = (0,) * max(8, at + 7) + (4,)
+        scans.append(replace(scan(f"p{at}", slices), spacing_mm=(4.0, 4.0, 4.0), placement=placement))
+
+    def read(at: int) -> tuple[np.ndarray, np.ndarray]:
+        image, mask = np.zeros((9, 1, 20, 20), np.float32), np.zeros((9, 20, 20), bool)
+        places = (slice(2, 5), slice(3, 7), slice(3, 7)), (slice(2, 5), slice(12, 16), slice(12, 16))
+        mask[places[at]] = True
+        image[:, 0][places[1 - at]] = there[at]
+        return image, mask
+
+    lost = [
+        Odd(each.scan_id, "", (MASK,), shown=((each.scan_id, MASK),)) for each in scans[len(scans) - unseen :]
+    ]
+    return [str(odd.scan_id) for odd in exchanged(scans, ["pet"], lost, read)]
+
+
+def test_how_much_clearer_both_masks_are_on_the_others_images_by_hand():
+    """1.5 times as clear as where they lie, 0.2 of the tissue's brightness, and 0.4 of the median fall."""
+    usual, both = [1.0] * 4, ["p0_a", "p1_a"]
+    assert by_hand((0.6, 0.6), (0.91, 0.91), usual) == both
+    for there in ((0.89, 0.91), (0.91, 0.89)):
+        assert by_hand((0.6, 0.6), there, usual) == []
+    assert by_hand((0.0, 0.0), (0.41, 0.41), usual) == both and by_hand((0.0, 0.0), (0.39, 0.41), usual) == []
+    faint = [0.4] * 4
+    assert by_hand((0.0, 0.0), (0.21, 0.21), faint) == both and by_hand((0.0, 0.0), (0.21, 0.19), faint) == []
+    assert (
+        by_hand((0.0, 0.0), (1.0, 1.0), [1.0] * 3) == both
+        and by_hand((0.0, 0.0), (1.0, 1.0), [1.0] * 2) == []
+    )
+
+
+def test_the_ten_weakest_and_those_that_are_told_are_asked_by_hand():
+    """Nine others are weaker than both of a pair, or ten; no pair is looked for where more than 20 scans are told."""
+    own, there = (0.6, 0.61), (1.0, 1.0)
+    assert by_hand(own, there, [0.3] * 9 + [1.0] * 12) == ["p0_a", "p1_a"]
+    assert by_hand(own, there, [0.3] * 10 + [1.0] * 12) == []
+    assert by_hand((0.0, 0.0), there, [1.0] * 22, unseen=20) == ["p0_a", "p1_a"]
+    assert by_hand((0.0, 0.0), there, [1.0] * 22, unseen=21) == []

@@ -16,11 +16,12 @@ from hnscc.base.errors import InputError
 USUAL = ((200, 180, 24), (0.9, 0.9, 4.0))
 
 
-def told(*inputs: tuple, others: int = 6, absent: float = 0.0) -> list[tuple]:
+def told(*inputs: tuple, others: int = 6, absent: float = 0.0, skew: float = 0.0) -> list[tuple]:
     """What is odd about scans of these (shape, spacing in mm) among usual ones."""
     scans = []
     for number, (shape, spacing) in enumerate([*inputs, *[USUAL] * others]):
-        facts = {"shape": list(shape), "spacing": list(spacing), "skew": 0.0, "written": {}}
+        facts = {"shape": list(shape), "spacing": list(spacing), "skew": skew if number == 0 else 0.0}
+        facts["written"] = {}
         placement = {"inputs": {"mri": facts}, "outside": {"mri": []}}
         placement["absent"] = {"mri": absent if number == 0 else 0.0}
         scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
@@ -98,10 +99,10 @@ def test_axes_that_are_not_at_right_angles_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("times", "odd"), [(1.01, True), (0.97, True), (1.001, False), (1.2, False), (1.0, False)]
+    ("times", "odd"), [(1.0021, True), (0.955, True), (1.0019, False), (0.95, False), (1.0, False)]
 )
 def test_modalities_of_nearly_one_grid_are_told(times, odd):
-    """A slice distance that is 1 % off, where PET lies on the grid of the MRI; one that is rounded, or another grid."""
+    """A slice distance that is 0.2 to 5 % off, where PET lies on the grid of the MRI; a rounded one, or another."""
     inputs = [
         {"shape": [200, 180, 24], "spacing": [0.9, 0.9, 4.0 * each], "skew": 0.0, "written": {}}
         for each in (1.0, times)
@@ -134,9 +135,73 @@ def test_an_extent_of_its_own_is_told():
 
 
 def test_a_part_of_every_slice_that_shows_nothing_needs_a_reason():
-    ((_, text, refused_),) = told(USUAL, absent=0.5)
-    assert "shows nothing in 50% of most slices" in text and "(0% in most scans)" in text and refused_
-    assert told(USUAL, absent=0.05) == []
+    ((_, text, refused_),) = told(USUAL, absent=0.11)
+    assert "shows nothing in 11% of most slices" in text and "(0% in most scans)" in text and refused_
+    assert told(USUAL, absent=0.09) == []
+
+
+def cubes(*sides: tuple) -> list[str]:
+    """What is said of the first of some scans, in short; of each: the number of voxels along each axis, and mm."""
+    words = {"no scan of a body": "impossible", "as theirs": "of another unit", "not cm": "small"}
+    texts = [text for scan_id, text, _ in told(*[((count,) * 3, mm) for count, mm in sides], others=0)]
+    return [name for text in texts[:1] for word, name in words.items() if word in text]
+
+
+def test_which_lengths_no_body_has_by_hand():
+    """All sides of voxels below 0.02 mm or above 20 mm, or an extent below 2 mm or above 2500 mm."""
+    for count, mm, impossible in (
+        (200, (0.01, 0.01, 0.019), True),
+        (200, (0.01, 0.01, 0.021), False),
+        (20, (21.0, 21.0, 20.5), True),
+        (20, (21.0, 21.0, 19.5), False),
+        (19, (0.1, 0.1, 0.1), True),
+        (21, (0.1, 0.1, 0.1), False),
+        (501, (5.0, 1.0, 1.0), True),
+        (499, (5.0, 1.0, 1.0), False),
+    ):
+        assert ("impossible" in cubes((count, mm))) == impossible
+
+
+def test_which_lengths_are_in_another_unit_or_small_by_hand():
+    """Five times those of two others, voxels and extent alike; an extent below 60 mm of voxels below 1 mm."""
+    usual = (20, (1.0, 1.0, 1.0))
+    for times in (5.1, 1 / 5.1):
+        assert cubes((20, (times,) * 3), usual, usual) == ["of another unit"]
+        assert "of another unit" not in cubes((20, (times,) * 3), usual)
+    for count, times in ((20, 4.9), (20, 1 / 4.9), (19, 5.1), (21, 1 / 5.1)):
+        assert "of another unit" not in cubes((count, (times,) * 3), usual, usual)
+    for count, mm, small in ((66, 0.9, True), (67, 0.9, False), (59, 0.99, True), (59, 1.01, False)):
+        assert ("small" in cubes((count, (mm, 0.5, 0.5)))) == small
+
+
+def test_which_voxels_are_of_another_size_by_hand():
+    """1.3 times, both ways; 1.05 times in one direction of the plane, and 1.1 times along the slices where pixels are
+    the same but for 1.02 times, since another field of view changes these."""
+    for within, beyond in (
+        ((1.29, 1.29, 1.29), (1.31, 1.31, 1.31)),
+        ((1.04, 1, 1), (1.06, 1, 1)),
+        ((1, 1, 1.09), (1, 1, 1.11)),
+        ((1.03, 1.03, 1.11), (1.01, 1.01, 1.11)),
+    ):
+        for way in (1.0, -1.0):
+            inner, outer = (tuple(np.multiply(USUAL[1], np.power(each, way))) for each in (within, beyond))
+            assert told((USUAL[0], inner)) == [] and len(told((USUAL[0], outer))) == 1
+
+
+def test_lengths_beyond_twice_what_most_scans_have_by_hand():
+    """1.9 times; where three of eight others lie 0.15 to either side as logarithms, four robust deviations of 1.4826
+    times that, 0.89."""
+    for times, count in ((1.91, 1), (1.89, 0)):
+        assert len(told(((190, 180, 12), (0.9, 0.9, 4 * times)))) == count
+    others = [((200, 180, 24), (0.9, 0.9, 4 * np.exp(0.15 * side))) for side in (-1, -1, -1, 0, 0, 1, 1, 1)]
+    for log, count in ((0.9, 1), (0.88, 0)):
+        assert len(told(((200, 180, 24), (0.9, 0.9, 4 * np.exp(log))), *others, others=0)) == count
+
+
+def test_axes_are_skewed_from_half_a_degree_on():
+    assert told(USUAL, skew=0.49) == []
+    ((_, text, _),) = told(USUAL, skew=0.51)
+    assert "do not stand at right angles" in text
 
 
 @pytest.mark.parametrize("times", [0.1, 0.001, 0.0001])

@@ -129,3 +129,63 @@ def test_prepare_tells_half_a_mask_as_that_and_not_as_a_voxel_off_and_nothing_mo
     assert [text.partition(": ")[0] for text in of_masks] == ["scan S5", "scan S2"]
     assert of_masks[0].startswith("scan S5: most of what the mask encloses")
     assert of_masks[1] == f"scan S2: {sentence('head')}"
+
+
+def end_of(
+    layers: list[list[tuple[int, int]]], values: dict[int, float], steps: tuple[float, float]
+) -> float:
+    """How far an image goes on beyond the head end of a mask in one row of each slice, of these columns, first and
+    last; values: of the columns beside the first layer's first piece, by their distance in columns; elsewhere it is 0
+    beyond and 10 within the mask, and 6 above it. steps: of slices and pixels, in mm."""
+    mask = np.zeros((len(layers) + 1, 1, 240), bool)
+    for z, pieces in enumerate(layers):
+        for first, last in pieces:
+            mask[z, 0, first : last + 1] = True
+    first, last = layers[0][0]
+    image = np.zeros(mask.shape, np.float32)
+    for apart, value in values.items():
+        image[:, :, [first - apart, last + apart]] = value
+    image[1:][mask[:-1]] = 6
+    image[mask] = 10
+    placed = replace(scan("p0", (0,)), spacing_mm=(steps[0], 4.0, steps[1]))
+    return float(ends_of(image[:, None], mask, placed)[0, 0])
+
+
+def test_what_a_flat_end_is_compared_with_by_hand():
+    """What lies 4 to 14 mm beside it, of a median of 1 or 2: (6 - 1) / (10 - 1) or (6 - 2) / (10 - 2) of the lesion."""
+    for step, values, expected in (
+        (3.9, {1: 2, 2: 2, 3: 0}, 5 / 9),  # 7.8 and 11.7 mm
+        (4.1, {1: 2, 2: 2, 3: 0}, 1 / 2),  # 4.1 mm, too
+        (6.9, {1: 2, 2: 0}, 5 / 9),  # 6.9 and 13.8 mm
+        (7.1, {1: 2, 2: 0}, 1 / 2),  # 7.1 mm alone
+    ):
+        assert end_of([[(100, 103)]] * 2, values, (20.0, step)) == pytest.approx(expected)
+    # Slices within 8 mm beyond it, of which the first shows 6: one of 8 mm, or two of 4 mm.
+    assert end_of([[(100, 103)]] * 2 + [[]], {}, (8.0, 7.1)) == pytest.approx(6 / 10)
+    assert end_of([[(100, 103)]] * 2 + [[]], {}, (4.0, 7.1)) == pytest.approx(3 / 10)
+    assert end_of([[(100, 103)]] * 2 + [[]] * 9, {}, (1.0, 7.1)) == pytest.approx(0.75 / 10)
+
+
+def test_how_large_a_flat_end_and_its_piece_are_by_hand():
+    """The last layer half as large as the largest one; the piece a quarter of the lesion."""
+    for columns, flat in ((10, True), (9, False)):
+        assert (end_of([[(100, 119)], [(100, 99 + columns)]], {}, (20.0, 7.1)) > 0) == flat
+    for columns, judged in ((25, True), (24, False)):
+        layers = [[(20, 79 + 25 - columns), (150, 149 + columns)], [(20, 34)]]
+        assert (end_of(layers, {}, (20.0, 7.1)) > 0) == judged
+
+
+def test_an_image_goes_on_by_half_of_what_the_lesion_stands_out_where_half_of_the_lesions_do():
+    def told_of(end: float, *owns: float) -> list[str | None]:
+        scans, ends = [], []
+        for at, own in enumerate(owns):
+            lesion = {"edges": {"pet": {"own": own}}, "box": False, "left_out": 0}
+            placement = {"outside": {"pet": []}, "lesion": lesion}
+            scans.append(replace(scan(f"p{at}", (0, 4)), placement=placement))
+            ends.append(np.array([[end if at == 0 else 0.0, *[0.0] * 5]], np.float32))
+        return [odd.scan_id for odd in ended_flat(scans, ["pet"], ends)]
+
+    assert (
+        told_of(0.5, *[1.0] * 5) == ["p0_a"] and told_of(0.49, *[1.0] * 5) == told_of(0.5, *[1.0] * 4) == []
+    )
+    assert told_of(0.5, *[0.2] * 5, *[0.19] * 5) == ["p0_a"] and told_of(0.5, *[0.2] * 5, *[0.19] * 6) == []

@@ -41,3 +41,19 @@ def test_a_body_that_fills_the_field_of_view_is_not_inverted():
     )
     tight = facts(6, s5={"first": -1000.0, "last": 1000.0, "median": 40.0, "rim": 0.0})
     assert not any("inverted" in text for _, text, _ in told([*scans[:5], tight[5]]))
+
+
+def test_air_is_dark_up_to_four_tenths_of_the_range_and_bright_from_six_on():
+    """The mean of where the rim and the median lie, each at most at its ends, in five scans."""
+
+    def inverted(one: tuple[float, float], others: tuple[float, float], count: int = 4) -> list[str | None]:
+        values = [
+            {"first": 0.0, "last": 10.0, "rim": rim, "median": median}
+            for rim, median in [one, *[others] * count]
+        ]
+        scans = facts(1 + count, **{f"s{at}": each for at, each in enumerate(values)})
+        return [scan_id for scan_id, text, _ in told(scans) if "inverted" in text]
+
+    assert inverted((6, 6), (4, 4)) == inverted((4, 4), (6, 6)) == ["p0_a"]
+    assert inverted((6, 6), (4.1, 4.1)) == inverted((5.9, 5.9), (4, 4)) == inverted((6, 6), (4, 4), 3) == []
+    assert inverted((99, 2), (-99, 8)) == ["p0_a"]

@@ -159,7 +159,7 @@ def test_scans_of_far_fewer_values_than_most_are_told():
     assert one == "p6_a" and "it was rounded" in text
     ((both, text),) = told([*usual, 10, 9])
     assert both is None and "2 scans (p6_a, p7_a)" in text
-    assert told([60, 70, 80, 90, 95, 1]) == told([500, 500, 500, 1]) == []
+    assert len(told([100] * 4 + [4])) == 1 and told([99] * 4 + [4]) == told([500, 500, 500, 1]) == []
 
 
 def test_voxels_far_above_all_others_are_counted():
@@ -233,6 +233,23 @@ def test_scans_whose_low_values_were_set_to_one_are_told():
         "in 2 scans (p2_a, p5_a), 1 of 4 with lesion, 1 of 4 without, pet holds no low values"
     )
     assert not list(emptied([scans[2]] * 8, ["pet"])) and not list(emptied([scans[0]] * 8, ["pet"]))
+
+
+def test_how_much_a_scan_without_low_values_lacks_by_hand():
+    """The lowest value in 2 of 100 voxels, all others 1 of 100 of the way to the brightest above it, and 20 times as
+    far as in the median scan."""
+
+    def told(lowest: float, gap: float, others: int = 4, usual: float = 1e-4, known=()) -> list[str | None]:
+        numbers = [{"lowest": lowest, "gap": gap}, *[{"lowest": 0.0, "gap": usual}] * others]
+        scans = [
+            replace(scan(f"p{at}", (0,)), placement={"numbers": {"pet": each}})
+            for at, each in enumerate(numbers)
+        ]
+        return [odd.scan_id for odd in emptied(scans, ["pet"], known)]
+
+    assert told(0.02, 0.01) == ["p0_a"] and told(0.019, 0.01) == told(0.02, 0.0099) == []
+    assert told(0.02, 0.0201, usual=1e-3) == ["p0_a"] and told(0.02, 0.0199, usual=1e-3) == []
+    assert told(0.02, 0.01, others=3) == told(0.02, 0.01, known={("p0_a", "pet")}) == []
 
 
 def reaching(*heights: float, bright: float = 5.0) -> list[tuple[str | None, str]]:

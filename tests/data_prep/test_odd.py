@@ -85,7 +85,8 @@ def test_a_small_offset_that_no_other_scan_has_is_told():
 
 
 def test_less_coverage_than_in_other_scans_is_told():
-    assert told(facts(6, c2=0.6)) == [("p2_a", "pet covers 60% of the grid, in most scans 100%", False)]
+    assert told(facts(6, c2=0.89)) == [("p2_a", "pet covers 89% of the grid, in most scans 100%", False)]
+    assert told(facts(6, c2=0.91)) == []
 
 
 def test_a_hot_lesion_alone_is_no_other_unit():

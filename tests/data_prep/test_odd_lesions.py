@@ -129,7 +129,7 @@ def test_of_few_lesions_none_is_compared():
     assert told(facts(8, l1={"ml": 50.0, "box": True})) == []
 
 
-@pytest.mark.parametrize("share, refused", [(0.1, None), (0.2, False), (0.6, True)])
+@pytest.mark.parametrize("share, refused", [(0.1, None), (0.11, False), (0.5, False), (0.51, True)])
 def test_a_lesion_in_air_is_told_and_refused_where_most_of_it_is(share, refused):
     found = told(facts(8, l1={"share_in_air": share}))
     text = f"{share:.0%} of the lesion lies in air, outside of the body: does the mask belong here?"

@@ -88,6 +88,14 @@ def test_a_difference_that_chance_can_give_is_not_told():
     assert told([fine] * 2, [{}] * 12) != "" and told([fine], [{}] * 12) == ""  # 1 of 91, 1 of 13
     assert told([fine] * 7 + [{}] * 3, [fine] * 3 + [{}] * 7) == ""  # 70 % against 30 %
     assert told([fine] * 5, []) == "" and told([], [fine] * 5) == ""
+    assert told([fine] * 15 + [{}] * 5, [{}] * 20) != "" and told([fine] * 14 + [{}] * 6, [{}] * 20) == ""
+    word = {"numbers": "float32"}  # 1 of 21 ways to part 2 from 5, of 18 to part 1 from 17
+    assert told([word] * 2, [{}] * 5) != "" and told([word], [{}] * 17) == ""
+
+
+def test_numbers_are_compared_by_three_digits():
+    assert "pixels in mm at least 0.901 in 5" in told([{"spacing": [0.901, 0.901, 4.0]}] * 5, [{}] * 7)
+    assert told([{"spacing": [0.9004, 0.9004, 4.0]}] * 5, [{}] * 7) == ""
 
 
 DICOM = {"kind": "DICOM", "orientation": "DICOM"}

@@ -173,10 +173,10 @@ def test_strokes_are_told_where_few_scans_have_any_and_lines_not_of_outlines():
     assert told({"stray": 2}, {"mirrored": True}, {}, {}, known=no_lesion) == ["p1_a"]
     assert told({"stray": 2}, {}, {}, {}) == ["p0_a"]
     assert told(*[{"stray": 1}] * 2, *[{}] * 6) == [None]
-    assert told(*[{"stray": 1}] * 3, *[{}] * 6) == []
+    assert told(*[{"stray": 1}] * 3, *[{}] * 8) == []
     assert told({"over_mm": 12.0}, {"over_mm": 11.0}, {}, {}) == ["p0_a"]
     assert told(*[{"over_mm": 12.0}] * 2, *[{}] * 6) == [None]
-    assert told(*[{"over_mm": 12.0}] * 3, *[{}] * 6) == []
+    assert told(*[{"over_mm": 12.0}] * 3, *[{}] * 8) == []
 
 
 def test_prepare_tells_what_was_drawn_beside_a_lesion(tmp_path):
