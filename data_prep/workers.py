@@ -76,8 +76,8 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     InputError where processes can share no memory.
     """
     check_shared_memory()
-    # Processes are spawned, not forked, since the caller may hold threads. Ctrl-C reaches the parent alone, which
-    # then cancels.
+    # Processes are spawned, not forked, since the caller may hold threads. Ctrl-C and the end of a terminal concern the
+    # parent alone, which then cancels.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
@@ -115,7 +115,8 @@ def _end_all_but(others: set[BaseProcess]) -> None:
 
 
 def _ignore_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _called_again() -> InputError:

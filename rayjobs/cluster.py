@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import secrets
+import signal
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -117,6 +118,7 @@ def connected(address: str | None) -> Iterator[None]:
     InputError where no cluster answers, or where Ray lacks something that it needs here; WorkerError where it does
     not start.
     """
+    ended_by = signal.getsignal(signal.SIGTERM)
     with contextlib.ExitStack() as during:
         if address:
             _join(address)
@@ -125,6 +127,8 @@ def connected(address: str | None) -> Iterator[None]:
             # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
             during.enter_context(in_environment({"RAY_AUTH_TOKEN": _own_token(), **GLIBC}))
             _start(temporary)
+        # Ray has set one of its own, which prints what it finds on the stack.
+        signal.signal(signal.SIGTERM, ended_by)
         try:
             yield
         finally:

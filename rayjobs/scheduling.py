@@ -8,6 +8,7 @@ import contextlib
 import gc
 import signal
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 
+from hnscc.base.command import ENDED_FROM_OUTSIDE
 from hnscc.base.files import delete
 from hnscc.study.identity import hash_of_weights
 from hnscc.study.run_folder import TrialFolder
@@ -39,6 +41,8 @@ from rayjobs.requests import check_request
 from rayjobs.watch import RESTARTS, AllDone, FullMemory, Reached, Watch, full_memory_noted
 from rayjobs.worker import Assignment, TrialWorker
 
+# A loop of Tune's that has not ended so long after Ctrl-C takes no more steps.
+STUCK_SECONDS = 5.0
 _WAITING = (TuneTrial.PENDING, TuneTrial.PAUSED)  # of Tune's trials, the first first
 
 
@@ -61,18 +65,24 @@ def train_trials(
     memory = FullMemory()
     while assignments:
         shown = _begin_round(ready, assignments, all_trials, left)
-        watch = Watch(ready.folder, len(assignments), ready.study.resources.hung_after, shown.say)
-        with (
-            tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
-            _interruptible() as interrupted,
-            shown,
-            full_memory_noted() as full,
-            contextlib.suppress(AllDone),
-        ):
-            worker = tune.with_parameters(TrialWorker, ready=ready, token=token)
-            _tuner(worker, ready, assignments, scratch, shown, watch, counting=token is None).fit()
+        with _interruptible() as interrupted:
+            watch = Watch(
+                ready.folder,
+                len(assignments),
+                ready.study.resources.hung_after,
+                shown.say,
+                interrupted,
+            )
+            with (
+                tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
+                shown,
+                full_memory_noted() as full,
+                contextlib.suppress(AllDone),
+            ):
+                worker = tune.with_parameters(TrialWorker, ready=ready, token=token)
+                _tuner(worker, ready, assignments, scratch, shown, watch, counting=token is None).fit()
+            gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
         record_deaths(ready, watch.dead)
-        gc.collect()  # Tune's loop, left by AllDone, is a cycle that holds its workers, and they the processors
         if interrupted:
             return True
         if full:
@@ -217,16 +227,21 @@ def _tuner(
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[list[int]]:
-    """Let Ctrl-C and SIGTERM end Tune's loop at the next step; trials keep their checkpoints. Yield the
-    signals seen."""
-    seen: list[int] = []
+def _interruptible() -> Iterator[list[float]]:
+    """Let Ctrl-C and signals from outside end Tune's loop; trials keep their checkpoints. Yield when each was seen.
+
+    `Watch` ends the loop at its next step, within a second. Python prints an exception that is raised in a finalizer,
+    with its traceback, and goes on. So a signal raises one only if the loop has not ended long after the first.
+    """
+    seen: list[float] = []
 
     def _stop(number: int, frame: Any) -> None:
-        seen.append(number)
-        raise KeyboardInterrupt
+        seen.append(time.monotonic())
+        if seen[-1] - seen[0] > STUCK_SECONDS:
+            raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [each for each in ENDED_FROM_OUTSIDE if signal.getsignal(each) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, *numbers)}
     try:
         with contextlib.suppress(KeyboardInterrupt):
             yield seen

@@ -7,7 +7,7 @@ Where a machine's memory is full, Ray ends workers, and Tune ends with an error.
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,8 @@ class FullMemory:
 
 
 class AllDone(BaseException):
-    """Raised when every trial has ended. It is a BaseException, since Tune catches every Exception and would go on
-    starting workers that have no work."""
+    """Raised when every trial has ended, or the user ends the study. It is a BaseException, since Tune catches every
+    Exception and would go on starting workers that have no work."""
 
 
 class Watch(tune.Callback):
@@ -89,9 +89,18 @@ class Watch(tune.Callback):
     last error of each trial that was given up.
     """
 
-    def __init__(self, folder: RunFolder, trials: int, hung_after: float, say: Callable[[str], None]) -> None:
-        """trials: how many there are. hung_after: seconds. say: prints a line."""
+    def __init__(
+        self,
+        folder: RunFolder,
+        trials: int,
+        hung_after: float,
+        say: Callable[[str], None],
+        interrupted: Collection[float] = (),
+    ) -> None:
+        """trials: how many there are. hung_after: seconds. say: prints a line. interrupted: when each signal was
+        seen that ends the study; none so far."""
         self.folder, self.left, self.hung_after, self.say = folder, trials, hung_after, say
+        self.interrupted = interrupted
         self.heard: dict[str, float] = {}
         # Kept apart: a look at every trial of thousands, at every step, would take hours.
         self.running: dict[str, TuneTrial] = {}
@@ -139,7 +148,7 @@ class Watch(tune.Callback):
         if self.error:
             raise self.error
         # Trials out of memory are tried again, on what the workers now give back.
-        if not self.left and not self.out_of_memory:
+        if self.interrupted or (not self.left and not self.out_of_memory):
             raise AllDone
         for trial in self.running.values():
             silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())

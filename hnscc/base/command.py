@@ -4,24 +4,28 @@ import atexit
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from hnscc.base.errors import InputError, StorageError, WorkerError
 from hnscc.base.standard_streams import prepare_streams
 
-# The exit code after Ctrl-C or SIGTERM.
+# The exit code after Ctrl-C, SIGTERM or SIGHUP.
 INTERRUPTED = 130
+# What ends a command from outside: a batch system (`scancel`, `timeout`), and a terminal that is closed.
+ENDED_FROM_OUTSIDE = (signal.SIGTERM, signal.SIGHUP)
 
 
 def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = None) -> int:
     """Run a command as the last thing that this process does, and return the exit code.
 
     An error of this project is printed on standard error without a traceback. The same holds if memory runs out, if the
-    system refuses access, if standard output cannot be written, and if the command is interrupted by Ctrl-C or SIGTERM.
+    system refuses access, if standard output cannot be written, and if Ctrl-C, SIGTERM or SIGHUP interrupts it.
     arguments: the words that the command was given, if not this process's command line.
     """
     prepare_streams()
+    _end_as_by_ctrl_c()
     try:
         _check_arguments(sys.argv[1:] if arguments is None else arguments)
         code = command()
@@ -30,7 +34,7 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
     except KeyboardInterrupt:
         return _interrupted()
     except SystemExit as ended:
-        # Once Ray was started in a process, SIGTERM ends it with this code.
+        # While Ray starts in a process, SIGTERM ends it with this code.
         if ended.code != signal.SIGTERM:
             raise
         return _interrupted()
@@ -59,6 +63,15 @@ def leave(code: int) -> NoReturn:
         except (OSError, StorageError):
             code = code or 120
     os._exit(code)
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Let signals from outside end this process as Ctrl-C does, unless its caller has it ignore them (`nohup`). By
+    default they would end it at once, and leave behind what it had started and not yet written."""
+    if threading.current_thread() is threading.main_thread():  # Python lets no other thread decide it
+        for number in ENDED_FROM_OUTSIDE:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
 
 
 def _check_arguments(words: Sequence[str]) -> None:

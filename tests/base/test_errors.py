@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from hnscc.base.command import exit_code_of
+from hnscc.base.command import ENDED_FROM_OUTSIDE, exit_code_of
 from hnscc.base.errors import InputError, several
 
 
@@ -64,6 +64,28 @@ def _ended_by_ctrl_c() -> int:
 def _ended_by_sigterm() -> int:
     """As a process in which Ray was started ends by it."""
     sys.exit(signal.SIGTERM)
+
+
+@pytest.fixture
+def signals():
+    """The handlers of the signals that a command sets are put back."""
+    before = {number: signal.getsignal(number) for number in ENDED_FROM_OUTSIDE}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", ENDED_FROM_OUTSIDE)
+def test_a_signal_from_outside_ends_a_command_as_ctrl_c_does(number, signals, capsys):
+    """A terminal that was closed ended the process at once, and left its folders in /tmp and its trainings behind."""
+    signal.signal(number, signal.SIG_DFL)
+    assert exit_code_of(lambda: signal.raise_signal(number) or 0, []) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_a_signal_that_nohup_has_ignored_stays_ignored(signals):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    assert exit_code_of(lambda: signal.raise_signal(signal.SIGHUP) or 0, []) == 0
 
 
 @pytest.mark.parametrize("command", [_ended_by_ctrl_c, _ended_by_sigterm])

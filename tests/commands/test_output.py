@@ -78,6 +78,28 @@ def test_a_reader_that_has_what_it_wants_ends_no_command(tmp_path):
     assert in_shell(f"set -o pipefail; HNSCC prepare {made} | true") == (0, "")
     assert open_store(tmp_path / "store.zarr").scans
     assert in_shell(f"set -o pipefail; HNSCC status {tmp_path} | true")[0] == 2
+    assert in_shell(f"set -o pipefail; HNSCC status {tmp_path} 2>&1 | true")[0] == 2
+
+
+@pytest.mark.parametrize(("where", "other"), [("stdout", "stderr"), ("stderr", "stdout")])
+def test_a_terminal_that_was_closed_ends_no_command(where, other):
+    """It was an error of what is printed, and of standard error a traceback, amid the end of a run."""
+    terminal, end = os.openpty()
+    work = (
+        "import sys; from hnscc.base.command import exit_code_of\n"
+        f"def work():\n print(file=sys.{other})\n sys.stdin.readline()\n print('told', file=sys.{where})\n return 7\n"
+        "sys.exit(exit_code_of(work))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", work],
+        env=os.environ | {"PYTHONPATH": str(processes.ROOT)},
+        stdin=subprocess.PIPE,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, where: end},
+    )
+    os.close(end)
+    getattr(process, other).readline()
+    os.close(terminal)
+    assert not any(process.communicate(b"closed\n")) and process.returncode == 7
 
 
 @pytest.mark.quick(1)

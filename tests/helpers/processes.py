@@ -27,12 +27,13 @@ os.environ.update(LOCAL_RAY | TOKEN)
 def start(
     home: Path, module: str, *arguments: object, environment: dict[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """Start python -m module. home: where Ray keeps files."""
+    """Start python -m module, in a process group of its own, as a shell does. home: where Ray keeps files."""
     own = {"HOME": str(home), "OMP_NUM_THREADS": "1"} | LOCAL_RAY | (environment or {})
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     command = [sys.executable, "-m", module, *map(str, arguments)]
+    out = subprocess.PIPE
     return subprocess.Popen(
-        command, env=inherited | own, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=inherited | own, cwd=ROOT, text=True, stdout=out, stderr=out, process_group=0
     )
 
 

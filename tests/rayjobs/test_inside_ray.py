@@ -1,6 +1,7 @@
 """What is changed inside Ray is there in this version of it, and a Ray of one's own goes by it."""
 
 import inspect
+import os
 import subprocess
 import sys
 
@@ -22,8 +23,8 @@ START = """
 import os, subprocess
 from rayjobs.cluster import connected
 with connected(None):
-    listed = subprocess.run(["ps", "-ww", "--ppid", str(os.getpid()), "-o", "args="], capture_output=True, text=True)
-    print(listed.stdout)
+    command = ["ps", "-ww", "--ppid", str(os.getpid()), "-o", "pgid=,args="]
+    print(subprocess.run(command, capture_output=True, text=True).stdout)
 """
 
 
@@ -35,6 +36,7 @@ with connected(None):
         (node.Node.start_head_processes, ("no_monitor",)),
         (node.Node.start_ray_processes, ("include_log_monitor",)),
         (services.get_node_to_connect_for_driver, ("find_node_ids",)),
+        (services.start_ray_process, ("ConsolePopen",)),
     ],
 )
 def test_ray_looks_up_what_is_changed_or_asked(function, names):
@@ -42,14 +44,16 @@ def test_ray_looks_up_what_is_changed_or_asked(function, names):
 
 
 def test_what_was_changed_is_put_back():
-    before = parameter.RayParams, services.start_api_server
+    before = parameter.RayParams, services.start_api_server, services.ConsolePopen
     with pytest.raises(ZeroDivisionError), without_onlookers():
         assert parameter.RayParams is not before[0]
         raise ZeroDivisionError
-    assert (parameter.RayParams, services.start_api_server) == before
+    assert (parameter.RayParams, services.start_api_server, services.ConsolePopen) == before
 
 
-@pytest.mark.parametrize("gone", ["parameter.RayParams", "services.start_api_server"])
+@pytest.mark.parametrize(
+    "gone", ["parameter.RayParams", "services.start_api_server", "services.ConsolePopen"]
+)
 def test_what_a_ray_does_not_have_is_not_changed(monkeypatch, gone):
     """It was an AttributeError before the first trial, with whichever Ray does not have it."""
     monkeypatch.delattr(f"ray._private.{gone}")
@@ -69,3 +73,7 @@ def test_a_ray_of_ones_own_starts_no_process_that_only_looks_on():
     assert done.returncode == 0, done.stderr
     assert "raylet" in done.stdout
     assert not [each for each in ONLOOKERS if each in done.stdout]
+    groups = [line.split()[0] for line in done.stdout.splitlines() if "/ray/core/" in line]
+    assert len(groups) == len(set(groups) - {str(os.getpgid(0))}) == 2, (
+        "a signal to this group would end them"
+    )

@@ -168,6 +168,16 @@ def test_a_study_is_over_once_all_have_ended_unless_memory_is_to_be_tried_again(
         dying.watch.on_step_end(0, [])
 
 
+def test_an_interrupt_ends_the_loop_between_two_steps(dying):
+    """An exception of the signal's own, amid a step, was lost in finalizers, and printed there."""
+    signals: list[float] = []
+    watch = Watch(dying.folder, 2, 600.0, dying.said.append, signals)
+    watch.on_step_end(0, [])
+    signals.append(1.0)
+    with pytest.raises(AllDone):
+        watch.on_step_end(0, [])
+
+
 def test_a_trial_that_says_nothing_for_too_long_is_ended_once(dying, monkeypatch):
     now, killed = [1000.0], []
     monkeypatch.setattr(rayjobs.watch.time, "monotonic", lambda: now[0])
