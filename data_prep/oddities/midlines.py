@@ -55,12 +55,13 @@ def odd_mirrored(
     lines: (C, Z, H) of each scan, in pixels, as returned by `midlines`. known: scans with a modality that look
     otherwise for a reported reason. Nothing is said of a cohort whose scans do not show clearly how they lie.
     """
+    if len(scans) < LEAST_SCANS:
+        return
     reference = scans[0].placement["reference"]
     of = list(modalities).index(reference)
     for at, modality in enumerate(modalities):
         alike = np.array([_correlation(each[at], each[of]) for each in lines])
-        clear = np.abs(alike) >= CLEAR_CORRELATION
-        if at == of or len(scans) < LEAST_SCANS or clear.mean() < CLEAR_SCANS_SHARE:
+        if (np.abs(alike) >= CLEAR_CORRELATION).mean() < CLEAR_SCANS_SHARE:
             continue
         chosen = [
             scan

@@ -43,7 +43,7 @@ def find_moved(
     ranks, of either sign. `places` is the number of places that fit one map.
     """
     found = []
-    for modality in range(len(kept[0]) if len(kept) > 1 else 0):
+    for modality in range(len(kept[0])):
         for (first, second), pairs in sorted(_paired(kept, modality, asked).items()):
             ones, others = (np.array(each) for each in zip(*pairs, strict=True))
             fit = _map(ones, others, kept[first][modality].side)
@@ -143,13 +143,12 @@ def _map(ones: Floats, others: Floats, size: int) -> tuple[int, Floats] | None:
         good = _on(known, others, each, size)
         if good.sum() > best.sum():
             best = good
-    move = None
     for _ in range(2):
         if _cells(ones[best], size) < LEAST_PLACES:
             return None
         move = _fitted(known[best], others[best])
         best = _on(known, others, move, size)
-    return (_cells(ones[best], size), move) if move is not None else None
+    return _cells(ones[best], size), move
 
 
 def _through(ones: Floats, others: Floats) -> Floats:

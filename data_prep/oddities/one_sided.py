@@ -196,7 +196,7 @@ def _had(name: str, values: Texts, with_lesion: Bools, tests: int, known: Sequen
         ]
         apart = abs(holds[with_lesion].mean() - holds[~with_lesion].mean())
         p = stats.fisher_exact(counts).pvalue
-        if _counts(apart, p, tests * max(1, len(words) - 1), two=len(words) == 2):
+        if _counts(apart, p, tests * (len(words) - 1), two=len(words) == 2):
             parts_alike = any((holds == other).all() or (holds != other).all() for other in known)
             return "" if parts_alike else f"{name} {word or 'not stated'} in {_sides(holds, with_lesion)}"
     return ""

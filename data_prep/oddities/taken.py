@@ -202,8 +202,6 @@ def _without_value(scan: Scan, modality: str) -> Iterator[Odd]:
 def less_covered(scans: Sequence[Scan], modality: str) -> Iterator[Odd]:
     """Yield a sentence on scans of which a modality covers less of the grid than in most scans."""
     shares = [scan.placement["coverage"][modality] for scan in scans]
-    if not shares:
-        return
     usual = median(shares)
     for scan, share in zip(scans, shares, strict=True):
         if share < usual - LESS_COVERED_SHARE:

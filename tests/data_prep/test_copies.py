@@ -7,7 +7,7 @@ from nibabel import orientations
 from scans import LPS, prepare, refused, save, scan_arrays, volume, write
 from scipy import ndimage
 
-from data_prep.oddities.copies import find_copies, kept_of
+from data_prep.oddities.copies import Kept, find_copies, kept_of
 
 SHAPE = (40, 32, 12)
 MOVED = np.array(LPS)
@@ -106,6 +106,25 @@ def test_what_two_acquisitions_differ_by_is_no_copy(noise, same):
     """Noise of 0.6 % and of 17 % of the contrast."""
     files = [[kept_of(volume(pet(1, each)))] for each in (0.0, noise)]
     assert [each.same for each in find_copies(files)] == [True] * same
+
+
+def test_how_well_files_must_correlate_by_hand():
+    """By 0.9995 they are nearly the same, and by 0.99999 they are."""
+    one, other = np.linalg.qr(np.random.default_rng(0).normal(size=(2 * 256, 2)))[0].T
+    for alike, same in ((0.9994, None), (0.9996, False), (0.99998, False), (0.999995, True)):
+        means = (one, alike * one + np.sqrt(1 - alike**2) * other)
+        files = [[Kept((16, 16, 2), each.astype(np.float32))] for each in means]
+        assert [each.same for each in find_copies(files)] == ([] if same is None else [same])
+
+
+def test_of_a_long_file_16_slices_are_kept():
+    ramp = np.broadcast_to(np.arange(24.0), (32, 16, 24))
+    kept = kept_of(volume(ramp))
+    picked = np.array([0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18, 20, 21, 23])
+    assert kept.shape == (32, 16, 24) and kept.means.shape == (16 * 256,)
+    np.testing.assert_allclose(
+        kept.means[::256] * np.ptp(picked) / np.ptp(kept.means), picked - picked.mean(), atol=1e-5
+    )
 
 
 def test_volumes_of_one_value_or_of_another_shape_are_no_copies():

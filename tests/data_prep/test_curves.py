@@ -174,19 +174,20 @@ def test_where_the_other_scans_own_tissue_differs_no_curve_is_told():
 
 
 def of_powers(*scans: dict[str, float]) -> list[str | None]:
-    """The scans that are told of a curve, whose middle and brighter tissue lie 1 apart in logarithms, raised to
-    `power`; darker and brightest tissue, what the modality itself shows, and the highest value as if raised to powers
-    of their own."""
+    """The scans that are told of a power or of a logarithm. Their middle and brighter tissue lie 1 apart in logarithms,
+    raised to `power`; darker and brightest tissue, what the modality itself shows, and the highest value as if raised
+    to powers of their own."""
     changed = {}
     for number, scan_ in enumerate(scans):
         power = scan_.get("power", 1.0)
         dark, top, own = (scan_.get(name, power) for name in ("dark", "top", "own"))
         elsewhere = {"middle": np.exp(-power), "dark": np.exp(-2 * dark)}
         elsewhere |= {"bright": 1.0, "top": np.exp(2 * top - power)}
-        tissue = {"median": 0.1, "upper": np.exp(-own), "last": 1.0, "high": np.exp(own)}
+        tissue = {"median": 0.1, "upper": np.exp(-own), "last": 1.0, "high": scan_.get("high", np.exp(own))}
         highest = float(np.exp(3 * scan_.get("highest", 1.0)))
         changed[f"s{number}"] = {"elsewhere": elsewhere, "tissue": tissue, "high": highest}
-    return [odd.scan_id for odd in curved(facts(len(scans), **changed), "pet")]
+    found = curved(facts(len(scans), **changed), "pet")
+    return [f"{odd.scan_id} log" if "as a logarithm leaves" in odd.text else odd.scan_id for odd in found]
 
 
 def test_how_strong_a_curve_must_be_by_hand():
@@ -199,9 +200,12 @@ def test_how_strong_a_curve_must_be_by_hand():
     for name in ("dark", "top", "own"):
         assert of_powers({"power": 2, name: 1.26}, *usual) == ["p0_a"]
         assert of_powers({"power": 2, name: 1.24}, *usual) == []
+    unknown = [{"high": 1.0}, *usual]  # no brighter than the rest, so that there is no ratio
+    assert of_powers({"power": 2, "own": 1.0}, *unknown) == ["p0_a"]
     # A logarithm: 1.05 by all of the tissue, and 1.5 by the highest value.
-    assert of_powers({"power": 1 / 1.06, "highest": 1 / 1.51}, *usual) == ["p0_a"]
+    assert of_powers({"power": 1 / 1.06, "highest": 1 / 1.51}, *usual) == ["p0_a log"]
     assert of_powers({"power": 1 / 1.06, "highest": 1 / 1.49}, *usual) == []
+    assert of_powers({"power": 0.5, "highest": 0.5}, *usual) == ["p0_a"], "a root is both"
     for name in ("power", "dark", "top", "own"):
         logarithm = {"power": 1 / 1.06, "highest": 0.5} | {name: 1 / 1.04}
         assert of_powers(logarithm, *usual) == []
@@ -217,6 +221,10 @@ def test_how_strong_a_curve_must_be_where_scans_differ_by_hand():
 
     assert beside(0.6, 0.08) == ["p0_a"] and beside(0.58, 0.08) == []
     assert beside(1, 0.1) == ["p0_a"] and beside(1, 0.102) == []
+    # Four robust deviations of 0.1, 0.593, by the highest value.
+    highest = [{"highest": float(np.exp(0.1 * side))} for side in (-1, -1, -1, 0, 0, 1, 1, 1)]
+    for log, names in ((-0.6, ["p0_a log"]), (-0.58, [])):
+        assert of_powers({"power": 1 / 1.06, "highest": float(np.exp(log))}, *highest) == names
     # By tissue of its own, 0.15 of the deviation within which three quarters lie, seven of nine, divided by 1.15.
     for apart, names in ((0.17, ["p0_a"]), (0.175, [])):
         sides = (0, 0.05, -0.05, 0.05, -0.05, apart, -apart, 0.4, -0.4)

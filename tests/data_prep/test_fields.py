@@ -10,7 +10,7 @@ from stores import scan
 
 from data_prep.files.read import read_grid
 from data_prep.manifest.ids import look_alike
-from data_prep.oddities.fields import odd_fields
+from data_prep.oddities.fields import odd_fields, other_lengths
 from hnscc.base.errors import InputError
 
 USUAL = ((200, 180, 24), (0.9, 0.9, 4.0))
@@ -114,16 +114,18 @@ def test_modalities_of_nearly_one_grid_are_told(times, odd):
     ] * odd
 
 
-@pytest.mark.parametrize("alike, told_", [(3, ["p0_a"]), (1, [])])
+@pytest.mark.parametrize("alike, told_", [(5, ["p0_a"]), (3, [])])
 def test_a_modality_with_a_slice_less_is_told_where_most_scans_have_as_many(alike, told_):
     scans = []
-    for number in range(4):
+    for number in range(6):
         inputs = {
             name: {"shape": [200, 180, slices], "spacing": [0.9, 0.9, 4.0], "skew": 0.0, "written": {}}
             for name, slices in (("pet", 24), ("mri", 24 if number and number <= alike else 23))
         }
         placement = {"inputs": inputs, "absent": {"pet": 0.0, "mri": 0.0}}
         scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
+    if told_:  # one is of another grid, which has slices of its own
+        scans[5].placement["inputs"]["mri"] |= {"shape": [180, 180, 22], "spacing": [1.0, 0.9, 4.0]}
     found = list(odd_fields(scans, ["pet", "mri"]))
     text = "pet has 24 slices and mri 23, in most scans as many as one another: is one missing?"
     assert [(each.scan_id, each.text) for each in found] == [(scan_id, text) for scan_id in told_]
@@ -168,10 +170,20 @@ def test_which_lengths_are_in_another_unit_or_small_by_hand():
     for times in (5.1, 1 / 5.1):
         assert cubes((20, (times,) * 3), usual, usual) == ["of another unit"]
         assert "of another unit" not in cubes((20, (times,) * 3), usual)
+    assert cubes((20, (6.2,) * 3), usual, (20, (1.5,) * 3)) == ["of another unit"], "1.22 mm in the middle"
     for count, times in ((20, 4.9), (20, 1 / 4.9), (19, 5.1), (21, 1 / 5.1)):
         assert "of another unit" not in cubes((count, (times,) * 3), usual, usual)
     for count, mm, small in ((66, 0.9, True), (67, 0.9, False), (59, 0.99, True), (59, 1.01, False)):
         assert ("small" in cubes((count, (mm, 0.5, 0.5)))) == small
+
+
+def test_a_new_scans_lengths_are_five_times_the_studys_in_every_direction_or_a_fifth():
+    study = [(4.0, 1.0, 1.0), (4.0, 1.0, 1.0), (6.0, 1.0, 1.0)]
+    for way in (1, -1):
+        for times, count in (((5.1, 5.1, 5.1), 1), ((5.1, 5.1, 4.9), 0)):
+            own = tuple(length * each**way for length, each in zip(study[0], times, strict=True))
+            assert len(list(other_lengths(own, study))) == count
+            assert list(other_lengths(own, [])) == []
 
 
 def test_which_voxels_are_of_another_size_by_hand():
@@ -186,6 +198,8 @@ def test_which_voxels_are_of_another_size_by_hand():
         for way in (1.0, -1.0):
             inner, outer = (tuple(np.multiply(USUAL[1], np.power(each, way))) for each in (within, beyond))
             assert told((USUAL[0], inner)) == [] and len(told((USUAL[0], outer))) == 1
+    others = ((180, 200, 30), (0.8, 1.1, 3.0)), ((190, 190, 28), (0.9, 1.0, 3.5))
+    assert told(scaled(1.31), *others, others=3) == [], "half of the scans are not most"
 
 
 def test_lengths_beyond_twice_what_most_scans_have_by_hand():

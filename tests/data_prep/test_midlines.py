@@ -8,12 +8,13 @@ from stores import scan
 from data_prep.oddities.midlines import midlines, odd_mirrored
 
 
-def told(*alike: float, rows: int = 100, known=()) -> list[str | None]:
-    """The scans of which is said that PET is mirrored, whose lines in PET and MRI correlate so, in so many rows."""
+def told(*alike: float | None, rows: int = 100, known=()) -> list[str | None]:
+    """The scans of which is said that PET is mirrored, whose lines in PET and MRI correlate so, in so many rows;
+    None: the line in PET is straight."""
     wave, other = np.tile([1.0, -1.0], rows), np.tile([1.0, 1.0, -1.0, -1.0], rows // 2)
     lines = []
     for each in alike:
-        pet = 20 + each * wave + np.sqrt(1 - each**2) * other
+        pet = 20 + (0 * wave if each is None else each * wave + np.sqrt(1 - each**2) * other)
         both = np.stack([pet, 30 + wave]).reshape(2, 2, rows).astype(np.float32)
         both[0, 1, : rows // 2], both[1, 1, rows // 2 :] = np.nan, np.nan
         lines.append(both)
@@ -27,6 +28,7 @@ def test_modalities_are_mirrored_whose_lines_correlate_by_minus_a_half_beside_fo
     assert told(-0.51, -0.51, *[0.9] * 3) == [None]
     # Four of five scans must tell how they lie: 7 of 9 are fewer.
     assert told(-0.9, 0.49, *[0.51] * 3) == ["p0_a"] and told(-0.9, 0.49, 0.49, *[0.9] * 6) == []
+    assert told(-0.9, None, *[0.9] * 4) == ["p0_a"] and told(-0.9, None, None, *[0.9] * 4) == []
     for name in ("pet", "mri"):
         assert told(-0.9, *[0.9] * 4, known={("p0_a", name)}) == []
 

@@ -172,7 +172,7 @@ def test_pairs_that_are_not_asked_for_are_left_out():
 
 
 def test_empty_and_single_scans_are_no_pairs():
-    assert found([np.zeros((3, SIZE, SIZE))] * 2) == [] and found([head(1)]) == [] and found([]) == []
+    assert found([np.zeros((3, SIZE, SIZE))] * 2) == [] and found([head(1)]) == []
 
 
 def test_marks_do_not_change_when_a_slice_is_turned_mirrored_or_inverted():

@@ -164,3 +164,54 @@ def test_nearly_the_same_images_of_two_patients_are_told(tmp_path):
     manifest = pair(tmp_path, lambda data: data.astype(np.float32), share=("mri",), noise=0.02)
     (text,) = prepare(manifest, tmp_path / "s.zarr", size=20, workers=1).odd
     assert text.startswith("scan S1: mri is nearly that of scan S0, of another patient (correlation 0.9998")
+
+
+def slices_of(count: int, alike: float | list[float], *chessboards: float) -> list[np.ndarray]:
+    """The slices, (count, 1, 32, 32), of two scans, whose means over 2 x 2 pixels correlate so; with a chessboard of
+    pixels, which no mean shows, on each, so many times as strong."""
+    ones, noise = np.ones((256, 1)), np.random.default_rng(0).normal(size=(256, 2 * count))
+    patterns = np.linalg.qr(np.hstack([ones, noise]))[0].T[1:]  # of mean 0 and length 1, at right angles
+    one, other = patterns.reshape(2, count, 16, 16).repeat(2, axis=2).repeat(2, axis=3)
+    shares = np.broadcast_to(alike, count)[:, None, None]
+    second = shares * one + np.sqrt(1 - shares**2) * other
+    board = (-1.0) ** np.indices((32, 32)).sum(axis=0) / 16
+    strengths = chessboards or (0.0, 0.0)
+    return [
+        (each + strength * board)[:, None].astype(np.float32)
+        for each, strength in zip((one, second), strengths, strict=True)
+    ]
+
+
+def found_by(find, scans: list[np.ndarray]) -> list[tuple[float, bool]]:
+    """The correlations that are found, to five digits, and whether the images are the same."""
+    patterns = [reduced(means_of(scan)) for scan in scans]
+    return [(round(twins.correlation, 5), twins.same) for twins in find(patterns, scans.__getitem__)]
+
+
+def test_how_well_slices_must_correlate_by_hand():
+    """0.9995 by their means; then 0.995 as stored, and 0.9999 to be the same. A chessboard on one of them makes 1 /
+    (1 + s * s) ** 0.5 of the correlation."""
+    assert found_by(find_twins, slices_of(4, 0.9996)) == [(0.9996, False)]
+    assert found_by(find_twins, slices_of(4, 0.9994)) == []
+    assert found_by(find_twins, slices_of(4, 0.99991)) == [(0.99991, True)]
+    assert found_by(find_twins, slices_of(4, 0.99989)) == [(0.99989, False)]
+    for correlation, count in ((0.9951, 1), (0.9949, 0)):
+        board = float(np.sqrt(1 / correlation**2 - 1))
+        assert len(found_by(find_twins, slices_of(4, 1.0, 0.0, board))) == count
+
+
+def test_half_of_the_shorter_scans_slices_must_agree_by_hand():
+    for count, found in ((4, 1), (5, 0)):
+        assert len(found_by(find_twins, slices_of(count, [1.0, 1.0, *[0.0] * (count - 2)]))) == found
+    one, other = slices_of(6, [1.0, 1.0, *[0.0] * 4])
+    assert len(found_by(find_twins, [one, other[:4]])) == len(found_by(find_twins, [one[:4], other])) == 1
+
+
+def test_visits_of_one_patient_are_compared_where_means_correlate_by_0_99_by_hand():
+    """A chessboard on both, three times as strong, makes all of it (0.991 + 9) / 10 alike."""
+
+    def between(patterns, read):
+        return find_between(patterns, [(0, 1)], read)
+
+    assert found_by(between, slices_of(4, 0.991, 3.0, 3.0)) == [(0.9991, False)]
+    assert found_by(between, slices_of(4, 0.989, 3.0, 3.0)) == []
