@@ -206,11 +206,13 @@ def _last_error(trial: TuneTrial) -> str:
 
 
 def _hopeless(error: str) -> WorkerError:
+    # A traceback ends with it, and so does what Ray says of a death.
+    cause = error.rpartition("\n")[2].strip()[:300]
     return WorkerError(
         "No trial gets anywhere: their processes die one after another.",
         where="the machines that train",
         expected="an epoch ended between two deaths",
-        found=f"{HOPELESS} deaths in a row, the last with: {' '.join(error.split())[-500:]}",
+        found=f"{HOPELESS} deaths in a row, the last with: {cause}",
         do="see what `python -m hnscc.train STUDY TRIAL` says on such a machine, and how much memory it has",
     )
 

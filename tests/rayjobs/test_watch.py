@@ -85,7 +85,8 @@ def dying(tmp_path, monkeypatch):
 
 
 def test_six_deaths_without_an_epoch_give_a_trial_up(dying):
-    assert [dying.die(f"death {number},\nits causes") for number in range(6)] == [True] * 5 + [False]
+    again = [dying.die(f"\x1b[36mdeath {number}\x1b[39m,\nits causes") for number in range(6)]
+    assert again == [True] * 5 + [False]
     assert dying.watch.dead == {dying.trial: "death 5,\nits causes"}
     assert dying.said == ["pet-f0-r00: its process died; it goes on after epoch 0"] * 5
 
@@ -138,7 +139,7 @@ def test_deaths_of_all_trials_in_a_row_end_the_study_unless_an_epoch_ends(dying)
     dying.die("raised in \x1b[36mray::__init__()\x1b[39m\n  a full disk")
     with pytest.raises(WorkerError, match="No trial gets anywhere") as ended:
         dying.watch.on_step_end(0, [])
-    assert ended.value.found.endswith("last with: raised in ray::__init__() a full disk")
+    assert ended.value.found.endswith("last with: a full disk")
 
 
 def test_a_machine_that_cannot_load_hnscc_ends_the_study_at_its_first_death(dying):
