@@ -94,9 +94,12 @@ def _deviating(scans: Sequence[Scan], heights_mm: Floats) -> Iterator[tuple[Scan
 
     heights_mm: (scans, 2), as by `_heights`. None is yielded where the heights of the cohort are not known well enough.
     """
-    deviations_mm = heights_mm - np.nanmedian(heights_mm, axis=0)
-    sure = [float(each) for each in deviations_mm.mean(axis=1) if np.isfinite(each)]
-    if len(sure) < LEAST_SCANS or robust_sd(sure) > SURE_SD_MM:
+    known = np.isfinite(heights_mm).all(axis=1)
+    if known.sum() < LEAST_SCANS:
+        return
+    deviations_mm = heights_mm - np.median(heights_mm[known], axis=0)
+    sure = deviations_mm[known].mean(axis=1)
+    if robust_sd(sure) > SURE_SD_MM:
         return
     most = limit(sure, OFF_MM, OFF_SDS)
     if np.mean(np.abs(sure) > most) > MOST_DEVIATING:

@@ -16,14 +16,17 @@ from hnscc.base.errors import InputError
 USUAL = ((200, 180, 24), (0.9, 0.9, 4.0))
 
 
-def told(*inputs: tuple, others: int = 6, absent: float = 0.0, skew: float = 0.0) -> list[tuple]:
-    """What is odd about scans of these (shape, spacing in mm) among usual ones."""
+def told(
+    *inputs: tuple, others: int = 6, absent: float = 0.0, usual: float = 0.0, skew: float = 0.0
+) -> list[tuple]:
+    """What is odd about scans of these (shape, spacing in mm) among usual ones; absent, usual: the shares that the
+    first and the others lack."""
     scans = []
     for number, (shape, spacing) in enumerate([*inputs, *[USUAL] * others]):
         facts = {"shape": list(shape), "spacing": list(spacing), "skew": skew if number == 0 else 0.0}
         facts["written"] = {}
         placement = {"inputs": {"mri": facts}, "outside": {"mri": []}}
-        placement["absent"] = {"mri": absent if number == 0 else 0.0}
+        placement["absent"] = {"mri": absent if number == 0 else usual}
         scans.append(replace(scan(f"p{number}", (0, 4)), placement=placement))
     return [(odd.scan_id, odd.text, odd.refused) for odd in odd_fields(scans, ["mri"])]
 
@@ -139,7 +142,7 @@ def test_an_extent_of_its_own_is_told():
 def test_a_part_of_every_slice_that_shows_nothing_needs_a_reason():
     ((_, text, refused_),) = told(USUAL, absent=0.11)
     assert "shows nothing in 11% of most slices" in text and "(0% in most scans)" in text and refused_
-    assert told(USUAL, absent=0.09) == []
+    assert told(USUAL, absent=0.09) == told(USUAL, absent=0.19, usual=0.1) == []
 
 
 def cubes(*sides: tuple) -> list[str]:

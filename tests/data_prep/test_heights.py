@@ -49,7 +49,7 @@ def test_one_that_is_moved_along_the_slices_is_told(slices, words):
     images[4] = moved(images[4], slices)
     ((scan_id, text),) = told(images)
     assert scan_id == "p4_a" and text.startswith(f"pet shows the body about {words} than mri does")
-    assert told(images, {("p4_a", "pet")}) == []
+    assert told(images, {("p4_a", "pet")}) == told(images, {("p4_a", "mri")}) == []
 
 
 def test_several_are_told_up_to_a_third_and_none_where_more_deviate():
@@ -99,7 +99,9 @@ def test_of_bodies_that_are_unlike_or_few_nothing_is_said():
     assert told([moved(few[0], 3), *few[1:]]) == []
 
 
-def along(*moves: int, slices: int = 60, step: float = 1.0) -> list[tuple[str | None, str]]:
+def along(
+    *moves: int, slices: int = 60, step: float = 1.0, patients: int = 99
+) -> list[tuple[str | None, str]]:
     """What is said of scans whose PET is moved by so many slices, of `step` mm, in a body of which slices k apart
     correlate by the k-th power of 0.6."""
     chain = np.zeros((slices + 80, 256), np.float32)
@@ -113,8 +115,8 @@ def along(*moves: int, slices: int = 60, step: float = 1.0) -> list[tuple[str | 
         patterns.append(shown.reshape(2, slices, 16, 16))
         placement = {"reference": "mri", "outside": {}}
         scans.append(replace(scan(f"p{at}", (0,) * slices), spacing_mm=(step, 2.0, 2.0), placement=placement))
-    patients = [each.patient_id for each in scans]
-    found = too_high(scans, patients, ["pet", "mri"], patterns)
+    whose = [f"P{at % patients}" for at in range(len(scans))]
+    found = too_high(scans, whose, ["pet", "mri"], patterns)
     return [(odd.scan_id, odd.text.partition(" mm nearer")[0]) for odd in found]
 
 
@@ -127,8 +129,10 @@ def test_by_how_much_a_modality_must_be_moved_by_hand():
 
     assert along(1, *[0] * 15, step=6.1) == moved_by(6) and along(1, *[0] * 15, step=5.8) == []
     assert len(along(2, *[0] * 7, step=6.1)) == 1 and along(2, *[0] * 6, step=6.1) == []
+    assert along(2, *[0] * 7, step=6.1, patients=1) == [], "all of one patient"
     assert along(4, *[0] * 15, step=7.0) == along(5, *[0] * 15, step=7.0) == moved_by(28)
     assert along(2, *[0] * 15, slices=6, step=4.0) == along(3, *[0] * 15, slices=6, step=4.0) == moved_by(8)
+    assert along(6, *[0] * 15, slices=10, step=4.0) == moved_by(20)
 
 
 def test_by_how_much_a_modality_must_be_moved_where_the_others_differ_by_hand():

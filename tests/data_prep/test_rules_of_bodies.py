@@ -13,28 +13,43 @@ ANGLES = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
 SIDES = (-1, -1, -1, 0, 0, 1, 1, 1)
 
 
-def body(radius: float = 60.0, front: float = 0.0, further: float = 0.0, **changed: float) -> dict:
-    """A round body, less of it in the nine directions to the front, and in the first and the last of these; c2, s2,
-    ...: how far its skin waves."""
+def body(
+    radius: float = 60.0,
+    front: float = 0.0,
+    further: float = 0.0,
+    behind: float = 0.0,
+    uncut: bool = True,
+    **changed: float,
+) -> dict:
+    """A round body, less of it in the nine directions to the front, and in the first and the last of these, and to the
+    back; c2, s2, ...: how far its skin waves. Where it is cut, it is not known how it leans."""
     radii = np.full(DIRECTIONS, radius)
     radii[63:72] -= front
     radii[[63, 71]] -= further
+    radii[18:27] -= behind
     for wave in range(2, 6):
         radii += changed.get(f"c{wave}", 0.0) * np.cos(wave * ANGLES)
         radii += changed.get(f"s{wave}", 0.0) * np.sin(wave * ANGLES)
-    numbers = {name: changed.get(name, 0.0) for name in ("back", "left", "lean_back", "lean_left", "shear")}
-    return {**numbers, "radii": [*map(float, radii)]}
+    names = ("back", "left", *(("lean_back", "lean_left", "shear") if uncut else ()))
+    return {**{name: changed.get(name, 0.0) for name in names}, "radii": [*map(float, radii)]}
 
 
-def told(pet: list[dict], mri: dict[int, dict] | None = None) -> list[tuple[str | None, str]]:
-    """What is said of scans with these bodies in PET, and round ones in MRI, of which some are others."""
+def told(
+    pet: list[dict], mri: dict[int, dict] | None = None, known=(), ct: dict[int, dict] | None = None
+) -> list[tuple[str | None, str]]:
+    """What is said of scans with these bodies in PET, and round ones in MRI and CT, of which some are others."""
     scans = []
     for at, each in enumerate(pet):
-        bodies = {"pet": body(**each), "mri": body(**(mri or {}).get(at, {}))}
+        bodies = {
+            "pet": body(**each),
+            "mri": body(**(mri or {}).get(at, {})),
+            "ct": body(**(ct or {}).get(at, {})),
+        }
         placement = {"reference": "mri", "values": {name: {"body": own} for name, own in bodies.items()}}
         scans.append(replace(scan(f"p{at}", (0, 4)), placement=placement))
-    moved = list(beside(scans, ["pet", "mri"]))
-    found = [*moved, *unlike_bodies(scans, ["pet", "mri"], moved=moved)]
+    moved = list(beside(scans, ["pet", "mri", "ct"], known))
+    assert all(odd.shown == ((odd.scan_id, odd.files[0]), (odd.scan_id, "mri")) for odd in moved)
+    found = [*moved, *unlike_bodies(scans, ["pet", "mri", "ct"], known, moved)]
     return [(odd.scan_id, odd.text.partition(", against")[0].partition(": ")[0]) for odd in found]
 
 
@@ -46,6 +61,8 @@ def others(name: str, apart: float) -> list[dict]:
 def test_a_body_is_moved_by_more_than_6_mm_and_ten_robust_deviations():
     moved = [("p0_a", "pet shows the body 6 mm beside where mri shows it")]
     assert told([{"back": 6.1}, {}, {}, {}, {}]) == told([{"left": -6.1}, {}, {}, {}, {}]) == moved
+    for name in ("pet", "mri"):
+        assert told([{"back": 6.1}, {}, {}, {}, {}], known={("p0_a", name)}) == []
     assert told([{"back": 5.9}, {}, {}, {}, {}]) == told([{"back": 6.1}, {}, {}, {}]) == []
     assert "15 mm beside" in told([{"back": 15}, *others("back", 1)])[0][1]
     assert not any("beside" in text for _, text in told([{"back": 14.7}, *others("back", 1)]))
@@ -59,6 +76,15 @@ def test_each_side_of_a_moved_body_moves_by_half_as_much():
     one_sided = [("p0_a", "mri shows 10 mm less of the body to the back than pet does")]
     assert told([{"back": 10, "front": -5.1}, *usual]) == one_sided
     assert told([{"back": 10, "front": -4.5, "further": -2.5}, *usual]) == one_sided, "5.06 on average"
+    front = [("p0_a", "pet shows 10 mm less of the body to the front than mri does")]
+    assert told([{"back": 10, "behind": 10}, *usual]) == front
+    for name in ("pet", "mri"):
+        assert told([{"back": 10, "behind": 10}, *usual], known={("p0_a", name)}) == []
+
+
+def test_of_a_scan_whose_pet_is_moved_ct_is_judged_for_itself():
+    found = told([{"back": 10}, *[{}] * 4], ct={0: {"radius": 70.0}})
+    assert [text.split(" shows")[0] for _, text in found] == ["pet", "ct"]
 
 
 def test_a_body_leans_or_is_sheared_by_more_than_its_least_slope_and_ten_robust_deviations():
@@ -73,6 +99,8 @@ def test_a_body_leans_or_is_sheared_by_more_than_its_least_slope_and_ten_robust_
         assert sheared({name: -0.151}, *others(name, 0.01)) and not sheared(
             {name: 0.147}, *others(name, 0.01)
         )
+    cut = {"uncut": False}
+    assert sheared({"shear": 0.1}, *usual, cut) and not sheared({"shear": 0.1}, *usual[1:], cut)
     # Where both lean, by as much more as the one that leans less.
     assert sheared({"lean_back": 0.3}, *usual, mri={"lean_back": 0.08})
     assert not sheared({"lean_back": 0.3}, *usual, mri={"lean_back": 0.1})
@@ -84,6 +112,9 @@ def test_a_body_that_fits_mirrored_has_less_than_six_tenths_of_the_distance_then
     for left, mirrored in ((-0.52, True), (-0.48, False)):
         ((_, text),) = told([{"left": left, "shear": 0.1}, *[{}] * 4], {0: {"left": 2}})
         assert ("better mirrored from left to right" in text) == mirrored
+    # Of three waves, mirrored, what was high is low; of two nothing changes.
+    ((_, text),) = told([{"c2": 2, "c3": -2, "shear": 0.1}, *[{}] * 4], {0: {"c2": 2, "c3": 2}})
+    assert "better mirrored from left to right" in text
 
 
 def test_a_body_is_wider_by_more_than_12_of_100_and_eight_robust_deviations():

@@ -42,6 +42,10 @@ def test_one_scan_is_of_another_scale_by_1_9_times_throughout_or_3_times_in_its_
         assert kinds(values(2, **{name: 0.551}), *usual) == [f"p0_a: {FACTOR}"], "1.1 times by each"
         assert kinds(values(2, **{name: 0.549}), *usual) == []
     assert kinds(values(last=3.01), *usual) == [f"p0_a: {ALONE}"] and kinds(values(last=2.99), *usual) == []
+    # Halfway to two that are found, 3 ** 0.5, another one is nearer to these.
+    for factor, found in ((1.74, True), (1.72, False)):
+        assert (f"p0_a: {FACTOR}" in kinds(values(factor), *[values(3)] * 2, *usual)) == found
+    assert f"p0_a: {FACTOR}" not in kinds(values(1.74), values(3), *usual)
     # Four robust deviations of 1.4826 times 0.12 are 0.712.
     various = [values(np.exp(0.12 * side)) for side in SIDES]
     assert kinds(values(np.exp(0.72)), *various) == [f"p0_a: {FACTOR}"]
@@ -51,6 +55,9 @@ def test_one_scan_is_of_another_scale_by_1_9_times_throughout_or_3_times_in_its_
 def test_several_scans_are_of_another_scale_by_1_6_times_and_half_of_them_by_2_times():
     assert kinds(*[values(1.61)] * 2, *[values()] * 6) == [f"p0_a: {TOGETHER}", f"p1_a: {TOGETHER}"]
     assert kinds(*[values(1.59)] * 2, *[values()] * 6) == []
+    # Of 12 eight are most, and seven are not.
+    assert kinds(*[values(1.95)] * 4, *[values()] * 8) == [f"p{at}_a: {TOGETHER}" for at in range(4)]
+    assert kinds(*[values(1.95)] * 5, *[values()] * 7) == []
     assert kinds(*[values(2.01)] * 4, *[values()] * 4) == [f"None: {HALVES}"]
     assert kinds(*[values(1.99)] * 4, *[values()] * 4) == []
 
@@ -63,6 +70,7 @@ def test_of_16_scans_a_fifth_or_more_are_of_another_scale_by_1_25_times():
         assert kinds(*others, *[values()] * number) == [f"None: {HALVES}"]
     for others, number in (([values(1.24)] * 8, 8), ([values(1.5)] * 7, 8), ([values(1.5)] * 4, 21)):
         assert kinds(*others, *[values()] * number) == []
+    assert kinds(*[values(1.5, upper=1 / 1.5)] * 8, *[values()] * 8) == []
     for apart, found in ((0.093, [f"None: {HALVES}"]), (0.097, [])):
         logs = [middle + side * apart for middle in (0, np.log(1.5)) for side in (-1, 1)]
         assert kinds(*[values(np.exp(log)) for log in logs * 4]) == found
@@ -96,3 +104,12 @@ def test_values_below_0_are_odd_where_four_of_ten_scans_begin_at_0():
     assert kinds(below, *[above] * 5, *[values()] * 4) == [f"p0_a: {BELOW}"]
     assert kinds(below, *[above] * 6, *[values()] * 3) == []
     assert kinds(below, *[values()] * 4) == [f"p0_a: {BELOW}"] and kinds(below, *[values()] * 3) == []
+
+
+def test_what_is_told_of_units_and_groups_is_not_told_again():
+    assert kinds(*[values(5000)] * 3, *[values()] * 4) == [f"None: {UNIT}"]
+    assert kinds(values(5000), *[values()] * 4) == [f"p0_a: {UNIT}"]
+    assert kinds(values(5000), *[values()] * 4, *[values(2.5)] * 4) == [f"p0_a: {UNIT}"]
+    assert kinds(values(1.91, level=-0.01), *[values()] * 8) == [f"p0_a: {FACTOR}"]
+    below = values(2.01, level=-0.01)
+    assert kinds(below, *[values(2.01)] * 3, *[values()] * 4) == [f"None: {HALVES}"]
