@@ -10,6 +10,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -38,7 +39,7 @@ from rayjobs.gpu_shares import gpu_shares
 from rayjobs.inside_tune import take_processes_that_stand_by
 from rayjobs.progress import StudyProgress, Waiting
 from rayjobs.requests import check_request
-from rayjobs.watch import RESTARTS, AllDone, FullMemory, Reached, Watch, full_memory_noted
+from rayjobs.watch import RESTARTS, AllDone, FullMemory, Reached, Watch, full_memory_noted, scratch_errors
 from rayjobs.worker import Assignment, TrialWorker
 
 # A loop of Tune's that has not ended so long after Ctrl-C takes no more steps.
@@ -77,6 +78,7 @@ def train_trials(
                 tempfile.TemporaryDirectory(prefix="hnscc-tune-", ignore_cleanup_errors=True) as scratch,
                 shown,
                 full_memory_noted() as full,
+                scratch_errors(Path(scratch)),
                 contextlib.suppress(AllDone),
             ):
                 worker = tune.with_parameters(TrialWorker, ready=ready, token=token)

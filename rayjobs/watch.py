@@ -14,9 +14,11 @@ from typing import Any
 import ray
 from ray import tune
 from ray.exceptions import OutOfMemoryError
+from ray.tune.error import TuneError
 from ray.tune.experiment import Trial as TuneTrial
 
 from hnscc.base.errors import WorkerError
+from hnscc.base.files import storage_errors
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.records import OUT_OF_MEMORY, saved_epoch
@@ -47,6 +49,20 @@ def full_memory_noted() -> Iterator[list[OutOfMemoryError]]:
         if not isinstance(error.__cause__, OutOfMemoryError):
             raise
         noted.append(error.__cause__)
+
+
+@contextlib.contextmanager
+def scratch_errors(scratch: Path) -> Iterator[None]:
+    """Turn errors of the disk that holds Tune's own files into StorageError. Where a process dies, Tune writes there
+    what ended it, and wraps the error of that in one of its own."""
+    try:
+        with storage_errors(scratch):
+            yield
+    except TuneError as error:
+        if not isinstance(error.__context__, OSError):
+            raise
+        with storage_errors(scratch):
+            raise error.__context__ from None
 
 
 class FullMemory:

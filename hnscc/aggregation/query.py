@@ -16,7 +16,7 @@ from hnscc.aggregation.column_types import WHOLE
 from hnscc.aggregation.schemas import SEARCH_TABLES, STUDY_TABLES, TABLES, WRITTEN_LAST, schema
 from hnscc.base.encode import table_of_parquet
 from hnscc.base.errors import InputError
-from hnscc.base.files import storage_errors
+from hnscc.base.files import read_errors, storage_errors
 from hnscc.base.in_words import as_typed, count_of, noun_of
 from hnscc.base.locations import Location
 from hnscc.scores.counts import k_of
@@ -87,6 +87,9 @@ def _damage_told(path: Location) -> Iterator[None]:
     try:
         with storage_errors(path):
             yield
+    except PermissionError:
+        with read_errors(path, f"{inside(path)} of the run folder"):
+            raise
     except (pa.ArrowException, OSError):
         raise _damaged(path, "a file that is not whole, or no Parquet file") from None
 

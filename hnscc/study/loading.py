@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hnscc.base.errors import InputError, several
+from hnscc.base.errors import InputError, InputErrors, several
 from hnscc.base.in_words import as_typed
 from hnscc.base.locations import ZARR_ROOT, Location, check_places, locate
 from hnscc.study.faults import faults_of, without_effect_of
@@ -33,9 +33,20 @@ def load_study(path: str | Location) -> Study:
 
 def kept_study(folder: RunFolder) -> Study:
     """Return the study that a run folder holds. It may be an older one with settings that change nothing, which
-    `load_study` now refuses."""
-    document = read_yaml(_text(folder.study), str(folder.study))
-    return _checked(document.value, str(folder.study), document.lines)
+    `load_study` now refuses. InputError where the file is damaged, or of another version."""
+    text = _text(folder.study)
+    try:
+        document = read_yaml(text, str(folder.study))
+        return _checked(document.value, str(folder.study), document.lines)
+    except InputError as error:
+        fault = error.faults[0] if isinstance(error, InputErrors) else error
+        raise InputError(
+            "The study in the run folder is not one that this version of hnscc wrote.",
+            where=str(folder.study),
+            expected="the study of the command that began the run, which that command wrote there",
+            found=fault.problem,
+            do="if it is damaged, such as cut short by a full disk, delete it: the same command writes it again",
+        ) from None
 
 
 def _text(path: Location) -> str:
@@ -190,7 +201,9 @@ def _there_instead(path: Location) -> tuple[str, str | None]:
     if kind == "file":
         return _of_study_file(path)
     if kind == "folder":
-        return "a folder without study.yaml", None
+        begun = RunFolder(path).lock.is_file()
+        wait = "wait until its command has read the store, or give that command again if it has ended"
+        return "a folder without study.yaml" + ", in which a run has begun" * begun, wait if begun else None
     near = run_folder_of(path.name)
     return "no such folder", f"name the run folder {near.root}" if near.study.is_file() else None
 

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pyarrow.dataset as ds
@@ -182,6 +184,22 @@ def test_a_table_that_is_cut_short_is_a_damaged_one(own, reader):
     with pytest.raises(InputError, match="A table cannot be read") as refused:
         READERS[reader](own)
     assert "hnscc aggregate" in refused.value.do
+
+
+def test_a_table_that_may_not_be_read_is_no_damaged_one(run):
+    """It was told as one that is not whole. Root may read any: so asked as another user."""
+    with tempfile.TemporaryDirectory() as name:  # that other user may not enter pytest's own
+        theirs = RunFolder(shutil.copytree(run.root, Path(name, "run")))
+        for folder in (Path(name), theirs.root):
+            folder.chmod(0o755)
+        theirs.table("pooled").chmod(0)
+        if os.geteuid() == 0:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(InputError, match=r"A file may not be read(.*\n)+.*Permission denied"):
+                read_table(theirs, "pooled")
+        finally:
+            os.seteuid(os.getuid())
 
 
 THREADS = """

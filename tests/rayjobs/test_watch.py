@@ -4,15 +4,16 @@ own trials are told what becomes of their processes, and Ray is told which machi
 import pytest
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.error import TuneError
 from ray.tune.experiment import Trial as TuneTrial
 
 import rayjobs.watch
-from hnscc.base.errors import InputError, WorkerError
+from hnscc.base.errors import InputError, StorageError, WorkerError
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.checkpoint import save_checkpoint
 from hnscc.training.records import OUT_OF_MEMORY, SoFar
-from rayjobs.watch import FULL_ROUNDS, HOPELESS, AllDone, FullMemory, Watch
+from rayjobs.watch import FULL_ROUNDS, HOPELESS, AllDone, FullMemory, Watch, scratch_errors
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +90,17 @@ def test_six_deaths_without_an_epoch_give_a_trial_up(dying):
     assert again == [True] * 5 + [False]
     assert dying.watch.dead == {dying.trial: "death 5,\nits causes"}
     assert dying.said == ["pet-f0-r00: its process died; it goes on after epoch 0"] * 5
+
+
+def test_a_full_disk_of_tunes_own_files_is_told(dying, tmp_path):
+    """Where a process died, it was a traceback of a hundred lines."""
+    (tmp_path / "tune/error.pkl").symlink_to("/dev/full")
+    with pytest.raises(StorageError, match="The disk is full") as told, scratch_errors(tmp_path / "tune"):
+        try:
+            dying.die()
+        except OSError:
+            raise TuneError("its traceback")  # noqa: B904  # as Tune does, without naming the cause
+    assert told.value.where == str(tmp_path)
 
 
 def test_epochs_that_ended_forgive_all_deaths_before_them(dying):

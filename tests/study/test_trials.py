@@ -125,8 +125,12 @@ def test_how_copies_are_altered_differs_where_one_of_two_trials_has_copies():
 
 def test_open_run_refuses_other_folders(tmp_path):
     for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(InputError, match="not a run folder"):
+        with pytest.raises(InputError, match=r"not a run folder(.*\n)+.* check the path"):
             open_run(path)
+    # It holds no study until the store is read, which takes minutes where that is large.
+    RunFolder(tmp_path).lock.touch()
+    with pytest.raises(InputError, match=r"in which a run has begun\n.* wait until"):
+        open_run(tmp_path)
     RunFolder(tmp_path).study.write_text("name: x")
     assert open_run(tmp_path).trial("pet-f0-r00").record == tmp_path / "trials/pet-f0-r00/record.json"
 

@@ -128,3 +128,15 @@ def test_a_line_is_named_with_what_changes_nothing(tmp_path):
     assert caught.value.where == f"{file}, line 5" and caught.value.found == "test: 0.3"
     # A run folder of before may hold it.
     assert kept_study(RunFolder(tmp_path)).split.test == 0.3
+
+
+@pytest.mark.parametrize("left", ["", "name: x\nstore: s\n", "name: x\nvariants: {pet: {mod"])
+def test_a_damaged_study_of_a_run_folder_is_told_with_what_to_do(tmp_path, left):
+    """`hnscc run STUDY --out RUN` was told to name a study file, or to add to it what another file lacked."""
+    RunFolder(tmp_path).study.write_text(left)
+    with pytest.raises(InputError, match="The study in the run folder") as caught:
+        kept_study(RunFolder(tmp_path))
+    assert (
+        caught.value.where == str(RunFolder(tmp_path).study)
+        and "delete it: the same command" in caught.value.do
+    )
