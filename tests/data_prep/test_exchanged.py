@@ -151,6 +151,14 @@ def test_how_much_clearer_both_masks_are_on_the_others_images_by_hand():
     for there in ((0.89, 0.91), (0.91, 0.89)):
         assert by_hand((0.6, 0.6), there, usual) == []
     assert by_hand((0.0, 0.0), (0.41, 0.41), usual) == both and by_hand((0.0, 0.0), (0.39, 0.41), usual) == []
+    for own, there, found in (
+        ((0.6, 0.3), (0.91, 0.46), both),
+        ((0.3, 0.6), (0.46, 0.91), both),
+        ((0.6, 0.3), (0.89, 0.46), []),
+        ((0.3, 0.6), (0.46, 0.89), []),
+    ):
+        assert by_hand(own, there, usual) == found
+    assert by_hand((0.0, 0.0), (0.21, 0.21), [0.19] * 4) == [], "where most lesions have no border"
     faint = [0.4] * 4
     assert by_hand((0.0, 0.0), (0.21, 0.21), faint) == both and by_hand((0.0, 0.0), (0.21, 0.19), faint) == []
     assert (

@@ -152,7 +152,8 @@ def end_of(
 
 
 def test_what_a_flat_end_is_compared_with_by_hand():
-    """What lies 4 to 14 mm beside it, of a median of 1 or 2: (6 - 1) / (10 - 1) or (6 - 2) / (10 - 2) of the lesion."""
+    """What lies 4 to 14 mm beside it, of a median of 1 or 2: (6 - 1) / (10 - 1) or (6 - 2) / (10 - 2) of the lesion;
+    nothing where the lesion does not stand out."""
     for step, values, expected in (
         (3.9, {1: 2, 2: 2, 3: 0}, 5 / 9),  # 7.8 and 11.7 mm
         (4.1, {1: 2, 2: 2, 3: 0}, 1 / 2),  # 4.1 mm, too
@@ -160,6 +161,7 @@ def test_what_a_flat_end_is_compared_with_by_hand():
         (7.1, {1: 2, 2: 0}, 1 / 2),  # 7.1 mm alone
     ):
         assert end_of([[(100, 103)]] * 2, values, (20.0, step)) == pytest.approx(expected)
+    assert end_of([[(100, 103)]] * 2, {1: 10, 2: 10}, (20.0, 6.9)) == 0
     # Slices within 8 mm beyond it, of which the first shows 6: one of 8 mm, or two of 4 mm.
     assert end_of([[(100, 103)]] * 2 + [[]], {}, (8.0, 7.1)) == pytest.approx(6 / 10)
     assert end_of([[(100, 103)]] * 2 + [[]], {}, (4.0, 7.1)) == pytest.approx(3 / 10)
@@ -176,16 +178,17 @@ def test_how_large_a_flat_end_and_its_piece_are_by_hand():
 
 
 def test_an_image_goes_on_by_half_of_what_the_lesion_stands_out_where_half_of_the_lesions_do():
-    def told_of(end: float, *owns: float) -> list[str | None]:
+    def told_of(end: float, *owns: float, names: tuple[str, ...] = ("pet",)) -> list[str | None]:
         scans, ends = [], []
         for at, own in enumerate(owns):
-            lesion = {"edges": {"pet": {"own": own}}, "box": False, "left_out": 0}
-            placement = {"outside": {"pet": []}, "lesion": lesion}
+            lesion = {"edges": {name: {"own": own} for name in names}, "box": False, "left_out": 0}
+            placement = {"outside": dict.fromkeys(names, ()), "lesion": lesion}
             scans.append(replace(scan(f"p{at}", (0, 4)), placement=placement))
-            ends.append(np.array([[end if at == 0 else 0.0, *[0.0] * 5]], np.float32))
-        return [odd.scan_id for odd in ended_flat(scans, ["pet"], ends)]
+            ends.append(np.array([[end if at == 0 else 0.0, *[0.0] * 5]] * len(names), np.float32))
+        return [odd.scan_id for odd in ended_flat(scans, names, ends)]
 
     assert (
         told_of(0.5, *[1.0] * 5) == ["p0_a"] and told_of(0.49, *[1.0] * 5) == told_of(0.5, *[1.0] * 4) == []
     )
+    assert told_of(0.5, *[1.0] * 6, names=("pet", "mri")) == ["p0_a"], "once"
     assert told_of(0.5, *[0.2] * 5, *[0.19] * 5) == ["p0_a"] and told_of(0.5, *[0.2] * 5, *[0.19] * 6) == []

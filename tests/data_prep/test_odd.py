@@ -208,3 +208,24 @@ def test_a_mask_is_not_compared_with_an_image_that_is_told_to_be_turned_or_not_t
     assert odd_borders(scans, ["pet"], {("p3_a", "pet")}) == []
     scans[3].placement["outside"]["pet"] = [1]
     assert odd_borders(scans, ["pet"]) == []
+
+
+def test_two_units_of_values_are_refused_and_one_that_some_files_do_not_state_is_told():
+    units = {f"s{at}": {"unit": "SUV"} for at in range(8)}
+    assert told(facts(8, **units)) == []
+    some = {name: unit for name, unit in units.items() if name in ("s0", "s3", "s4")}
+    text = (
+        "pet is in SUV in 3 of 8 scans, as DICOM says; the files of the other 5 state no unit of values, and count as "
+        "SUV too"
+    )
+    assert told(facts(8, **some)) == [(None, text, False)]
+    text = "pet is of several units of values: Bq/ml in 1, SUV in 7 of 8 scans"
+    assert told(facts(8, **units | {"s2": {"unit": "Bq/ml"}})) == [(None, text, True)]
+
+
+def test_a_modality_that_shows_no_slice_whole_is_refused():
+    for outside, refused_ in (([0], False), ([0, 1], True)):
+        scans = facts(8)
+        scans[2].placement["outside"]["pet"] = outside
+        text = f"pet does not show {len(outside)} of 2 slices whole, which are not sampled"
+        assert told(scans) == [("p2_a", text, refused_)]

@@ -158,7 +158,9 @@ def test_boxes_are_told_where_they_are_few():
         ("p1_a", True),
         ("p3_a", True),
     ]
-    assert told(facts(12, **{f"l{number}": {"box": True} for number in range(1, 12, 2)})) == []
+    for boxes in (6, 3):
+        scans = facts(12, **{f"l{number}": {"box": True} for number in range(1, 2 * boxes, 2)})
+        assert told(scans) == [], "half of them are not few"
 
 
 def test_an_empty_mask_is_told_where_others_have_none():
@@ -167,6 +169,8 @@ def test_an_empty_mask_is_told_where_others_have_none():
         ("p4_a", "the mask is empty; most scans without lesion have no mask: was it lost?", False)
     ]
     assert told(facts(8)) == []
+    half = {f"l{number}": {"drawn_on": None} for number in (0, 2)}
+    assert told(facts(8, **half)) == [], "half of them are not most"
 
 
 def test_shapes_are_counted_voxel_by_voxel():

@@ -93,6 +93,16 @@ def test_a_difference_that_chance_can_give_is_not_told():
     assert told([word] * 2, [{}] * 5) != "" and told([word], [{}] * 17) == ""
 
 
+def test_what_was_tried_besides_makes_chance_likelier():
+    """Of 3 against 4 scans 1 of 35 choices parts them so, of 3 against 5 1 of 56: of three words one of two is asked
+    for half of 0.05, and so it is where another property varies and the word does not part all scans."""
+    single, byte = {"numbers": "float32"}, {"numbers": "uint8"}
+    assert told([single] * 3, [{}] * 2 + [byte] * 2) == "" != told([single] * 3, [{}] * 3 + [byte] * 2)
+    other = {"axes": "RAS"}
+    assert "number type" in told([single] * 4 + [{}], [{}] * 4)
+    assert told([single | other, single, single | other, single, {}], [other, {}, other, {}]) == ""
+
+
 def test_numbers_are_compared_by_three_digits():
     assert "pixels in mm at least 0.901 in 5" in told([{"spacing": [0.901, 0.901, 4.0]}] * 5, [{}] * 7)
     assert told([{"spacing": [0.9004, 0.9004, 4.0]}] * 5, [{}] * 7) == ""

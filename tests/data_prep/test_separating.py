@@ -112,6 +112,8 @@ def test_how_well_a_property_must_part_scans_by_hand():
     assert parts([30.0] * 17 + [0.5, -1, -1], without) and not parts(
         [30.0] * 16 + [18.5, -1, -1, -1], without
     )
+    # Of 20, those without that are as high count half: 0.875 with 5 of them, 0.825 with 7.
+    assert parts([1.0] * 20, [1.0] * 5 + [0.0] * 15) and not parts([1.0] * 20, [1.0] * 7 + [0.0] * 13)
     # By rank, all of 5 above all of 9 are one of 2002 choices, and of 4 above 12 one of 1820; both ways, 1 in 1000.
     assert parts([0.2] * 5, [0.0] * 9) is parts([0.0] * 5, [0.2] * 9) is True
     assert parts([0.2] * 4, [0.0] * 12) is False

@@ -207,6 +207,14 @@ def test_half_of_the_shorter_scans_slices_must_agree_by_hand():
     assert len(found_by(find_twins, [one, other[:4]])) == len(found_by(find_twins, [one[:4], other])) == 1
 
 
+def test_a_slice_that_is_like_several_counts_once_and_by_the_best_of_them():
+    one, other = slices_of(4, [1.0, 0.0, 0.0, 0.0])
+    assert found_by(find_twins, [one[[0] * 4], other]) == []
+    one, other = slices_of(1, 0.9996)
+    for both in ((one, other), (other, one)):
+        assert found_by(find_twins, [np.concatenate(both), one]) == [(1.0, True)]
+
+
 def test_visits_of_one_patient_are_compared_where_means_correlate_by_0_99_by_hand():
     """A chessboard on both, three times as strong, makes all of it (0.991 + 9) / 10 alike."""
 
