@@ -139,7 +139,7 @@ def _column(values: list[Any], kind: pa.DataType, part_of_row: Integers) -> pa.A
         for value in values
         for chunk in (value.chunks if isinstance(value, pa.ChunkedArray) else [value])
     ]
-    return pa.concat_arrays(chunks).cast(kind)
+    return pa.concat_arrays(chunks)
 
 
 def _columns_of(table: pa.Table) -> Part:
@@ -211,8 +211,7 @@ def _slices(results: Results) -> Iterable[Part]:
 
 
 def _slice_part(result: Result, fold: Fold, counts: Counts, k: int, cutoff_px: int) -> Part:
-    slices = {name: fold.slices[name] for name in ("split", "patient_id", "scan_id", "z")}
-    slices |= {"used": fold.sampled}
+    slices = {name: fold.slices[name] for name in ("split", "patient_id", "scan_id", "z", "used")}
     pixels = {"truth_px": counts.truth, "pred_px": counts.pred, "overlap_px": counts.overlap}
     scores = {metric.name: metric.of(counts) for metric in metrics_at("slice")}
     outcome = pa.array(OUTCOMES).take(pa.array(outcome_codes(counts, cutoff_px)))

@@ -8,7 +8,9 @@ from run_folders import add_trial, random_run, small_study, write_run
 from small_tables import at, check_tables, levels, many_slices, perfect, row, rows, two_variants
 
 from hnscc.aggregation.build import write_tables
+from hnscc.aggregation.folds import holds_evaluated
 from hnscc.aggregation.results import join_reasons, load_results
+from hnscc.base.files import read_sealed, write_sealed
 from hnscc.study.trials import trials_of
 
 
@@ -72,6 +74,9 @@ def test_all_masks_empty(tmp_path):
     good = row(run, "pooled", variant="good", split="test")
     assert (good["dice_at_half"], good["dice"], good["collapsed"]) == (1.0, None, True)
     assert "no lesion pixel" in good["reason"]
+    assert {each["chosen"] for each in rows(run, "thresholds")} == {False}, (
+        "by which predict would ask its models"
+    )
     assert row(run, "pooled", variant="odd", split="test")["dice_at_half"] == 0.0
     assert row(run, "comparisons", metric="dice", slice_set="lesion", method="bootstrap")["reason"]
     detected = row(run, "detection", variant="odd", split="test", unit="scan", repeat=0)
@@ -174,6 +179,10 @@ def test_a_fold_without_a_completed_trial_is_said(tmp_path):
     # Of some folds alone it would not be the detection of the study.
     detected = row(run, "detection", variant="pet", split="test", unit="scan", repeat=None)
     assert (detected["n"], detected["reason"]) == (None, "no completed trial in fold f1")
+    split = run.fold(2).split
+    assert holds_evaluated(run, study)
+    write_sealed(split, read_sealed(split) | {"slices": "sampled"})
+    assert not holds_evaluated(run, study)
 
 
 def test_reasons_are_joined_in_order_each_once():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import scipy.stats
 from run_folders import add_failure
@@ -10,7 +11,7 @@ from scipy.special import expit, logit
 from small_tables import check_tables, hand_run, row, rows
 from stores import study_of
 
-from hnscc.aggregation.build import table_of_parts, table_of_rows, write_tables
+from hnscc.aggregation.build import table_bytes, table_of_parts, table_of_rows, write_tables
 from hnscc.aggregation.columns import OF_PATIENTS
 from hnscc.aggregation.comparisons import TESTS, Side
 from hnscc.aggregation.query import read_table
@@ -114,6 +115,8 @@ def test_where_it_has_no_value_it_is_null(hand):
     check_tables(hand)
     assert row(hand, "pooled", variant="pet", split="test")["precision_at_half"] is None
     assert row(hand, "trials", trial_id="pet-f0-r00")["test_precision"] is None
+    with pytest.raises(ValueError, match="column dice of table pooled holds NaN"):
+        table_bytes("pooled", pa.table({"variant": ["pet", "mri"], "dice": [0.5, np.nan]}))
 
 
 def test_a_metric_stands_only_in_tables_of_its_levels(tmp_path, monkeypatch):
@@ -137,6 +140,8 @@ def test_a_row_gives_every_column_of_its_table_and_no_other(build):
     row |= {"train_loss": None, "val_loss": None, "seconds": 1.0, "speed": 1.0}
     with pytest.raises(ValueError, match=r"`epochs`.*absent are val_soft_jaccard, unknown speed"):
         build("epochs", [row])
+    with pytest.raises(ValueError, match="absent are none, unknown speed"):
+        build("epochs", [row | {"val_soft_jaccard": None}])
 
 
 def of_patients(metric: Metric, a: Counts, b: Counts) -> Comparison:

@@ -118,6 +118,7 @@ def test_a_query_without_rows_has_its_header(printed):
         ("split <> train AND dice > 0", "'train' instead of train"),
         ("split IN ('train', test)", "'test' instead of test"),
         ("variant LIKE pet_mri", "'pet_mri' instead of pet_mri"),
+        ("split NOT ILIKE validation.x", "'validation.x' instead of validation.x"),  # a table, says DuckDB
     ],
 )
 def test_text_without_single_quotes_is_told_as_that(run, wrong, right):
@@ -233,6 +234,10 @@ def test_a_table_that_a_search_does_not_have_is_not_asked_of_aggregate(own):
     with pytest.raises(InputError, match="A search has no such table") as refused:
         read_table(own, "pooled")
     assert str(own.winners) in refused.value.do
+    shutil.copy(own.table("trials"), own.table("configurations"))
+    with pytest.raises(InputError, match="cannot be answered") as refused:
+        query(own, "SELECT nothing FROM trials")
+    assert "DESCRIBE" in refused.value.do and "pooled" not in refused.value.do
 
 
 def test_a_table_of_a_search_is_none_of_a_study(own):

@@ -1,9 +1,10 @@
 """Which trials stand in the tables: the median model, and what is failed, missing or damaged."""
 
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from run_folders import Slice, add_failure, add_trial, small_study, write_run
@@ -11,11 +12,11 @@ from small_tables import LESION, check_tables, levels, mask, repeats_run, row, r
 from stores import make_store, study_of
 
 from hnscc.aggregation.build import write_tables
-from hnscc.aggregation.folds import load_fold
+from hnscc.aggregation.folds import Damaged, load_fold
 from hnscc.aggregation.medians import medians_of
 from hnscc.aggregation.results import load_results
-from hnscc.aggregation.trials import Completed, failure_summary
-from hnscc.base.encode import npz_bytes
+from hnscc.aggregation.trials import Completed, failure_summary, load_probabilities
+from hnscc.base.encode import npz_bytes, parquet_bytes
 from hnscc.base.errors import InputError
 from hnscc.base.files import read_sealed, sha256, write_sealed
 from hnscc.base.steps import at_once
@@ -23,7 +24,7 @@ from hnscc.commands.status import run_status
 from hnscc.scores.counts import Counts
 from hnscc.scores.slice_sets import in_set
 from hnscc.scores.stored import scores_to_bytes, scoring_at_half
-from hnscc.study.identity import other_settings, trial_seeds
+from hnscc.study.identity import trial_seeds
 from hnscc.study.trials import Trial, trials_of
 from hnscc.training.ready import make_run_ready
 from hnscc.training.records import read_record
@@ -50,13 +51,14 @@ def test_median_repeat(tmp_path, scores, median):
 
 
 def test_medians_on_validation_and_on_test_may_be_different_trials(tmp_path):
-    slices = [Slice(split, split, mask(*LESION)) for split in ("train", "validation", "test")]
+    slices = [Slice(split, split, mask(*LESION)) for split in ("validation", "test")]
     study = small_study(("pet",), repeats=3)
     run = write_run(tmp_path, study, [slices])
-    for trial, (validation, test) in zip(trials_of(study), [(1, 2), (2, 3), (3, 1)], strict=True):
-        predicted = [dict.fromkeys(LESION[:pixels], 700) for pixels in (4, validation, test)]
+    for trial, pixels in zip(trials_of(study), [(1, 2), (2, 3), (3, 1)], strict=True):
+        predicted = [dict.fromkeys(LESION[:each], 700) for each in pixels]
         add_trial(run, study, trial, levels(*predicted))
     write_tables(run)
+    assert [each["train_dice"] for each in rows(run, "trials")] == [None] * 3, "no slice is kept that trained"
     assert row(run, "protocol", reading="corrected")["trial_ids"] == "pet-f0-r01"
     assert row(run, "protocol", reading="as_written")["trial_ids"] == "pet-f0-r00"
     assert row(run, "protocol", reading="as_coded")["trial_ids"] == "pet-f0-r00"
@@ -81,23 +83,6 @@ def test_a_trial_that_another_study_of_the_same_folder_trained_is_not_used(tmp_p
     assert [each["status"] for each in rows(first.folder, "trials")] == ["missing", "completed"]
     status = run_status(first.folder)
     assert status["variants"]["pet"]["completed"] == 1 and BY_OTHER_SETTINGS in status["remarks"][0]["remark"]
-
-
-@pytest.mark.parametrize(
-    ("setting", "recorded", "differs"),
-    [
-        ("precision", "fp32", True),
-        ("precision", "bf16", False),
-        ("network", {"encoder_weights": "a hash"}, True),
-        ("network", {}, False),  # as a record of before the setting
-    ],
-)
-def test_what_a_study_names_itself_is_compared(setting, recorded, differs):
-    """Precision and weights of encoders were left aside, whatever the study said of them."""
-    study = study_of("s", training={"precision": "bf16"})
-    trial = trials_of(study)[0]
-    found = other_settings(study, trial, {"training": {setting: recorded, "device": "cpu"}})
-    assert bool(found) == differs
 
 
 def test_failed_missing_and_damaged_trials_are_named_and_never_used(tmp_path):
@@ -200,6 +185,22 @@ def test_predictions_of_another_shape_are_not_used(tmp_path):
     for shape, kind in (((2, 4, 4), np.uint16), ((3, 4, 4), np.float32)):
         add_trial(run, study, Trial("pet", 0, 1), np.zeros(shape, kind))
         assert "not uint16 (3, 4, 4)" in write_tables(run)[0].text
+    of_others = replace(load_fold(run, 0), others_digest="others")
+    with pytest.raises(Damaged, match="predicted other slices"):
+        load_probabilities(run, Trial("pet", 0, 0), of_others)
+
+
+def test_a_loss_that_is_no_finite_number_is_null(tmp_path):
+    run = repeats_run(tmp_path, [3])
+    trial = run.trial("pet-f0-r00")
+    history = pq.read_table(trial.history).to_pydict()
+    history |= {"train_loss": [np.nan, 0.5], "val_loss": [np.inf, -np.inf]}
+    replaced(trial, trial.history, parquet_bytes(pa.table(history)))
+    write_tables(run)
+    assert [(each["train_loss"], each["val_loss"]) for each in rows(run, "epochs")] == [
+        (None, None),
+        (0.5, None),
+    ]
 
 
 def store_glycolysis(trial, shape: tuple[int, int]) -> None:

@@ -14,7 +14,7 @@ from small_tables import check_tables, row, rows
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.query import query
 from hnscc.aggregation.schemas import STUDY_TABLES
-from hnscc.base.errors import InputError
+from hnscc.base.errors import InputError, StorageError
 from hnscc.base.files import read_sealed, write_sealed
 from hnscc.scores.better import equivalence
 from hnscc.scores.crossed import pooled_difference, pooled_interval
@@ -203,6 +203,14 @@ def test_a_damaged_fold_is_refused_and_old_tables_are_kept(run, tmp_path):
     truth = copy.fold(0).truth
     truth.write_bytes(truth.read_bytes()[:-1])
     with pytest.raises(InputError, match=r"truth\.npz is not what was written"):
+        write_tables(copy)
+    truth.unlink()
+    truth.symlink_to("/proc/self/mem")  # of which no first byte can be read: EIO, as of a disk that is gone
+    with pytest.raises(StorageError, match="does not answer"):
+        write_tables(copy)
+    truth.unlink()
+    truth.mkdir()
+    with pytest.raises(InputError, match=r"truth\.npz cannot be read \(IsADirectoryError\)"):
         write_tables(copy)
     for junk in ("{ not whole", "[]", "{}", '{"digest": "d", "files": [], "warnings": []}'):
         copy.fold(0).split.write_text(junk)

@@ -184,7 +184,7 @@ def test_check_tells_trained_trials_that_only_predict_again(hnscc, tmp_path):
     for repeat in (0, 1):
         assert train([str(study), f"pet-f0-r0{repeat}", *map(str, run)]) == 0
     asked = ("check", study, *run, "--half-width", "0.05")
-    assert "2 completed, 0 failed, 1 missing" in hnscc(*asked)[1]
+    assert "2 completed, 0 failed, 1 missing" in (out := hnscc(*asked)[1]) and "from 2 with SD" in out
     write_study(study, made, **settings, evaluation={"slices": "all"})
     code, out, error = hnscc(*asked)
     assert code == 0, error

@@ -13,10 +13,10 @@ from stores import study_of
 import hnscc as functions
 from hnscc.aggregation.build import write_tables
 from hnscc.aggregation.models import models_of
-from hnscc.aggregation.query import read_table
+from hnscc.aggregation.query import note_of_older_tables, read_table
 from hnscc.base.encode import parquet_bytes
 from hnscc.base.errors import InputError
-from hnscc.base.files import write_bytes
+from hnscc.base.files import read_sealed, write_bytes, write_sealed
 from hnscc.study.loading import dump_study, load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import trials_of
@@ -113,6 +113,9 @@ def test_a_trial_that_the_study_plans_by_now_and_one_that_had_failed_count_too(h
     )
     again(run, "pet_mri-f0-r03")
     assert hnscc("query", run.root, SQL)[2].startswith("The tables lack the results of 2 trials ")
+    last = next(each for each in trials_of(load_study(run.study)) if each.trial_id == "pet-f0-r03")
+    add_failure(run, last, "RuntimeError: once")
+    assert hnscc("query", run.root, SQL)[2].startswith("The tables lack the results of 3 trials ")
 
 
 def test_nothing_is_told_of_what_making_the_tables_again_would_not_change(hnscc, run):
@@ -120,12 +123,22 @@ def test_nothing_is_told_of_what_making_the_tables_again_would_not_change(hnscc,
     shutil.rmtree(run.trial("pet-f0-r00").root)
     run.trial("pet-f0-r01").predictions.write_bytes(b"no more")
     run.trial("pet-f0-r02").record.write_text("{ not whole")
+    predicting_failed = run.trial("pet_mri-f0-r00")
+    facts = read_sealed(predicting_failed.record) | {"failure": "RuntimeError", "error": "RuntimeError: once"}
+    write_sealed(predicting_failed.record, facts)
+    predicting_failed.predictions.unlink()
     write_tables(run)
+    assert read_table(run, "trials")["status"].to_pylist().count("failed") == 1
     assert hnscc("query", run.root, SQL)[2] == ""
     told = read_table(run, "trials")
     reasons = pa.array([each and f"unbrauchbar: {each}" for each in told["reason"].to_pylist()])
     at = told.column_names.index("reason")
-    write_bytes(run.table("trials"), parquet_bytes(told.set_column(at, told.schema.field(at), reasons)))
+    told = told.set_column(at, told.schema.field(at), reasons)
+    # A training that a search stopped keeps that status, though it may have been trained to its end since.
+    stopped = ["stopped" if each == "completed" else each for each in told["status"].to_pylist()]
+    at = told.column_names.index("status")
+    told = told.set_column(at, told.schema.field(at), pa.array(stopped))
+    write_bytes(run.table("trials"), parquet_bytes(told))
     assert hnscc("query", run.root, SQL)[2] == "", "the column unusable says so, not the words of the reason"
     run.study.write_text(run.study.read_text().replace("repeats: 3", "repeats: 2"))
     write_tables(run)
@@ -150,6 +163,12 @@ def test_of_a_table_that_rows_were_taken_from_nothing_is_said_of_time(hnscc, run
     told = hnscc("query", run.root, SQL)[2]
     assert told.startswith("The tables lack the results of 2 trials that have ended: `hnscc aggregate ")
     assert "after" not in told
+    run.search.write_text("{}")
+    do = "`hnscc search STUDY` goes on with the search and makes them again"
+    assert (
+        note_of_older_tables(run, "run") == f"The tables lack the results of 2 trials that have ended: {do}"
+    )
+    run.search.unlink()
     assert "tables without the results of 2 trials that have ended" in refused(hnscc("prune", run.root))
     assert hnscc(*told.split("`")[1].split()[1:])[0] == 0
     assert read_table(run, "trials").equals(whole)

@@ -6,7 +6,14 @@ from stores import study_of
 
 from hnscc.base.errors import InputError
 from hnscc.base.seeds import derive_seed, short_seed
-from hnscc.study.identity import changed_settings, changed_values, identity, trial_seeds, trial_settings
+from hnscc.study.identity import (
+    changed_settings,
+    changed_values,
+    identity,
+    other_settings,
+    trial_seeds,
+    trial_settings,
+)
 from hnscc.study.loading import open_run
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial, find_trial, trials_of
@@ -164,3 +171,20 @@ def test_the_repeats_of_a_search_are_its_own():
     """Those of the study are for its winners."""
     found = searched({"repeats": {"most": 9}}, repeats={"max": 40, "until": 0.1, "enough": {"searched": 6}})
     assert found.repeats_of("searched") == found.most_repeats == 9
+
+
+@pytest.mark.parametrize(
+    ("setting", "recorded", "differs"),
+    [
+        ("precision", "fp32", True),
+        ("precision", "bf16", False),
+        ("network", {"encoder_weights": "a hash"}, True),
+        ("network", {}, False),  # as a record of before the setting
+    ],
+)
+def test_what_a_study_names_itself_is_compared(setting, recorded, differs):
+    """Precision and weights of encoders were left aside, whatever the study said of them."""
+    study = study_of("s", training={"precision": "bf16"})
+    trial = trials_of(study)[0]
+    found = other_settings(study, trial, {"training": {setting: recorded, "device": "cpu"}})
+    assert bool(found) == differs
