@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from facts import facts
+from facts import PLAIN_NUMBERS, facts
 from stores import scan
 
 from data_prep.oddities.curves import curved, fading
@@ -141,10 +141,29 @@ def test_logarithms_of_suv_are_told_by_tissue_and_highest_value_together():
     assert list(curved(of_logarithms({3}, 30.0), "pet")) == []
 
 
-@pytest.mark.parametrize("unlike, told", [(("p3_a", "mri"), []), (("p4_a", "mri"), ["p3_a"])])
+@pytest.mark.parametrize(
+    "unlike, told", [(("p3_a", "mri"), []), (("p4_a", "mri"), ["p3_a"]), (("p3_a", "mask"), ["p3_a"])]
+)
 def test_of_a_scan_whose_other_modality_is_turned_or_inverted_no_curve_is_told(unlike, told):
     found = odd_values(of_two(2.0, 2.0), "pet", unlike={unlike})
     assert [odd.scan_id for odd in found if "raised to a power" in odd.text] == told
+    # Tissue six times as bright as in the others is told as the curve alone, where that is told.
+    assert [odd.scan_id for odd in found] == ["p3_a"]
+
+
+def test_of_a_scan_that_was_cut_off_at_its_highest_value_no_curve_is_told():
+    scans = of_two(2.0, 2.0)
+    scans[3].placement["numbers"] = {"pet": PLAIN_NUMBERS | {"highest": 0.01}}
+    assert not any("raised to a power" in odd.text for odd in odd_values(scans, "pet"))
+
+
+def test_a_scan_of_a_curve_is_refused_all_the_same_where_its_unit_is_another():
+    scans = of_two(2.0, 2.0)
+    scans[3].placement["values"]["pet"] |= {"last": 2.5e4, "high": 4.5e4}
+    assert {("one unit" in odd.text, odd.refused) for odd in odd_values(scans, "pet")} >= {
+        (True, True),
+        (False, False),
+    }
 
 
 def of_unlike(own_sd: float, told_too: bool = False) -> list:

@@ -57,3 +57,12 @@ def test_air_is_dark_up_to_four_tenths_of_the_range_and_bright_from_six_on():
     assert inverted((6, 6), (4, 4)) == inverted((4, 4), (6, 6)) == ["p0_a"]
     assert inverted((6, 6), (4.1, 4.1)) == inverted((5.9, 5.9), (4, 4)) == inverted((6, 6), (4, 4), 3) == []
     assert inverted((99, 2), (-99, 8)) == ["p0_a"]
+
+
+def test_an_inverted_scan_is_said_to_be_that_alone():
+    """It reaches four times as far as the others, too."""
+    usual = {"first": 0.0, "last": 10.0, "rim": 4.0, "median": 4.0}
+    scans = {f"s{at}": usual for at in range(1, 6)}
+    scans["s0"] = {"first": 0.0, "last": 40.0, "rim": 24.0, "median": 24.0, "high": 50.0}
+    ((scan_id, text, _),) = told(facts(6, **scans))
+    assert scan_id == "p0_a" and "is it inverted?" in text

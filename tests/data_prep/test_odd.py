@@ -1,11 +1,14 @@
 """What is odd about scans against their cohort: told and kept in the store, refused where it cannot be right."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from facts import facts, scaled, told
 from scans import LPS, cohort, prepare, refused, save, scan_arrays, write
+from stores import scan
 
-from data_prep.oddities.odd import odd_borders
+from data_prep.oddities.odd import odd_borders, shows_lesion
 from data_prep.placing.found import body, smoothed
 
 
@@ -229,3 +232,9 @@ def test_a_modality_that_shows_no_slice_whole_is_refused():
         scans[2].placement["outside"]["pet"] = outside
         text = f"pet does not show {len(outside)} of 2 slices whole, which are not sampled"
         assert told(scans) == [("p2_a", text, refused_)]
+
+
+def test_a_modality_shows_a_lesion_where_it_shows_its_slices_and_those_beside_these():
+    for unseen, shown in ((0, True), (1, False), (2, False), (3, False), (4, True)):
+        placement = {"outside": {"pet": [unseen]}}
+        assert shows_lesion(replace(scan("p0", (0, 0, 4, 0, 0)), placement=placement), "pet") == shown

@@ -203,6 +203,7 @@ def test_how_well_slices_must_correlate_by_hand():
 def test_half_of_the_shorter_scans_slices_must_agree_by_hand():
     for count, found in ((4, 1), (5, 0)):
         assert len(found_by(find_twins, slices_of(count, [1.0, 1.0, *[0.0] * (count - 2)]))) == found
+    assert found_by(find_twins, slices_of(4, [1.0, 0.9998, 0.9996, 0.0])) == [(0.9998, False)]
     one, other = slices_of(6, [1.0, 1.0, *[0.0] * 4])
     assert len(found_by(find_twins, [one, other[:4]])) == len(found_by(find_twins, [one[:4], other])) == 1
 
