@@ -28,16 +28,20 @@ def read_weights(run: RunFolder, member: Member) -> bytes:
     state = trial_state(trial, keep=(name,), check=(name,))
     if name in state.contents and state.completed and state.completed.files[name] == member.weights_sha256:
         return state.contents[name]
-    other = name in state.contents
+    if name in state.contents:
+        found = "those of another training than the tables tell of"
+        do = f"`hnscc aggregate {as_typed(run.root)}` makes the tables again, by the trainings that are there"
+    elif state.reason:
+        found = state.reason
+        do = "restore the file; or `hnscc run STUDY` trains it again"
+    else:  # the trial is completed without them, and `hnscc run` leaves it as it is
+        found = "no such file: `hnscc prune` keeps those of the median models alone"
+        do = "restore the file; or leave --ensemble out, if it was given; or move the trial's folder away, and "
+        do += "`hnscc run STUDY` trains it again"
     raise InputError(
         "The weights of a trial cannot be used.",
         where=f"{inside(trial.root)} of the run folder",
         expected=f"{name}, as its record and the tables tell of it",
-        found="those of another training than the tables tell of"
-        if other
-        else state.reason or "no such file: `hnscc prune` keeps those of the median models alone",
-        do=f"`hnscc aggregate {as_typed(run.root)}` makes the tables again, by the trainings that are there"
-        if other
-        else "restore the file; or leave --ensemble out, if it was given; or move the trial's folder away, and "
-        "`hnscc run STUDY` trains it again",
+        found=found,
+        do=do,
     )

@@ -58,10 +58,16 @@ def test_weights_that_are_gone_or_damaged_are_refused(asked, trained, tmp_path):
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert "is damaged" in refused(asked("--variant", "pet_mri", run=run.root))
+    error = refused(asked("--variant", "pet_mri", run=run.root))
+    assert "is damaged" in error and "move" not in error, (
+        "`hnscc run` trains it again, with its folder in place"
+    )
     weights.unlink()
     error = refused(asked("--variant", "pet_mri", run=run.root))
     assert "no such file" in error and "hnscc aggregate" not in error, "tables made again would name it again"
+    assert "move the trial's folder away" in error, (
+        "`hnscc run` takes it for completed, as after `hnscc prune`"
+    )
     shutil.copy(trained.trial(facts["trials"][0]).weights, weights)
     assert asked("--variant", "pet_mri", run=run.root)[0] == 0
     shutil.rmtree(tmp_path / "out")
