@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -127,8 +128,9 @@ def connected(address: str | None) -> Iterator[None]:
             # Even a local Ray listens on the machine's network: a token of this run's own keeps others out.
             during.enter_context(in_environment({"RAY_AUTH_TOKEN": _own_token(), **GLIBC}))
             _start(temporary)
-        # Ray has set one of its own, which prints what it finds on the stack.
-        signal.signal(signal.SIGTERM, ended_by)
+        # Ray has set one of its own, which prints what it finds on the stack; in other threads it sets none.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, ended_by)
         try:
             yield
         finally:

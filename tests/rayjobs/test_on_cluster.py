@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -133,6 +134,20 @@ def test_a_machine_that_lacks_hnscc_is_named_when_asked_and_when_it_is_to_train(
     assert asked.value.where == trained.value.where == machine
     assert asked.value.found == trained.value.found == "ModuleNotFoundError: No module named 'here_alone'"
     assert run.not_completed() == list(trials)
+
+
+def test_a_cluster_may_be_asked_from_any_thread(cluster):
+    """As `hnscc.check` does in a program with windows."""
+    asked = []
+
+    def _ask() -> None:
+        with connected(cluster[0]):
+            asked.append(ray.is_initialized())
+
+    thread = threading.Thread(target=_ask)
+    thread.start()
+    thread.join()
+    assert asked == [True]
 
 
 def test_a_cluster_of_another_ray_is_told_in_one_message(cluster, monkeypatch):
