@@ -7,7 +7,7 @@ from run_folders import random_run, small_study
 from hnscc.aggregation.query import read_table
 from hnscc.reporting.sections.lesion_slices import lesion_slices
 from hnscc.reporting.sections.overlap import overlap_over_all_test_slices, overlap_slice_by_slice
-from hnscc.reporting.sections.published import other_studies
+from hnscc.reporting.sections.published import other_studies, published, published_p
 from hnscc.reporting.sections.readings import readings
 from hnscc.study import paper
 from hnscc.study.loading import parse_study
@@ -105,6 +105,16 @@ def test_what_variants_do_otherwise_and_whose_numbers_are_of_scans_is_told(tmp_p
     told = Page(words(run, other_studies)[0]).text
     assert "In its own row 42, 7 and 13 count its 62 scans, not its 44 patients" in told
     assert "augmentation.copies: 0 -> 1" in told and "PET: augmentation.copies" not in told
+
+
+def test_published_values_are_written_by_pair_and_metric():
+    """Table 2 of the paper: the p of Dice, then that of Jaccard, over true positive slices."""
+    pair = {"variant_a": "pet_mri_augmented", "variant_b": "pet_mri", "slice_set": "true_positive"}
+    assert [published_p(pair, name) for name in ("dice", "jaccard", "nsd")] == ["0.247", "0.273", ""]
+    assert published_p(pair | {"slice_set": "lesion"}, "dice") == ""
+    assert published_p(pair | {"variant_b": "mri"}, "dice") == ""
+    assert published("slice_dice", "tp")({"variant": "pet"}) == "0.79 ± 0.16 / 18"
+    assert published("pooled_dice", "r2")({"variant": "pet"}).note == "not published"
 
 
 def test_published_counts_give_the_published_rates():

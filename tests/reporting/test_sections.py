@@ -156,7 +156,8 @@ def test_table_4_is_by_the_reading_as_written(tmp_path):
     run = write_run(tmp_path, study, [slices])
     add_trial(run, study, trials_of(study)[0], levels_of(0.9 * np.stack([lesion, lesion, lesion, beside])))
     page = Page(report(run)[0])
-    assert page.rows("Table 4. Mean Dice in other studies")[-1][-1] == "1.000"
+    assert page.rows("Table 4. Mean Dice in other studies")[-1][2:] == ["1", "1", "2", "1.000"]
+    assert "In its own row" not in page.text, "that is told of the paper's own row alone"
     assert page.rows("Table 2. Overlap slice by slice, test slices")[0][5].startswith("0.500 ± ")
     assert "so few patients with lesion" not in page.text  # one variant: nothing is compared
     assert "2 patients with lesion cannot carry a conclusion" in page.text
@@ -244,3 +245,10 @@ def test_which_slices_the_corrected_reading_scores_is_told(tmp_path, slices, tol
     text, _ = words(run, readings)
     shown = Page(text).rows("The three readings side by side: overlap, test slices")
     assert [cells[-1] for cells in shown] == ["sampled", "sampled", told]
+    assert [cells[2] for cells in shown] == ["test", "test", "validation"]
+    assert [cells[6] for cells in shown] == [
+        "true positive slices, misplaced ones left out",
+        "slices whose Dice is neither 0 nor 1",
+        "slices with lesion",
+    ]
+    assert [cells[7] == "0.500" for cells in shown] == [False, True, False] and shown[1][3] != "0.500"
