@@ -102,7 +102,8 @@ def _fold() -> Fold:
     numbers = {name: np.full(len(patients), value) for name, value in ({"fold": 0} | whole).items()}
     no_pixels = np.zeros((len(split), 0, 0), bool)
     scan, sampled = slices["scan_id"], np.ones(len(split), bool)
-    return Fold(0, "", pa.table(slices), split, patient, scan, sampled, no_pixels, pa.table(scans | numbers))
+    table = pa.table(slices | {"used": sampled})
+    return Fold(0, "", table, split, patient, scan, sampled, no_pixels, pa.table(scans | numbers))
 
 
 def _truth(rng: np.random.Generator, slices: int) -> np.ndarray:
