@@ -64,10 +64,16 @@ def answer_of(question: ray.ObjectRef[Any]) -> Any:
         raise
 
 
+def last_line_of(error: str) -> str:
+    """Return the last line of what Ray says of a task or a process: a traceback ends with its cause, and so do Ray's
+    words on a death."""
+    return error.rstrip().rpartition("\n")[2].strip()
+
+
 def cannot_load(error: str) -> InputError | None:
     """Return the refusal of a machine where hnscc, or a library that it needs, is missing or another one. error: what
     Ray says of the task or process that could not begin there; None where it says something else."""
-    cause = error.rstrip().rpartition("\n")[2].strip()
+    cause = last_line_of(error)
     if not _NOT_LOADED.match(cause):
         return None
     machine = _MACHINE.search(error)

@@ -22,7 +22,7 @@ from hnscc.base.files import storage_errors
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.records import OUT_OF_MEMORY, saved_epoch
-from rayjobs.cluster import cannot_load
+from rayjobs.cluster import cannot_load, last_line_of
 from rayjobs.progress import study_trial
 
 # A full memory is waited for, each time twice as long; so often without an epoch ended in between.
@@ -55,14 +55,13 @@ def full_memory_noted() -> Iterator[list[OutOfMemoryError]]:
 def scratch_errors(scratch: Path) -> Iterator[None]:
     """Turn errors of the disk that holds Tune's own files into StorageError. Where a process dies, Tune writes there
     what ended it, and wraps the error of that in one of its own."""
-    try:
-        with storage_errors(scratch):
+    with storage_errors(scratch):
+        try:
             yield
-    except TuneError as error:
-        if not isinstance(error.__context__, OSError):
+        except TuneError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
             raise
-        with storage_errors(scratch):
-            raise error.__context__ from None
 
 
 class FullMemory:
@@ -222,13 +221,11 @@ def _last_error(trial: TuneTrial) -> str:
 
 
 def _hopeless(error: str) -> WorkerError:
-    # A traceback ends with it, and so does what Ray says of a death.
-    cause = error.rpartition("\n")[2].strip()[:300]
     return WorkerError(
         "No trial gets anywhere: their processes die one after another.",
         where="the machines that train",
         expected="an epoch ended between two deaths",
-        found=f"{HOPELESS} deaths in a row, the last with: {cause}",
+        found=f"{HOPELESS} deaths in a row, the last with: {last_line_of(error)[:300]}",
         do="see what `python -m hnscc.train STUDY TRIAL` says on such a machine, and how much memory it has",
     )
 

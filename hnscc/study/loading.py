@@ -201,9 +201,10 @@ def _there_instead(path: Location) -> tuple[str, str | None]:
     if kind == "file":
         return _of_study_file(path)
     if kind == "folder":
-        begun = RunFolder(path).lock.is_file()
-        wait = "wait until its command has read the store, or give that command again if it has ended"
-        return "a folder without study.yaml" + ", in which a run has begun" * begun, wait if begun else None
+        if not RunFolder(path).lock.is_file():
+            return "a folder without study.yaml", None
+        do = "wait until its command has read the store, or give that command again if it has ended"
+        return "a folder without study.yaml, in which a run has begun", do
     near = run_folder_of(path.name)
     return "no such folder", f"name the run folder {near.root}" if near.study.is_file() else None
 

@@ -36,8 +36,10 @@ def read_weights(run: RunFolder, member: Member) -> bytes:
         do = "restore the file; or `hnscc run STUDY` trains it again"
     else:  # the trial is completed without them, and `hnscc run` leaves it as it is
         found = "no such file: `hnscc prune` keeps those of the median models alone"
-        do = "restore the file; or leave --ensemble out, if it was given; or move the trial's folder away, and "
-        do += "`hnscc run STUDY` trains it again"
+        do = (
+            "restore the file; or leave --ensemble out, if it was given; or move the trial's folder away, and "
+            "`hnscc run STUDY` trains it again"
+        )
     raise InputError(
         "The weights of a trial cannot be used.",
         where=f"{inside(trial.root)} of the run folder",

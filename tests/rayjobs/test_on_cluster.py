@@ -100,8 +100,8 @@ def test_a_machine_that_does_not_answer_in_time_is_not_told_to_share_its_disk(cl
 
 @pytest.fixture
 def here_alone(tmp_path, monkeypatch):
-    """A module that this process has, and no machine of a cluster that it joined before, whose last line of an error is
-    the one where hnscc is missing."""
+    """Writes a module that this process can load and no machine of a cluster that it has joined: there it is missing as
+    hnscc is on a machine without it."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def written():
