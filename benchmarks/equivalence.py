@@ -1,6 +1,6 @@
 """Do faster operations change the Dice? Repeats with and without them on the real cohort, and a test of equivalence.
 
-    HNSCC_STS=FOLDER python benchmarks/equivalence.py [path] [decoder] [--repeats 24] [--out FOLDER]
+    HNSCC_STS=FOLDER python benchmarks/equivalence.py [path] [decoder] [gpu] [--repeats 24] [--out FOLDER]
 
 HNSCC_STS: the soft-tissue sarcoma cohort with its manifest.csv.
 
@@ -10,6 +10,8 @@ PyTorch's own dropout, transposed convolutions and optimiser, in its default mem
 
 decoder: a resnet18 Unet on slices of 128 x 128 at 1.7 mm, with the decoder that convolves small maps, against the
 decoder that the library has; all else is alike.
+
+gpu: the network and slices of `path`, trained on a GPU and on this processor, each in its best precision.
 
 TOST (two one-sided Welch t tests) of the pooled test Dice at 0.5: p below 0.05 says that the means lie less than two
 points apart. A run that was cut short continues.
@@ -81,7 +83,7 @@ def with_the_library_s_decoder() -> None:
 @dataclass(frozen=True)
 class Case:
     """What is compared: the name of its figure, the networks' settings, slices of `size` pixels a side of `pixel_mm`,
-    the function that lets a process train without it, and the precision of that."""
+    the function that lets a process train without it, the precision of that, and the device with it."""
 
     what: str
     network: dict[str, Any]
@@ -90,6 +92,7 @@ class Case:
     pixel_mm: float
     without: Callable[[], None]
     precision_without: str
+    device_with: str = "cpu"
 
     def study(self, store: str, repeats: int, *, fast: bool) -> Study:
         training = {
@@ -98,7 +101,7 @@ class Case:
             "patience": self.epochs,
             "batch_size": 16,
             "precision": "auto" if fast else self.precision_without,
-            "device": "cpu",
+            "device": self.device_with if fast else "cpu",
         }
         return parse_study(
             {
@@ -126,6 +129,7 @@ CASES = {
         with_the_library_s_decoder,
         "auto",
     ),
+    "gpu": Case("a GPU", {"architecture": "paper", "width": 8}, 40, 64, 3.4, lambda: None, "auto", "cuda"),
 }
 
 
@@ -196,6 +200,9 @@ def main() -> None:
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as temporary:
         for name in options.cases:
+            if CASES[name].device_with == "cuda" and not torch.cuda.is_available():
+                print(f"skipped: {name}, for PyTorch can use no GPU here")
+                continue
             out = (options.out or Path(temporary)).absolute() / name
             store, case = out / "cohort.zarr", CASES[name]
             if not store.exists():

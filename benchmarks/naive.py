@@ -1,6 +1,7 @@
 """One training as a researcher's own script does it, written with care: what our studies are compared with.
 
-    python benchmarks/naive.py STORE RUN --network unet|paper --epochs N --workers W --precision fp32|bf16 --out FILE
+    python benchmarks/naive.py STORE RUN --network unet|paper --epochs N --workers W --precision fp32|bf16
+        --device cpu|cuda --out FILE
 
 It uses eager PyTorch with its default threads and memory format, slices read from the store at the start,
 albumentations in a DataLoader, and validation after every epoch; FILE (.npz) gets the best weights' predictions of all
@@ -13,6 +14,7 @@ import copy
 import os
 import random
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -156,15 +158,23 @@ def build(network: str, channels: int) -> nn.Module:
 
 
 def logits_of(model: nn.Module, images: torch.Tensor, precision: str) -> torch.Tensor:
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
         logits: torch.Tensor = model(images).float()
         return logits
 
 
-def train_epoch(model: nn.Module, optimiser: torch.optim.Optimizer, loader: Loader, precision: str) -> float:
+def on(device: str, loader: Loader) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the loader's batches on the device. It copies from pinned memory beside the computation there."""
+    for images, masks in loader:
+        yield images.to(device, non_blocking=True), masks.to(device, non_blocking=True)
+
+
+def train_epoch(
+    model: nn.Module, optimiser: torch.optim.Optimizer, loader: Loader, precision: str, device: str
+) -> float:
     model.train()
     total, count = 0.0, 0
-    for images, masks in loader:
+    for images, masks in on(device, loader):
         loss = nn.functional.binary_cross_entropy_with_logits(logits_of(model, images, precision), masks)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -175,11 +185,11 @@ def train_epoch(model: nn.Module, optimiser: torch.optim.Optimizer, loader: Load
 
 
 @torch.inference_mode()
-def validate(model: nn.Module, loader: Loader, precision: str) -> float:
+def validate(model: nn.Module, loader: Loader, precision: str, device: str) -> float:
     """Return the soft Jaccard over all validation slices."""
     model.eval()
     overlap = union = 0.0
-    for images, masks in loader:
+    for images, masks in on(device, loader):
         probabilities = torch.sigmoid(logits_of(model, images, precision))
         product = (probabilities * masks).sum().item()
         overlap += product
@@ -188,11 +198,11 @@ def validate(model: nn.Module, loader: Loader, precision: str) -> float:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, loader: Loader, precision: str) -> np.ndarray:
+def predict(model: nn.Module, loader: Loader, precision: str, device: str) -> np.ndarray:
     """Return probabilities float32 (N, H, W)."""
     model.eval()
-    parts = [torch.sigmoid(logits_of(model, images, precision))[:, 0] for images, _ in loader]
-    return torch.cat(parts).numpy()
+    parts = [torch.sigmoid(logits_of(model, images, precision))[:, 0] for images, _ in on(device, loader)]
+    return torch.cat(parts).cpu().numpy()
 
 
 def main() -> None:
@@ -203,6 +213,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--workers", type=int, required=True, help="processes of the DataLoader; 0: none")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
 
@@ -215,27 +226,29 @@ def main() -> None:
         num_workers=options.workers,
         persistent_workers=options.workers > 0,
         worker_init_fn=seed_worker,
+        pin_memory=options.device == "cuda",
     )
     # Slices that are neither augmented nor decoded need no processes of their own.
     validation = DataLoader(
         Slices(images[split == "validation"], masks[split == "validation"]), EVALUATION_BATCH
     )
-    model = build(options.network, images.shape[-1])
+    model = build(options.network, images.shape[-1]).to(options.device)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.001, eps=1e-7)
+    where = options.precision, options.device
     best: dict[str, Any] = {}
     history: list[float] = []
     seconds: list[float] = []
     for epoch in range(1, options.epochs + 1):
         began = time.perf_counter()
-        loss = train_epoch(model, optimiser, training, options.precision)
-        jaccard = validate(model, validation, options.precision)
+        loss = train_epoch(model, optimiser, training, *where)
+        jaccard = validate(model, validation, *where)
         if not history or jaccard > max(history):
             best = copy.deepcopy(model.state_dict())
         history.append(jaccard)
         seconds.append(time.perf_counter() - began)
         print(f"epoch {epoch}: loss {loss:.4f}, validation Jaccard {jaccard:.4f}, {seconds[-1]:.2f} s")
     model.load_state_dict(best)
-    probabilities = predict(model, DataLoader(Slices(images, masks), EVALUATION_BATCH), options.precision)
+    probabilities = predict(model, DataLoader(Slices(images, masks), EVALUATION_BATCH), *where)
     np.savez_compressed(options.out, probabilities=probabilities, jaccard=history, seconds=seconds)
 
 

@@ -10,7 +10,6 @@ epochs. This leaves out the start of processes, and what is done once per traini
 """
 
 import argparse
-import os
 import shutil
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from figures import ROUNDS, Figure, in_turn, machine, ratios, seconds, tell
+from figures import ROUNDS, Figure, in_turn, machine, ratios, seconds, tell, unlimited
 
 from data_prep.build import build_store
 from data_prep.phantom.phantom import make_phantom
@@ -135,7 +134,7 @@ class Bench:
 def call(command: Sequence[str], home: Path) -> str:
     """Run a command to its end, and return what it printed on standard output. Ray, and other programs that want a
     home, keep their files in `home`."""
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment = {name: value for name, value in unlimited().items() if name != "RAY_ADDRESS"}
     environment |= {"RAY_USAGE_STATS_ENABLED": "0", "HOME": str(home), "RAY_TMPDIR": str(home)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -143,9 +142,10 @@ def call(command: Sequence[str], home: Path) -> str:
     return done.stdout
 
 
-def make_cohort(folder: Path, patients: int) -> None:
+def make_cohort(folder: Path, patients: int, size: int = SIZE) -> None:
+    """Write a store of a phantom cohort, `folder / "cohort.zarr"`, with slices of `size` pixels a side."""
     manifest = make_phantom(folder / "phantom", patients=patients)
-    build_store(manifest, folder / "cohort.zarr", PrepareSettings(size=SIZE))
+    build_store(manifest, folder / "cohort.zarr", PrepareSettings(size=size))
     shutil.rmtree(folder / "phantom")
 
 
