@@ -44,8 +44,6 @@ BENCHMARKS = {
 }
 # Why a target is missed, by words of its figure; the page says so only where it is missed.
 WHY = {
-    "resnet18 Unet: trainings per hour": "both sides spend most of the time in the same library's convolutions; ours "
-    "run at seven tenths of the speed that this processor reaches in them (roofline); 3 x would take three quarters",
     "roofline: the paper's network": "the rest is dropout's random numbers, pooling, concatenation and the optimiser: "
     "no convolutions",
     "aggregation against pandas": "resampling the patients 2,000 times and writing Parquet are the same for both",
