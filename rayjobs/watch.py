@@ -33,6 +33,9 @@ Reached = list[tuple[bool, int]]
 RESTARTS = 5
 # So many deaths in a row without a word from any trial end the study.
 HOPELESS = 50
+# Between two looks at the trials, no more than this counts as their silence. What lasts longer is this process's own:
+# stopped (Ctrl-Z, a job that is suspended) or held up by a disk, it reads no report.
+STEP_SECONDS = 5.0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # escapes by which Ray colours its errors
 
 
@@ -117,6 +120,7 @@ class Watch(tune.Callback):
         self.folder, self.left, self.hung_after, self.say = folder, trials, hung_after, say
         self.interrupted = interrupted
         self.heard: dict[str, float] = {}
+        self.looked = time.monotonic()  # the last time
         # Kept apart: a look at every trial of thousands, at every step, would take hours.
         self.running: dict[str, TuneTrial] = {}
         self.node: dict[str, str] = {}  # of each trial's process, once it has said so
@@ -165,13 +169,16 @@ class Watch(tune.Callback):
         # Trials out of memory are tried again, on what the workers now give back.
         if self.interrupted or (not self.left and not self.out_of_memory):
             raise AllDone
+        now = time.monotonic()
+        stood, self.looked = max(0.0, now - self.looked - STEP_SECONDS), now
         for trial in self.running.values():
-            silent = time.monotonic() - self.heard.get(trial.trial_id, time.monotonic())
+            self.heard[trial.trial_id] = min(now, self.heard.get(trial.trial_id, now) + stood)
+            silent = now - self.heard[trial.trial_id]
             if trial.status == "RUNNING" and silent > self.hung_after:
                 name = study_trial(trial).trial_id
                 within = f"no epoch ended within {self.hung_after:g} s, and nothing predicted"
                 self.say(f"{name}: {within}; its process is ended")
-                self.heard[trial.trial_id] = time.monotonic()
+                self.heard[trial.trial_id] = now
                 if actor := trial.temporary_state.ray_actor:
                     ray.kill(actor)
 
@@ -192,7 +199,9 @@ class Watch(tune.Callback):
             trial.max_failures = 0  # the next one is its last
         self.say(f"{name}: its process died; it goes on after epoch {epoch}")
         error = _last_error(trial)
-        if refusal := cannot_load(error):  # as it will be for every trial there
+        if all(not each["Alive"] for each in ray.nodes()):  # type: ignore[no-untyped-call]
+            self.error = _without_ray()
+        elif refusal := cannot_load(error):  # as it will be for every trial there
             self.error = refusal
         elif self.in_a_row >= HOPELESS:
             self.error = _hopeless(error)
@@ -227,6 +236,18 @@ def _hopeless(error: str) -> WorkerError:
         expected="an epoch ended between two deaths",
         found=f"{HOPELESS} deaths in a row, the last with: {last_line_of(error)[:300]}",
         do="see what `python -m hnscc.train STUDY TRIAL` says on such a machine, and how much memory it has",
+    )
+
+
+def _without_ray() -> WorkerError:
+    """Return the error for a Ray that has ended. If its loop went on, Ray would end this process without a word."""
+    return WorkerError(
+        "A process of Ray's own has ended, and with it all trainings.",
+        where="the machine that trains",
+        expected="Ray's processes (raylet and its agents) until the command has ended",
+        found="none",
+        do="see whether someone ended them (`ray stop`), or the system for want of memory (`dmesg`); the same command "
+        "goes on",
     )
 
 

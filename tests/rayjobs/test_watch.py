@@ -13,7 +13,7 @@ from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial
 from hnscc.training.checkpoint import save_checkpoint
 from hnscc.training.records import OUT_OF_MEMORY, SoFar
-from rayjobs.watch import FULL_ROUNDS, HOPELESS, AllDone, FullMemory, Watch, scratch_errors
+from rayjobs.watch import FULL_ROUNDS, HOPELESS, STEP_SECONDS, AllDone, FullMemory, Watch, scratch_errors
 
 
 @pytest.fixture(autouse=True)
@@ -191,28 +191,54 @@ def test_an_interrupt_ends_the_loop_between_two_steps(dying):
         watch.on_step_end(0, [])
 
 
-def test_a_trial_that_says_nothing_for_too_long_is_ended_once(dying, monkeypatch):
+@pytest.fixture
+def silence(dying, monkeypatch):
+    """Begins a trial that says nothing from then on; returns a clock that a test sets, and whose process was ended."""
     now, killed = [1000.0], []
     monkeypatch.setattr(rayjobs.watch.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(ray, "kill", killed.append)
+    dying.watch = Watch(dying.folder, 2, 600.0, dying.said.append)
     dying.hear()
+    dying.tune_trial.status = "RUNNING"
     dying.tune_trial.temporary_state.ray_actor = "its process"
-    for later, status, ended in (
-        (600, "RUNNING", 0),
-        (601, "PAUSED", 0),
-        (601, "RUNNING", 1),
-        (1201, "RUNNING", 1),
-    ):
-        dying.tune_trial.status = status
-        now[0] = 1000.0 + later
+    return now, killed
+
+
+def test_a_trial_that_says_nothing_for_too_long_is_ended_once(dying, silence):
+    now, killed = silence
+    for second in range(1, 1203):
+        now[0] += 1
+        dying.tune_trial.status = "PAUSED" if second == 601 else "RUNNING"
         dying.watch.on_step_end(0, [])
-        assert killed == ["its process"] * ended
+        assert killed == ["its process"] * ((second > 601) + (second > 1202)), second
     assert dying.said == [
         "pet-f0-r00: no epoch ended within 600 s, and nothing predicted; its process is ended"
     ]
     now[0] += 1
     dying.watch.on_step_end(0, [])
     assert len(killed) == 2
+
+
+def test_while_this_process_stood_still_no_trial_was_silent(dying, silence):
+    """After Ctrl-Z or in a job that had been suspended, the processes of all trials but one were ended, although their
+    reports were waiting; with 50 trials at once the study ended for it."""
+    now, killed = silence
+    now[0] += 100_000
+    dying.watch.on_step_end(0, [])
+    assert not killed
+    for _ in range(round(600 / STEP_SECONDS)):
+        now[0] += STEP_SECONDS
+        dying.watch.on_step_end(0, [])
+    assert killed == ["its process"], "it hangs all the same"
+
+
+def test_where_no_machine_of_rays_is_left_the_study_ends_with_a_word(dying):
+    """Ray ended this process when Tune asked it for another one, after a line on objects and `max_retries`."""
+    for machine in dying.nodes:
+        machine["Alive"] = False
+    dying.die()
+    with pytest.raises(WorkerError, match="A process of Ray's own has ended"):
+        dying.watch.on_step_end(0, [])
 
 
 def test_what_a_machine_told_ends_the_study(dying):
