@@ -10,6 +10,7 @@ import os
 import nibabel as nib
 import numpy as np
 from nibabel.analyze import AnalyzeHeader
+from nibabel.nifti1 import unit_codes
 from nibabel.spatialimages import SpatialImage
 from nibabel.spm99analyze import Spm99AnalyzeImage
 from scipy.io import loadmat
@@ -30,6 +31,7 @@ _ORIENTS = (
 MAX_APART_VOXELS = 1.0  # voxels: two statements of one file may place a corner no farther apart
 SAME_MM = 0.01  # mm: places that differ by less are the same
 SPM = "SPM's .mat"
+_OF_LENGTHS = 7  # the bits of xyzt_units that state the unit of lengths
 
 
 def written_as(image: SpatialImage) -> dict[str, str]:
@@ -48,12 +50,21 @@ def written_as(image: SpatialImage) -> dict[str, str]:
     }
     if isinstance(header, nib.Nifti1Header):
         told["codes"] = f"sform {int(header['sform_code'])}, qform {int(header['qform_code'])}"
-        told["unit"] = header.get_xyzt_units()[0]
+        told["unit"] = unit_of_lengths(header)
     elif isinstance(header, AnalyzeHeader):
         orient = header.binaryblock[_ORIENT_AT]
         if 0 < orient < len(_ORIENTS):
             told["orient"] = f"{orient} ({_ORIENTS[orient]})"
     return told
+
+
+def unit_of_lengths(header: nib.Nifti1Header) -> str:
+    """Return the unit of lengths that a header states, whatever it says of times, of which nibabel reads known
+    units alone."""
+    code = int(header["xyzt_units"]) & _OF_LENGTHS
+    return (
+        str(unit_codes.label[code]) if code in unit_codes.label else f"the code {code}, which stands for none"
+    )
 
 
 def _kind(image: SpatialImage) -> str:
@@ -89,7 +100,7 @@ def stated_by(header: nib.Nifti1Header, where: str) -> str:
             "an sform or qform code above 0",
             "both are 0",
         )
-    unit = header.get_xyzt_units()[0]
+    unit = unit_of_lengths(header)
     if unit not in ("mm", "unknown"):
         raise _refused("The header states lengths that are not in mm.", where, "mm", unit)
     forms = {name: getattr(header, f"get_{name}")() for name in stated}

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 Words = tuple[str, ...]
 
 _MODALITIES = {
-    "pet": r"pet|pt|suv(bw|lbm)?|fdg",
+    "pet": r"pet|pt|tep|suv(bw|lbm)?|fdg",
     "ct": r"ct|ctac|ldct|cect|ctres",
-    "mri": r"mri?|t[12](w|c|ce|gd|n|f|wi|tse|se)?|flair|dwi|adc|mprage|dixon|stir|pdw?",
+    "mri": r"mri?|mrt|irm|t[12](w|c|ce|gd|n|f|wi|tse|se)?|flair|dwi|adc|mprage|dixon|stir|pdw?",
 }
 _SEQUENCES = {  # of MRI, each with its spellings
-    "mri": r"mri?",  # says no more than that
+    "mri": r"mri?|mrt|irm",  # says no more than that
     "t1": r"t1(w|n|wi|tse|se)?|mprage",
     "t1c": r"t1(c|ce|gd)",
     "t2": r"t2(w|wi|tse|se|c|ce|gd|n)?",
@@ -22,7 +22,7 @@ _SEQUENCES = {  # of MRI, each with its spellings
 }
 _MASKS = (
     r"(pet|pt|ct|mri?|t[12]|lesion|tumou?r|gtv)?(masks?|segs?|segmentations?)|[dm]seg|labels?|labelmaps?|gtv\w*|rois?"
-    r"|lesions?|tumou?rs?|contours?|annotations?|gt|groundtruth"
+    r"|maske|masque|l(ae|ä)sion|lesions?|tumou?rs?|contours?|annotations?|gt|groundtruth"
 )
 _OF_MASKS = r"masks?|segs?|segmentations?|labels?|annotations?|contours?|gt|groundtruth"
 _NO_LESION = (  # what else a mask may show
@@ -33,7 +33,7 @@ _NO_LESION = (  # what else a mask may show
 _PART = (
     r"left|right|li|re|lt|rt|l|r|both|bilateral|spinal|stem|glands?|\d+"  # of an organ, or which of several
 )
-_LESION = r".*(lesion|tumou?r).*|gtv.*"
+_LESION = r".*(lesion|l(ae|ä)sion|tumou?r).*|gtv.*"
 _NEUTRAL = (
     r"images?|imgs?|volumes?|vols?|nii|nifti|data|raw|rawdata|sourcedata|derivatives|orig|original|anat|tr|ts|bids"
     r"|resampled|resliced|res|reg|registered|coreg|coregistered|norm|normali[sz]ed|preprocessed|n4|iso|final|dicom|dcm"

@@ -4,6 +4,7 @@ They differ only by capitals, leading zeros, dashes, underscores, dots or a deci
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
@@ -43,14 +44,19 @@ def alike(ids: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def look_alike(ids: Iterable[str]) -> list[tuple[str, str]]:
-    """Return pairs (later id, earlier id) that look alike and may mean the same: PO1 and P01, l7 and 17, Mueller
-    and Muller.
+    """Return pairs (later id, earlier id) that look alike and may mean the same: PO1 and P01, l7 and 17, Mueller,
+    Müller and Muller.
 
     Pairs of `alike`, which are certain, are left out.
     """
-    looks = {each: UMLAUT.sub(r"\1", each.casefold()).translate(LOOKS) for each in ids}
+    looks = {each: UMLAUT.sub(r"\1", _without_accents(each.casefold())).translate(LOOKS) for each in ids}
     sure = {later for later, _ in alike(looks)}
     return [pair for pair in _of_one_spelling(looks) if pair[0] not in sure]
+
+
+def _without_accents(text: str) -> str:
+    """Return the text with plain letters; ids of a manifest have no others, names of folders and PatientIDs may."""
+    return "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
 
 
 def _of_one_spelling(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from data_prep.dicom.series_in_folder import ListedSeries
 from data_prep.files.names import MASK
 from data_prep.manifest.columns import LESION_FREE, TO_FILL_IN, USUAL
 from data_prep.manifest.folder import FolderListing
@@ -90,7 +91,29 @@ class ManifestNotes:
 
 def with_notes(listing: FolderListing, made: ManifestNotes) -> FolderListing:
     """Return the listing with the notes on the manifest that was made of it."""
-    return replace(listing, **{**vars(made), "notes": (*listing.notes, *made.notes)})
+    notes = (*listing.notes, *_unread(listing.series), *made.notes)
+    return replace(listing, **{**vars(made), "notes": notes})
+
+
+def _unread(series: Sequence[ListedSeries]) -> tuple[str, ...]:
+    """Return notes on the scans of which no series of a modality can be read, with the reasons.
+
+    Where that is so in all scans, the manifest has no column for the modality, and a scan without any other has no row.
+    """
+    faults: dict[tuple[str, str], list[str]] = {}
+    for each in series:
+        if each.modality:
+            faults.setdefault((each.scan, each.modality), []).append(each.fault)
+    return _together(
+        [
+            (
+                scan,
+                f"no series of {modality} can be read, so the manifest names none: {' '.join(dict.fromkeys(own))}",
+            )
+            for (scan, modality), own in faults.items()
+            if all(own)
+        ]
+    )
 
 
 def check_new(manifest: Path) -> None:
@@ -130,10 +153,30 @@ def write_manifest(scans: Sequence[ListedScan], manifest: Path) -> ManifestNotes
     csv.writer(text, lineterminator="\n").writerows(rows)
     _write(manifest, text.getvalue())
     return ManifestNotes(
-        _together([(each.scan, note) for each in scans for note in _notes(each, columns)]),
+        _parts_of_one(scans)
+        + _together([(each.scan, note) for each in scans for note in _notes(each, columns)]),
         tuple(each.scan for each in scans if not each.mask),
         tuple(each.scan for each in scans if len(each.regions) > 1),
         tuple(each.scan for each in scans if any(name not in each.images for name in columns)),
+    )
+
+
+def _parts_of_one(scans: Sequence[ListedScan]) -> tuple[str, ...]:
+    """Return a note on patients with two scans of which each has images that the other lacks, as of two scanners."""
+    of_patient: dict[str, list[ListedScan]] = {}
+    for each in scans:
+        of_patient.setdefault(each.patient, []).append(each)
+    pairs = [own for own in of_patient.values() if len(own) == 2]
+    return _together(
+        [
+            (
+                f"{one.scan} and {other.scan}",
+                "neither has the other's images; if they show one visit, write all of them into one row (`hnscc "
+                "prepare --register rigid` where they do not lie together)",
+            )
+            for one, other in pairs
+            if not one.images.keys() & other.images.keys() and one.images and other.images
+        ]
     )
 
 

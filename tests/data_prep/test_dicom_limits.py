@@ -157,3 +157,21 @@ def test_echoes_of_an_enhanced_object_are_told_apart(tmp_path):
         each.MREchoSequence = made.group(MREchoSequence={"EffectiveEchoTime": 10 + at // 6}).MREchoSequence
     with pytest.raises(InputError, match=r"several acquisitions[^$]*differ in EffectiveEchoTime"):
         read_volume(made.write(tmp_path / "s", [image]), "row 2")
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("FrameType", (["ORIGINAL", "PRIMARY", "DIXON", "WATER"], ["ORIGINAL", "PRIMARY", "DIXON", "FAT"])),
+        ("ComplexImageComponent", ("MAGNITUDE", "PHASE")),
+    ],
+)
+def test_kinds_of_images_in_an_enhanced_object_are_told_apart(tmp_path, name, values):
+    """It was said that slices stand twice, and advised to export the series again."""
+    frames = made.classic_series(VALUES)
+    image = made.enhanced([*frames, *frames])
+    for at, each in enumerate(image.PerFrameFunctionalGroupsSequence):
+        kind = made.group(MRImageFrameTypeSequence={name: values[at // 6]})
+        each.MRImageFrameTypeSequence = kind.MRImageFrameTypeSequence
+    with pytest.raises(InputError, match=rf"several acquisitions[^$]*differ in {name}"):
+        read_volume(made.write(tmp_path / "s", [image]), "row 2")

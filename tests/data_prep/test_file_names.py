@@ -51,6 +51,12 @@ PATHS = {
     "train_001/pet": ("train 001", "", "pet"),
     "baseline/pet": ("", "baseline", "pet"),
     "pet_a": ("", "", "pet"),
+    "Patient 3/MRT": ("patient 3", "", "mri"),
+    "Patient 3/Maske": ("patient 3", "", "mask"),
+    "P01/L\u00e4sion": ("p01", "", "mask"),
+    "P01/TEP": ("p01", "", "pet"),
+    "P01/IRM": ("p01", "", "mri"),
+    "P01/IRM_masque": ("p01", "", "mri mask"),
 }
 
 

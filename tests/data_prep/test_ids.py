@@ -173,6 +173,8 @@ def test_an_id_whose_letters_and_number_change_places_is_told():
         ("Doe_Eva", "Eva_Doe"),
         ("Mueller_Anna", "Muller_Anna"),
         ("KOENIG", "Konig"),
+        ("Müller_Jan", "Mueller_Jan"),  # of folders and PatientIDs: ids of a manifest have plain letters
+        ("José", "JOSE"),
         ("1961-03-07", "07.03.1961"),
         ("1972-06-30", "30-06-1972"),
         ("1950-11-21", "21.11.50"),

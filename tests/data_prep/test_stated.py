@@ -112,3 +112,21 @@ def test_values_are_scaled_by_a_slope_or_an_intercept(tmp_path, slope, inter, ho
     image.to_filename(tmp_path / "a.nii")
     read = read_volume(tmp_path / "a.nii", "S")
     assert read.written["scaling"] == how and read.data[1, 2, 3] == 23 * slope + inter
+
+
+@pytest.mark.parametrize("code, read", [(2 + 8, "mm"), (2 + 56, "mm"), (0, "unknown"), (64, "unknown")])
+def test_a_unit_of_times_that_nobody_knows_says_nothing_of_lengths(tmp_path, code, read):
+    """The file was said to be cut short or damaged."""
+    image = nib.Nifti1Image(np.ones(SHAPE, np.float32), lies(1, 1, 3))
+    image.header["xyzt_units"] = code
+    image.to_filename(tmp_path / "a.nii")
+    assert read_volume(tmp_path / "a.nii", "S").written["unit"] == read
+
+
+@pytest.mark.parametrize("code, found", [(1, "meter"), (7, "the code 7, which stands for none")])
+def test_a_unit_of_lengths_other_than_mm_is_refused(code, found):
+    made = header(lies(1, 1, 3), None)
+    made["xyzt_units"] = code
+    with pytest.raises(InputError, match="lengths that are not in mm") as caught:
+        stated_by(made, "S")
+    assert caught.value.found == found

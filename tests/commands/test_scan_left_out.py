@@ -1,0 +1,59 @@
+"""What `hnscc scan` says of series that its manifest leaves out, and of scans that may be parts of one."""
+
+import dicom_files as made
+import numpy as np
+import pytest
+
+VALUES = np.random.default_rng(0).integers(0, 30000, (24, 20, 6)).astype(np.int16)
+NO_WEIGHT = "no series of PT can be read, so the manifest names none: The attribute PatientWeight is missing."
+PARTS = "p001_1 and p001_2: neither has the other's images; if they show one visit"
+
+
+def write_patient(folder, number: int, *, mri: bool = True, **pet: object) -> None:
+    """Write PET, with attributes as given, and MR of one patient, in one DICOM study."""
+    ids = {"PatientID": "ABCDE"[number], "StudyInstanceUID": f"1.2.826.0.{number}"}
+    facts = made.pet_attributes(SeriesInstanceUID=f"1.2.826.0.{number}.1", **ids, **pet)
+    made.write(folder, made.classic_series(VALUES, modality="PT", **facts), name=f"PT{number}")
+    if mri:
+        series = made.classic_series(VALUES, SeriesInstanceUID=f"1.2.826.0.{number}.2", **ids)
+        made.write(folder, series, name=f"MR{number}")
+
+
+def said(hnscc, tmp_path, code: int = 0) -> tuple[str, str]:
+    """Return the header of the manifest that `hnscc scan` writes, and what it says, in one line."""
+    ended, out, _ = hnscc("scan", tmp_path / "in", "--manifest", tmp_path / "m.csv")
+    assert ended == code
+    return (tmp_path / "m.csv").read_text().splitlines()[0], " ".join(out.split())
+
+
+def test_a_modality_that_no_scan_shows_whole_is_told(hnscc, tmp_path):
+    """A study of PET and MRI became one of MRI, because an anonymiser had taken the weight out; nothing was said."""
+    for number in (1, 2):
+        write_patient(tmp_path / "in", number, PatientWeight=None)
+    header, out = said(hnscc, tmp_path)
+    assert header == "patient_id,scan_id,mri,mask,roi" and f"look at p001_1, p002_1: {NO_WEIGHT}" in out
+
+
+def test_a_scan_without_a_row_is_told(hnscc, tmp_path):
+    write_patient(tmp_path / "in", 1)
+    write_patient(tmp_path / "in", 2, mri=False, PatientWeight=None)
+    _, out = said(hnscc, tmp_path)
+    assert "p002" not in (tmp_path / "m.csv").read_text() and f"look at p002_1: {NO_WEIGHT}" in out
+
+
+def test_a_series_that_cannot_be_read_beside_one_that_can_is_not_told(hnscc, tmp_path):
+    write_patient(tmp_path / "in", 1)
+    ids = {"PatientID": "B", "StudyInstanceUID": "1.2.826.0.1", "SeriesInstanceUID": "1.2.826.0.1.7"}
+    made.write(tmp_path / "in", made.classic_series(VALUES[:, :, :1], **ids), name="scout")
+    _, out = said(hnscc, tmp_path)
+    assert "The series holds" in out and "can be read" not in out
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["of two scanners", "two visits"])
+def test_scans_of_which_each_lacks_the_others_images_are_told(hnscc, tmp_path, both):
+    write_patient(tmp_path / "in", 1, mri=both)
+    ids = {"PatientID": "B", "StudyInstanceUID": "1.2.826.0.8", "FrameOfReferenceUID": "1.2.826.0.8.9"}
+    series = made.classic_series(VALUES[::-1], SeriesInstanceUID="1.2.826.0.8.1", **ids)
+    made.write(tmp_path / "in", series, name="other")
+    _, out = said(hnscc, tmp_path)
+    assert (PARTS in out) == (not both)
