@@ -93,10 +93,17 @@ def machine() -> str:
     """Return the processor and the number of its cores, the versions that matter, and this repository's commit."""
     cpu = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if _has(flag)]
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "ray", "numpy"))
+    versions = ", ".join(map(_version, ("torch", "ray", "numpy")))
     name = cpu.group(1) if cpu else platform.processor()
     processor = f"{os.cpu_count()} cores of {name} ({', '.join(flags)})"
     return f"{processor}, Python {platform.python_version()}, {versions}, {_commit()}"
+
+
+def _version(name: str) -> str:
+    try:
+        return f"{name} {importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:
+        return f"no {name}"
 
 
 def _commit() -> str:

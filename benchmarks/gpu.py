@@ -4,8 +4,9 @@
 
 bits: trainings that ran one after another, at once in processes of their own, and by turns in one process; they must
 leave the same files. alone: one training against benchmarks/naive.py, both in this GPU's best precision. packed:
-several processes on one GPU against one after another. study: studies/paper.yaml on the phantom cohort of 44 patients,
-by Ray; the other parts need no Ray.
+several processes on one GPU against one after another. study: studies/paper.yaml on the same cohort, by Ray; the other
+parts need no Ray. The cohort is a phantom of 44 patients, or --store STORE, with which a machine needs no library that
+reads scans.
 
 Speeds are the time of trainings of many epochs less that of trainings of few, which leaves out the start of processes.
 `--device cpu` tries the script where there is no GPU; what it then tells says nothing of GPUs.
@@ -41,10 +42,11 @@ BITS_EPOCHS = 2
 
 @dataclass(frozen=True)
 class Bench:
-    """What is trained, and where. name: of the network. folder: temporary, with the store. at_once: the most trainings
-    at once. epochs: of the shorter and of the longer training whose times are compared."""
+    """What is trained, and where. name: of the network. folder: temporary. at_once: the most trainings at once. epochs:
+    of the shorter and of the longer training whose times are compared."""
 
     name: str
+    store: Path
     folder: Path
     device: str
     at_once: int
@@ -56,7 +58,7 @@ class Bench:
         training = {"network": self.network.settings, "batch_size": self.network.batch_size, "epochs": epochs}
         study = {
             "name": "gpu",
-            "store": str(self.folder / "cohort.zarr"),
+            "store": str(self.store),
             "repeats": max(2, self.at_once),
             "split": {"test": 0.2, "validation": 0.2},
             "training": training | {"patience": epochs, "device": self.device},
@@ -93,7 +95,7 @@ class Bench:
         fold = self.folder / "fold"
         self._prepare(fold, 1)
         options = ["--network", self.name, "--workers", str(workers), "--precision", precision]
-        command = [sys.executable, str(NAIVE), str(self.folder / "cohort.zarr"), str(fold), *options]
+        command = [sys.executable, str(NAIVE), str(self.store), str(fold), *options]
         command += ["--device", self.device, "--out", str(self.folder / "naive.npz")]
 
         def run(epochs: int) -> float:
@@ -204,15 +206,14 @@ def measure_packed(bench: Bench) -> None:
     )
 
 
-def measure_study(folder: Path) -> None:
+def measure_study(folder: Path, store: Path) -> None:
     """Time the paper's study as a user runs it, Ray's start and the tables included."""
-    make_cohort(folder / "paper", patients=44)
-    study = yaml.safe_load(PAPER.read_text()) | {"store": str(folder / "paper" / "cohort.zarr")}
+    study = yaml.safe_load(PAPER.read_text()) | {"store": str(store)}
     path = folder / "paper.yaml"
     path.write_text(yaml.safe_dump(study, sort_keys=False))
     command = [sys.executable, "-m", "rayjobs.study", str(path), "--out", str(folder / "paper-run")]
     minutes = seconds(lambda: call(command, folder)) / 60
-    detail = "studies/paper.yaml on the phantom cohort of 44 patients, 4 variants of 50 repeats"
+    detail = "studies/paper.yaml, 4 variants of 50 repeats"
     tell(Figure("GPU: the paper's study", STUDY_MINUTES, (minutes,), "minutes", detail, at_most=True))
 
 
@@ -225,6 +226,7 @@ def main() -> None:
     parser.add_argument("--network", action="append", choices=list(NETWORKS), help="default: both")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--epochs", type=int, nargs=2, default=(2, 42), help="shorter and longer trainings'")
+    parser.add_argument("--store", type=Path, help="instead of a phantom cohort")
     parser.add_argument("--patients", type=int, default=44, help="of the phantom cohort, 12 or more")
     parser.add_argument("--size", type=int, default=SIZE, help="pixels a side of its slices")
     parser.add_argument("--at-once", type=int, default=min(16, cores()), help="the most trainings at once")
@@ -236,16 +238,17 @@ def main() -> None:
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as temporary:
         folder = Path(temporary)
-        make_cohort(folder, options.patients, options.size)
+        store = options.store or folder / "cohort.zarr"
+        if not options.store:
+            make_cohort(folder, options.patients, options.size)
         for name in options.network or NETWORKS:
-            bench = Bench(
-                name, folder, options.device, options.at_once, tuple(options.epochs), options.rounds
-            )
+            where = store.absolute(), folder, options.device
+            bench = Bench(name, *where, options.at_once, tuple(options.epochs), options.rounds)
             for part in MEASURED:
                 if part in options.parts:
                     MEASURED[part](bench)
         if "study" in options.parts:
-            measure_study(folder)
+            measure_study(folder, store.absolute())
 
 
 if __name__ == "__main__":

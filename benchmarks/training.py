@@ -23,9 +23,6 @@ import numpy as np
 import yaml
 from figures import ROUNDS, Figure, in_turn, machine, ratios, seconds, tell, unlimited
 
-from data_prep.build import build_store
-from data_prep.phantom.phantom import make_phantom
-from data_prep.settings import PrepareSettings
 from hnscc.base.cores import cores
 from hnscc.cohort.fold import FoldData
 from hnscc.study.loading import load_study
@@ -144,6 +141,11 @@ def call(command: Sequence[str], home: Path) -> str:
 
 def make_cohort(folder: Path, patients: int, size: int = SIZE) -> None:
     """Write a store of a phantom cohort, `folder / "cohort.zarr"`, with slices of `size` pixels a side."""
+    # Here, for a GPU machine that brings a store along may lack the libraries that read scans.
+    from data_prep.build import build_store
+    from data_prep.phantom.phantom import make_phantom
+    from data_prep.settings import PrepareSettings
+
     manifest = make_phantom(folder / "phantom", patients=patients)
     build_store(manifest, folder / "cohort.zarr", PrepareSettings(size=size))
     shutil.rmtree(folder / "phantom")
