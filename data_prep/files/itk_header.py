@@ -5,6 +5,7 @@ and follows a header to other files.
 """
 
 import math
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _NAMES = (
 _CHUNK = 1 << 20
 _ENCODINGS = ("raw", "gzip", "gz", "ascii", "text", "txt", "hex", "bzip2", "bz2")
 _OTHER_UNITS = ("m", "cm", "um", "µm", "nm", "in", "meter", "centimeter", "micrometer", "pixels")
+_OF_SEGMENT = re.compile(rb"(Segment\d+)_(Name|LabelValue):=(.*?)\r?", re.IGNORECASE)  # of 3D Slicer
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 
 
@@ -72,6 +74,22 @@ def read_itk_header(path: Path, header_of: HeaderOf, where: str) -> Header | Non
     """
     with path.open("rb") as file:
         return header_of(file.read(MAX_HEADER_BYTES), where)
+
+
+def segment_names(path: Path) -> dict[int, str]:
+    """Return the names of the segments in a .seg.nrrd of 3D Slicer by their labels; empty for other files.
+
+    Slicer numbers segments as they were made, so that one lesion may have another label in each scan. A segment without
+    a label is the only one, which older versions wrote as 1.
+    """
+    with path.open("rb") as file:
+        header = file.read(MAX_HEADER_BYTES).partition(b"\n\n")[0]
+    told: dict[bytes, dict[bytes, str]] = {}
+    for line in header.split(b"\n") if header.startswith(b"NRRD000") else ():
+        if found := _OF_SEGMENT.fullmatch(line):
+            told.setdefault(found[1].lower(), {})[found[2].lower()] = found[3].decode("utf-8", "replace")
+    labels = {each.get(b"labelvalue", "1"): each[b"name"] for each in told.values() if b"name" in each}
+    return {int(label): name for label, name in labels.items() if label.isdecimal()}
 
 
 def read_values(path: Path, header: Header, dtype: str, count: int, where: str) -> NDArray[np.generic]:

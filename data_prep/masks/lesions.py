@@ -1,5 +1,6 @@
 """Brings the lesion of a scan to the grid of its slices: voxel by voxel if it was drawn there, otherwise by area."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -165,8 +166,9 @@ def _drawn_on(mask: Grid, grids: dict[str, Grid], reference: str, where: str) ->
     return reference if reference in found else found[0]
 
 
-def labelled(mask: Volume, number: int, where: str) -> Volume:
-    """Return the mask of one label of a label map: 1 where the map holds that number, else 0; the label may be absent.
+def labelled(mask: Volume, numbers: Collection[int], where: str) -> Volume:
+    """Return the mask of some labels of a label map: 1 where the map holds one of the numbers, else 0; they may
+    be absent.
 
     InputError is raised where the map holds values that are not whole numbers.
     """
@@ -180,7 +182,7 @@ def labelled(mask: Volume, number: int, where: str) -> Volume:
             found=f"{count_of(len(values), 'value')} from {values[0]:g} to {values[-1]:g}, not all of them whole",
             do="Export the mask again with a whole number for each label; or take the scan out.",
         )
-    return replace(mask, data=(labels == number).astype(np.float32))
+    return replace(mask, data=np.isin(labels, [*numbers]).astype(np.float32))
 
 
 def _binary(mask: Volume, where: str) -> Bools:

@@ -14,9 +14,11 @@ import numpy as np
 
 from data_prep.dicom.mask_files import read_dicom_mask
 from data_prep.dicom.named_slices import check_named_slices
-from data_prep.dicom.regions import region_number
+from data_prep.dicom.regions import chosen, region_number
 from data_prep.dicom.rtstruct import Structure
 from data_prep.dicom.seg import Segmentation, with_steps_of
+from data_prep.files.itk_files import is_itk_file
+from data_prep.files.itk_header import segment_names
 from data_prep.files.read import read_grid, read_volume
 from data_prep.masks.contours import fill_contours
 from data_prep.masks.lesions import check_kept, covered, labelled
@@ -92,7 +94,7 @@ def read_mask(cell: MaskCell, grids: Mapping[str, Grid], reference: str) -> Mask
     """
     found = read_dicom_mask(cell.path, cell.region, cell.where)
     if found is None:
-        return Mask(_volume(cell))
+        return _of_volume(cell)
     names, referred, beside = _drawn_on(found, cell, grids)
     name = reference if reference in names else names[0]
     what = "contours" if isinstance(found, Structure) else "segments"
@@ -155,15 +157,25 @@ def _on_grid_of(name: str, found: Segmentation, grid: Grid, told: list[str], whe
     return Mask(Volume(np.ascontiguousarray(voxels.T, dtype=np.float32), lps), tuple(told), found.whose)
 
 
-def _volume(cell: MaskCell) -> Volume:
-    """Return a mask on the grid of its own file; of a label map, it is 1 where the map holds the label that the
+def _of_volume(cell: MaskCell) -> Mask:
+    """Return a mask on the grid of its own file; of a label map, it is 1 where the map holds a label that the
     region names."""
     volume = read_volume(cell.path, cell.where, labels=True)
     _check_background(volume, cell.where)
     if cell.region is None:
-        return volume
-    number = region_number(cell.region)
-    if number is None:
+        return Mask(volume)
+    numbers = _labels(cell, cell.region)
+    told = [f"segments that are lesion together: {len(numbers)}"] if len(numbers) > 1 else []
+    return Mask(labelled(volume, numbers, cell.where), tuple(told))
+
+
+def _labels(cell: MaskCell, region: str) -> list[int]:
+    """Return the labels that a region of a label map means: its number, or the segments of 3D Slicer that it names."""
+    number = region_number(region)
+    if number is not None:
+        return [number]
+    names = segment_names(cell.path) if is_itk_file(cell.path) else {}
+    if not names:
         raise InputError(
             "A label map knows no names.",
             where=cell.where,
@@ -172,7 +184,7 @@ def _volume(cell: MaskCell) -> Volume:
             do="Write the label's number into the column `roi` of this row; where several labels are lesion together, "
             "name a file that holds them as one.",
         )
-    return labelled(volume, number, cell.where)
+    return chosen(names, region, cell.where)
 
 
 def _check_background(mask: Volume, where: str) -> None:

@@ -165,3 +165,38 @@ def test_without_a_choice_there_must_be_one_region():
             chosen(names, None, "S")
     with pytest.raises(InputError, match="Two regions"):
         chosen({1: "GTV", 2: "gtv "}, "GTV", "S")
+
+
+def write_segments(path, labels: np.ndarray, segments: dict[str, int]) -> None:
+    """Write a label map as 3D Slicer does: as .seg.nrrd, with the name and the label of each segment."""
+    image = to_itk(labels.astype(np.int16), LPS)
+    for at, (name, label) in enumerate(segments.items()):
+        for key, value in {"ID": f"Segment_{at + 1}", "Name": name, "LabelValue": str(label)}.items():
+            image.SetMetaData(f"Segment{at}_{key}", value)
+    sitk.WriteImage(image, str(path))
+
+
+@pytest.mark.parametrize("cell", ["GTV L\u00e4sion", "gtv*", "2"])
+def test_a_segment_of_3d_slicer_is_chosen_by_its_name(tmp_path, cell):
+    """Slicer numbers segments as they were made, and a map was said to know no names."""
+    file = tmp_path / "Segmentation.seg.nrrd"
+    write_segments(file, np.where(MASK, 2, label_map()), {"Parotid": 1, "GTV L\u00e4sion": 2})
+    found = read_mask(MaskCell(file, cell, {}, "S"), {}, "")
+    expected = np.where(MASK, 2, label_map()) == 2
+    np.testing.assert_array_equal(found.volume.data, expected)
+    assert found.told == ()
+
+
+def test_segments_of_3d_slicer_that_fit_a_pattern_are_lesion_together(tmp_path):
+    file = tmp_path / "Segmentation.seg.nrrd"
+    write_segments(file, label_map(), {"GTVn": 3, "Parotid": 2, "GTVp": 1})
+    found = read_mask(MaskCell(file, "GTV*", {}, "S"), {}, "")
+    np.testing.assert_array_equal(found.volume.data, np.isin(label_map(), (1, 3)))
+    assert found.told == ("segments that are lesion together: 2",)
+
+
+def test_a_segment_that_3d_slicer_does_not_name_is_refused_without_the_names_of_the_others(tmp_path):
+    write_segments(tmp_path / "a.seg.nrrd", label_map(), {"Doe": 1, "GTVp": 3})
+    with pytest.raises(InputError, match="no such region") as caught:
+        read_mask(MaskCell(tmp_path / "a.seg.nrrd", "CTV", {}, "S"), {}, "")
+    assert "Doe" not in str(caught.value) and caught.value.found == "2 regions of other names"
