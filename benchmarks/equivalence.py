@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import scipy.stats
 import torch
-from figures import Figure, machine, tell
+from figures import Figure, machine, one_of, tell
 from torch import nn
 
 import hnscc.training.fit
@@ -189,7 +189,9 @@ def measure(case: str, store: str, out: Path, repeats: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cases", nargs="*", choices=list(CASES), default=list(CASES))
+    parser.add_argument(
+        "cases", nargs="*", type=one_of(CASES), help=f"of {', '.join(CASES)}; all unless given"
+    )
     parser.add_argument("--repeats", type=int, default=24)
     parser.add_argument("--out", type=Path, help="keep what is trained here, to go on from")
     options = parser.parse_args()
@@ -199,7 +201,7 @@ def main() -> None:
         return
     print(machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="hnscc-bench-") as temporary:
-        for name in options.cases:
+        for name in options.cases or CASES:
             if CASES[name].device_with == "cuda" and not torch.cuda.is_available():
                 print(f"skipped: {name}, for PyTorch can use no GPU here")
                 continue

@@ -4,6 +4,7 @@ A benchmark is a script that calls `tell` for each of its figures. `make bench` 
 writes docs/benchmarks.md.
 """
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -12,7 +13,7 @@ import re
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -65,6 +66,18 @@ def unlimited() -> dict[str, str]:
     """Return this process's environment without limits of threads, so that each side takes as many as it takes by
     itself. A limit of one thread once made a naive loop half as fast, and us twice as fast as we are."""
     return {name: value for name, value in os.environ.items() if name not in LIMITS_OF_THREADS}
+
+
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """Return a type for argparse that takes these names alone. `choices` would refuse an empty list of arguments."""
+    known = list(names)
+
+    def check(text: str) -> str:
+        if text not in known:
+            raise argparse.ArgumentTypeError(f"expected one of {', '.join(known)}, found {text!r}")
+        return text
+
+    return check
 
 
 def seconds(act: Callable[[], object]) -> float:

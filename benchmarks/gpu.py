@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from figures import ROUNDS, Figure, in_turn, machine, ratios, seconds, tell
+from figures import ROUNDS, Figure, in_turn, machine, one_of, ratios, seconds, tell
 from training import NAIVE, NETWORKS, SIZE, Network, call, make_cohort
 
 from hnscc.base.cores import cores
@@ -222,7 +222,9 @@ MEASURED = {"bits": measure_bits, "alone": measure_alone, "packed": measure_pack
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument(
+        "parts", nargs="*", type=one_of(PARTS), help=f"of {', '.join(PARTS)}; all unless given"
+    )
     parser.add_argument("--network", action="append", choices=list(NETWORKS), help="default: both")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--epochs", type=int, nargs=2, default=(2, 42), help="shorter and longer trainings'")
@@ -232,6 +234,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=min(16, cores()), help="the most trainings at once")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     options = parser.parse_args()
+    parts = options.parts or PARTS
     if options.device == "cuda" and not torch.cuda.is_available():
         print("skipped: PyTorch can use no GPU here")
         return
@@ -245,9 +248,9 @@ def main() -> None:
             where = store.absolute(), folder, options.device
             bench = Bench(name, *where, options.at_once, tuple(options.epochs), options.rounds)
             for part in MEASURED:
-                if part in options.parts:
+                if part in parts:
                     MEASURED[part](bench)
-        if "study" in options.parts:
+        if "study" in parts:
             measure_study(folder, store.absolute())
 
 
