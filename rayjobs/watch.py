@@ -172,6 +172,9 @@ class Watch(tune.Callback):
         now = time.monotonic()
         stood, self.looked = max(0.0, now - self.looked - STEP_SECONDS), now
         for trial in self.running.values():
+            # Tune writes there what ends a process. Systems that delete old files in /tmp may have deleted it.
+            if trial.local_path:
+                Path(trial.local_path).mkdir(parents=True, exist_ok=True)
             self.heard[trial.trial_id] = min(now, self.heard.get(trial.trial_id, now) + stood)
             silent = now - self.heard[trial.trial_id]
             if trial.status == "RUNNING" and silent > self.hung_after:

@@ -1,6 +1,8 @@
 """Who goes on and who is given up where processes die, machines are lost or their memory is full. No cluster: Tune's
 own trials are told what becomes of their processes, and Ray is told which machines there are."""
 
+import shutil
+
 import pytest
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -101,6 +103,14 @@ def test_a_full_disk_of_tunes_own_files_is_told(dying, tmp_path):
         except OSError:
             raise TuneError("its traceback")  # noqa: B904  # as Tune does, without naming the cause
     assert told.value.where == str(tmp_path)
+
+
+def test_a_death_after_old_files_were_deleted_is_like_any_other(dying):
+    """Tune raised FileNotFoundError, with a traceback of fifty lines, when a process died days after that."""
+    dying.hear()
+    shutil.rmtree(dying.tune_trial.local_path)
+    dying.watch.on_step_end(0, [])
+    assert dying.die()
 
 
 def test_epochs_that_ended_forgive_all_deaths_before_them(dying):
