@@ -14,7 +14,7 @@ from data_prep.files.first_bytes import other_half
 from data_prep.files.names import Named, modality_of_channel, of_patient, read_name
 from data_prep.files.read import OTHERS, VOLUME_ENDINGS, ending_of, read_grid, read_numbers
 from data_prep.files.whose import letters_of_ids, names_person
-from data_prep.files.words import words_of
+from data_prep.files.words import Words, words_of
 from data_prep.volumes.volume import Grid
 from hnscc.base.errors import InputError
 from hnscc.base.steps import Progress
@@ -44,8 +44,9 @@ class FolderFiles:
     """The volumes of a folder by path, and what is known of the folder as a whole.
 
     That is: how many files of kinds that are not read there are, by ending; how many outer folders hold all scans; how
-    ids begin that look like visits; how many dataset.json, in which nnU-Net names channels, cannot be read; and whether
-    all scans may be of one patient (`_may_be_of_one`).
+    ids begin that look like visits; how many dataset.json, in which nnU-Net names channels, cannot be read; whether
+    all scans may be of one patient (`_may_be_of_one`); and the words of an outer folder that name the patient of all
+    files where no path within says whose they are, else none.
     """
 
     files: list[FoundFile]
@@ -54,6 +55,7 @@ class FolderFiles:
     letters: tuple[str, ...]
     unread_channels: int
     may_be_of_one: bool
+    named_above: Words
 
 
 def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | None = None) -> FolderFiles:
@@ -83,13 +85,17 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
     outer = (Path(os.path.realpath(folder)).name, *(below[0][:shared] if below else ()))
     unread = sum(each is None for each in channels.values())
     one = _may_be_of_one(found, outer)
+    named_above = () if any(each.named.patient for each in found) else _first_words(outer)
+    if named_above:
+        found = [replace(each, named=replace(each.named, patient=named_above)) for each in found]
     return FolderFiles(
-        files=_with_a_patient(found, outer),
+        files=found,
         others=dict(others),
         shared=shared,
         letters=letters,
         unread_channels=unread,
         may_be_of_one=one,
+        named_above=named_above,
     )
 
 
@@ -140,12 +146,9 @@ def _shared(folders: Sequence[tuple[str, ...]]) -> int:
     return len(list(takewhile(lambda level: len(set(level)) == 1, levels)))
 
 
-def _with_a_patient(found: list[FoundFile], above: Sequence[str]) -> list[FoundFile]:
-    """Return the files; where no path says whose they are, they are of one patient, named by a folder above."""
-    if any(each.named.patient for each in found):
-        return found
-    words = next((words for name in reversed(above) if (words := words_of(name))), ())
-    return [replace(each, named=replace(each.named, patient=words)) for each in found]
+def _first_words(above: Sequence[str]) -> Words:
+    """Return the words of the innermost of some folders, outermost first, that has any."""
+    return next((words for name in reversed(above) if (words := words_of(name))), ())
 
 
 def _may_be_of_one(found: Sequence[FoundFile], above: Sequence[str]) -> bool:

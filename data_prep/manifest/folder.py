@@ -210,7 +210,8 @@ def _patients(
 
 
 def _by_folder(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words, str]:
-    """Return the pseudonym of the one patient whose DICOM files lie where paths name a patient by these words."""
+    """Return the pseudonym of the one patient whose DICOM files lie where paths name a patient by these words, or of
+    the only one where no path says whose the other files are."""
     places = {(path.parent, series.patient) for series in dicom.series for path in series.paths}
     pairs = {
         (
@@ -222,11 +223,14 @@ def _by_folder(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words,
         if place.is_relative_to(folder)
     }
     alone = Counter(words for words, _ in pairs), Counter(patient for _, patient in pairs)
-    return {
+    by_words = {
         words: patient
         for words, patient in pairs
         if words and alone[0][words] == 1 and alone[1][patient] == 1
     }
+    below = {folder: {patient for at, patient in places if at.is_relative_to(folder)} for folder in found}
+    only = {each.named_above: min(below[at]) for at, each in found.items() if len(below[at]) == 1}
+    return by_words | {words: patient for words, patient in only.items() if words}
 
 
 def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:

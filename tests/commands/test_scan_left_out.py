@@ -1,8 +1,9 @@
-"""What `hnscc scan` says of series that its manifest leaves out, and of scans that may be parts of one."""
+"""What `hnscc scan` says of series that its manifest leaves out, and which parts of a scan it finds to be one."""
 
 import dicom_files as made
 import numpy as np
 import pytest
+from scans import scan_arrays, write
 
 VALUES = np.random.default_rng(0).integers(0, 30000, (24, 20, 6)).astype(np.int16)
 NO_WEIGHT = "no series of PT can be read, so the manifest names none: The attribute PatientWeight is missing."
@@ -57,3 +58,15 @@ def test_scans_of_which_each_lacks_the_others_images_are_told(hnscc, tmp_path, b
     made.write(tmp_path / "in", series, name="other")
     _, out = said(hnscc, tmp_path)
     assert (PARTS in out) == (not both)
+
+
+@pytest.mark.parametrize("patients", [1, 2])
+def test_a_file_in_the_folder_of_one_patients_dicom_is_of_that_patient(hnscc, tmp_path, patients):
+    """Only the folder that is scanned may be the patient's: the mask became a patient of its own, without images."""
+    for number in range(1, patients + 1):
+        write_patient(tmp_path / "in" / "series", number)
+    write(tmp_path / "in" / "Tumor.nii.gz", scan_arrays()[2])
+    said(hnscc, tmp_path)
+    rows = (tmp_path / "m.csv").read_text().splitlines()[1:]
+    masks = [row.endswith("in/Tumor.nii.gz,") for row in rows]
+    assert masks == ([True] if patients == 1 else [False, False, True])
