@@ -79,7 +79,7 @@ def structure_of(header: Dataset, region: str | None, where: str) -> Structure:
         drawn_region, left_out = _region(items.get(number, []), where)
         regions.append(drawn_region)
         told += left_out
-    series = frozenset(_series(header, where))
+    series = frozenset(series_of_structures(header, where))
     return Structure(tuple(regions), frames.pop(), series, tuple(told), whose_is(header, where))
 
 
@@ -138,7 +138,8 @@ def _numbers(item: Dataset, where: str) -> Floats:
         raise _refused("A contour is damaged.", where, "numbers", "text that is no number") from None
 
 
-def _series(header: Dataset, where: str) -> list[str]:
+def series_of_structures(header: Dataset, where: str) -> list[str]:
+    """Return the UIDs of the image series that a structure set refers to; an empty list for other files."""
     return [
         text_of(series, "SeriesInstanceUID", where)
         for frame in _items(header, "ReferencedFrameOfReferenceSequence", where)

@@ -82,16 +82,21 @@ def segmentation_of(header: Dataset, region: str | None, where: str) -> Segmenta
             data[:, :, plane] = np.maximum(data[:, :, plane], lesion.T)
             pieces.append(Piece(_corners(grid, plane), frame.names))
     told = [f"segments that are lesion together: {len(numbers)}"] if len(numbers) > 1 else []
-    series = value_of(header, "ReferencedSeriesSequence", where) or []
     return Segmentation(
         Volume(data, grid),
         text_of(header, "FrameOfReferenceUID", where),
-        frozenset(text_of(each, "SeriesInstanceUID", where) for each in series),
+        frozenset(series_of_segments(header, where)),
         tuple(told),
         tuple(pieces),
         whose_is(header, where),
         apart_stated,
     )
+
+
+def series_of_segments(header: Dataset, where: str) -> list[str]:
+    """Return the UIDs of the image series that a segmentation refers to."""
+    items = value_of(header, "ReferencedSeriesSequence", where) or []
+    return [text_of(each, "SeriesInstanceUID", where) for each in items if isinstance(each, Dataset)]
 
 
 def with_steps_of(own: Volume, grid: Grid) -> Volume:

@@ -46,8 +46,8 @@ class Series:
 
     @cached_property
     def key(self) -> str:
-        """Eight characters that stand for the UID and do not tell it: the beginning of its SHA-256."""
-        return hashlib.sha256(self.uid.encode()).hexdigest()[:8]
+        """What stands for the UID (`key_of`)."""
+        return key_of(self.uid)
 
     @property
     def slices(self) -> int:
@@ -60,6 +60,11 @@ class Series:
         header = self.instances[0].header
         sides = [maybe_numbers(header, name, 1, self.where) for name in ("Columns", "Rows")]
         return " x ".join(f"{side[0]:g}" if side else "?" for side in sides)
+
+
+def key_of(uid: str) -> str:
+    """Return eight characters that stand for a series' UID and do not tell it: the beginning of its SHA-256."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:8]
 
 
 def all_series(path: Path, where: str, *, pixels: bool = False) -> list[Series]:

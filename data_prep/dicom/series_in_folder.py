@@ -12,7 +12,9 @@ from pydicom.dataset import Dataset
 from data_prep.dicom.header import maybe_numbers, quiet, text_of, value_of
 from data_prep.dicom.instances import DICOMDIR, TAGS, Instance, dicom_files, read_attributes, without_copies
 from data_prep.dicom.mask_files import RTSTRUCT, SEGMENTATIONS
-from data_prep.dicom.series import Series, group_series
+from data_prep.dicom.rtstruct import series_of_structures
+from data_prep.dicom.seg import series_of_segments
+from data_prep.dicom.series import Series, group_series, key_of
 from data_prep.dicom.series_volume import series_stack
 from data_prep.dicom.suv import BODY_WEIGHT, suv_factors
 from data_prep.volumes.volume import Grid
@@ -25,6 +27,8 @@ _MASKS = {
     **dict.fromkeys(SEGMENTATIONS, "a segmentation (SEG)"),
 }
 _REGIONS = {"StructureSetROISequence": "ROIName", "SegmentSequence": "SegmentLabel"}
+# What names the series that a mask was drawn on.
+_REFERRING = ("ReferencedFrameOfReferenceSequence", "ReferencedSeriesSequence")
 # What must be readable of a file for it to be listed.
 _GROUPING = (
     *("SeriesInstanceUID", "SOPClassUID", "StudyInstanceUID", "FrameOfReferenceUID", "PatientID"),
@@ -41,7 +45,8 @@ class ListedSeries:
     key: what stands for the series behind a folder in a manifest. modality: PT, MR, CT, or "" of what is no volume;
     kind: what it is, in words. files and slices are counted. shape: voxels along x, y and z, spacing in mm; empty where
     it makes no volume. plane: axial, coronal or sagittal, with "oblique" where it is turned by more than 5 degrees.
-    regions: the names in a structure set or segmentation. fault: why it cannot be read; "" where it can.
+    regions: the names in a structure set or segmentation; drawn_on: the keys of the series that it refers to. derived:
+    whether its images were computed from others (ImageType). fault: why it cannot be read; "" where it can.
     """
 
     patient: str
@@ -55,6 +60,8 @@ class ListedSeries:
     spacing_mm: tuple[float, ...]
     plane: str
     regions: tuple[str, ...]
+    drawn_on: frozenset[str]
+    derived: bool
     fault: str
     paths: tuple[Path, ...] = field(repr=False)
 
@@ -113,9 +120,10 @@ def _instances(folders: Sequence[Path], progress: Progress) -> tuple[list[Instan
     found = []
     for done, file in enumerate(files, start=1):
         try:
-            instance = Instance(file, read_attributes(file, _WHERE, [*TAGS, *_REGIONS]))
+            instance = Instance(file, read_attributes(file, _WHERE, [*TAGS, *_REGIONS, *_REFERRING]))
             named, kind, *_ = [text_of(instance.header, name, _WHERE) for name in _GROUPING]
             _regions(instance.header)
+            _drawn_on(instance.header)
         except InputError:
             unreadable += 1
             continue
@@ -171,6 +179,8 @@ def _listed(series: Series, patient: str, scan: str) -> ListedSeries:
         spacing_mm=tuple(round(float(each), 4) for each in grid.spacing) if grid else (),
         plane=plane_of(grid) if grid else "",
         regions=_regions(header),
+        drawn_on=_drawn_on(header),
+        derived=text_of(header, "ImageType", _WHERE).startswith("DERIVED"),
         fault=fault,
         paths=tuple(each.file for each in series.instances),
     )
@@ -204,6 +214,12 @@ def _regions(header: Dataset) -> tuple[str, ...]:
         items = value_of(header, sequence, _WHERE) or ()
         names += [str(value_of(item, keyword, _WHERE) or "") for item in items]
     return tuple(names)
+
+
+def _drawn_on(header: Dataset) -> frozenset[str]:
+    """The keys of the series that a structure set or a segmentation refers to."""
+    uids = [*series_of_structures(header, _WHERE), *series_of_segments(header, _WHERE)]
+    return frozenset(key_of(uid) for uid in uids if uid)
 
 
 def plane_of(grid: Grid) -> str:

@@ -19,11 +19,10 @@ _NO_PATIENT = "its path does not say whose it is"
 class ListedScan:
     """A scan of a listing that holds a volume.
 
-    images: by column, the absolute path of the series, with its key after a `#`; of several series of a modality, the
-    one with the most slices. mask: the file of its contours or segments, of several the one that `scans_of` takes; None
-    where there is none, or of organs alone. regions: the names in that mask. chosen: by column, a sentence on what was
-    taken of several; unclear: by column, a sentence on why nothing was taken though there is something; several: the
-    columns that more than one file may fill.
+    images: by column, the absolute path of the series, with its key after a `#`. mask: the file of its contours or
+    segments; None where there is none, or of organs alone. Of several series or masks, `scans_of` takes one. regions:
+    the names in that mask. chosen: by column, a sentence on what was taken of several; unclear: by column, a sentence
+    on why nothing was taken though there is something; several: the columns that more than one file may fill.
     """
 
     patient: str

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from data_prep.dicom.series_in_folder import ListedSeries
@@ -31,8 +31,12 @@ def scans_of(listed: Sequence[ListedSeries], prefer: Sequence[str] = ()) -> list
     names = Counter(
         name for series in scans.values() for name in {n for each in series for n in each.regions}
     )
-    usable = [(series, found) for series in scans.values() if (found := _usable(series))]
-    return [_scan(series, found, _masks(series, names, prefer)) for series, found in usable]
+    usable = []
+    for series in scans.values():
+        masks = _masks(series, names, prefer)
+        if found := _usable(series, masks[0].drawn_on if masks else frozenset()):
+            usable.append(_scan(series, found, masks))
+    return usable
 
 
 def _masks(series: Sequence[ListedSeries], names: Counter[str], prefer: Sequence[str]) -> list[ListedSeries]:
@@ -100,10 +104,18 @@ def _told_of_masks(series: Sequence[ListedSeries], masks: Sequence[ListedSeries]
     return "; ".join(told)
 
 
-def _usable(series: Sequence[ListedSeries]) -> dict[str, list[ListedSeries]]:
-    """Return the volumes without a fault by modality, those with the most slices first."""
+def _usable(series: Sequence[ListedSeries], drawn_on: Collection[str]) -> dict[str, list[ListedSeries]]:
+    """Return the volumes without a fault by modality: first that which the mask was drawn on, then those that were not
+    derived from others, such as reformatted ones, and of these the one with the most slices.
+
+    drawn_on: the keys of the series that the scan's mask refers to.
+    """
+
+    def rank(each: ListedSeries) -> tuple[bool, bool, int, str]:
+        return each.key not in drawn_on, each.derived, -each.slices, each.key
+
     found: dict[str, list[ListedSeries]] = {}
-    for each in sorted(series, key=lambda each: (-each.slices, each.key)):
+    for each in sorted(series, key=rank):
         if each.modality and not each.fault:
             found.setdefault(each.modality, []).append(each)
     return found

@@ -6,7 +6,7 @@ import dicom_files as made
 import numpy as np
 import pytest
 from commands import refused
-from dicom_masks import contour, structures
+from dicom_masks import contour, items, structures
 from pydicom import dcmread
 
 
@@ -100,3 +100,47 @@ def test_the_name_of_a_region_says_which_is_preferred(hnscc, tmp_path):
     found = hnscc("scan", tmp_path / "in", "--manifest", tmp_path / "no.csv", "--prefer", "*SECRET*")
     error = refused(found)
     assert "1 pattern and 5 names, and none fits" in error and "SECRET" not in error
+
+
+@pytest.mark.parametrize(
+    "drawn_on, kinds, taken",
+    [
+        ("few", {}, "few"),
+        ("many", {}, "many"),
+        (None, {}, "many"),
+        (None, {"many": ["DERIVED", "SECONDARY", "MPR"]}, "few"),
+        ("many", {"many": ["DERIVED", "SECONDARY", "MPR"]}, "many"),
+        ("elsewhere", {}, "many"),
+    ],
+)
+@pytest.mark.parametrize("write", ["structures", "segmentation"])
+def test_of_several_series_that_of_the_mask_is_taken_then_one_not_derived(
+    hnscc, tmp_path, drawn_on, kinds, taken, write
+):
+    """The one with the most slices was, such as a reformatted one, or T2 in one patient and T1 in another."""
+    ids = {"PatientID": "SECRET", "StudyInstanceUID": "1.2.826.0.1", "FrameOfReferenceUID": "1.2.826.0.1.9"}
+    uids = {"few": "1.2.826.0.1.2", "many": "1.2.826.0.1.3", "elsewhere": "1.2.826.0.1.4"}
+    for name, slices in {"few": 4, "many": 6}.items():
+        values = np.full((8, 8, slices), 7, np.int16)
+        kind = kinds.get(name, ["ORIGINAL", "PRIMARY"])
+        series = made.classic_series(values, SeriesInstanceUID=uids[name], ImageType=kind, **ids)
+        made.write(tmp_path / "in" / name, series, name="MR")
+    if drawn_on:
+        file = structures(
+            tmp_path / "in" / "M.dcm",
+            {"GTV": [contour([0, 0, 0, 4, 0, 0, 4, 4, 0])]},
+            ids["FrameOfReferenceUID"],
+            uids[drawn_on],
+        )
+        mask = dcmread(file)
+        mask.PatientID, mask.StudyInstanceUID = ids["PatientID"], ids["StudyInstanceUID"]
+        if write == "segmentation":
+            mask.SOPClassUID = made.STORAGE + "66.4"
+            mask.SegmentSequence = items({"SegmentNumber": 1, "SegmentLabel": "GTV"})
+            mask.ReferencedSeriesSequence = items({"SeriesInstanceUID": uids[drawn_on]})
+            del mask.ReferencedFrameOfReferenceSequence, mask.StructureSetROISequence
+        mask.save_as(file)
+    code, out, error = hnscc("scan", tmp_path / "in", "--manifest", tmp_path / "m.csv")
+    assert code == 0, error
+    (row,) = csv.DictReader((tmp_path / "m.csv").read_text().splitlines())
+    assert row["mri"].partition("#")[0] == f"in/{taken}" and "look at p001_1: of 2 series of MR" in out
