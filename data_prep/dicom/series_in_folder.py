@@ -46,7 +46,8 @@ class ListedSeries:
     kind: what it is, in words. files and slices are counted. shape: voxels along x, y and z, spacing in mm; empty where
     it makes no volume. plane: axial, coronal or sagittal, with "oblique" where it is turned by more than 5 degrees.
     regions: the names in a structure set or segmentation; drawn_on: the keys of the series that it refers to. derived:
-    whether its images were computed from others (ImageType). fault: why it cannot be read; "" where it can.
+    whether its images were computed from others after the examination (ImageType says DERIVED and SECONDARY; parts of a
+    Dixon sequence, or of diffusion, are DERIVED and PRIMARY). fault: why it cannot be read; "" where it can.
     """
 
     patient: str
@@ -180,7 +181,7 @@ def _listed(series: Series, patient: str, scan: str) -> ListedSeries:
         plane=plane_of(grid) if grid else "",
         regions=_regions(header),
         drawn_on=_drawn_on(header),
-        derived=text_of(header, "ImageType", _WHERE).startswith("DERIVED"),
+        derived=text_of(header, "ImageType", _WHERE).split("\\")[:2] == ["DERIVED", "SECONDARY"],
         fault=fault,
         paths=tuple(each.file for each in series.instances),
     )

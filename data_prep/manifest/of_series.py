@@ -12,6 +12,7 @@ from data_prep.manifest.preferred import first_fitting, fits_pattern
 from hnscc.base.in_words import count_of
 
 COLUMNS = {"PT": "pet", "MR": "mri", "CT": "ct"}  # columns of the manifest by DICOM's modality
+_LEAST_OF_SCAN = 15  # slices: a series of fewer is a scout, where there is a longer one
 
 
 def organs_of_regions(series: ListedSeries) -> list[str]:
@@ -105,14 +106,15 @@ def _told_of_masks(series: Sequence[ListedSeries], masks: Sequence[ListedSeries]
 
 
 def _usable(series: Sequence[ListedSeries], drawn_on: Collection[str]) -> dict[str, list[ListedSeries]]:
-    """Return the volumes without a fault by modality: first that which the mask was drawn on, then those that were not
-    derived from others, such as reformatted ones, and of these the one with the most slices.
+    """Return the volumes without a fault by modality: first that which the mask was drawn on, then those that are no
+    scout and were not derived from others, such as reformatted ones, and of these the one with the most slices.
 
     drawn_on: the keys of the series that the scan's mask refers to.
     """
 
-    def rank(each: ListedSeries) -> tuple[bool, bool, int, str]:
-        return each.key not in drawn_on, each.derived, -each.slices, each.key
+    def rank(each: ListedSeries) -> tuple[bool, bool, bool, int, str]:
+        scout = each.slices < _LEAST_OF_SCAN
+        return each.key not in drawn_on, scout, each.derived, -each.slices, each.key
 
     found: dict[str, list[ListedSeries]] = {}
     for each in sorted(series, key=rank):

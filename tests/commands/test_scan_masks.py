@@ -105,6 +105,7 @@ def test_the_name_of_a_region_says_which_is_preferred(hnscc, tmp_path):
 @pytest.mark.parametrize(
     "drawn_on, kinds, taken",
     [
+        (None, {"many": ["DERIVED", "PRIMARY", "DIXON", "WATER"]}, "many"),
         ("few", {}, "few"),
         ("many", {}, "many"),
         (None, {}, "many"),
@@ -144,3 +145,19 @@ def test_of_several_series_that_of_the_mask_is_taken_then_one_not_derived(
     assert code == 0, error
     (row,) = csv.DictReader((tmp_path / "m.csv").read_text().splitlines())
     assert row["mri"].partition("#")[0] == f"in/{taken}" and "look at p001_1: of 2 series of MR" in out
+
+
+@pytest.mark.parametrize(("slices", "taken"), [(14, "volume"), (15, "scout")])
+def test_a_scout_of_original_slices_is_not_taken_in_the_place_of_a_derived_volume(
+    hnscc, tmp_path, slices, taken
+):
+    """Archives that convert images mark them as derived; a scout beside them bears its scanner's word."""
+    for number, (name, count) in enumerate({"scout": slices, "volume": 20}.items()):
+        kind = ["ORIGINAL" if name == "scout" else "DERIVED", "PRIMARY" if name == "scout" else "SECONDARY"]
+        uids = {"SeriesInstanceUID": f"1.2.826.0.1.{number + 2}", "StudyInstanceUID": "1.2.826.0.1"}
+        values = np.full((8, 8, count), 7, np.int16)
+        made.write(tmp_path / "in" / name, made.classic_series(values, ImageType=kind, **uids), name="MR")
+    code, _, error = hnscc("scan", tmp_path / "in", "--manifest", tmp_path / "m.csv")
+    assert code == 0, error
+    (row,) = csv.DictReader((tmp_path / "m.csv").read_text().splitlines())
+    assert row["mri"].partition("#")[0] == f"in/{taken}"
