@@ -35,7 +35,11 @@ _DISK_ERRORS = (
         "let its mount be written to, or choose another folder, then give the same command again: it continues",
     ),
     (
-        {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO},
+        {
+            *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO, errno.ENODEV),
+            # Of shares of Windows (SMB) and of Lustre, whose server is away, and of tickets that have expired.
+            *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNABORTED, errno.ESHUTDOWN, errno.EKEYEXPIRED),
+        },
         "The disk does not answer as it should.",
         "a disk that can be written to and read",
         "mend the disk or its mount, then give the same command again: it continues",

@@ -54,7 +54,7 @@ def locked(path: Path, *, wait: bool = False, shared: bool = False) -> Iterator[
         except BlockingIOError:
             raise
         except OSError as error:
-            raise _no_lock(path.parent, error) from None
+            raise _no_lock(path, error) from None
         yield
 
 
@@ -103,11 +103,17 @@ def _locked_if_there(path: Path, how: int) -> int | None:
         return lock
 
 
-def _no_lock(folder: Path, error: OSError) -> InputError:
+def _no_lock(lock: Path, error: OSError) -> InputError:
+    where = folder = lock.parent
     if error.errno in _NO_LOCKS:
         problem = "The run folder cannot be locked."
         expected = "a file system with locks (Lustre: mounted with flock; NFS: with its lock service)"
         do = "mount it so, or put the run folder on another file system"
+    elif os.access(lock, os.F_OK) and os.access(folder, os.W_OK):
+        # Another user of a folder that several may write to has made it, with the rights of that user's umask.
+        problem, where = "A lock of the run folder may not be written to.", lock
+        expected = "a file that you may write to"
+        do = "have its owner let you write to it, or delete it, once no process works in the folder"
     else:
         # Path.is_dir would raise an error where a folder above may not be entered.
         there = os.access(f"{folder}/.", os.F_OK)
@@ -115,7 +121,7 @@ def _no_lock(folder: Path, error: OSError) -> InputError:
         expected = "a folder, or a name for a new one, that may be written to"
         do = "have its owner give you the right to write there, or name another folder"
     return InputError(
-        problem, where=str(folder), expected=expected, found=os.strerror(error.errno or 0), do=do
+        problem, where=str(where), expected=expected, found=os.strerror(error.errno or 0), do=do
     )
 
 

@@ -55,13 +55,13 @@ def boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[None
 
     If the trial's trained weights were only to predict again, the failure is added to the record that vouches for them.
 
-    Two errors are not the trial's fault: they are raised, and its checkpoint stays. These are StorageError, and an
-    error after which this process can no longer compute on its GPU (`process.gpu_is_lost`). The process must then end,
-    and another one continue the trial.
+    Some errors are not the trial's fault: they are raised, and its checkpoint stays. These are StorageError, a run
+    folder that this process may no longer write to (an expired ticket), and an error after which this process can no
+    longer compute on its GPU (`process.gpu_is_lost`). The process must then end, and another one continue the trial.
     """
     try:
         yield
-    except StorageError:
+    except (StorageError, PermissionError):
         raise
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
         # A process can be taken for lost together with its machine although it still runs. It may have completed this

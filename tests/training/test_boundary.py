@@ -1,5 +1,7 @@
 """What is recorded of a trial whose training an error ends, and which errors are raised instead."""
 
+import errno
+
 import pytest
 import torch
 from small_trials import TRIAL
@@ -46,10 +48,16 @@ def test_an_error_is_recorded_by_its_kind_and_ends_the_last_attempt(data, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "error", [torch.AcceleratorError("CUDA error: an illegal memory access"), KeyboardInterrupt()]
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: an illegal memory access"),
+        KeyboardInterrupt(),
+        PermissionError(errno.EACCES, "of the run folder"),
+    ],
 )
 def test_what_is_not_the_trials_fault_is_raised_and_recorded_nowhere(data, tmp_path, error):
-    """A process that lost its GPU must end: whatever trial came next would fail in it, too."""
+    """A process that lost its GPU must end: whatever trial came next would fail in it, too. As it would in a run folder
+    that may not be written to any more."""
     attempts = [FIRST]
     with pytest.raises(type(error)):
         left_by(error, data, tmp_path, attempts)
