@@ -208,6 +208,15 @@ def _read(path: Path, says: Named) -> FoundFile:
                 "a link to nothing, or what is no plain file",
                 "Mend the link, or take the file out of the folder.",
             )
+        other = other_half(path)
+        if other is not None and not _is(Path.exists, other):
+            raise unusable(
+                "Half of the pair is missing.",
+                _WHERE,
+                "a .hdr and an .img of one name",
+                "one of them",
+                "Put the other one beside it, or take the file out of the folder.",
+            )
         return FoundFile(path, says, read_grid(path, _WHERE), read_numbers(path, _WHERE), "")
     except InputError as error:
         return FoundFile(path, says, None, "", f"{error.problem} Found: {error.found}")

@@ -1,5 +1,7 @@
 """What `hnscc scan` says of series that its manifest leaves out, and which parts of a scan it finds to be one."""
 
+import json
+
 import dicom_files as made
 import numpy as np
 import pytest
@@ -70,3 +72,13 @@ def test_a_file_in_the_folder_of_one_patients_dicom_is_of_that_patient(hnscc, tm
     rows = (tmp_path / "m.csv").read_text().splitlines()[1:]
     masks = [row.endswith("in/Tumor.nii.gz,") for row in rows]
     assert masks == ([True] if patients == 1 else [False, False, True])
+
+
+@pytest.mark.parametrize("ending", [".img", ".hdr"])
+def test_half_of_a_pair_is_told_as_that(hnscc, tmp_path, ending):
+    """As the data of a viewer on an archive's disc; it was said that the other half had vanished meanwhile."""
+    write_patient(tmp_path / "in", 1)
+    (tmp_path / "in" / f"viewer{ending}").write_bytes(b"\1" * 500)
+    code, out, _ = hnscc("scan", tmp_path / "in", "--json")
+    (file,) = json.loads(out)["files"]
+    assert code == 0 and file["remark"].startswith("Half of the pair is missing.")
