@@ -14,7 +14,7 @@ from pathlib import Path
 from data_prep.dicom.series_in_folder import ListedSeries
 from data_prep.files.names import MASK
 from data_prep.manifest.columns import LESION_FREE, TO_FILL_IN, USUAL
-from data_prep.manifest.folder import FolderListing
+from data_prep.manifest.folder import A_FEW_VISITS, FolderListing
 from data_prep.manifest.listed import ListedScan
 from hnscc.base.errors import InputError
 from hnscc.base.files import write_errors, write_text
@@ -91,8 +91,21 @@ class ManifestNotes:
 
 def with_notes(listing: FolderListing, made: ManifestNotes) -> FolderListing:
     """Return the listing with the notes on the manifest that was made of it."""
-    notes = (*listing.notes, *_unread(listing.series), *made.notes)
+    notes = (*listing.notes, *_of_one_id(listing.series), *_unread(listing.series), *made.notes)
     return replace(listing, **{**vars(made), "notes": notes})
+
+
+def _of_one_id(series: Sequence[ListedSeries]) -> tuple[str, ...]:
+    """Return notes on patients with more scans in DICOM than one is likely to have."""
+    scans: dict[str, set[str]] = {}
+    for each in series:
+        scans.setdefault(each.patient, set()).add(each.scan)
+    return tuple(
+        f"{patient}: {count_of(len(own), 'scan')} of one PatientID; if an anonymiser wrote it into the files of "
+        "several patients, write a patient_id for each"
+        for patient, own in scans.items()
+        if len(own) > A_FEW_VISITS
+    )
 
 
 def _unread(series: Sequence[ListedSeries]) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ _ROWS = "Write a row for each scan below the header, and prepare again."
 _CELLS = "Write as many cells as the header has, one with a comma in it between quotes, and prepare again."
 _ONE_SPLIT = "Write one split into all rows of the patient, and prepare again."
 _ALL_SPLITS = "Write a split into every row, or into none, and prepare again."
+_UNIQUE = "Give each scan an id of its own in the whole cohort, such as p001_baseline, and prepare again."
 _OWN = "Name the file that belongs here, or leave the scan out."
 _A_PATH = f"a path relative to the manifest (every column but {', '.join(REQUIRED + OPTIONAL)} is a modality)"
 _OF_FILES = (*VOLUME_ENDINGS, *ENDINGS, ZARR_ROOT)  # of a store the last, beside folders named by ids
@@ -207,7 +208,7 @@ def _scans_twice(rows: list[Row]) -> Iterator[Fault]:
         first = scans.setdefault(row.scan_id.lower(), row)
         if first is not row:
             where, found = f"{row.where}, column scan_id", f"also in row {first.line}"
-            yield row.line, refused("A scan_id stands twice.", where, "one row per scan", found)
+            yield row.line, refused("A scan_id stands twice.", where, "one row per scan", found, _UNIQUE)
 
 
 def _ids_alike(rows: list[Row]) -> Iterator[Fault]:

@@ -82,3 +82,15 @@ def test_half_of_a_pair_is_told_as_that(hnscc, tmp_path, ending):
     code, out, _ = hnscc("scan", tmp_path / "in", "--json")
     (file,) = json.loads(out)["files"]
     assert code == 0 and file["remark"].startswith("Half of the pair is missing.")
+
+
+@pytest.mark.parametrize("scans", [4, 5])
+def test_many_scans_of_one_patient_id_are_told(hnscc, tmp_path, scans):
+    """An anonymiser had written ANONYMOUS into the files of all patients, and the cohort was one patient."""
+    for number in range(scans):
+        ids = {"PatientID": "ANONYMOUS", "StudyInstanceUID": f"1.2.826.0.{number}"}
+        ids["FrameOfReferenceUID"] = f"1.2.826.0.{number}.9"
+        series = made.classic_series(VALUES, SeriesInstanceUID=f"1.2.826.0.{number}.1", **ids)
+        made.write(tmp_path / "in", series, name=f"{number}")
+    _, out = said(hnscc, tmp_path)
+    assert ("look at p001: 5 scans of one PatientID; if an anonymiser wrote it" in out) == (scans == 5)

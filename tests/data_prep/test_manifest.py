@@ -245,3 +245,9 @@ def test_an_error_of_several_faults_tells_common_cures_once(tmp_path):
     with pytest.raises(InputError) as caught:
         read_manifest(manifest)
     assert caught.value.do.count("Correct the manifest") == 1
+
+
+def test_visits_that_name_the_scans_of_several_patients_are_told_how_to_be_ids(tmp_path):
+    """The advice was to correct the manifest, or to take the scan out."""
+    manifest = change(change(cohort(tmp_path, 2), 2, "scan_id", "baseline"), 3, "scan_id", "baseline")
+    refused(manifest, "row 3, scan baseline", "an id of its own in the whole cohort, such as p001_baseline")
