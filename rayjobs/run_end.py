@@ -8,6 +8,7 @@ from typing import Any
 
 from hnscc.base.command import INTERRUPTED
 from hnscc.base.console import print_rows, terminal, with_interval
+from hnscc.base.errors import InputError
 from hnscc.base.in_words import as_typed, count_of
 from hnscc.base.locations import Location
 from hnscc.scores.describe import quartered
@@ -56,6 +57,19 @@ def run_end_of(ready: ReadyRun, todo: list[Trial], left: list[Trial], interrupte
         failed=failed,
         lost=lost,
         interrupted=interrupted,
+    )
+
+
+def refuse_moved(folder: RunFolder) -> None:
+    """Raise InputError where the run folder or its study.yaml is no longer where this command began it."""
+    if folder.study.is_file():
+        return
+    raise InputError(
+        "The run folder, or its study.yaml, was moved or deleted while trials were trained.",
+        where=str(folder.root),
+        expected="study.yaml, which this command had written there",
+        found="none",
+        do="give the same command again: it takes the trials that are there, and trains what is missing",
     )
 
 

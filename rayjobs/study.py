@@ -38,15 +38,10 @@ from hnscc.training.ready import (
     open_and_divide,
 )
 from hnscc.training.tidying import tidy_run
-from rayjobs.cluster import (
-    await_machines,
-    connected,
-    machines_of_cluster,
-    resolve_on_cluster,
-)
+from rayjobs.cluster import await_machines, connected, machines_of_cluster, resolve_on_cluster
 from rayjobs.patient_files import refuse_in_job
 from rayjobs.requests import check_study_requests, resolve_here, trials_at_once, with_share
-from rayjobs.run_end import RunEnd, run_end_of, tell_run_end
+from rayjobs.run_end import RunEnd, refuse_moved, run_end_of, tell_run_end
 from rayjobs.shadowed import refuse_shadowed
 from rayjobs.shared import prove_shared
 from rayjobs.standby import await_standby, load_beside, standing_by
@@ -127,6 +122,7 @@ def _with_tables(ready: ReadyRun, end: RunEnd) -> RunEnd:
     """Write the tables, and return what the run left, with the results that stand in no table."""
     from rayjobs.aggregate import aggregate  # here, for SciPy and Matplotlib take seconds to load
 
+    refuse_moved(ready.folder)
     tidy_run(ready.folder, end.completed)
     unused = [each.text for each in aggregate(ready.folder) if each.unusable]
     return replace(end, unused=unused, left_out=lines_of_left_out(ready.study, ready.folder))

@@ -21,8 +21,8 @@ from hnscc.study.run_folder import RunFolder
 
 @contextlib.contextmanager
 def alone(folder: RunFolder) -> Iterator[None]:
-    """Hold a run folder alone during the `with` block. If the folder did not exist before and has no study.yaml at the
-    end, it is removed.
+    """Hold a run folder alone during the `with` block. If the folder did not exist before, and has no study.yaml and
+    nothing of a trial at the end, it is removed.
 
     InputError where another process trains in it, since both would train the same trials, and where the folder holds
     something that no run made, which the run would be mixed with.
@@ -43,7 +43,8 @@ def alone(folder: RunFolder) -> Iterator[None]:
             try:
                 yield
             finally:
-                if unused and not folder.study.exists():
+                # What was trained stays, though somebody has moved the folder, or study.yaml, meanwhile.
+                if unused and not folder.study.exists() and not _holds_trials(folder):
                     _empty(folder)
     finally:
         if not existed:
@@ -164,6 +165,12 @@ def _is_unused(folder: RunFolder) -> bool:
         return False
     locks = {*folder.locks, *folder.trial_locks}
     return all(each.is_dir() or each in locks for each in folder.root.rglob("*"))
+
+
+def _holds_trials(folder: RunFolder) -> bool:
+    """Return whether a trial has left anything but its lock in a folder on a disk."""
+    below = cast(Path, folder.trial("any").root.parent)
+    return any(each.is_file() and each not in folder.trial_locks for each in below.rglob("*"))
 
 
 def _empty(folder: RunFolder) -> None:

@@ -8,10 +8,11 @@ from run_folders import random_run, small_study
 from trained_runs import trained_run
 
 from hnscc.aggregation.build import write_tables
+from hnscc.base.errors import InputError
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.ready import make_run_ready
-from rayjobs.run_end import RunEnd, run_end_of, tell_run_end
+from rayjobs.run_end import RunEnd, refuse_moved, run_end_of, tell_run_end
 from rayjobs.study import run_study
 
 
@@ -33,6 +34,14 @@ def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(trained, tm
     ended = run_end_of(ready, [], left, interrupted)
     assert "pet-f0-r00" not in ended.completed and len(ended.completed) == 1
     assert ended.missing == 1 and not ended.failed
+
+
+def test_a_run_folder_that_was_moved_meanwhile_is_told(trained, tmp_path):
+    """It was said that there is no such study file, and to check the path."""
+    refuse_moved(trained)
+    with pytest.raises(InputError, match="moved or deleted") as told:
+        refuse_moved(RunFolder(tmp_path))
+    assert told.value.where == str(tmp_path)
 
 
 @pytest.mark.slow

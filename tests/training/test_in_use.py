@@ -200,6 +200,20 @@ def test_a_bad_study_leaves_no_folder_behind_single_trials_either(store, here, t
     assert list((tmp_path / "empty").iterdir()) == []
 
 
+@pytest.mark.parametrize("trained", [True, False])
+def test_what_was_trained_stays_though_the_folder_was_moved_meanwhile(tmp_path, trained):
+    """Everything was deleted at the end, as in a folder in which no run could begin."""
+    folder = RunFolder(tmp_path / "run")
+    trial = folder.trial("pet-f0-r00")
+    left = trial.record if trained else trial.lock
+    with alone(folder):
+        folder.study.touch()
+        folder.root.rename(tmp_path / "moved")
+        left.parent.mkdir(parents=True)
+        left.touch()
+    assert left.exists() == folder.root.exists() == trained
+
+
 def test_a_lock_is_shared_by_many_or_held_by_one(tmp_path):
     path = tmp_path / ".lock"
     with locked(path, shared=True), locked(path, shared=True), pytest.raises(BlockingIOError), locked(path):
