@@ -14,6 +14,7 @@ from hnscc.base.locations import Location
 from hnscc.scores.describe import quartered
 from hnscc.study.run_folder import RunFolder
 from hnscc.study.trials import Trial, trials_of
+from hnscc.training.in_use import writing_tables
 from hnscc.training.ready import ReadyRun
 from hnscc.training.states import BY_OTHER_SETTINGS
 
@@ -78,7 +79,8 @@ def tell_run_end(end: RunEnd) -> int:
     an interrupt."""
     root = shown(end.folder.root)
     if not end.interrupted:
-        _print_table_1(end.folder)
+        with writing_tables(end.folder):  # `hnscc aggregate` may be making them again beside this command
+            _print_table_1(end.folder)
     print(
         f"{count_of(len(end.completed), 'trial')} completed, {len(end.failed)} failed, {end.missing} missing "
         f"in {root}"

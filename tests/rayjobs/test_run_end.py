@@ -1,6 +1,7 @@
 """What a command says at its end of the trials of a run folder."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +12,7 @@ from hnscc.aggregation.build import write_tables
 from hnscc.base.errors import InputError
 from hnscc.study.loading import load_study
 from hnscc.study.run_folder import RunFolder
+from hnscc.training.in_use import writing_tables
 from hnscc.training.ready import make_run_ready
 from rayjobs.run_end import RunEnd, refuse_moved, run_end_of, tell_run_end
 from rayjobs.study import run_study
@@ -34,6 +36,22 @@ def test_a_damaged_trial_that_was_not_trained_again_is_not_completed(trained, tm
     ended = run_end_of(ready, [], left, interrupted)
     assert "pet-f0-r00" not in ended.completed and len(ended.completed) == 1
     assert ended.missing == 1 and not ended.failed
+
+
+def test_tables_that_another_process_is_making_again_are_waited_for(trained, tmp_path, capsys):
+    """The run ended with exit code 2, and said that the tables are not all of one time."""
+    run = RunFolder(shutil.copytree(trained.root, tmp_path / "run"))
+    write_tables(run)
+    last = run.table("trials")
+    with ThreadPoolExecutor() as beside:
+        with writing_tables(run):
+            content = last.read_bytes()
+            last.unlink()
+            told = beside.submit(tell_run_end, RunEnd(run, {"pet-f0-r00"}, 0, {}, [], False))
+            with pytest.raises(TimeoutError):
+                told.result(timeout=0.5)
+            last.write_bytes(content)
+        assert told.result() == 0
 
 
 def test_a_run_folder_that_was_moved_meanwhile_is_told(trained, tmp_path):
