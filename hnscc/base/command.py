@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from hnscc.base.errors import InputError, StorageError, WorkerError
@@ -21,8 +22,8 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
     """Run a command as the last thing that this process does, and return the exit code.
 
     An error of this project is printed on standard error without a traceback. The same holds if memory runs out, if the
-    system refuses access, if standard output cannot be written, and if Ctrl-C, SIGTERM or SIGHUP interrupts it.
-    arguments: the words that the command was given, if not this process's command line.
+    system refuses access, if the working folder is gone, if standard output cannot be written, and if Ctrl-C, SIGTERM
+    or SIGHUP interrupts it. arguments: the words that the command was given, if not this process's command line.
     """
     prepare_streams()
     _end_as_by_ctrl_c()
@@ -41,6 +42,11 @@ def exit_code_of(command: Callable[[], int], arguments: Sequence[str] | None = N
     except MemoryError as error:
         print(f"error: {_no_memory(error)}", file=sys.stderr)
         return WorkerError.exit_code
+    except FileNotFoundError:
+        if _has_working_folder():
+            raise
+        print(f"error: {_no_working_folder()}", file=sys.stderr)
+        return InputError.exit_code
     except (PermissionError, InputError, StorageError, WorkerError) as error:
         # Ray wraps an error that a task on another machine raised, with a traceback.
         error = getattr(error, "cause", None) or error
@@ -109,6 +115,24 @@ def _no_access(error: PermissionError) -> InputError:
         expected="files and folders that you may use, in folders that you may enter",
         found=os.strerror(error.errno or 0),
         do="mend the rights of these paths and of the folders above them (`namei -l PATH` shows both)",
+    )
+
+
+def _has_working_folder() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _no_working_folder() -> InputError:
+    return InputError(
+        "The folder in which the command was given has been deleted.",
+        where="the working folder",
+        expected="one that stays until the command has ended",
+        found="none",
+        do="go to another folder, and give the same command again there: relative paths count from it",
     )
 
 

@@ -54,6 +54,21 @@ def test_an_error_that_a_task_elsewhere_raised_is_told_without_its_traceback(cap
     assert "Traceback" not in said
 
 
+def test_a_working_folder_that_was_deleted_is_told(tmp_path, monkeypatch, capsys):
+    """All was trained, and then came a traceback."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert exit_code_of(lambda: len(Path.cwd().parts)) == 2
+    assert capsys.readouterr().err.startswith(
+        "error: The folder in which the command was given has been deleted.\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        exit_code_of(lambda: len((tmp_path / "absent").read_text()))
+
+
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1", "nonsense"])
 def test_an_address_without_a_cluster_is_told(study, here, tmp_path, address):
     (tmp_path / "study.yaml").write_text(dump_study(study))
