@@ -5,7 +5,9 @@ error that says so.
 """
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -80,7 +82,7 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     # parent alone, which then cancels.
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
     _start(pool, others)
     try:
         yield pool
@@ -114,9 +116,19 @@ def _end_all_but(others: set[BaseProcess]) -> None:
         process.terminate()
 
 
-def _ignore_interrupts() -> None:
+def _begin() -> None:
+    """Leave interrupts to the parent, and watch for its end."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent does: one that is killed ends none, and they would wait for tasks forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _called_again() -> InputError:
