@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from figures import ROUNDS, Figure, in_turn, machine, one_of, ratios, seconds, tell
+from figures import ROUNDS, Figure, in_turn, machine, one_of, ratios, seconds, tell, unlimited
 from training import NAIVE, NETWORKS, SIZE, Network, call, make_cohort
 
 from hnscc.base.cores import cores
@@ -123,7 +123,7 @@ def longer_by(long: float, short: float, parts: int) -> float:
 def all_at_once(commands: Sequence[Sequence[str]]) -> None:
     """Run the commands at once, to their ends."""
     processes = [
-        subprocess.Popen(each, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(each, env=unlimited(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         for each in commands
     ]
     said = [process.communicate()[1] for process in processes]

@@ -202,7 +202,8 @@ class Watch(tune.Callback):
             trial.max_failures = 0  # the next one is its last
         self.say(f"{name}: its process died; it goes on after epoch {epoch}")
         error = _last_error(trial)
-        if all(not each["Alive"] for each in ray.nodes()):  # type: ignore[no-untyped-call]
+        machines = ray.nodes()  # type: ignore[no-untyped-call]
+        if machines and not any(each["Alive"] for each in machines):
             self.error = _without_ray()
         elif refusal := cannot_load(error):  # as it will be for every trial there
             self.error = refusal

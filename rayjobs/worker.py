@@ -91,7 +91,7 @@ class TrialWorker(tune.Trainable):
                     self.report |= {"epoch": epoch["epoch"], "val_soft_jaccard": best}
                 if time.monotonic() > until:
                     return self.report
-        except (InputError, StorageError, PermissionError) as error:
+        except (InputError, StorageError) as error:
             return self.report | {"done": True, "told": error}
         return self._ended()
 

@@ -23,11 +23,11 @@ def region_number(region: str) -> int | None:
 def chosen(names: Mapping[int, str], region: str | None, where: str) -> list[int]:
     """Return the numbers of the regions that are the lesion, in the order of `names` (number to name).
 
-    region: a name (`_plain` says what counts for nothing); a pattern in which `*` stands for any letters and
+    region: a name (`plain_name` says what counts for nothing); a pattern in which `*` stands for any letters and
     `?` for one, of which every match is lesion; a number as 3 or label:3; None takes the only region there is.
     InputError, without the regions' names, which may be those of patients: none or several fit.
     """
-    plain = {number: _plain(name) for number, name in names.items()}
+    plain = {number: plain_name(name) for number, name in names.items()}
     if region is None:
         found = list(plain)
         if len(found) == 1:
@@ -38,7 +38,7 @@ def chosen(names: Mapping[int, str], region: str | None, where: str) -> list[int
             "one region, or a column `roi` that names the lesion (* and ? stand for any letters)",
             count_of(len(found), "region") if found else "no regions",
         )
-    wanted = _plain(region)
+    wanted = plain_name(region)
     found = [number for number, name in plain.items() if name == wanted]
     number = region_number(region)
     if not found and number is not None and number in plain:
@@ -59,7 +59,7 @@ def chosen(names: Mapping[int, str], region: str | None, where: str) -> list[int
     return found
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """Return a name without what counts for nothing: capitals, outer blanks, and in how many signs a letter with an
     accent is written (macOS takes two)."""
     return unicodedata.normalize("NFC", name).strip().casefold()

@@ -124,7 +124,8 @@ def _instances(folders: Sequence[Path], progress: Progress) -> tuple[list[Instan
             instance = Instance(file, read_attributes(file, _WHERE, [*TAGS, *_REGIONS, *_REFERRING]))
             named, kind, *_ = [text_of(instance.header, name, _WHERE) for name in _GROUPING]
             _regions(instance.header)
-            _drawn_on(instance.header)
+            if kind in _MASKS:
+                _drawn_on(instance.header)
         except InputError:
             unreadable += 1
             continue
@@ -180,7 +181,7 @@ def _listed(series: Series, patient: str, scan: str) -> ListedSeries:
         spacing_mm=tuple(round(float(each), 4) for each in grid.spacing) if grid else (),
         plane=plane_of(grid) if grid else "",
         regions=_regions(header),
-        drawn_on=_drawn_on(header),
+        drawn_on=_drawn_on(header) if text_of(header, "SOPClassUID", _WHERE) in _MASKS else frozenset(),
         derived=text_of(header, "ImageType", _WHERE).split("\\")[:2] == ["DERIVED", "SECONDARY"],
         fault=fault,
         paths=tuple(each.file for each in series.instances),

@@ -85,7 +85,7 @@ def find_files(folder: Path, beside: Sequence[Path] = (), progress: Progress | N
     outer = (Path(os.path.realpath(folder)).name, *(below[0][:shared] if below else ()))
     unread = sum(each is None for each in channels.values())
     one = _may_be_of_one(found, outer)
-    named_above = () if any(each.named.patient for each in found) else _first_words(outer)
+    named_above = () if any(each.named.patient for each in found) or not found else _first_words(outer)
     if named_above:
         found = [replace(each, named=replace(each.named, patient=named_above)) for each in found]
     return FolderFiles(

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_prep.dicom.series_in_folder import ListedSeries, Listing, give_pseudonyms, list_folders, outermost
-from data_prep.files.names import MASK, of_patient, read_name
+from data_prep.files.names import MASK
 from data_prep.files.volumes_in_folder import FolderFiles, FoundFile, find_files, no_folder
 from data_prep.files.whose import is_visit, may_be_id
 from data_prep.files.words import Words, has_digit, words_of
 from data_prep.manifest.ids import alike, may_be_one
 from data_prep.manifest.listed import ListedFile, ListedScan, list_volumes, scan_of_files
-from data_prep.manifest.of_series import organs_of_regions, scans_of
+from data_prep.manifest.of_series import organs_of_regions, patients_by_words, scans_of
 from data_prep.manifest.preferred import check_prefer
 from data_prep.manifest.visits import in_groups, may_be_visits
 from hnscc.base.errors import InputError
@@ -67,7 +67,7 @@ def list_scans_below(
     others = sum((Counter(each.others) for each in found.values()), Counter())
     if needed and not dicom.series and not files:
         raise _nothing(folders, dicom.unreadable, others)
-    patients, pseudonyms = _patients(files, dicom, _by_folder(dicom, found))
+    patients, pseudonyms = _patients(files, dicom, patients_by_words(dicom, found))
     listed = {*patients.values(), *(each.patient for each in dicom.series)}
     before = Counter({each.scan: each.patient for each in dicom.series}.values())
     volumes = _joined(list_volumes(files, patients, before), dicom)
@@ -207,30 +207,6 @@ def _patients(
     new = ["_".join(words) for words in of_files if words not in linked]
     pseudonyms = give_pseudonyms(new, dicom.pseudonyms)
     return {words: linked.get(words) or pseudonyms["_".join(words)] for words in of_files}, pseudonyms
-
-
-def _by_folder(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words, str]:
-    """Return the pseudonym of the one patient whose DICOM files lie where paths name a patient by these words, or of
-    the only one where no path says whose the other files are."""
-    places = {(path.parent, series.patient) for series in dicom.series for path in series.paths}
-    pairs = {
-        (
-            of_patient(read_name(place.relative_to(folder).parts, "", each.shared), each.letters).patient,
-            patient,
-        )
-        for folder, each in found.items()
-        for place, patient in places
-        if place.is_relative_to(folder)
-    }
-    alone = Counter(words for words, _ in pairs), Counter(patient for _, patient in pairs)
-    by_words = {
-        words: patient
-        for words, patient in pairs
-        if words and alone[0][words] == 1 and alone[1][patient] == 1
-    }
-    below = {folder: {patient for at, patient in places if at.is_relative_to(folder)} for folder in found}
-    only = {each.named_above: min(below[at]) for at, each in found.items() if len(below[at]) == 1}
-    return by_words | {words: patient for words, patient in only.items() if words}
 
 
 def _joined(files: list[ListedFile], dicom: Listing) -> list[ListedFile]:

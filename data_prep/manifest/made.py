@@ -96,9 +96,9 @@ def with_notes(listing: FolderListing, made: ManifestNotes) -> FolderListing:
 
 
 def _of_one_id(series: Sequence[ListedSeries]) -> tuple[str, ...]:
-    """Return notes on patients with more scans in DICOM than one is likely to have."""
+    """Return notes on patients with more scans in DICOM than one is likely to have, without reports and plans."""
     scans: dict[str, set[str]] = {}
-    for each in series:
+    for each in (each for each in series if each.modality):
         scans.setdefault(each.patient, set()).add(each.scan)
     return tuple(
         f"{patient}: {count_of(len(own), 'scan')} of one PatientID; if an anonymiser wrote it into the files of "
@@ -121,7 +121,7 @@ def _unread(series: Sequence[ListedSeries]) -> tuple[str, ...]:
         [
             (
                 scan,
-                f"no series of {modality} can be read, so the manifest names none: {' '.join(dict.fromkeys(own))}",
+                f"no series of {modality} can be read, so none is named: {' '.join(dict.fromkeys(own))}",
             )
             for (scan, modality), own in faults.items()
             if all(own)
@@ -189,7 +189,8 @@ def _parts_of_one(scans: Sequence[ListedScan]) -> tuple[str, ...]:
             )
             for one, other in pairs
             if not one.images.keys() & other.images.keys() and one.images and other.images
-        ]
+        ],
+        "more pair",
     )
 
 
@@ -222,16 +223,15 @@ def image_columns(scans: Sequence[ListedScan]) -> list[str]:
     return [*(name for name in USUAL if name in found), *sorted(found - {*USUAL})]
 
 
-def _together(notes: Sequence[tuple[str, str]]) -> tuple[str, ...]:
-    """Return the notes with the scans that they are about; notes with the same words are merged."""
+def _together(notes: Sequence[tuple[str, str]], noun: str = "more scan") -> tuple[str, ...]:
+    """Return the notes with the scans that they are about; notes with the same words are merged. noun: what those are
+    that are counted and not named."""
     about: dict[str, list[str]] = {}
     for scan, note in notes:
         about.setdefault(note, []).append(scan)
     told = []
     for note, scans in about.items():
-        more = (
-            f" and {count_of(len(scans) - NAMED_SCANS, 'more scan')}" if len(scans) > NAMED_SCANS + 1 else ""
-        )
+        more = f" and {count_of(len(scans) - NAMED_SCANS, noun)}" if len(scans) > NAMED_SCANS + 1 else ""
         told.append(f"{', '.join(scans[:NAMED_SCANS] if more else scans)}{more}: {note}")
     return tuple(told)
 

@@ -1,12 +1,14 @@
-"""Finds the scans that a folder of DICOM holds: which series and which mask each is made of."""
+"""Finds the scans in a folder of DICOM: which series and which mask each is made of, and whose its files are."""
 
 import os
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from data_prep.dicom.series_in_folder import ListedSeries
-from data_prep.files.words import organ_alone, says_lesion, words_of
+from data_prep.dicom.series_in_folder import ListedSeries, Listing
+from data_prep.files.names import of_patient, read_name
+from data_prep.files.volumes_in_folder import FolderFiles
+from data_prep.files.words import Words, organ_alone, says_lesion, words_of
 from data_prep.manifest.listed import ListedScan
 from data_prep.manifest.preferred import first_fitting, fits_pattern
 from hnscc.base.in_words import count_of
@@ -38,6 +40,38 @@ def scans_of(listed: Sequence[ListedSeries], prefer: Sequence[str] = ()) -> list
         if found := _usable(series, masks[0].drawn_on if masks else frozenset()):
             usable.append(_scan(series, found, masks))
     return usable
+
+
+def patients_by_words(dicom: Listing, found: Mapping[Path, FolderFiles]) -> dict[Words, str]:
+    """Return the pseudonym of the one patient whose DICOM files lie where paths name a patient by these words, or of
+    the only one where no path says whose the other files are."""
+    places = {(path.parent, series.patient) for series in dicom.series for path in series.paths}
+    pairs = {
+        (
+            of_patient(read_name(place.relative_to(folder).parts, "", each.shared), each.letters).patient,
+            patient,
+        )
+        for folder, each in found.items()
+        for place, patient in places
+        if place.is_relative_to(folder)
+    }
+    alone = Counter(words for words, _ in pairs), Counter(patient for _, patient in pairs)
+    by_words = {
+        words: patient
+        for words, patient in pairs
+        if words and alone[0][words] == 1 and alone[1][patient] == 1
+    }
+    below: dict[Words, list[set[str]]] = {}
+    for folder, each in found.items():
+        patients = {patient for place, patient in places if place.is_relative_to(folder)}
+        below.setdefault(each.named_above, []).append(patients)
+    # Several outer folders may have one name, such as `dicom`.
+    only = {
+        words: min(first)
+        for words, (first, *more) in below.items()
+        if words and len(first) == 1 and more.count(first) == len(more)
+    }
+    return only | by_words
 
 
 def _masks(series: Sequence[ListedSeries], names: Counter[str], prefer: Sequence[str]) -> list[ListedSeries]:

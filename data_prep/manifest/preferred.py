@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from data_prep.dicom.regions import plain_name
 from hnscc.base.errors import InputError
 from hnscc.base.in_words import count_of
 
 
 def fits_pattern(name: str, pattern: str) -> bool:
-    """Return whether a name fits a pattern such as *T1_mask*, in any capitals."""
-    return fnmatchcase(name.casefold(), pattern.casefold())
+    """Return whether a name fits a pattern such as *T1_mask*, in any capitals and however accents are written."""
+    return fnmatchcase(plain_name(name), plain_name(pattern))
 
 
 def first_fitting(names: Sequence[str], prefer: Sequence[str]) -> str | None:

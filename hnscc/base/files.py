@@ -38,7 +38,8 @@ _DISK_ERRORS = (
         {
             *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EREMOTEIO, errno.ENODEV),
             # Of shares of Windows (SMB) and of Lustre, whose server is away, and of tickets that have expired.
-            *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNABORTED, errno.ESHUTDOWN, errno.EKEYEXPIRED),
+            *(errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ECONNABORTED, errno.ESHUTDOWN),
+            *(errno.EKEYEXPIRED, errno.EKEYREVOKED, errno.ENOKEY),
         },
         "The disk does not answer as it should.",
         "a disk that can be written to and read",

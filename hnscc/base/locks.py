@@ -109,7 +109,9 @@ def _no_lock(lock: Path, error: OSError) -> InputError:
         problem = "The run folder cannot be locked."
         expected = "a file system with locks (Lustre: mounted with flock; NFS: with its lock service)"
         do = "mount it so, or put the run folder on another file system"
-    elif os.access(lock, os.F_OK) and os.access(folder, os.W_OK):
+    elif (
+        error.errno in (errno.EACCES, errno.EPERM) and os.access(lock, os.F_OK) and os.access(folder, os.W_OK)
+    ):
         # Another user of a folder that several may write to has made it, with the rights of that user's umask.
         problem, where = "A lock of the run folder may not be written to.", lock
         expected = "a file that you may write to"

@@ -2,10 +2,12 @@
 it fails."""
 
 import contextlib
+import os
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from hnscc.base.errors import StorageError
+from hnscc.base.errors import InputError, StorageError
 from hnscc.study.identity import changed_settings, identity, trial_settings
 from hnscc.study.run_folder import TrialFolder
 from hnscc.study.schema import Study
@@ -55,13 +57,13 @@ def boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[None
 
     If the trial's trained weights were only to predict again, the failure is added to the record that vouches for them.
 
-    Some errors are not the trial's fault: they are raised, and its checkpoint stays. These are StorageError, a run
-    folder that this process may no longer write to (an expired ticket), and an error after which this process can no
+    Some errors are not the trial's fault: they are raised, and its checkpoint stays. These are StorageError, InputError
+    for a trial's folder that this process may not, or no longer, write to, and an error after which this process can no
     longer compute on its GPU (`process.gpu_is_lost`). The process must then end, and another one continue the trial.
     """
     try:
         yield
-    except (StorageError, PermissionError):
+    except StorageError:
         raise
     except Exception as error:  # the boundary: whatever went wrong is this trial's alone
         # A process can be taken for lost together with its machine although it still runs. It may have completed this
@@ -70,7 +72,26 @@ def boundary(task: Task, began: Began, attempts: list[Attempt]) -> Iterator[None
             return
         if gpu_is_lost(error):
             raise
+        if isinstance(error, PermissionError) and _is_within(task.folder, error.filename):
+            raise _not_allowed(task.folder, error) from error
         _tell_failure(task.folder, began, attempts, error)
+
+
+def _is_within(folder: TrialFolder, path: str | None) -> bool:
+    """Return whether a path lies in a trial's folder on a disk, or is that of a folder above it."""
+    if path is None or not isinstance(folder.root, Path):
+        return False
+    return Path(path).is_relative_to(folder.root) or folder.root.is_relative_to(path)
+
+
+def _not_allowed(folder: TrialFolder, error: PermissionError) -> InputError:
+    return InputError(
+        "A trial's folder may not be read or written.",
+        where=str(folder.root),
+        expected="a run folder in which this user may read and write everything",
+        found=os.strerror(error.errno or 0),
+        do="have its owner give you the rights, then give the same command again: it continues",
+    )
 
 
 def _tell_failure(folder: TrialFolder, began: Began, attempts: list[Attempt], error: Exception) -> None:

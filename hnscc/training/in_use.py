@@ -44,7 +44,7 @@ def alone(folder: RunFolder) -> Iterator[None]:
                 yield
             finally:
                 # What was trained stays, though somebody has moved the folder, or study.yaml, meanwhile.
-                if unused and not folder.study.exists() and not _holds_trials(folder):
+                if unused and root.exists() and not folder.study.exists() and not _holds_trials(folder):
                     _empty(folder)
     finally:
         if not existed:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scans import scan_arrays, write
 
+from data_prep.manifest.folder import list_scans_below
+
 VALUES = np.random.default_rng(0).integers(0, 30000, (24, 20, 6)).astype(np.int16)
-NO_WEIGHT = "no series of PT can be read, so the manifest names none: The attribute PatientWeight is missing."
+NO_WEIGHT = "no series of PT can be read, so none is named: The attribute PatientWeight is missing."
 PARTS = "p001_1 and p001_2: neither has the other's images; if they show one visit"
 
 
@@ -94,3 +96,17 @@ def test_many_scans_of_one_patient_id_are_told(hnscc, tmp_path, scans):
         made.write(tmp_path / "in", series, name=f"{number}")
     _, out = said(hnscc, tmp_path)
     assert ("look at p001: 5 scans of one PatientID; if an anonymiser wrote it" in out) == (scans == 5)
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_of_several_folders_of_one_name_a_file_is_of_the_patient_in_its_own(tmp_path, both):
+    """A mask in the first folder was given to the second folder's patient, since both are called `dicom`."""
+    folders = [tmp_path / name / "dicom" for name in ("anna", "berta")]
+    write_patient(folders[0], 1)
+    write(folders[0 if both else 1] / "Tumor.nii.gz", scan_arrays()[2])
+    if both:
+        write_patient(folders[1], 2)
+    listing = list_scans_below(folders)
+    (file,) = listing.files
+    (of_first,) = {each.patient for each in listing.series if each.paths[0].is_relative_to(folders[0])}
+    assert (file.patient == of_first) == both

@@ -7,6 +7,7 @@ import torch
 from small_trials import TRIAL
 from stores import make_store, study_of
 
+from hnscc.base.errors import InputError
 from hnscc.study.run_folder import RunFolder
 from hnscc.training.boundary import begin, boundary
 from hnscc.training.ready import Task, make_run_ready
@@ -52,13 +53,28 @@ def test_an_error_is_recorded_by_its_kind_and_ends_the_last_attempt(data, tmp_pa
     [
         torch.AcceleratorError("CUDA error: an illegal memory access"),
         KeyboardInterrupt(),
-        PermissionError(errno.EACCES, "of the run folder"),
     ],
 )
 def test_what_is_not_the_trials_fault_is_raised_and_recorded_nowhere(data, tmp_path, error):
-    """A process that lost its GPU must end: whatever trial came next would fail in it, too. As it would in a run folder
-    that may not be written to any more."""
+    """A process that lost its GPU must end: whatever trial came next would fail in it, too."""
     attempts = [FIRST]
     with pytest.raises(type(error)):
         left_by(error, data, tmp_path, attempts)
     assert not RunFolder(tmp_path).trial(TRIAL.trial_id).root.exists() and attempts == [FIRST]
+
+
+@pytest.mark.parametrize(
+    ("below", "inside"), [("trials", True), (f"trials/{TRIAL.trial_id}/file", True), ("other", False)]
+)
+def test_a_trials_folder_without_rights_ends_the_study_and_any_other_path_the_trial_alone(
+    data, tmp_path, below, inside
+):
+    """Trial after trial was recorded as failed, as where a ticket has expired."""
+    root = RunFolder(tmp_path).trial(TRIAL.trial_id).root
+    error = PermissionError(errno.EACCES, "no rights", str(tmp_path / below))
+    if not inside:
+        assert left_by(error, data, tmp_path, []).failure == "PermissionError"
+        return
+    with pytest.raises(InputError, match="may not be read or written") as told:
+        left_by(error, data, tmp_path, [])
+    assert told.value.where == str(root) and not root.exists()
