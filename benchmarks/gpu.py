@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 import yaml
 from figures import ROUNDS, Figure, in_turn, machine, one_of, ratios, seconds, tell, unlimited
-from training import NAIVE, NETWORKS, SIZE, Network, call, make_cohort
+from training import NAIVE, NETWORKS, SIZE, Network, call, make_cohort, time_of_epoch
 
 from hnscc.base.cores import cores
 from hnscc.study.loading import load_study
@@ -87,8 +87,7 @@ class Bench:
 
     def per_epoch(self, count: int) -> float:
         """Return the seconds of an epoch of each of `count` trainings at once, divided by their number."""
-        few, many = self.epochs
-        return longer_by(self.at_once_for(count, many), self.at_once_for(count, few), count * (many - few))
+        return time_of_epoch(partial(self.at_once_for, count), self.epochs) / count
 
     def naive_per_epoch(self, workers: int, precision: str) -> float:
         """Return the seconds of an epoch of the researcher's script."""
@@ -101,8 +100,7 @@ class Bench:
         def run(epochs: int) -> float:
             return seconds(lambda: call([*command, "--epochs", str(epochs)], self.folder))
 
-        few, many = self.epochs
-        return longer_by(run(many), run(few), many - few)
+        return time_of_epoch(run, self.epochs)
 
     @property
     def network(self) -> Network:
@@ -111,13 +109,6 @@ class Bench:
     @property
     def where(self) -> str:
         return torch.cuda.get_device_name() if self.device == "cuda" else "no GPU, a rehearsal"
-
-
-def longer_by(long: float, short: float, parts: int) -> float:
-    """Return the difference of two times in seconds, divided by the number of parts that it holds."""
-    if long <= short:
-        sys.exit(f"the longer trainings took {long:.1f} s, the shorter {short:.1f} s: take more epochs")
-    return (long - short) / parts
 
 
 def all_at_once(commands: Sequence[Sequence[str]]) -> None:

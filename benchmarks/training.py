@@ -109,14 +109,7 @@ class Bench:
     def per_epoch(self, run: Callable[[int], float]) -> float:
         """Return the seconds per training and epoch. run: returns the seconds of a run of so many epochs, all
         trainings together."""
-        few, many = self.epochs
-        short, long = run(few), run(many)
-        if long <= short:
-            sys.exit(
-                f"{many} epochs took {long:.1f} s and {few} took {short:.1f} s: the machine is too busy to measure on, "
-                "or take more epochs"
-            )
-        return (long - short) / (many - few) / cores()
+        return time_of_epoch(run, self.epochs) / cores()
 
     def best_precision(self) -> str:
         study = load_study(self.study("auto", 1))
@@ -126,6 +119,19 @@ class Bench:
         """Return the fold that every run has, and write it to `self.folder / "fold"`, as a run folder for the
         other side."""
         return make_run_ready(load_study(self.study("fp32", 1)), self.folder / "fold").folds[0]
+
+
+def time_of_epoch(run: Callable[[int], float], epochs: tuple[int, int]) -> float:
+    """Return the seconds of an epoch: of a run of many epochs less one of few. run: returns the seconds of a run of so
+    many epochs. epochs: few and many."""
+    few, many = epochs
+    short, long = run(few), run(many)
+    if long <= short:
+        sys.exit(
+            f"{many} epochs took {long:.1f} s and {few} took {short:.1f} s: the machine is too busy to measure on, "
+            "or take more epochs"
+        )
+    return (long - short) / (many - few)
 
 
 def call(command: Sequence[str], home: Path) -> str:

@@ -124,8 +124,7 @@ def _instances(folders: Sequence[Path], progress: Progress) -> tuple[list[Instan
             instance = Instance(file, read_attributes(file, _WHERE, [*TAGS, *_REGIONS, *_REFERRING]))
             named, kind, *_ = [text_of(instance.header, name, _WHERE) for name in _GROUPING]
             _regions(instance.header)
-            if kind in _MASKS:
-                _drawn_on(instance.header)
+            _drawn_on(instance.header)
         except InputError:
             unreadable += 1
             continue
@@ -181,7 +180,7 @@ def _listed(series: Series, patient: str, scan: str) -> ListedSeries:
         spacing_mm=tuple(round(float(each), 4) for each in grid.spacing) if grid else (),
         plane=plane_of(grid) if grid else "",
         regions=_regions(header),
-        drawn_on=_drawn_on(header) if text_of(header, "SOPClassUID", _WHERE) in _MASKS else frozenset(),
+        drawn_on=_drawn_on(header),
         derived=text_of(header, "ImageType", _WHERE).split("\\")[:2] == ["DERIVED", "SECONDARY"],
         fault=fault,
         paths=tuple(each.file for each in series.instances),
@@ -219,7 +218,9 @@ def _regions(header: Dataset) -> tuple[str, ...]:
 
 
 def _drawn_on(header: Dataset) -> frozenset[str]:
-    """The keys of the series that a structure set or a segmentation refers to."""
+    """The keys of the series that a structure set or a segmentation refers to; none of what is no mask."""
+    if text_of(header, "SOPClassUID", _WHERE) not in _MASKS:
+        return frozenset()
     uids = [*series_of_structures(header, _WHERE), *series_of_segments(header, _WHERE)]
     return frozenset(key_of(uid) for uid in uids if uid)
 

@@ -163,14 +163,18 @@ def _is_unused(folder: RunFolder) -> bool:
     """Return whether the folder holds nothing but a run's locks."""
     if not isinstance(folder.root, Path) or folder.study.exists():
         return False
-    locks = {*folder.locks, *folder.trial_locks}
-    return all(each.is_dir() or each in locks for each in folder.root.rglob("*"))
+    return _only_locks(folder, folder.root)
 
 
 def _holds_trials(folder: RunFolder) -> bool:
     """Return whether a trial has left anything but its lock in a folder on a disk."""
-    below = cast(Path, folder.trial("any").root.parent)
-    return any(each.is_file() and each not in folder.trial_locks for each in below.rglob("*"))
+    return not _only_locks(folder, cast(Path, folder.trial("any").root.parent))
+
+
+def _only_locks(folder: RunFolder, below: Path) -> bool:
+    """Return whether there is nothing below a place in a run folder but its locks."""
+    locks = {*folder.locks, *folder.trial_locks}
+    return all(each.is_dir() or each in locks for each in below.rglob("*"))
 
 
 def _empty(folder: RunFolder) -> None:

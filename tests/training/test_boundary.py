@@ -49,11 +49,7 @@ def test_an_error_is_recorded_by_its_kind_and_ends_the_last_attempt(data, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "error",
-    [
-        torch.AcceleratorError("CUDA error: an illegal memory access"),
-        KeyboardInterrupt(),
-    ],
+    "error", [torch.AcceleratorError("CUDA error: an illegal memory access"), KeyboardInterrupt()]
 )
 def test_what_is_not_the_trials_fault_is_raised_and_recorded_nowhere(data, tmp_path, error):
     """A process that lost its GPU must end: whatever trial came next would fail in it, too."""
